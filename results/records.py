@@ -1,0 +1,191 @@
+"""What a run record holds: the header (`run.json`) and the columns of its three tables.
+
+One schema for all three origins. Counts and histograms are stored, summaries are recomputed from
+them (`results.summary`). Field meanings, units and types are written here once; the JSON Schema and
+the docs' tables are made from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Origin = Literal["estimated", "simulated", "measured"]
+StationMode = Literal["batched", "windowed", "event"]
+INTERVALS_MAX = 120
+PUBLICATION_ROWS_MAX = 1_000_000
+
+
+class RecordModel(BaseModel):
+    """Base of the header's sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Phase(RecordModel):
+    """A named stretch of the run; a delivery belongs to the phase in which it was intended."""
+
+    name: str
+    start_s: float
+    end_s: float
+    measured: bool = Field(True, description="false for warm-up: kept, but not part of the figures")
+
+
+class ControllerRecord(RecordModel):
+    """What the figures of one Controller refer to."""
+
+    cores: int
+    memory_bytes: float = Field(description="memory that the server may fill [B]")
+    nic_bytes_per_s: float
+    profile: str
+    discipline: str
+    speed: float = Field(description="cost relative to the profile's machine [1]")
+    server: str
+
+
+class Counts(RecordModel):
+    """Totals over all replications; expected = delivered + rejected + lost once the run is drained."""
+
+    publications: int
+    expected: int = Field(description="publications times subscribers at the intended instant")
+    delivered: int
+    rejected: int = Field(description="refused by a limit or an access rule")
+    lost: int
+    duplicated: int = 0
+    reordered: int = 0
+    replayed: int = Field(0, description="delivered again with a delay stamp (XEP-0203)")
+    dropped: int = Field(0, description="publications that the generator never sent")
+
+
+class Identity(RecordModel):
+    """A law that every run obeys, with both sides as counted apart."""
+
+    name: str
+    left: float
+    right: float
+    tolerance: float = Field(description="allowed relative difference [1]")
+    holds: bool
+
+
+class Verdict(RecordModel):
+    """Whether the figures may be used, and why not."""
+
+    valid: bool
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class TopologyText(RecordModel):
+    """The description that was run, whole."""
+
+    name: str
+    text: str
+    sha256: str
+
+
+class Header(RecordModel):
+    """`run.json`."""
+
+    record: Literal[1] = 1
+    run_id: str
+    origin: Origin
+    door: str = Field(description="the command that made it")
+    created: str = Field(description="UTC, ISO 8601")
+    topology: TopologyText
+    plan_sha256: tuple[str, ...] = Field(description="hash of plan(seed, r) for each replication r")
+    seed: int
+    study: Literal["steady", "campaign"]
+    duration_s: float
+    replications: int
+    phases: tuple[Phase, ...]
+    deadline_s: float
+    controllers: dict[str, ControllerRecord]
+    stations: dict[str, StationMode] = {}
+    counts: Counts
+    identities: tuple[Identity, ...] = ()
+    verdict: Verdict
+    wall_s: float
+    peak_rss_bytes: int
+    software: dict[str, str] = {}
+    environment: dict[str, str] = {}
+    clock: dict[str, str] = {}
+    measurement: dict[str, Any] = Field({}, description="generator, server and ledger facts of a measured run")
+    digests: dict[str, str] = Field({}, description="SHA-256 of each table's file")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its NumPy type, unit and meaning."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+INTERVALS = (
+    Column("replication", "uint16", "", "which seeded repetition"),
+    Column("interval", "uint16", "", "number within the run; edges include those of the phases"),
+    Column("phase", "str", "", "phase that the interval belongs to"),
+    Column("controller", "str", "", "Controller"),
+    Column("start_s", "float64", "s", "since the run's origin"),
+    Column("end_s", "float64", "s", "since the run's origin"),
+    Column("offered", "int64", "", "publications intended in it, all roles"),
+    Column("offered_legitimate", "int64", "", "publications intended in it by legitimate Platforms"),
+    Column("accepted", "int64", "", "publications that the Controller took in"),
+    Column("rejected", "int64", "", "publications refused"),
+    Column("delivered", "int64", "", "copies received in it, all roles"),
+    Column("timely", "int64", "", "legitimate copies *intended* in it and delivered within the deadline"),
+    Column("busy_s", "float64", "s", "core time used, summed over cores"),
+    Column("backlog_copies_max", "int64", "", "most copies waiting in the Controller at one time"),
+    Column("memory_bytes_max", "float64", "B", "most memory held by the server"),
+    Column("egress_bytes", "float64", "B", "sent to Platforms, down to the wire"),
+    Column("latency_sum_s", "float64", "s", "sum of latencies of legitimate copies intended in it and delivered"),
+    Column("latency_count", "int64", "", "how many copies that sum holds"),
+)
+
+LATENCY = (
+    Column("replication", "uint16", "", "which seeded repetition"),
+    Column("phase", "str", "", "phase in which the publication was intended"),
+    Column("topic", "str", "", "Topic"),
+    Column("population", "str", "", "receiving population"),
+    Column("role", "str", "", "legitimate or adversary: who published"),
+    Column("stage", "str", "", "total, or the part of the way"),
+    Column("bin", "int32", "", "bin of results.histogram"),
+    Column("count", "int64", "", "deliveries in it"),
+)
+
+PUBLICATIONS = (
+    Column("replication", "uint16", "", "which seeded repetition"),
+    Column("publication", "int64", "", "row of the plan"),
+    Column("publisher", "uint32", "", "Platform that publishes"),
+    Column("topic", "uint16", "", "index of the Topic in the topology"),
+    Column("payload_bytes", "uint32", "B", "payload size"),
+    Column("intended_s", "float64", "s", "instant that the plan asks for"),
+    Column("sent_s", "float64", "s", "instant it was sent; nan if never"),
+    Column("accepted_s", "float64", "s", "instant the Controller took it in or acknowledged it; nan if unknown"),
+    Column("first_s", "float64", "s", "first copy delivered; nan if none"),
+    Column("last_s", "float64", "s", "last copy delivered; nan if none"),
+    Column("expected", "int64", "", "copies expected"),
+    Column("delivered", "int64", "", "copies delivered"),
+)
+
+TABLES = {"intervals": INTERVALS, "latency": LATENCY, "publications": PUBLICATIONS}
+
+
+@dataclass
+class Draft:
+    """A finished run on its way to disk: header fields still without digests, tables as columns.
+
+    `latency` maps (replication, phase, topic, population, role, stage) to a dense counts array of
+    `results.histogram`; `intervals` and `publications` map column names to arrays of equal length.
+    """
+
+    header: Header
+    intervals: dict[str, npt.NDArray[Any]]
+    latency: dict[tuple[int, str, str, str, str, str], npt.NDArray[np.int64]]
+    publications: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
