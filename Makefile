@@ -1,0 +1,55 @@
+# make run       an answer in two minutes: ten busy minutes of a campus grid with a flood in the middle
+# make test      the whole suite, real servers included (installs what is missing, says so first)
+# make validate  the real-server part alone: predict, deploy, measure, compare
+# make prove     the long proofs (hours, resumable); ONLY=name picks one
+# make lint      style and types
+# make lock      write requirements.lock anew from pyproject.toml
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVERS := prosody prosody-modules lua-unbound ejabberd
+TOOLS := tsung go-sendxmpp tcpdump chromium
+SPLIT := \# ---- with the extras
+
+.PHONY: run test validate lint lock servers clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(VENV)/.base: requirements.lock pyproject.toml
+	@echo "Making $(VENV) (Python packages of requirements.lock, about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@sed '/^$(SPLIT)/,$$d' requirements.lock > $(VENV)/base.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/base.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.full: $(VENV)/.base
+	@echo "Adding the packages of the extras load, cluster, notebooks and dev"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+run: $(VENV)/.base
+	@$(BIN)/gridlab simulate campus-nac --report report.html
+
+servers:
+	@PACKAGES="$(SERVERS) $(TOOLS)" .ci/servers
+
+test: servers $(VENV)/.full
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.full
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+validate: $(VENV)/.full
+	@PACKAGES="$(SERVERS)" .ci/servers
+	@$(BIN)/gridlab validate single-broker --report validate.html
+
+lock:
+	@.ci/lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info report.html validate.html

@@ -1,0 +1,524 @@
+"""The front door: `gridlab`, one program whose commands are declared here and done elsewhere.
+
+Nothing heavy is imported until a command runs, so that `gridlab --help` answers at once. Every
+command prints for people; with `--json` it prints one document on standard output and nothing else
+there. Exit codes: 0 the answer is valid, 1 a gate that was asked for failed, 2 bad usage or input,
+3 the run is invalid.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from results import Run
+
+VALID, GATE_FAILED, BAD_INPUT, INVALID_RUN, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Output:
+    """Where one command's answer goes: a document for programs, or text for people."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    @functools.cached_property
+    def console(self) -> Console:
+        """The people's side: standard output, or standard error when a document owns it."""
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False)
+
+    def say(self, text: RenderableType) -> None:
+        """Print for people."""
+        self.console.print(text)
+
+    def document(self, document: dict[str, Any]) -> None:
+        """Print the document, if one was asked for."""
+        if self.as_json:
+            click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[float, str], None]]:
+        """A bar on standard error with the share done, a remark, and the time left."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[remark]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=1.0, remark="")
+            yield lambda share, remark="": bar.update(task, completed=share, remark=remark)
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json` on every command; the function gets an `Output` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+    @functools.wraps(function)
+    def wrapper(as_json: bool, **arguments: Any) -> Any:
+        return function(Output(as_json), **arguments)
+
+    return wrapper
+
+
+def reads_topology(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument TOPOLOGY with `--set`; the function gets the checked `topology`."""
+
+    @click.argument("topology", metavar="TOPOLOGY")
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a field, e.g. controllers[0].cores=8.",
+    )
+    @functools.wraps(function)
+    def wrapper(
+        *positional: Any, topology: str, overrides: tuple[str, ...], **arguments: Any
+    ) -> Any:
+        import topologies
+
+        return function(*positional, topology=topologies.load(topology, overrides), **arguments)
+
+    return wrapper
+
+
+def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--seed`, `--out` and `--report`."""
+
+    @click.option(
+        "--seed",
+        default=1,
+        show_default=True,
+        type=click.IntRange(0, 2**63 - 1),
+        help="Seed of plan and draws.",
+    )
+    @click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
+    @click.option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Also write a page (HTML).",
+    )
+    @functools.wraps(function)
+    def wrapper(*positional: Any, **arguments: Any) -> Any:
+        return function(*positional, **arguments)
+
+    return wrapper
+
+
+FACTOR = click.FloatRange(0, min_open=True)
+LOAD = click.option(
+    "--load", default=1.0, show_default=True, type=FACTOR, help="Scales legitimate rates."
+)
+GRID_NAME = click.option(
+    "--name", default="default", show_default=True, help="Name of the grid; several can be up."
+)
+
+
+class Commands(click.Group):
+    """Lists the commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="xmpp-grid-lab", prog_name="gridlab")
+def cli() -> None:
+    """What an XMPP-Grid (RFC 8600) does under load and attack: on paper, simulated and for real.
+
+    \b
+    gridlab simulate campus-nac                 ten busy minutes with a flood in the middle
+    gridlab estimate campus-nac                 the same on paper, in milliseconds
+    gridlab init mine.yaml --platforms 5000     a topology of your own
+    gridlab validate single-broker              predict, drive a real Prosody, compare
+    """
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--platforms", default=200, show_default=True, help="Subscribing Platforms.")
+@click.option("--publishers", default=2, show_default=True, help="Publishing Platforms.")
+@click.option(
+    "--rate",
+    default="6/s",
+    show_default=True,
+    help="Publications per second, all publishers together.",
+)
+@click.option("--payload", default="1.6 KB", show_default=True, help="Size of an item.")
+@click.option(
+    "--kind",
+    default="iodef",
+    show_default=True,
+    type=click.Choice(["iodef", "json", "opaque"]),
+    help="Kind of payload.",
+)
+@click.option(
+    "--server",
+    default="prosody",
+    show_default=True,
+    type=click.Choice(["prosody", "ejabberd"]),
+    help="Server profile.",
+)
+@common
+def init(output: Output, path: Path, **figures: Any) -> None:
+    """Write a topology of your own to PATH (never over a file).
+
+    \b
+    gridlab init mine.yaml --platforms 5000 --rate 2/s --payload '4 KB' --server ejabberd
+    """
+    from topologies import starter
+
+    starter.write(path, **figures)
+    output.document({"path": str(path)})
+    output.say(f"Wrote {path}. Next: gridlab check {path}, then gridlab simulate {path}")
+
+
+@cli.command()
+@reads_topology
+@common
+def check(output: Output, topology: Any) -> None:
+    """Check a topology file and say in a few lines what it describes.
+
+    \b
+    gridlab check mine.yaml
+    gridlab check campus-nac --set controllers[0].cores=8
+    """
+    import topologies
+
+    description = topologies.describe(topology)
+    output.document(description)
+    output.say(topologies.render(description))
+
+
+@cli.command("list")
+@common
+def list_topologies(output: Output) -> None:
+    """List the topologies that are shipped or lie in $GRIDLAB_HOME."""
+    from rich.table import Table
+
+    import topologies
+
+    shipped = topologies.shipped()
+    output.document(
+        {"topologies": [{"name": name, "description": text} for name, text in shipped.items()]}
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, text in shipped.items():
+        table.add_row(f"[bold]{name}[/bold]", text)
+    output.say(table)
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["topology", "record", "simulate", "validate"]))
+def schema(what: str) -> None:
+    """Print the JSON Schema of a file format or of a command's document.
+
+    \b
+    gridlab schema topology > topology.schema.json      for an editor
+    """
+    import results
+    import topologies
+
+    documents = {"topology": topologies.schema_document, "record": results.record_schema}
+    make = documents.get(what) or functools.partial(results.document_schema, what)
+    click.echo(json.dumps(make(), indent=2))
+
+
+@cli.command()
+@reads_topology
+@LOAD
+@common
+def estimate(output: Output, topology: Any, load: float) -> None:
+    """Answer on paper: closed forms for utilisation, waiting, capacity and memory.
+
+    \b
+    gridlab estimate campus-nac --load 1.5
+    """
+    import sim
+    from sim import theory
+
+    document = sim.estimate(topology, load=load)
+    output.document(document)
+    output.say(theory.render(document))
+
+
+@cli.command()
+@reads_topology
+@click.option(
+    "--replications",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Seeded repetitions.",
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 1024), help="Worker processes; default: one a core."
+)
+@click.option(
+    "--engine",
+    default="compiled",
+    show_default=True,
+    type=click.Choice(["compiled", "reference"]),
+    help="The reference is slow and exact.",
+)
+@LOAD
+@records_run
+@common
+def simulate(
+    output: Output, topology: Any, out: Path | None, report: Path | None, **arguments: Any
+) -> None:
+    """Simulate a topology and keep the run.
+
+    \b
+    gridlab simulate campus-nac --report report.html
+    gridlab simulate single-broker --seed 7 --json
+    gridlab simulate mine.yaml --set controllers[0].cores=8 --replications 16
+    """
+    import sim
+
+    with output.progress("simulating") as advance:
+        run = sim.simulate(topology, progress=advance, **arguments)
+    finish(output, run, out, report)
+
+
+@cli.command()
+@click.argument("before", metavar="RUN_A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="RUN_B", type=click.Path(path_type=Path))
+@common
+def compare(output: Output, before: Path, after: Path) -> None:
+    """Compare two runs, replication by replication, with intervals on the difference.
+
+    \b
+    gridlab compare results/runs/A results/runs/B
+    """
+    import results
+
+    document = results.compare(results.open_run(before), results.open_run(after))
+    output.document(document)
+    output.say(results.render_comparison(document))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "path",
+    default="report.html",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+@common
+def report(output: Output, runs: tuple[Path, ...], path: Path) -> None:
+    """Write a self-contained page (HTML) from one stored run, or a prediction and its measurement.
+
+    \b
+    gridlab report results/runs/RUN --to report.html
+    """
+    import results
+
+    results.write_report([results.open_run(run) for run in runs], path)
+    output.document({"path": str(path)})
+    output.say(f"Wrote {path}")
+
+
+@cli.group()
+def grid() -> None:
+    """A real XMPP-Grid on loopback: bring it up, look at it, take it down."""
+
+
+@grid.command("up")
+@reads_topology
+@click.option(
+    "--name", default="default", show_default=True, help="Name of this grid; several can be up."
+)
+@click.option(
+    "--address", help="Loopback address to listen on; default: one derived from the name."
+)
+@click.option(
+    "--port",
+    default=5222,
+    show_default=True,
+    type=click.IntRange(1, 65_534),
+    help="STARTTLS port; direct TLS is the next one.",
+)
+@common
+def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
+    """Deploy the topology's servers with certificates, accounts and Topics; wait until ready.
+
+    \b
+    gridlab grid up single-broker
+    """
+    from loadtest import deployment
+
+    up = deployment.up(topology, **arguments)
+    output.document(up.document())
+    output.say(deployment.render(up))
+
+
+@grid.command("status")
+@click.option("--name", default="default", show_default=True)
+@common
+def grid_status(output: Output, name: str) -> None:
+    """Say how to reach a grid that is up."""
+    from loadtest import deployment
+
+    status = deployment.status(name)
+    output.document(status.document())
+    output.say(deployment.render(status))
+
+
+@grid.command("down")
+@click.argument("name", default="default")
+@click.option("--all", "everything", is_flag=True, help="Every grid of this user.")
+@common
+def grid_down(output: Output, name: str, everything: bool) -> None:
+    """Stop a grid and remove all that it left."""
+    from loadtest import deployment
+
+    stopped = deployment.down_all() if everything else deployment.down(name)
+    names = stopped if isinstance(stopped, list) else [name] if stopped else []
+    output.document({"stopped": names})
+    output.say(f"Stopped {', '.join(names)}" if names else "Nothing was up")
+
+
+@cli.command()
+@reads_topology
+@click.option(
+    "--name", default="default", show_default=True, help="Grid to drive; see gridlab grid up."
+)
+@LOAD
+@click.option(
+    "--duration",
+    "duration_s",
+    type=click.FloatRange(1, 3600),
+    help="Seconds; default: the topology's.",
+)
+@records_run
+@common
+def load(
+    output: Output,
+    topology: Any,
+    name: str,
+    out: Path | None,
+    report: Path | None,
+    **arguments: Any,
+) -> None:
+    """Drive a real grid that is up, on the topology's plan, and keep the run.
+
+    \b
+    gridlab grid up single-broker
+    gridlab load single-broker --duration 30
+    """
+    from loadtest import deployment, engine
+
+    with output.progress("playing") as advance:
+        run = engine.play(topology, deployment.status(name), progress=advance, **arguments)
+    finish(output, run, out, report)
+
+
+@cli.command()
+@reads_topology
+@click.option(
+    "--points",
+    default=None,
+    metavar="LOADS",
+    help="Loads as multiples of the file's, e.g. 0.5,1,2; default: the file's and near saturation.",
+)
+@click.option(
+    "--duration", "duration_s", type=click.FloatRange(2, 3600), help="Seconds of each point."
+)
+@records_run
+@common
+def validate(
+    output: Output,
+    topology: Any,
+    points: str | None,
+    out: Path | None,
+    report: Path | None,
+    **arguments: Any,
+) -> None:
+    """Fit costs on this machine, predict, then drive a real server on the same plan and compare.
+
+    \b
+    gridlab validate single-broker
+    gridlab validate single-broker --points 0.5,1,2 --duration 60
+    """
+    import results
+    import sim
+    from loadtest import validation
+
+    with output.progress("validating") as advance:
+        outcome = validation.validate(
+            topology,
+            predict=sim.simulate,
+            points=validation.read_points(points),
+            out=out or results.default_directory(),
+            progress=advance,
+            **arguments,
+        )
+    output.document(outcome.document)
+    output.say(validation.render(outcome))
+    if report is not None:
+        results.write_report(outcome.runs, report)
+        output.say(f"Wrote {report}")
+    if not outcome.valid:
+        sys.exit(INVALID_RUN)
+
+
+def finish(output: Output, run: Run, out: Path | None, report: Path | None) -> None:
+    """Keep the run, print it, write its page, and end with 3 if it is invalid."""
+    import results
+
+    kept = run.save(out or results.default_directory())
+    summary = run.summary()
+    output.document(summary)
+    output.say(results.render(summary))
+    if report is not None:
+        results.write_report([run], report)
+        output.say(f"Wrote {report}")
+    shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
+    output.say(f"Kept {shown}. Next: gridlab report {shown}")
+    if not run.header.verdict.valid:
+        sys.exit(INVALID_RUN)
+
+
+def main() -> None:
+    """Run the program; our own errors become one message and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        click.echo("Interrupted; whatever was finished is kept.", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except (ValueError, OSError) as error:
+        if not hasattr(error, "exit_code") and not isinstance(error, OSError):
+            raise
+        click.echo(f"gridlab: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", BAD_INPUT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The house keeps its shape: one-way imports, small modules, nothing private committed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("topologies", "results", "sim", "loadtest")
+MAY_IMPORT = {
+    "topologies": set(),
+    "results": set(),
+    "sim": {"topologies", "results"},
+    "loadtest": {"topologies", "results"},
+    "gridlab": {"topologies", "results", "sim", "loadtest"},
+}
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Our own top-level names that a module imports, wherever in the module it does so."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names & {*PACKAGES, "gridlab"}
+
+
+@pytest.mark.parametrize(
+    "path", [*MODULES, ROOT / "gridlab.py"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_imports_point_one_way(path):
+    owner = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert imported(path) - {owner} <= MAY_IMPORT[owner]
+
+
+@pytest.mark.parametrize(
+    "path", [*MODULES, ROOT / "gridlab.py"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_modules_and_functions_fit_the_eye(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = node.body[0] if ast.get_docstring(node) else None
+            described = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+            assert node.end_lineno - node.lineno + 1 - described <= 70, node.name
+
+
+def test_the_front_door_opens_at_once():
+    """Neither `gridlab --help` nor importing our packages loads a heavy library."""
+    program = (
+        "import sys, gridlab, topologies, results, sim, loadtest\n"
+        "heavy = {'numba', 'matplotlib', 'pandas', 'pyarrow', 'pint'}\n"
+        "heavy |= {'slixmpp', 'locust', 'simpy', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
+
+
+def test_nothing_private_is_committed():
+    """No machine's path, no registry's address, no secret in any tracked text file."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    marks = [
+        "/" + "work/",
+        "/" + "root/",
+        "PRIVATE " + "KEY",
+        "pypi." + "org",
+        "extra-" + "index-url",
+        "--find-" + "links",
+    ]
+    found = []
+    for name in filter(None, tracked.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".png", ".parquet", ".npz"} or not path.is_file():
+            continue
+        text = path.read_text(errors="replace")
+        found += [f"{name}: {mark}" for mark in marks if mark in text]
+    assert found == []
