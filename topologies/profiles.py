@@ -1,9 +1,9 @@
 """Cost profiles: what one operation costs a server, and in which order it works (its discipline).
 
 A profile is measured on one machine (`profiles/*.yaml`, each with machine, date and source) and
-carried to another by one speed factor. Times are CPU seconds; per-byte figures multiply the payload
-size. `loop-turns` is Prosody's single event loop, `fanout-process` ejabberd's run queue of processes,
-`fifo` a plain first-come-first-served server for theory and sketches.
+carried to another by one speed factor. Times are CPU seconds; per-byte figures multiply the
+payload size. `loop-turns` is Prosody's single event loop, `fanout-process` ejabberd's run queue of
+processes, `fifo` a plain first-come-first-served server for theory and sketches.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ from topologies.schema import Model, Name, Provenance
 
 
 class Memory(Model):
-    """What the server keeps: resident bytes = base + per session + per subscription + queued copies."""
+    """Resident bytes: base + per session + per subscription + queued copies."""
 
     base: Bytes
     session: Bytes
     subscription: Bytes = 0.0
-    queued_copy: Bytes = Field(0.0, description="overhead of one copy that waits, beside its bytes [B]")
+    queued_copy: Bytes = Field(
+        0.0, description="overhead of one copy that waits, beside its bytes [B]"
+    )
 
 
 class Envelope(Model):
     """Bytes that XMPP, TLS and TCP put around a payload on the wire."""
 
-    notification: Bytes = Field(380.0, description="event notification around the payload, down to the wire [B]")
+    notification: Bytes = Field(
+        380.0, description="event notification around the payload, down to the wire [B]"
+    )
 
 
 class LoopTurns(Model):
-    """One event loop (Prosody 0.12): a read drains what is there and builds all copies; then one write per session.
+    """One event loop (Prosody 0.12): a read builds all copies, then each session gets one write.
 
-    Source: the twin prototype's model, recommended discipline. `epoll_wait` returns up to `events_max`
-    ready sockets, which are handled last first; garbage collection runs in steps driven by allocation,
-    counted in deliveries of 400 B.
+    A read takes what its connection holds. `epoll_wait` returns up to `events_max` ready sockets,
+    which are handled last first; garbage collection runs in steps driven by allocation, counted in
+    deliveries of 400 B.
     """
 
     discipline: Literal["loop-turns"]
@@ -48,27 +52,40 @@ class LoopTurns(Model):
     write_per_byte: SecondsPerByte = 0.0
     coalesced: Seconds = Field(0.0, description="each further copy in the same write")
     acknowledge: Seconds = Field(0.0, description="write the publisher's result")
-    wake: Seconds = Field(0.0, description="from an arrival to the first instruction on an idle server")
+    wake: Seconds = Field(
+        0.0, description="from an arrival to the first instruction on an idle server"
+    )
     events_max: int = Field(64, ge=1)
-    read_bytes: Bytes = Field(8192.0, description="one read takes at most this much of a connection")
-    publish_envelope: Bytes = Field(193.0, description="stanza around a publish, counted against read_bytes")
+    read_bytes: Bytes = Field(
+        8192.0, description="one read takes at most this much of a connection"
+    )
+    publish_envelope: Bytes = Field(
+        193.0, description="stanza around a publish, counted against read_bytes"
+    )
     collection: Seconds = Field(0.0, description="CPU time of one garbage-collection cycle")
-    collection_step: PositiveSeconds = Field(4e-3, description="a cycle is spent in steps of this length")
+    collection_step: PositiveSeconds = Field(
+        4e-3, description="a cycle is spent in steps of this length"
+    )
     collection_cv: Ratio = 0.0
-    collection_every: float = Field(135.0, gt=0, description="allocation between cycles, in deliveries of 400 B")
-    collection_step_every: float = Field(0.5, gt=0, description="allocation between steps of a running cycle")
-    allocation_per_byte: float = Field(2.64e-4, ge=0, description="allocation per payload byte beyond 400 B")
+    collection_every: float = Field(
+        135.0, gt=0, description="allocation between cycles, in deliveries of 400 B"
+    )
+    collection_step_every: float = Field(
+        0.5, gt=0, description="allocation between steps of a running cycle"
+    )
+    allocation_per_byte: float = Field(
+        2.64e-4, ge=0, description="allocation per payload byte beyond 400 B"
+    )
     allocation_write: float = Field(0.08, ge=0)
     allocation_publish: float = Field(4.0, ge=0)
     cv: Ratio = Field(0.0, description="log-normal spread of a publish's own costs")
 
 
 class FanoutProcess(Model):
-    """A FIFO run queue of processes (ejabberd 23): the publisher's routes in slices, each session's writes.
+    """A FIFO run queue of processes (ejabberd 23): the publisher's routes, each session's writes.
 
-    Source: the twin prototype's model, recommended discipline. With several cores (schedulers) the run
-    queue is one FIFO served by all: an assumption. What a slice sends and whom it wakes is seen when
-    the slice ends.
+    The publisher's process routes in slices. With several cores (schedulers) the run queue is one
+    FIFO served by all: an assumption. What a slice sends and whom it wakes is seen when it ends.
     """
 
     discipline: Literal["fanout-process"]
@@ -80,15 +97,21 @@ class FanoutProcess(Model):
     write: Seconds = Field(description="one copy from a session's mailbox to its socket, cold")
     write_per_byte: SecondsPerByte = 0.0
     finish: Seconds = Field(0.0, description="after the last copy is routed")
-    wake: Seconds = Field(0.0, description="from an arrival to the first instruction on an idle server")
+    wake: Seconds = Field(
+        0.0, description="from an arrival to the first instruction on an idle server"
+    )
     slice_recipients: int = Field(12, ge=1, description="copies routed before the process yields")
-    warmth_after: tuple[PositiveSeconds, ...] = Field((), description="time since the session was last written")
-    warmth_factor: tuple[float, ...] = Field((), description="cost of a write at that age, relative to cold")
+    warmth_after: tuple[PositiveSeconds, ...] = Field(
+        (), description="time since the session was last written"
+    )
+    warmth_factor: tuple[float, ...] = Field(
+        (), description="cost of a write at that age, relative to cold"
+    )
     cv: Ratio = Field(0.0, description="log-normal spread of a publish's own costs")
 
 
 class Fifo(Model):
-    """First come, first served: a publish, then its copies one after another, on each of `cores` servers."""
+    """First come, first served: a publish, then its copies one by one, on each of the cores."""
 
     discipline: Literal["fifo"]
     publish: Seconds = 0.0
@@ -112,4 +135,6 @@ class Profile(Model):
     costs: Annotated[LoopTurns | FanoutProcess | Fifo, Field(discriminator="discipline")]
     memory: Memory
     envelope: Envelope = Envelope()
-    speed: float = Field(1.0, gt=0, le=1000, description="this machine's cost over the profile's machine's [1]")
+    speed: float = Field(
+        1.0, gt=0, le=1000, description="this machine's cost over the profile's machine's [1]"
+    )

@@ -7,6 +7,7 @@ need more than one section live in `topologies.checks`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +15,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from topologies.quantities import (
-    Bytes,
     BytesPerSecond,
+    Fraction,
     PositiveBytes,
     PositivePerSecond,
     PositiveSeconds,
@@ -23,8 +24,13 @@ from topologies.quantities import (
     Seconds,
 )
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="lower-case letters, digits, . _ -")]
-Domain = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="a DNS name")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="lower-case letters, digits, . _ -"),
+]
+Domain = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="a DNS name")
+]
 
 
 class Model(BaseModel):
@@ -37,7 +43,9 @@ class Provenance(Model):
     """Where a group of figures comes from."""
 
     kind: Literal["published", "derived", "assumed", "measured"]
-    source: str = Field(min_length=3, description="publication, arithmetic or run that the figures rest on")
+    source: str = Field(
+        min_length=3, description="publication, arithmetic or run that the figures rest on"
+    )
 
 
 class Sourced(Model):
@@ -58,7 +66,7 @@ class Controller(Sourced):
 
 
 class Broker(Sourced):
-    """A publish-subscribe service (XEP-0060) that keeps Topics; here in the Controller's process."""
+    """A publish-subscribe service (XEP-0060) in the Controller's process; it keeps Topics."""
 
     name: Name
     controller: Name
@@ -69,7 +77,9 @@ class Payload(Model):
 
     kind: Literal["iodef", "json", "opaque"] = "opaque"
     size: PositiveBytes = Field(description="mean payload size [B]")
-    cv: Ratio = Field(0.0, description="coefficient of variation of a log-normal size; 0 is constant [1]")
+    cv: Ratio = Field(
+        0.0, description="coefficient of variation of a log-normal size; 0 is constant [1]"
+    )
     max: PositiveBytes = Field(200e3, description="sizes are cut here [B]")
 
 
@@ -88,7 +98,7 @@ class Subscription(Model):
     """A Topic and the share of the population that subscribes to it."""
 
     topic: Name
-    fraction: Ratio = Field(1.0, description="seeded choice of this share of the Platforms [1]")
+    fraction: Fraction = Field(1.0, description="seeded choice of this share of the Platforms [1]")
 
 
 class Network(Model):
@@ -111,6 +121,20 @@ class Population(Sourced):
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
     )
 
+    def share(self, topic: str) -> float:
+        """Share of its Platforms that subscribe to the Topic; 0 where it does not say. [1]"""
+        for subscription in self.subscribes:
+            if isinstance(subscription, Subscription):
+                if subscription.topic == topic:
+                    return subscription.fraction
+            elif subscription == topic:
+                return 1.0
+        return 0.0
+
+    def subscriber_count(self, topic: str) -> int:
+        """Platforms of it that subscribe to the Topic: its share, rounded to whole ones."""
+        return math.floor(self.count * self.share(topic) + 0.5)
+
 
 class Arrivals(Sourced):
     """Publications of one population on one Topic: the whole group's process."""
@@ -118,7 +142,9 @@ class Arrivals(Sourced):
     topic: Name
     by: Name
     start: Seconds = Field(0.0, description="first instant at which this process may publish [s]")
-    end: PositiveSeconds | None = Field(None, description="last instant; absent: the workload's end [s]")
+    end: PositiveSeconds | None = Field(
+        None, description="last instant; absent: the workload's end [s]"
+    )
 
 
 class Deterministic(Arrivals):
@@ -136,7 +162,7 @@ class Poisson(Arrivals):
 
 
 class OnOff(Arrivals):
-    """Poisson at `rate` during exponential on-times, silent in between (an interrupted Poisson process)."""
+    """Interrupted Poisson: at `rate` during exponential on-times, silent in between."""
 
     process: Literal["on-off"]
     rate: PositivePerSecond = Field(description="while on [1/s]")
@@ -145,7 +171,7 @@ class OnOff(Arrivals):
 
 
 class Batch(Arrivals):
-    """Poisson batches (M^X): `rate` batches per second of a geometric size with mean `mean_size`."""
+    """Poisson batches (M^X): all publications of a batch at the same instant."""
 
     process: Literal["batch"]
     rate: PositivePerSecond = Field(description="batches per second [1/s]")
@@ -154,11 +180,11 @@ class Batch(Arrivals):
 
 
 class Sine(Arrivals):
-    """Poisson with rate mean * (1 + amplitude * sin(2 pi (t + shift) / period)): a diurnal shape."""
+    """Poisson of rate mean * (1 + amplitude * sin(2 pi (t + shift) / period)): a diurnal shape."""
 
     process: Literal["sine"]
     rate: PositivePerSecond = Field(description="mean [1/s]")
-    amplitude: Annotated[Ratio, Field(le=1.0)] = 0.5
+    amplitude: Fraction = 0.5
     period: PositiveSeconds
     shift: Seconds = 0.0
 
@@ -179,14 +205,15 @@ class Step(Arrivals):
 
 
 class Trace(Arrivals):
-    """Publications at the instants of a CSV file: `intended_s[,payload_bytes]` with a header line."""
+    """Publications at the instants of a CSV file with the header `intended_s[,payload_bytes]`."""
 
     process: Literal["trace"]
     file: str = Field(min_length=1, description="path relative to the topology file")
 
 
 ArrivalProcess = Annotated[
-    Deterministic | Poisson | OnOff | Batch | Sine | Ramp | Step | Trace, Field(discriminator="process")
+    Deterministic | Poisson | OnOff | Batch | Sine | Ramp | Step | Trace,
+    Field(discriminator="process"),
 ]
 
 
@@ -201,7 +228,7 @@ class Workload(Sourced):
 
 
 class PublishFlood(Sourced):
-    """An adversary that publishes as fast as it likes (RFC 8600 section 8.2.2: malicious Platforms)."""
+    """An adversary that publishes as fast as it likes (RFC 8600 section 8.2.2)."""
 
     kind: Literal["publish-flood"]
     name: Name
@@ -209,7 +236,9 @@ class PublishFlood(Sourced):
     topic: Name
     start: Seconds
     duration: PositiveSeconds
-    rate: PositivePerSecond = Field(description="publications per second, Poisson, the whole group [1/s]")
+    rate: PositivePerSecond = Field(
+        description="publications per second, Poisson, the whole group [1/s]"
+    )
     size: PositiveBytes | None = Field(None, description="payload size; absent: the Topic's [B]")
 
 
@@ -219,13 +248,15 @@ Attack = PublishFlood
 class Slo(Sourced):
     """What the grid promises its legitimate Platforms."""
 
-    deadline: PositiveSeconds = Field(1.0, description="a delivery counts as goodput within this latency [s]")
+    deadline: PositiveSeconds = Field(
+        1.0, description="a delivery counts as goodput within this latency [s]"
+    )
     p99: PositiveSeconds | None = Field(None, description="99th percentile of latency [s]")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a topology came from: the text as written, its file and the `--set` changes made to it."""
+    """Where a topology came from: the text as written, its file, the changes made to it."""
 
     text: str
     path: Path | None = None
@@ -233,7 +264,7 @@ class Source:
 
 
 class Topology(Model):
-    """A whole grid and what happens to it: the one description that paper, simulation and load share."""
+    """A whole grid and what happens to it: what paper, simulation and load share."""
 
     schema_: Literal[1] = Field(alias="schema")
     name: Name
@@ -265,10 +296,3 @@ class Topology(Model):
     def platform_count(self) -> int:
         """Platforms of all populations together."""
         return sum(population.count for population in self.platforms)
-
-
-__all__ = [
-    "Arrivals", "ArrivalProcess", "Attack", "Batch", "Broker", "Bytes", "Controller", "Deterministic", "Model",
-    "Network", "OnOff", "Payload", "Poisson", "Population", "Provenance", "PublishFlood", "Ramp", "Sine", "Slo",
-    "Step", "Subscription", "Topic", "Topology", "Trace", "Workload",
-]  # fmt: skip
