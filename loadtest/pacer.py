@@ -1,0 +1,72 @@
+"""Open-loop pacing: every publication at its absolute deadline, whatever the server does.
+
+The schedule is the plan's and never waits for a reply. A publication that is late is sent late, at
+once; one that is never sent keeps `UNSENT`. Both are the generator's doing and are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import numpy.typing as npt
+
+UNSENT = -1
+
+# An event loop wakes up to 1 ms late: it is left this early, and the rest is slept exactly, then spun.
+EARLY_NS = 1_500_000
+SPIN_NS = 80_000
+
+
+class Pacer:
+    """Sends publications at their deadlines.
+
+    Parameters
+    ----------
+    due_ns : ndarray of int64, shape (n,)
+        Deadlines on the clock, non-decreasing. [ns]
+    send : callable
+        `send(first, last)` sends the publications first .. last - 1, which are all due, without
+        waiting. Publications that are due together come in one call, and never wait for each other.
+    clock : callable
+        The instant now. [ns]
+    sleep : callable
+        `await sleep(seconds)`: lets others run; may wake a little late. [s]
+    nap : callable
+        `nap(seconds)`: waits exactly, while nothing else runs. [s]
+    """
+
+    def __init__(
+        self,
+        due_ns: npt.NDArray[np.int64],
+        send: Callable[[int, int], None],
+        *,
+        clock: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]],
+        nap: Callable[[float], None],
+    ) -> None:
+        self._due_ns = due_ns
+        self._send = send
+        self._clock = clock
+        self._sleep = sleep
+        self._nap = nap
+        self.sent_ns: npt.NDArray[np.int64] = np.full(len(due_ns), UNSENT, dtype=np.int64)
+
+    async def run(self) -> None:
+        """Send all; cancelling it leaves the rest `UNSENT`."""
+        first, count = 0, len(self._due_ns)
+        while first < count:
+            await self._wait_until(int(self._due_ns[first]))
+            now = self._clock()
+            last = int(np.searchsorted(self._due_ns, now, side="right"))
+            self.sent_ns[first:last] = now
+            self._send(first, last)
+            first = last
+
+    async def _wait_until(self, due_ns: int) -> None:
+        await self._sleep(max(0, due_ns - EARLY_NS - self._clock()) / 1e9)
+        left_ns = due_ns - self._clock()
+        if left_ns > SPIN_NS:
+            self._nap((left_ns - SPIN_NS) / 1e9)
+        while self._clock() < due_ns:
+            pass

@@ -1,0 +1,141 @@
+"""Deliveries are read off the stream whatever else it holds and wherever it was cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtest import receiver
+from loadtest.payload import payload
+from loadtest.receiver import DeliveryLog, Receiver, StreamError
+
+EVENT = b"<event xmlns='http://jabber.org/protocol/pubsub#event'>"
+DELAY = b"<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"
+
+
+def notification(*publications: int, tag: str = "r1", after: bytes = b"", size: int = 400) -> bytes:
+    items = b"".join(
+        b"<item id='%s-%d'>%s</item>" % (tag.encode(), number, payload("iodef", size, number))
+        for number in publications
+    )
+    head = b"<message to='a@grid.test' type='headline' id='x'>" + EVENT + b"<items node='T'>"
+    return head + items + b"</items></event>" + after + b"</message>"
+
+
+def received(*chunks: bytes) -> tuple[DeliveryLog, list[bytes]]:
+    log, others = DeliveryLog(), []
+    session = Receiver(7, "r1", log, lambda stanza, _: others.append(stanza))
+    for instant, chunk in enumerate(chunks):
+        session.feed(chunk, 1000 + instant, instant)
+    return log, others
+
+
+NESTED = (
+    b"<message><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='T'>"
+    b"<item id='r1-8'><forwarded><message><body>in</body></message></forwarded></item>"
+    b"</items></event></message>"
+)
+ODD = {
+    "the stream's header": b"<?xml version='1.0'?><stream:stream from='grid.test' id=\"a>b\">",
+    "the stream's end": b"</stream:stream>",
+    "an empty element": b"<r xmlns='urn:xmpp:sm:3'/>",
+    "a quoted bracket": b'<presence from="a>\'b"><show>dnd</show></presence>',
+    "a query": b"<iq type='get' id='1'><query xmlns='x'><iq/><a b='/>'/></query></iq>",
+    "a plain message": b"<message><body>item id='r1-3'</body></message>",
+    "text in a CDATA section": b"<message><body><![CDATA[</message><a>]]></body></message>",
+    "a message in a message": b"<message><forwarded><message>x</message></forwarded></message>",
+    "a retraction": b"<message>"
+    + EVENT
+    + b"<items node='T'><retract id='r1-5'/></items></event></message>",
+    "a like-named child": b"<message><messages></messages ><message\t/></message>",
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_odd_stanzas_pass_whole_between_deliveries(odd: bytes) -> None:
+    log, others = received(notification(1) + odd + notification(2))
+    assert list(log.publication) == [1, 2]
+    assert b"".join(others) == odd
+
+
+def test_delivery_is_noted_with_session_and_instants() -> None:
+    log, _ = received(b"", notification(12))
+    noted = (log.publication[0], log.session[0], log.received_ns[0], log.delay_ns[0])
+    assert noted == (12, 7, 1001, 1)
+
+
+def test_all_items_of_one_notification_are_deliveries() -> None:
+    log, others = received(notification(1, 2, 3))
+    assert (list(log.publication), others) == ([1, 2, 3], [])
+
+
+def test_item_around_a_forwarded_message_is_one_delivery() -> None:
+    log, others = received(NESTED + notification(9))
+    assert (list(log.publication), others) == ([8, 9], [])
+
+
+def test_delayed_item_is_a_replay() -> None:
+    log, _ = received(notification(1), notification(2, after=DELAY), notification(3))
+    assert (list(log.publication), list(log.replayed)) == ([1, 2, 3], [1])
+
+
+def test_item_of_another_run_is_foreign() -> None:
+    log, others = received(
+        notification(1, tag="r0"), notification(1, 2), notification(4, tag="r11")
+    )
+    assert (list(log.publication), log.foreign, others) == ([1, 2], 2, [])
+
+
+def test_self_check_parses_one_in_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "CHECK_EVERY", 4)
+    log, _ = received(*(notification(number) for number in range(13)))
+    assert (len(log), log.checked, log.mismatches) == (13, 3, 0)
+
+
+def test_self_check_sees_what_the_shortcut_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "CHECK_EVERY", 1)
+    # Not well-formed between head and tail: only the full parse looks there.
+    broken = notification(1).replace(b"<Contact ", b"<Contact <")
+    log, _ = received(broken)
+    assert (len(log), log.mismatches) == (1, 1)
+
+
+@pytest.mark.parametrize("junk", [b"HTTP/1.1 400 Bad Request", b"</message>", b"\x00\xff"])
+def test_what_is_no_stream_is_refused(junk: bytes) -> None:
+    with pytest.raises(StreamError):
+        received(notification(1) + junk)
+
+
+def test_endless_stanza_is_refused() -> None:
+    with pytest.raises(StreamError, match="more than"):
+        received(b"<message><body>" + b"x" * (1 << 20), b"x" * 20)
+
+
+stanzas = st.one_of(
+    st.sampled_from([odd for odd in ODD.values() if odd != ODD["the stream's end"]]),
+    st.just(NESTED),
+    st.builds(notification, st.integers(0, 10**6), tag=st.sampled_from(["r1", "r2"])),
+    st.builds(notification, st.integers(0, 99), st.integers(0, 99)),
+    st.builds(notification, st.integers(0, 99), after=st.just(DELAY)),
+    st.sampled_from([b" ", b"\r\n"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(stanzas, max_size=8), st.data())
+def test_any_split_of_the_stream_gives_the_same(parts: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    whole, others_whole = received(stream)
+    split, others_split = received(*chunks)
+    assert split.publication == whole.publication
+    assert split.replayed == whole.replayed
+    assert split.foreign == whole.foreign
+    assert others_split == others_whole
+
+
+def test_byte_by_byte_gives_the_same() -> None:
+    stream = b"".join([*ODD.values(), notification(1), NESTED, notification(2, 3)])
+    whole, others_whole = received(stream)
+    split, others_split = received(*(stream[i : i + 1] for i in range(len(stream))))
+    assert (split.publication, others_split) == (whole.publication, others_whole)
