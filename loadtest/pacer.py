@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 UNSENT = -1
 
-# An event loop wakes up to 1 ms late: it is left this early, and the rest is slept exactly, then spun.
+# An event loop wakes up to 1 ms late: it is left early, the rest is slept exactly, the end is spun.
 EARLY_NS = 1_500_000
 SPIN_NS = 80_000
 
