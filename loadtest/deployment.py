@@ -1,0 +1,313 @@
+"""A real grid on loopback: up, status, down.
+
+`up` writes everything that the servers need into a private directory, leaves one supervisor that
+owns them, and returns when they answer. `down` leaves nothing: no process, no port, no file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from loadtest import lease, observation, processes, rails, sites
+from loadtest.problems import DeploymentError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from topologies.schema import Topology
+
+_START_WITHIN_S: Final = 30.0
+_DOWN_GRACE_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid that is up: how to reach it and who may log in."""
+
+    name: str
+    directory: Path
+
+    def document(self) -> dict[str, Any]:
+        """What `gridlab grid status --json` prints: Controllers, Brokers, accounts, state.
+
+        Raises
+        ------
+        DeploymentError
+            The grid is no longer there.
+        """
+        fixed = lease.read_json(self.directory / sites.GRID_FILE)
+        state = self._state()
+        for controller, served in fixed["controllers"].items():
+            served["pid"] = state["servers"][controller]["pid"]
+        return {
+            "name": self.name,
+            "state": state["state"],
+            "problem": state["problem"],
+            **fixed,
+            "ready_s": state["ready_s"],
+            "supervisor_pid": state["supervisor"]["pid"],
+        }
+
+    def check(self) -> None:
+        """Raise DeploymentError where the grid is gone or a server of it has ended."""
+        state = self._state()
+        if state["state"] != "up":
+            raise DeploymentError(
+                f'grid "{self.name}": {state["problem"]}\n'
+                f"take it down: gridlab grid down {self.name}"
+            )
+
+    def credentials(self) -> dict[str, str]:
+        """Password of each account by bare JID."""
+        with (self.directory / sites.ACCOUNTS_FILE).open(newline="") as stream:
+            return {row["jid"]: row["password"] for row in csv.DictReader(stream)}
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that the servers' certificates are verified with."""
+        return self.directory / sites.AUTHORITY_FILE
+
+    def server_pid(self, controller: str) -> int:
+        """Process id of one Controller's server."""
+        pid = self._state()["servers"][controller]["pid"]
+        assert isinstance(pid, int)
+        return pid
+
+    def _state(self) -> dict[str, Any]:
+        state = lease.read_json(self.directory / lease.STATE_FILE)
+        supervisor = state.get("supervisor")
+        if supervisor is None or not processes.Identity(**supervisor).alive:
+            raise _unknown(self.name)
+        if state["state"] == "starting":
+            raise DeploymentError(f'grid "{self.name}": is not up yet; try again in a second')
+        return state
+
+
+def up(
+    topology: Topology,
+    name: str = "default",
+    *,
+    address: str | None = None,
+    port: int = sites.PORT,
+    cores: Sequence[int] = (),
+) -> Grid:
+    """Deploy a grid for `topology` and return when its servers answer.
+
+    Parameters
+    ----------
+    topology : Topology
+        Its Controllers are started, its Platforms get accounts, its Topics are created.
+    name : str
+        Several grids of different names can be up.
+    address : str, optional
+        Loopback address of a lone Controller; by default a free one derived from the names.
+    port : int
+        For STARTTLS; direct TLS gets the next one.
+    cores : sequence of int
+        Processors that the servers may use; empty: all.
+
+    Raises
+    ------
+    DeploymentError
+        It cannot be deployed; nothing is left of the attempt.
+    rails.RailsError
+        It has more Platforms than a run may have sessions.
+    """
+    place = sites.Place(address, port, tuple(cores))
+    return _up(topology, name, place, owner=None)
+
+
+@contextlib.contextmanager
+def ephemeral(topology: Topology, *, cores: Sequence[int] = ()) -> Iterator[Grid]:
+    """A grid for as long as the block runs; it ends with this process, even a killed one."""
+    name = f"run-{os.getpid()}-{secrets.token_hex(3)}"
+    owner = processes.Identity.of(os.getpid())
+    grid = _up(topology, name, sites.Place(cores=tuple(cores)), owner)
+    try:
+        yield grid
+    finally:
+        _down(grid.directory)
+
+
+def status(name: str = "default") -> Grid:
+    """The grid of this name; DeploymentError where none is up."""
+    grid = Grid(name, lease.directory_of(name))
+    grid.document()
+    return grid
+
+
+def render(grid: Grid) -> RenderableType:
+    """How to reach a grid, what its servers use, and what to do next, for people."""
+    from rich.text import Text
+
+    document = grid.document()
+    lines = [f'Grid "{grid.name}" for {document["topology"]}: {document["problem"] or "up"}']
+    for name, served in document["controllers"].items():
+        ports = f"{served['port']} (STARTTLS), {served['direct_tls_port']} (direct TLS)"
+        lines += [
+            f"  {name}: {served['domain']} at {served['address']}, ports {ports}",
+            f"    {served['server']} {served['version']}, {_usage(served['pid'])}",
+        ]
+    lines += [
+        f"  Brokers:  {', '.join(document['brokers'].values())}",
+        f"  Accounts: {document['accounts_file']}",
+        f"  Trust:    {grid.ca_file}",
+        f"Drive it with: gridlab load {document['topology']} --name {grid.name}",
+        f"Take it down with: gridlab grid down {grid.name}",
+    ]
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
+
+
+def _usage(pid: int) -> str:
+    try:
+        used_s, resident_bytes = observation.cpu_s(pid), observation.resident_bytes(pid)
+    except ProcessLookupError:
+        return f"process {pid} has ended"
+    return f"process {pid}, {used_s:.2f} s of CPU, {resident_bytes / 2**20:.0f} MiB"
+
+
+def names() -> list[str]:
+    """The grids that are up, in alphabetical order."""
+    return [name for name in lease.names() if _is_up(name)]
+
+
+def down(name: str = "default") -> bool:
+    """Take a grid down and leave nothing of it, also where its supervisor was killed.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to take down.
+    """
+    directory = lease.directory_of(name)
+    found = directory.is_dir()
+    if found:
+        _down(directory)
+    return found
+
+
+def down_all() -> list[str]:
+    """Take every grid of this user down; their names."""
+    taken = lease.names()
+    for name in taken:
+        _down(lease.directory_of(name))
+    return taken
+
+
+def _is_up(name: str) -> bool:
+    try:
+        status(name)
+    except DeploymentError:
+        return False
+    return True
+
+
+def _unknown(name: str) -> DeploymentError:
+    others = ", ".join(each for each in lease.names() if each != name) or "none"
+    return DeploymentError(
+        f'grid "{name}": is not up (up: {others}); gridlab grid up TOPOLOGY --name {name}'
+    )
+
+
+def _down(directory: Path) -> None:
+    supervisor = lease.read_json(directory / lease.STATE_FILE).get("supervisor")
+    if supervisor is not None:
+        processes.end(processes.Identity(**supervisor), _DOWN_GRACE_S)
+    if directory.is_dir():  # the supervisor could not clean up: it was killed
+        lease.release(lease.claim(directory.name))
+
+
+def _up(
+    topology: Topology,
+    name: str,
+    place: sites.Place,
+    owner: processes.Identity | None,
+) -> Grid:
+    servers = sites.servers(topology)
+    rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
+    lease.clear_leftovers()
+    held = lease.claim(name)
+    try:
+        if stop := rails.stop_file(held.directory):
+            raise DeploymentError(f"{stop}: asks every run to stop; remove it first")
+        launches = sites.prepare(topology, name, held.directory, servers, place)
+        document = {
+            "owner": owner and asdict(owner),
+            "servers": [asdict(launch) for launch in launches],
+        }
+        lease.write_json(held.directory / lease.LAUNCH_FILE, document)
+        rails.audit("start", f"grid {name}", {"platforms": topology.platform_count}, "asked for")
+        _supervise(held)
+        sites.record_versions(held.directory, servers)
+    except BaseException:
+        lease.release(held)
+        raise
+    held.close()
+    return Grid(name, held.directory)
+
+
+def _supervise(held: lease.Lease) -> None:
+    """Start the supervisor and wait for its report; on any failure it has ended on return."""
+    ours, theirs = socket.socketpair()
+    with ours, (held.directory / "supervisor.log").open("w+b") as log:
+        with theirs:
+            started = _spawn_supervisor(held, theirs, log)
+        try:
+            started.wait(_START_WITHIN_S)  # it detaches at once
+            ours.settimeout(_START_WITHIN_S)
+            report = json.loads(_read_line(ours) or "{}")
+        except BaseException:
+            _give_up(ours)
+            raise
+        if not report.get("ready"):
+            _give_up(ours)
+            log.seek(0)
+            problem = report.get("problem") or "supervisor ended: " + log.read().decode()
+            raise DeploymentError(problem)
+
+
+def _spawn_supervisor(
+    held: lease.Lease, control: socket.socket, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    package_parent = str(Path(__file__).resolve().parents[1])
+    search_path = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
+    inherited = (control.fileno(), held.descriptor)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "loadtest.supervisor", str(held.directory)]
+        + [str(descriptor) for descriptor in inherited],
+        env={**os.environ, "PYTHONPATH": search_path},
+        cwd="/",
+        pass_fds=inherited,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+
+
+def _read_line(control: socket.socket) -> bytes:
+    """What the other side says before it closes, a line at most."""
+    received = b""
+    while not received.endswith(b"\n") and (chunk := control.recv(65_536)):
+        received += chunk
+    return received
+
+
+def _give_up(control: socket.socket) -> None:
+    """Tell the supervisor that nobody waits any more; returns when it has cleaned up."""
+    with contextlib.suppress(OSError):
+        control.shutdown(socket.SHUT_WR)
+        control.settimeout(_DOWN_GRACE_S)
+        while control.recv(65_536):
+            pass

@@ -1,0 +1,211 @@
+"""Prosody as a grid's server: its configuration, its data files, how it is started.
+
+Accounts and Topics are written as Prosody's own data files (storage `internal`), which it reads at
+its start: ten thousand accounts need no login and no query. The settings are those under which the
+cost profiles were measured.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import jinja2
+
+from loadtest.lease import write_secret
+from loadtest.problems import DeploymentError
+from loadtest.provisioning import Node, ScramKeys, scram_keys
+from loadtest.server import Broker, Launch, Site
+
+_USER: Final = "prosody"  # Debian's package makes it; Prosody refuses to run as root
+_HELLO: Final = (
+    "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
+    "xmlns:stream='http://etherx.jabber.org/streams'>"
+)
+_WELCOME: Final = re.compile(r"Welcome to Prosody version (\S+)", re.IGNORECASE)
+
+LuaTable = Mapping[str, "str | int | bool | LuaTable"]
+
+
+class Prosody:
+    """Deploys Prosody 0.12 from the system's package."""
+
+    name = "prosody"
+
+    def locate(self) -> None:
+        """Check that `prosody` is on the PATH.
+
+        Raises
+        ------
+        DeploymentError
+            It is not; names the package.
+        """
+        _executable()
+
+    def user(self) -> str | None:
+        """The unprivileged account to run as; None where the caller is unprivileged already.
+
+        Raises
+        ------
+        DeploymentError
+            The caller is root and the package's account is missing.
+        """
+        if os.geteuid() != 0:
+            return None
+        try:
+            return pwd.getpwnam(_USER).pw_name
+        except KeyError:
+            raise DeploymentError(
+                f'user "{_USER}": does not exist, and Prosody does not run as root; '
+                "install Debian's package (apt-get install prosody) or deploy as an ordinary user"
+            ) from None
+
+    def prepare(self, site: Site) -> Launch:
+        """Write configuration, accounts and Topics; the certificate files are there already."""
+        data = site.directory / "data"
+        for directory in (data, site.directory / "none"):
+            directory.mkdir(mode=0o700)
+        _write_accounts(data, site)
+        for broker in site.brokers:
+            _write_nodes(data, broker)
+        configuration = site.directory / "prosody.cfg.lua"
+        write_secret(configuration, _configuration(site).encode())
+        return Launch(
+            controller=site.controller,
+            argv=(_executable(), "-F", "--config", str(configuration)),
+            directory=str(site.directory),
+            user=self.user(),
+            cores=site.cores,
+            address=site.address,
+            port=site.port,
+            hello=_HELLO.format(domain=site.domain),
+            answer="<stream:features",
+            log_file=str(site.directory / "prosody.log"),
+            errors_file=str(site.directory / "errors.log"),
+            memory_bytes=site.memory_bytes,
+        )
+
+    def version(self, directory: Path) -> str:
+        """The version that the server's log names."""
+        with (directory / "prosody.log").open(errors="replace") as log:
+            for line in log:
+                if found := _WELCOME.search(line):
+                    return found[1]
+        return "unknown"
+
+
+def _executable() -> str:
+    path = shutil.which("prosody")
+    if path is None:
+        raise DeploymentError(
+            'server "prosody": is not installed; apt-get install prosody '
+            "(Debian, Ubuntu), or put its program on the PATH"
+        )
+    return path
+
+
+def _configuration(site: Site) -> str:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    environment.filters["lua"] = lua
+    template = (resources.files("loadtest") / "templates" / "prosody.cfg.lua").read_text()
+    return environment.from_string(template).render(
+        directory=str(site.directory),
+        address=site.address,
+        port=site.port,
+        direct_tls_port=site.direct_tls_port,
+        domain=site.domain,
+        brokers=[
+            {
+                "jid": broker.jid,
+                "owner": broker.owner,
+                "max_items": max((node.max_items for node in broker.nodes), default=1),
+            }
+            for broker in site.brokers
+        ],
+    )
+
+
+def lua(value: str | int | bool | LuaTable) -> str:
+    """A value as a Lua 5.1-5.4 literal; bytes outside printable ASCII become decimal escapes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        plain = (
+            chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03d}"
+            for byte in value.encode()
+        )
+        return '"' + "".join(plain) + '"'
+    return "{" + " ".join(f"[{lua(key)}]={lua(each)};" for key, each in value.items()) + "}"
+
+
+def data_name(name: str) -> str:
+    """A host, user or node name as Prosody spells it in file names: all but letters and digits
+    as `%xx`."""
+    return "".join(
+        chr(byte) if chr(byte).isascii() and chr(byte).isalnum() else f"%{byte:02x}"
+        for byte in name.encode()
+    )
+
+
+def _write_accounts(data: Path, site: Site) -> None:
+    store = data / data_name(site.domain) / "accounts"
+    store.mkdir(mode=0o700, parents=True)
+    keys = scram_keys([account.password for account in site.accounts])
+    for account, scram in zip(site.accounts, keys, strict=True):
+        _write_record(store, account.localpart, _account(scram))
+
+
+def _account(scram: ScramKeys) -> LuaTable:
+    return {
+        "salt": scram.salt,
+        "iteration_count": scram.iterations,
+        "stored_key": scram.stored_key.hex(),
+        "server_key": scram.server_key.hex(),
+    }
+
+
+def _write_nodes(data: Path, broker: Broker) -> None:
+    store = data / data_name(broker.jid) / "pubsub_nodes"
+    store.mkdir(mode=0o700, parents=True)
+    for node in broker.nodes:
+        _write_record(store, node.name, _node(node))
+
+
+def _node(node: Node) -> LuaTable:
+    """A Topic as mod_pubsub stores it: its configuration by the form's field names, and rights.
+
+    Only affiliated publishers may publish; on a whitelist everybody else is an outcast. `headline`
+    notifications are not kept for those offline.
+    """
+    members = dict.fromkeys(node.members if node.whitelist else (), "member")
+    publishers = dict.fromkeys(node.publishers, "publisher")
+    return {
+        "name": node.name,
+        "config": {
+            "access_model": "whitelist" if node.whitelist else "open",
+            "publish_model": "publishers",
+            "persist_items": node.persist,
+            "max_items": node.max_items,
+            "send_last_published_item": "never",
+            "notify_items": True,
+            "include_payload": True,
+            "notification_type": "headline",
+            "notify_retract": False,
+        },
+        "affiliations": {**members, **publishers, node.owner: "owner"},
+        "subscribers": {},
+    }
+
+
+def _write_record(store: Path, name: str, record: LuaTable) -> None:
+    write_secret(store / f"{data_name(name)}.dat", f"return {lua(record)};\n".encode())

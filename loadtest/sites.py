@@ -1,0 +1,242 @@
+"""From a topology to servers that need only be started: places, certificates, accounts, files."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import topologies
+from loadtest import addresses, lease, provisioning, rails
+from loadtest.problems import DeploymentError
+from loadtest.server import Broker, Launch, Server, Site
+
+if TYPE_CHECKING:
+    from loadtest.authority import Authority
+    from topologies.schema import Controller, Topology
+
+PORT: Final = 5222
+GRID_FILE: Final = "grid.json"
+ACCOUNTS_FILE: Final = "accounts.csv"
+AUTHORITY_FILE: Final = "ca.pem"
+_KINDS: Final = {"prosody": ("loadtest.prosody", "Prosody")}
+_SPARE_DESCRIPTORS: Final = 100
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where servers are to listen and run; the address of a lone one may be given."""
+
+    address: str | None = None
+    port: int = PORT
+    cores: tuple[int, ...] = ()
+
+    @property
+    def direct_tls_port(self) -> int:
+        """The port for direct TLS."""
+        return self.port + 1
+
+
+def servers(topology: Topology) -> dict[str, Server]:
+    """The kind of server of each Controller, each checked to be installed.
+
+    Raises
+    ------
+    DeploymentError
+        What cannot be deployed, all at once.
+    """
+    problems, kinds = _unfederated(topology), {}
+    for number, controller in enumerate(topology.controllers):
+        try:
+            kinds[controller.name] = _server(topology, controller)
+        except DeploymentError as error:
+            problems.append(f"controllers[{number}].{error}")
+    if problems:
+        raise DeploymentError("\n".join(problems))
+    return kinds
+
+
+def _server(topology: Topology, controller: Controller) -> Server:
+    kind = topologies.profile(topology, controller.name).server
+    if kind not in _KINDS:
+        raise DeploymentError(
+            f'profile: "{controller.profile}": is for the server "{kind}"; the grid deploys '
+            "Prosody only so far: choose a profile with `server: prosody`"
+        )
+    module, name = _KINDS[kind]
+    server = cast(Server, getattr(importlib.import_module(module), name)())
+    server.locate()
+    server.user()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    sessions = sum(p.count for p in topology.platforms if p.controller == controller.name)
+    if sessions + _SPARE_DESCRIPTORS > limit:
+        raise DeploymentError(
+            f'name: "{controller.name}": has {sessions} Platforms, and a process may open '
+            f"{limit} files; raise the hard limit (ulimit -Hn) or use fewer Platforms"
+        )
+    return server
+
+
+def _unfederated(topology: Topology) -> list[str]:
+    """Topics that Platforms of another Controller use: they would need a link between servers."""
+    home = {broker.name: broker.controller for broker in topology.brokers}
+    problems = []
+    for number, topic in enumerate(topology.topics):
+        users = provisioning.publishing(topology, topic) + provisioning.subscribing(topology, topic)
+        for population in users:
+            if population.controller != home[topic.broker]:
+                problems.append(
+                    f'topics[{number}].name: "{topic.name}": is used by "{population.name}" from '
+                    f'controller "{population.controller}"; the grid deploys no links between '
+                    f'Controllers so far: put them on "{home[topic.broker]}"'
+                )
+    return problems
+
+
+def prepare(
+    topology: Topology, name: str, directory: Path, kinds: Mapping[str, Server], place: Place
+) -> list[Launch]:
+    """Write everything that the servers of a grid need; what is left is to start them.
+
+    Parameters
+    ----------
+    directory : Path
+        The grid's own, private and empty; it is named in its `launch.json` what else there is.
+
+    Raises
+    ------
+    DeploymentError
+        An address or a port is not to be had.
+    """
+    from loadtest.authority import Authority
+
+    if place.address is not None and len(topology.controllers) > 1:
+        raise DeploymentError(
+            f'address: "{place.address}": is one for {len(topology.controllers)} Controllers; '
+            "leave it out, and each gets its own"
+        )
+    planned = [
+        _site(topology, controller, name, directory, kinds[controller.name], place)
+        for controller in topology.controllers
+    ]
+    _record_directories(directory, planned)
+    authority = Authority()
+    lease.write_secret(directory / AUTHORITY_FILE, authority.certificate_pem)
+    everybody = [account for site in planned for account in site.accounts]
+    lease.write_secret(directory / ACCOUNTS_FILE, provisioning.accounts_csv(everybody))
+    launches = [_furnish(site, kinds[site.controller], authority) for site in planned]
+    lease.write_json(directory / GRID_FILE, _document(topology, directory, planned, kinds))
+    return launches
+
+
+def _site(
+    topology: Topology,
+    controller: Controller,
+    grid: str,
+    directory: Path,
+    server: Server,
+    place: Place,
+) -> Site:
+    ports = (place.port, place.direct_tls_port)
+    if place.address is None:
+        address = addresses.choose(grid, controller.name, ports)
+    else:
+        address = rails.check_address(place.address)
+        addresses.check_free(address, ports)
+    owner = f"{provisioning.OWNER}@{controller.domain}"
+    return Site(
+        controller=controller.name,
+        domain=controller.domain,
+        address=address,
+        port=place.port,
+        direct_tls_port=place.direct_tls_port,
+        directory=_server_directory(directory, controller.name, server.user()),
+        accounts=provisioning.accounts(topology, controller.name),
+        brokers=[
+            Broker(
+                f"{broker.name}.{controller.domain}",
+                owner,
+                provisioning.nodes(topology, broker.name),
+            )
+            for broker in topology.brokers
+            if broker.controller == controller.name
+        ],
+        memory_bytes=controller.memory,
+        cores=place.cores,
+    )
+
+
+def _server_directory(directory: Path, controller: str, user: str | None) -> Path:
+    """Inside the grid's directory, unless the server is another user, who cannot enter there."""
+    if user is None:
+        return directory / f"server-{controller}"
+    return Path(tempfile.gettempdir()) / f"gridlab-server-{secrets.token_hex(8)}"
+
+
+def _record_directories(directory: Path, planned: list[Site]) -> None:
+    """Before they are made: whoever finds a left-over grid finds them, too."""
+    servers_of_grid = [{"directory": str(site.directory)} for site in planned]
+    lease.write_json(directory / lease.LAUNCH_FILE, {"servers": servers_of_grid})
+
+
+def _furnish(site: Site, server: Server, authority: Authority) -> Launch:
+    site.directory.mkdir(mode=0o700)
+    identity = authority.issue_server([site.domain, *(broker.jid for broker in site.brokers)])
+    lease.write_secret(site.directory / "server.key", identity.key_pem)
+    lease.write_secret(site.directory / "server.crt", identity.certificate_pem)
+    lease.write_secret(site.directory / "ca.crt", authority.certificate_pem)
+    launch = server.prepare(site)
+    if launch.user is not None:
+        _give(site.directory, launch.user)
+    return launch
+
+
+def _give(directory: Path, user: str) -> None:
+    for place, _, files in os.walk(directory):
+        for path in (place, *(os.path.join(place, file) for file in files)):
+            shutil.chown(path, user, user)
+
+
+def record_versions(directory: Path, kinds: Mapping[str, Server]) -> None:
+    """Add to the grid's document which version of each server was started."""
+    document = lease.read_json(directory / GRID_FILE)
+    for controller, served in document["controllers"].items():
+        started_in = Path(served["server_directory"])
+        served["version"] = kinds[controller].version(started_in)
+    lease.write_json(directory / GRID_FILE, document)
+
+
+def _document(
+    topology: Topology, directory: Path, planned: list[Site], kinds: Mapping[str, Server]
+) -> dict[str, object]:
+    """What is fixed while the grid is up, in the form of `gridlab grid status --json`."""
+    return {
+        "topology": topology.name,
+        "directory": str(directory),
+        "accounts_file": str(directory / ACCOUNTS_FILE),
+        "controllers": {
+            site.controller: {
+                "domain": site.domain,
+                "address": site.address,
+                "port": site.port,
+                "direct_tls_port": site.direct_tls_port,
+                "server": kinds[site.controller].name,
+                "server_directory": str(site.directory),
+                "ca_file": str(directory / AUTHORITY_FILE),
+            }
+            for site in planned
+        },
+        "brokers": {
+            broker.name: f"{broker.name}.{controller.domain}"
+            for controller in topology.controllers
+            for broker in topology.brokers
+            if broker.controller == controller.name
+        },
+    }
