@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from topologies import draws, schema
 from topologies.intensity import Floats, Intensity, intensity
+from topologies.problems import TopologyError, printable
 
 Integers = npt.NDArray[np.int64]
 Key = tuple[str | int, ...]
@@ -147,17 +148,22 @@ def read_trace(path: Path) -> TraceFile:
 
     Raises
     ------
-    ValueError
+    TopologyError
         The file cannot be read, or a row is not a non-negative finite instant [s] and, where the
-        column exists, a payload of 1 to 10^9 whole bytes [B]; the message names the row.
+        column exists, a payload of 1 to 10^7 whole bytes [B]; the message names the row.
     """
     try:
         status = path.stat()
+        if not path.is_file() or status.st_size > TRACE_BYTES_MAX:
+            rule = f"is not a file of at most {TRACE_BYTES_MAX // 1024**2} MiB"
+            raise TopologyError([f"{path.name}: {rule}; split it"])
+        return _read_trace(path, status.st_mtime_ns)
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from None
-    if not path.is_file() or status.st_size > TRACE_BYTES_MAX:
-        raise ValueError(f"is not a file of at most {TRACE_BYTES_MAX // 1024**2} MiB")
-    return _read_trace(path, status.st_mtime_ns)
+        raise TopologyError([f"{path.name}: cannot be read ({error.strerror}); check it"]) from None
+    except (ValueError, csv.Error) as error:
+        if isinstance(error, TopologyError):
+            raise
+        raise TopologyError([f"{path.name}: {error}"]) from None
 
 
 @functools.lru_cache(maxsize=8)
@@ -166,7 +172,7 @@ def _read_trace(path: Path, changed_ns: int) -> TraceFile:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]
         if header not in (["intended_s"], ["intended_s", "payload_bytes"]):
-            raise ValueError('lacks the header "intended_s" or "intended_s,payload_bytes"')
+            raise ValueError("has another header; write intended_s or intended_s,payload_bytes")
         table = [_trace_row(rows.line_num, row, len(header)) for row in rows if row]
     values = np.array(table, dtype=np.float64).reshape(len(table), len(header))
     values = values[np.argsort(values[:, 0], kind="stable")]
@@ -179,12 +185,11 @@ def _trace_row(line: int, row: list[str], columns: int) -> list[float]:
         values = [float(cell) for cell in row]
     except ValueError:
         values = []
+    shown = printable(",".join(row))[:60]
     if len(values) != columns or not 0.0 <= values[0] < math.inf:
-        raise ValueError(
-            f"line {line} is {','.join(row)[:60]!r}; write {columns} figures, none below 0"
-        )
-    if columns == 2 and not (1.0 <= values[1] <= 1e9 and values[1].is_integer()):
-        raise ValueError(f"line {line} has the payload {row[1]!r}; write whole bytes, 1 to 10^9")
+        raise ValueError(f'line {line}: "{shown}": is no row; write {columns} figures from 0 up')
+    if columns == 2 and not (1.0 <= values[1] <= 1e7 and values[1].is_integer()):
+        raise ValueError(f'line {line}: "{shown}": is no payload; write whole bytes, 1 to 10^7')
     return values
 
 
@@ -200,7 +205,7 @@ def points(
 
     Raises
     ------
-    ValueError
+    TopologyError
         A trace cannot be read.
     """
     start_s, end_s = window_s

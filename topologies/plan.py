@@ -19,6 +19,7 @@ import numpy.typing as npt
 from topologies import draws, schema
 from topologies.arrivals import EvenPoints, TracePoints, cell_edges, points
 from topologies.intensity import Floats
+from topologies.problems import TopologyError
 from topologies.streams import Stream, directory, offered, streams
 
 BLOCK_ROWS = 65_536
@@ -66,7 +67,7 @@ class Plan:
 
     Raises
     ------
-    ValueError
+    TopologyError
         `load` is not positive and finite, or a trace cannot be read.
     """
 
@@ -74,7 +75,8 @@ class Plan:
         self, topology: schema.Topology, seed: int = 1, replication: int = 0, load: float = 1.0
     ) -> None:
         if not 0.0 < load < math.inf:
-            raise ValueError(f'load: "{load}": must be more than 0 and finite; write for example 1')
+            rule = "must be more than 0 and finite; write for example 1"
+            raise TopologyError([f'load: "{load}": {rule}'])
         self.topology, self.seed, self.replication, self.load = topology, seed, replication, load
         self.duration_s = topology.workload.duration
         edges_s = cell_edges(self.duration_s)

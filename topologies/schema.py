@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
 from topologies.quantities import (
     BytesPerSecond,
@@ -24,19 +25,28 @@ from topologies.quantities import (
     Seconds,
 )
 
-Name = Annotated[
-    str,
-    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="lower-case letters, digits, . _ -"),
-]
-Domain = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="a DNS name")
-]
+NODE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$"
+NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+DOMAIN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,15}$"
+
+Name = Annotated[str, Field(pattern=NAME)]
+Node = Annotated[str, Field(pattern=NODE)]
+Domain = Annotated[str, Field(pattern=DOMAIN)]
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "must be a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 
 
 class Model(BaseModel):
     """Base of every section: frozen, closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Provenance(Model):
@@ -60,7 +70,7 @@ class Controller(Sourced):
     name: Name
     domain: Domain
     profile: Name = Field(description="cost profile: a file in profiles/ or beside the topology")
-    cores: int = Field(1, ge=1, le=256)
+    cores: Whole = Field(1, ge=1, le=256)
     nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
     memory: PositiveBytes = Field(4 * 1024.0**3, description="memory that the server may fill [B]")
 
@@ -68,7 +78,7 @@ class Controller(Sourced):
 class Broker(Sourced):
     """A publish-subscribe service (XEP-0060) in the Controller's process; it keeps Topics."""
 
-    name: Name
+    name: Domain
     controller: Name
 
 
@@ -86,19 +96,24 @@ class Payload(Model):
 class Topic(Sourced):
     """A XEP-0060 node."""
 
-    name: Name
+    name: Node
     broker: Name
     payload: Payload
     access: Literal["open", "whitelist"] = "open"
     persist: bool = False
-    max_items: int = Field(1, ge=1, le=1_000_000)
+    max_items: Whole = Field(1, ge=1, le=1_000_000)
 
 
 class Subscription(Model):
-    """A Topic and the share of the population that subscribes to it."""
+    """A Topic and the share of the population that subscribes to it; a bare name means all."""
 
-    topic: Name
+    topic: Node
     fraction: Fraction = Field(1.0, description="seeded choice of this share of the Platforms [1]")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: object) -> object:
+        return {"topic": value} if isinstance(value, str) else value
 
 
 class Network(Model):
@@ -111,11 +126,11 @@ class Population(Sourced):
     """A group of like Platforms (RFC 8600 section 2: Platform)."""
 
     name: Name
-    count: int = Field(ge=1, le=5_000_000)
+    count: Whole = Field(ge=1, le=5_000_000)
     controller: Name
     role: Literal["legitimate", "adversary"] = "legitimate"
-    publishes: tuple[Name, ...] = ()
-    subscribes: tuple[Name | Subscription, ...] = ()
+    publishes: tuple[Node, ...] = ()
+    subscribes: tuple[Subscription, ...] = ()
     network: Network = Network()
     read_rate: PositivePerSecond | None = Field(
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
@@ -123,13 +138,7 @@ class Population(Sourced):
 
     def share(self, topic: str) -> float:
         """Share of its Platforms that subscribe to the Topic; 0 where it does not say. [1]"""
-        for subscription in self.subscribes:
-            if isinstance(subscription, Subscription):
-                if subscription.topic == topic:
-                    return subscription.fraction
-            elif subscription == topic:
-                return 1.0
-        return 0.0
+        return next((each.fraction for each in self.subscribes if each.topic == topic), 0.0)
 
     def subscriber_count(self, topic: str) -> int:
         """Platforms of it that subscribe to the Topic: its share, rounded to whole ones."""
@@ -139,7 +148,7 @@ class Population(Sourced):
 class Arrivals(Sourced):
     """Publications of one population on one Topic: the whole group's process."""
 
-    topic: Name
+    topic: Node
     by: Name
     start: Seconds = Field(0.0, description="first instant at which this process may publish [s]")
     end: PositiveSeconds | None = Field(
@@ -233,7 +242,7 @@ class PublishFlood(Sourced):
     kind: Literal["publish-flood"]
     name: Name
     by: Name = Field(description="an adversary population")
-    topic: Name
+    topic: Node
     start: Seconds
     duration: PositiveSeconds
     rate: PositivePerSecond = Field(

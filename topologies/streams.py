@@ -82,7 +82,7 @@ def mean_rows(topology: schema.Topology, stream: Stream) -> float:
 
     Raises
     ------
-    ValueError
+    TopologyError
         A trace cannot be read.
     """
     start_s, end_s = stream.window_s
