@@ -24,7 +24,8 @@ BINS_PER_OCTAVE = 256
 LOWEST_S = 2.0**-30  # 0.93 ns
 HIGHEST_S = 2.0**20  # 12 days
 SHIFT = 44  # float64 bits below the eight leading mantissa bits
-OFFSET = (int(np.float64(LOWEST_S).view(np.int64)) >> SHIFT) - 2  # regular bin = (bits >> SHIFT) - OFFSET
+# A regular bin is (bits >> SHIFT) - OFFSET; the first of them is bin 2.
+OFFSET = (int(np.float64(LOWEST_S).view(np.int64)) >> SHIFT) - 2
 REGULAR = 50 * BINS_PER_OCTAVE
 NEGATIVE, ZERO = 0, 1
 ABOVE, UNDELIVERED = REGULAR + 2, REGULAR + 3
@@ -56,7 +57,7 @@ def edges_s() -> npt.NDArray[np.float64]:
 
 
 def representative_s() -> npt.NDArray[np.float64]:
-    """The latency that stands for each bin, shape (SIZE,): bin middles, 0 for zero, inf when undelivered. [s]"""
+    """The latency that stands for each bin, shape (SIZE,): its middle, inf when undelivered. [s]"""
     edges = edges_s()
     values = np.empty(SIZE)
     values[NEGATIVE] = values[ZERO] = 0.0
@@ -66,7 +67,7 @@ def representative_s() -> npt.NDArray[np.float64]:
 
 
 def quantile(counts: Counts, q: float) -> float:
-    """The q-quantile [s]: the bin that holds the ceil(q n)-th smallest value; nan without counts, inf undelivered."""
+    """The q-quantile [s]: the bin of the ceil(q n)-th smallest; nan if empty, inf undelivered."""
     total = int(counts.sum())
     if total == 0:
         return math.nan

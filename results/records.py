@@ -18,6 +18,14 @@ Origin = Literal["estimated", "simulated", "measured"]
 StationMode = Literal["batched", "windowed", "event"]
 INTERVALS_MAX = 120
 PUBLICATION_ROWS_MAX = 1_000_000
+RECORD_VERSION = 1
+RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names the run's directory
+
+
+class RecordError(ValueError):
+    """A run record that cannot be read, written or compared: place, value, rule and repair."""
+
+    exit_code = 2
 
 
 class RecordModel(BaseModel):
@@ -38,7 +46,7 @@ class Phase(RecordModel):
 class ControllerRecord(RecordModel):
     """What the figures of one Controller refer to."""
 
-    cores: int
+    cores: int = Field(description="cores that it may use; an event loop fills one of them")
     memory_bytes: float = Field(description="memory that the server may fill [B]")
     nic_bytes_per_s: float
     profile: str
@@ -46,9 +54,14 @@ class ControllerRecord(RecordModel):
     speed: float = Field(description="cost relative to the profile's machine [1]")
     server: str
 
+    @property
+    def usable_cores(self) -> int:
+        """Cores that its discipline can keep busy: utilisation is busy time over these."""
+        return 1 if self.discipline == "loop-turns" else self.cores
+
 
 class Counts(RecordModel):
-    """Totals over all replications; expected = delivered + rejected + lost once the run is drained."""
+    """Totals over all replications; a drained run has expected = delivered + rejected + lost."""
 
     publications: int
     expected: int = Field(description="publications times subscribers at the intended instant")
@@ -91,7 +104,7 @@ class Header(RecordModel):
     """`run.json`."""
 
     record: Literal[1] = 1
-    run_id: str
+    run_id: str = Field(pattern=RUN_ID)
     origin: Origin
     door: str = Field(description="the command that made it")
     created: str = Field(description="UTC, ISO 8601")
@@ -113,8 +126,11 @@ class Header(RecordModel):
     software: dict[str, str] = {}
     environment: dict[str, str] = {}
     clock: dict[str, str] = {}
-    measurement: dict[str, Any] = Field({}, description="generator, server and ledger facts of a measured run")
-    digests: dict[str, str] = Field({}, description="SHA-256 of each table's file")
+    measurement: dict[str, Any] = Field({}, description="facts of generator, server and ledger")
+    publication_stride: int = Field(1, description="every n-th publication is in the table")
+    digests: dict[str, str] = Field(
+        {}, description="SHA-256 of each file; own: with zeros in place"
+    )
 
 
 @dataclass(frozen=True)
@@ -135,16 +151,16 @@ INTERVALS = (
     Column("start_s", "float64", "s", "since the run's origin"),
     Column("end_s", "float64", "s", "since the run's origin"),
     Column("offered", "int64", "", "publications intended in it, all roles"),
-    Column("offered_legitimate", "int64", "", "publications intended in it by legitimate Platforms"),
+    Column("offered_legitimate", "int64", "", "those of them by legitimate Platforms"),
     Column("accepted", "int64", "", "publications that the Controller took in"),
     Column("rejected", "int64", "", "publications refused"),
     Column("delivered", "int64", "", "copies received in it, all roles"),
-    Column("timely", "int64", "", "legitimate copies *intended* in it and delivered within the deadline"),
+    Column("timely", "int64", "", "legitimate copies intended in it, in time"),
     Column("busy_s", "float64", "s", "core time used, summed over cores"),
     Column("backlog_copies_max", "int64", "", "most copies waiting in the Controller at one time"),
     Column("memory_bytes_max", "float64", "B", "most memory held by the server"),
     Column("egress_bytes", "float64", "B", "sent to Platforms, down to the wire"),
-    Column("latency_sum_s", "float64", "s", "sum of latencies of legitimate copies intended in it and delivered"),
+    Column("latency_sum_s", "float64", "s", "latencies of legitimate copies intended in it"),
     Column("latency_count", "int64", "", "how many copies that sum holds"),
 )
 
@@ -167,7 +183,7 @@ PUBLICATIONS = (
     Column("payload_bytes", "uint32", "B", "payload size"),
     Column("intended_s", "float64", "s", "instant that the plan asks for"),
     Column("sent_s", "float64", "s", "instant it was sent; nan if never"),
-    Column("accepted_s", "float64", "s", "instant the Controller took it in or acknowledged it; nan if unknown"),
+    Column("accepted_s", "float64", "s", "Controller took it in; nan if unknown"),
     Column("first_s", "float64", "s", "first copy delivered; nan if none"),
     Column("last_s", "float64", "s", "last copy delivered; nan if none"),
     Column("expected", "int64", "", "copies expected"),
@@ -175,6 +191,22 @@ PUBLICATIONS = (
 )
 
 TABLES = {"intervals": INTERVALS, "latency": LATENCY, "publications": PUBLICATIONS}
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema of `run.json`."""
+    return Header.model_json_schema()
+
+
+def tables_markdown() -> str:
+    """The tables' columns with types, units and meanings, as the docs print them."""
+    head = ["", "| column | type | unit | meaning |", "|---|---|---|---|"]
+    lines: list[str] = []
+    for name, columns in TABLES.items():
+        lines += [f"### {name}.parquet", *head]
+        lines += [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in columns]
+        lines.append("")
+    return "\n".join(lines)
 
 
 @dataclass

@@ -1,0 +1,230 @@
+"""The JSON documents that results print: their keys, and the JSON Schema made from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from results.statistics import Estimate
+
+QUANTILES: tuple[Literal["p50", "p99", "p999"], ...] = ("p50", "p99", "p999")
+
+
+class Quantiles(TypedDict):
+    """Latency of legitimate deliveries. [s]"""
+
+    p50: Estimate
+    p99: Estimate
+    p999: Estimate
+
+
+class TopicQuantiles(TypedDict):
+    """Latency of one Topic's legitimate deliveries. [s]"""
+
+    p50: Estimate
+    p99: Estimate
+
+
+class Deliveries(TypedDict):
+    """Copies, totals over all replications."""
+
+    expected: int
+    delivered: int
+    rejected: int
+    lost: int
+
+
+class ControllerFigures(TypedDict):
+    """How busy a Controller is and how much memory it held at most. [1], [B]"""
+
+    utilisation: Estimate
+    memory_bytes_max: int
+
+
+class Saturation(TypedDict):
+    """What is used up: cpu, link or memory of a Controller."""
+
+    controller: str
+    resource: str
+
+
+class Disturbance(TypedDict):
+    """The worst phase against the first, and how soon after it all is as before. [s]"""
+
+    phase: str
+    recovery_s: Estimate
+
+
+class IdentityFigures(TypedDict):
+    """A law that every run obeys, both sides counted apart."""
+
+    name: str
+    left: float
+    right: float
+    tolerance: float
+    holds: bool
+
+
+class VerdictFigures(TypedDict):
+    """Whether the figures may be used, and why not."""
+
+    valid: bool
+    reasons: list[str]
+    warnings: list[str]
+
+
+class PhaseSummary(TypedDict):
+    """Figures of one measured phase."""
+
+    name: str
+    start_s: float
+    end_s: float
+    offered_load_per_s: Estimate
+    throughput_per_s: Estimate
+    goodput_per_s: Estimate
+    timely_share: Estimate
+    latency_s: Quantiles
+    controllers: dict[str, ControllerFigures]
+    saturated: list[Saturation]
+
+
+class Summary(TypedDict):
+    """A run in figures: the document of `gridlab simulate --json`."""
+
+    run_id: str
+    origin: str
+    topology: str
+    seed: int
+    study: str
+    duration_s: float
+    replications: int
+    deadline_s: float
+    wall_s: float
+    peak_rss_bytes: int
+    headline: str
+    publications: int
+    deliveries: Deliveries
+    latency_s: Quantiles
+    goodput_per_s: Estimate
+    controllers: dict[str, ControllerFigures]
+    stations: dict[str, str]
+    phases: list[PhaseSummary]
+    topics: dict[str, TopicQuantiles]
+    saturated: list[Saturation]
+    disturbance: Disturbance | None
+    identities: list[IdentityFigures]
+    verdict: VerdictFigures
+
+
+class Change(TypedDict):
+    """A figure on both sides; difference is b - a, ratio is b / a."""
+
+    a: Estimate
+    b: Estimate
+    difference: Estimate
+    ratio: Estimate
+
+
+class QuantileChanges(TypedDict):
+    """Latency of legitimate deliveries on both sides. [s]"""
+
+    p50: Change
+    p99: Change
+    p999: Change
+
+
+class PhaseComparison(TypedDict):
+    """One phase on both sides."""
+
+    name: str
+    offered_load_per_s: Change
+    throughput_per_s: Change
+    goodput_per_s: Change
+    latency_s: QuantileChanges
+    utilisation: dict[str, Change]
+
+
+class Side(TypedDict):
+    """The runs that are compared."""
+
+    run_ids: list[str]
+    origin: str
+    topology: str
+    replications: int
+
+
+class Comparison(TypedDict):
+    """Two sides compared: the document of `gridlab compare --json`."""
+
+    a: Side
+    b: Side
+    paired: bool
+    phases: list[PhaseComparison]
+    warnings: list[str]
+
+
+class PredictionError(TypedDict):
+    """A figure on both sides; error is predicted / measured - 1, null where there is none."""
+
+    predicted: Estimate
+    measured: Estimate
+    error: float | None
+
+
+class Prediction(TypedDict):
+    """How far a prediction is off. Rates in 1/s, quantiles in s, cpu in core seconds per second."""
+
+    throughput: PredictionError
+    p50: PredictionError
+    p95: PredictionError
+    p99: PredictionError
+    cpu: PredictionError
+    cpu_per_publication: PredictionError
+    utilisation: PredictionError
+
+
+class ValidationPoint(TypedDict):
+    """One load at which a prediction was checked on a real server."""
+
+    offered_load_per_s: float
+    subscribers: int
+    payload_bytes: float
+    server: str
+    utilisation: PredictionError
+    throughput: PredictionError
+    p50: PredictionError
+    p99: PredictionError
+    cpu: PredictionError
+    ledger: dict[str, Any]
+    generator: dict[str, Any]
+    verdict: dict[str, Any]
+
+
+class Validation(TypedDict):
+    """The document of `gridlab validate --json`."""
+
+    points: list[ValidationPoint]
+    summary: Any
+    refuted: Any
+
+
+_DOCUMENTS = {"simulate": Summary, "load": Summary, "compare": Comparison, "validate": Validation}
+
+
+def document_schema(command: str) -> dict[str, Any]:
+    """JSON Schema of the document that a command prints with `--json`."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_DOCUMENTS[command]).json_schema(mode="serialization")
+
+
+def rounded(document: Any, digits: int = 12) -> Any:
+    """A copy of a JSON document whose floats have at most so many significant digits."""
+    if isinstance(document, float):
+        return float(f"{document:.{digits}g}")
+    if isinstance(document, dict):
+        return {key: rounded(value, digits) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [rounded(value, digits) for value in document]
+    return document

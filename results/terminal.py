@@ -1,0 +1,121 @@
+"""Summaries and comparisons as a terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results import units
+from results.documents import QUANTILES, Change, Comparison, PhaseComparison, Side, Summary
+from results.statistics import Estimate
+from results.wording import phase_rows
+
+
+def render(summary: Summary) -> RenderableType:
+    """A run at a glance: its headline, a column per phase, then what to know about the figures."""
+    return Group(
+        Text(f"{summary['topology']}, {_what(summary)}", style="dim"),
+        Text(summary["headline"], style="bold" if summary["verdict"]["valid"] else "bold red"),
+        _phase_table(summary),
+        *(Text(f"! {text}", style="yellow") for text in summary["verdict"]["warnings"]),
+        Text("\n".join(_notes(summary)), style="dim"),
+    )
+
+
+def _what(summary: Summary) -> str:
+    replications = summary["replications"]
+    times = f"{replications} replications" if replications > 1 else "one replication"
+    duration = units.seconds(summary["duration_s"])
+    return f"{summary['origin']}: {times} of {duration}, seed {summary['seed']}"
+
+
+def _phase_table(summary: Summary) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False)
+    table.add_column("")
+    for phase in summary["phases"]:
+        table.add_column(phase["name"], justify="right")
+    table.add_column("", style="dim")
+    spans = [f"{p['start_s']:g}–{p['end_s']:g} s" for p in summary["phases"]]
+    table.add_row("", *(Text(span, style="dim") for span in spans), "")
+    for row in phase_rows(summary):
+        style = "bold red" if row.label == "Saturates" else ""
+        cells = (Text(cell, style=style if cell != "–" else "dim") for cell in row.cells)
+        table.add_row(row.label, *cells, row.unit)
+    return table
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    deliveries, identities = summary["deliveries"], summary["identities"]
+    yield (
+        f"{deliveries['delivered']:,} of {deliveries['expected']:,} deliveries arrived; "
+        f"{deliveries['rejected']:,} rejected, {deliveries['lost']:,} lost."
+    )
+    yield f"± is a 95 % interval; goodput is what arrives within {summary['deadline_s']:g} s."
+    broken = [identity["name"] for identity in identities if not identity["holds"]]
+    if broken:
+        yield f"Broken identities: {', '.join(broken)}."
+    elif identities:
+        yield f"Identities hold: {', '.join(identity['name'] for identity in identities)}."
+    yield f"Took {units.seconds(summary['wall_s'])} and {units.size(summary['peak_rss_bytes'])}."
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """Two runs side by side: a table per phase, and how they were paired."""
+    how = (
+        f"{comparison['a']['replications']} replications in pairs: both played the same plans."
+        if comparison["paired"]
+        else "Different plans: compared as independent samples (Welch)."
+    )
+    return Group(
+        *(Text(f"{key}  {_side(side)}") for key, side in _sides(comparison)),
+        *(Text(f"! {text}", style="yellow") for text in comparison["warnings"]),
+        *(_comparison_table(phase) for phase in comparison["phases"]),
+        Text(f"{how} ± is a 95 % interval; bold where the sign is certain.", style="dim"),
+    )
+
+
+def _sides(comparison: Comparison) -> list[tuple[str, Side]]:
+    return [("A", comparison["a"]), ("B", comparison["b"])]
+
+
+def _side(side: Side) -> str:
+    return f"{side['topology']}, {side['origin']}: {', '.join(side['run_ids'])}"
+
+
+def _comparison_table(phase: PhaseComparison) -> Table:
+    table = Table(
+        box=None, padding=(0, 3, 0, 0), pad_edge=False, title=phase["name"], title_justify="left"
+    )
+    table.add_column("")
+    for heading in ("A", "B", "B − A", "B / A"):
+        table.add_column(heading, justify="right")
+    for label, change, scale, unit in _lines(phase):
+        cells = [
+            units.with_interval(change[side], scale, unit) for side in ("a", "b", "difference")
+        ]
+        ratio = units.with_interval(change["ratio"])
+        style = "bold" if _certain(change["difference"]) else ""
+        table.add_row(label, *cells[:2], Text(cells[2], style=style), Text(ratio, style=style))
+    return table
+
+
+def _lines(phase: PhaseComparison) -> Iterator[tuple[str, Change, float, str]]:
+    """Label, change, and the unit in which all its cells are printed."""
+    yield "Offered load", phase["offered_load_per_s"], 1.0, "/s"
+    yield "Throughput", phase["throughput_per_s"], 1.0, "/s"
+    yield "Goodput", phase["goodput_per_s"], 1.0, "/s"
+    for q in QUANTILES:
+        change = phase["latency_s"][q]
+        largest = max(change["a"]["value"] or 0.0, change["b"]["value"] or 0.0)
+        length_s, unit = units.seconds_scale(largest)
+        yield f"Latency {q}", change, length_s, f" {unit}"
+    for name, change in phase["utilisation"].items():
+        yield f"CPU {name}", change, 0.01, " %"
+
+
+def _certain(difference: Estimate) -> bool:
+    low, high = difference["low"], difference["high"]
+    return low is not None and high is not None and (low > 0.0 or high < 0.0)
