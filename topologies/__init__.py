@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from topologies.description import describe, render, schema_document
+    from topologies.description import describe, render
+    from topologies.documentation import schema_document
     from topologies.loading import load, parse, profile, read_profile, shipped
     from topologies.plan import Plan, offered, subscribers
     from topologies.problems import TopologyError
@@ -29,7 +30,7 @@ _HOME = {
     "profile": "loading",
     "read_profile": "loading",
     "render": "description",
-    "schema_document": "description",
+    "schema_document": "documentation",
     "shipped": "loading",
     "subscribers": "plan",
 }

@@ -111,7 +111,9 @@ def _events(text: str, name: str) -> Iterator[Any]:
             if rule is not None:
                 raise TopologyError([f"{place}: {rule}"])
             yield event
-        raise TopologyError([f"{name}: has more than {EVENTS_MAX:,} values; use populations, traces"])
+        raise TopologyError(
+            [f"{name}: has more than {EVENTS_MAX:,} values; use populations, traces"]
+        )
     finally:
         loader.dispose()
 

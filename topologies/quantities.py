@@ -2,56 +2,63 @@
 
 Inside the lab every figure is a float in seconds, bytes, 1/s, bytes per second or a plain ratio;
 the unit is read once, here, when a file is loaded. Decimal prefixes are powers of ten (`1.6 KB` is
-1,600 B), binary ones powers of two (`1 KiB` is 1,024 B), as IEC 80000-13 has it.
+1,600 B), binary ones powers of two (`1 KiB` is 1,024 B), as IEC 80000-13 has it. The product of
+figure and unit is exact and then rounded once: `46.7 us` is the float 4.67e-05.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-# Only this shape reaches the units library: a number, then unit names joined by one slash.
+# A number, then a unit, or two joined by a slash, of which the first may be missing: `689/s`.
 _QUANTITY = re.compile(
-    r"^\s*([+-]?\d[\d_,]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*([A-Za-zµ%]*(?:\s*/\s*[A-Za-z]+)?)\s*$"
+    r"\s*([+-]?\d[\d_,]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*([A-Za-zµ%]*)\s*(?:/\s*([A-Za-zµ]+))?\s*",
+    re.ASCII,
 )
 TEXT_MAX = 100  # characters that a figure may have
 
+Dimension = tuple[int, int]  # powers of second and byte
+TIME, DATA, RATE, FLOW, COST, PLAIN = (1, 0), (0, 1), (-1, 0), (-1, 1), (1, -1), (0, 0)
 
-@functools.cache
-def _registry() -> Any:
-    import pint
+_SECONDS = {
+    "ns": "1e-9", "us": "1e-6", "µs": "1e-6", "ms": "1e-3",
+    "s": "1", "min": "60", "h": "3600", "d": "86400", "day": "86400", "days": "86400",
+}  # fmt: skip
+_BYTES = {
+    "B": "1", "kB": "1e3", "KB": "1e3", "MB": "1e6", "GB": "1e9", "TB": "1e12",
+    "KiB": "1024", "MiB": "1048576", "GiB": "1073741824", "TiB": "1099511627776",
+    "bit": "0.125", "kbit": "125", "Mbit": "125e3", "Gbit": "125e6", "Tbit": "125e9",
+}  # fmt: skip
+_UNITS: dict[str, tuple[Dimension, Decimal]] = {
+    "": (PLAIN, Decimal(1)),
+    "%": (PLAIN, Decimal("0.01")),
+    **{name: (TIME, Decimal(factor)) for name, factor in _SECONDS.items()},
+    **{name: (DATA, Decimal(factor)) for name, factor in _BYTES.items()},
+}
 
-    registry = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    registry.define("KB = 1000 * byte")  # the kilobyte as people write it, beside the strict kB
-    return registry
 
-
-@functools.cache
-def _factor(unit: str, target: str) -> float:
-    """How many `target` units one `unit` is; ValueError where they measure different things."""
-    import pint
-
-    registry = _registry()
-    try:
-        return float(registry.Quantity(1.0, registry.parse_units(unit)).to(target).magnitude)
-    except (pint.errors.PintError, AttributeError, ValueError, TypeError) as error:
-        raise ValueError(str(error)) from None
+def _unit(over: str, under: str) -> tuple[Dimension, Decimal]:
+    """Dimension and size of `over/under`; KeyError where one is unknown."""
+    (seconds, data), factor = _UNITS[over]
+    (less_seconds, less_data), divisor = _UNITS[under]
+    return (seconds - less_seconds, data - less_data), factor / divisor
 
 
 @dataclass(frozen=True)
 class Quantity:
     """A figure with its unit as a field's type: read from text, kept as a float in `unit`.
 
-    `target` is the unit's long name, `examples` what a message tells to write.
+    `examples` is what a message tells to write.
     """
 
-    target: str
+    dimension: Dimension
     unit: str
     examples: str
     positive: bool = False
@@ -74,19 +81,22 @@ class Quantity:
         text = str(value)
         if text.strip().lower().lstrip("+-.") in ("nan", "inf", "infinity"):
             raise self._refusal("must be finite")
-        match = _QUANTITY.match(text)
-        if match is None or len(text) > TEXT_MAX:
+        match = _QUANTITY.fullmatch(text) if len(text) <= TEXT_MAX else None
+        if match is None:
             raise self._refusal("must be a figure with its unit")
-        number = float(match[1].replace(",", "").replace("_", ""))
-        unit = match[2].replace(" ", "")
-        if not unit:
-            if number != 0.0 and self.target != "dimensionless":
-                raise self._refusal("has no unit")
-            return number
+        number = Decimal(match[1].replace(",", "").replace("_", ""))
+        over, under = match[2], match[3] or ""
+        if not over and not under and number == 0:
+            return 0.0
         try:
-            return number * _factor("1" + unit if unit.startswith("/") else unit, self.target)
-        except ValueError:
-            raise self._refusal(f'cannot have the unit "{match[2].strip()}"') from None
+            dimension, factor = _unit(over, under)
+        except KeyError:
+            dimension, factor = None, Decimal(0)
+        if dimension != self.dimension:
+            unit = f"{over}/{under}" if under else over
+            rule = f'cannot have the unit "{unit}"' if unit else "has no unit"
+            raise self._refusal(rule)
+        return float(number * factor)
 
     def _within(self, figure: float) -> float:
         if not math.isfinite(figure):
@@ -119,40 +129,18 @@ class Quantity:
         }
 
 
-def parse(text: object, target: str) -> float:
-    """One figure of the command line in `target` units ("second", "byte", "1/second", ...).
+_TIME = (TIME, "s", "5 ms or 2 min")
+_SIZE = (DATA, "B", "547 B, 1.6 KB or 4 KiB")
 
-    Raises
-    ------
-    ValueError
-        Not such a figure; the message ends with a repair.
-    """
-    quantity = _BY_TARGET[target]
-    try:
-        return quantity.read(text)
-    except PydanticCustomError as error:
-        raise ValueError(error.message()) from None
+SIZE = Quantity(*_SIZE, positive=True)
+FREQUENCY = Quantity(RATE, "1/s", "689/s or 12/min", positive=True)
 
-
-_SECOND = ("second", "s", "5 ms or 2 min")
-_BYTE = ("byte", "B", "547 B, 1.6 KB or 4 KiB")
-_PER_SECOND = ("1/second", "1/s", "689/s or 12/min")
-
-Seconds = Annotated[float, Quantity(*_SECOND)]
-PositiveSeconds = Annotated[float, Quantity(*_SECOND, positive=True)]
-Bytes = Annotated[float, Quantity(*_BYTE)]
-PositiveBytes = Annotated[float, Quantity(*_BYTE, positive=True)]
-PerSecond = Annotated[float, Quantity(*_PER_SECOND)]
-PositivePerSecond = Annotated[float, Quantity(*_PER_SECOND, positive=True)]
-BytesPerSecond = Annotated[
-    float, Quantity("byte/second", "B/s", "1 Gbit/s or 10 KiB/s", positive=True)
-]
-Ratio = Annotated[float, Quantity("dimensionless", "1", "0.25 or 25 %")]
-Fraction = Annotated[float, Quantity("dimensionless", "1", "0.25 or 25 %", high=1.0)]
-SecondsPerByte = Annotated[float, Quantity("second/byte", "s/B", "0.5 ns/B")]
-
-_BY_TARGET = {
-    "second": Quantity(*_SECOND),
-    "byte": Quantity(*_BYTE, positive=True),
-    "1/second": Quantity(*_PER_SECOND, positive=True),
-}
+Seconds = Annotated[float, Quantity(*_TIME)]
+PositiveSeconds = Annotated[float, Quantity(*_TIME, positive=True)]
+Bytes = Annotated[float, Quantity(*_SIZE)]
+PositiveBytes = Annotated[float, SIZE]
+PositivePerSecond = Annotated[float, FREQUENCY]
+BytesPerSecond = Annotated[float, Quantity(FLOW, "B/s", "1 Gbit/s or 10 KiB/s", positive=True)]
+Ratio = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %")]
+Fraction = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %", high=1.0)]
+SecondsPerByte = Annotated[float, Quantity(COST, "s/B", "0.5 ns/B")]

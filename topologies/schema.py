@@ -10,10 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from topologies.quantities import (
     BytesPerSecond,
@@ -52,7 +60,7 @@ class Model(BaseModel):
 class Provenance(Model):
     """Where a group of figures comes from."""
 
-    kind: Literal["published", "derived", "assumed", "measured"]
+    kind: Literal["published", "derived", "assumed", "measured"] = Field(description="how firm")
     source: str = Field(
         min_length=3, description="publication, arithmetic or run that the figures rest on"
     )
@@ -61,59 +69,68 @@ class Provenance(Model):
 class Sourced(Model):
     """A section whose figures name their source."""
 
-    provenance: Provenance | None = None
+    provenance: Provenance | None = Field(None, description="where its figures come from")
 
 
 class Controller(Sourced):
     """An XMPP server (RFC 8600 section 2: Controller)."""
 
-    name: Name
-    domain: Domain
+    name: Name = Field(description="how the rest of the file calls it")
+    domain: Domain = Field(description="its XMPP domain; Platforms are `population-k@domain`")
     profile: Name = Field(description="cost profile: a file in profiles/ or beside the topology")
-    cores: Whole = Field(1, ge=1, le=256)
+    cores: Whole = Field(1, ge=1, le=256, description="cores that the server may use")
     nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
-    memory: PositiveBytes = Field(4 * 1024.0**3, description="memory that the server may fill [B]")
+    memory: PositiveBytes = Field(4e9, description="memory that the server may fill [B]")
 
 
 class Broker(Sourced):
     """A publish-subscribe service (XEP-0060) in the Controller's process; it keeps Topics."""
 
-    name: Domain
-    controller: Name
+    name: Domain = Field(description="first part of its address, `name.domain`")
+    controller: Name = Field(description="Controller that hosts it")
 
 
 class Payload(Model):
     """Content of a Topic's items: what kind and how large on the wire."""
 
-    kind: Literal["iodef", "json", "opaque"] = "opaque"
-    size: PositiveBytes = Field(description="mean payload size [B]")
-    cv: Ratio = Field(
-        0.0, description="coefficient of variation of a log-normal size; 0 is constant [1]"
-    )
-    max: PositiveBytes = Field(200e3, description="sizes are cut here [B]")
+    kind: Literal["iodef", "json", "opaque"] = Field("opaque", description="what an item holds")
+    size: PositiveBytes = Field(description="mean payload size, before the cut [B]")
+    cv: Ratio = Field(0.0, description="standard deviation of a log-normal size over its mean [1]")
+    max: PositiveBytes = Field(200e3, description="larger sizes are cut to this [B]")
 
 
 class Topic(Sourced):
     """A XEP-0060 node."""
 
-    name: Node
-    broker: Name
-    payload: Payload
-    access: Literal["open", "whitelist"] = "open"
-    persist: bool = False
-    max_items: Whole = Field(1, ge=1, le=1_000_000)
+    name: Node = Field(description="its node")
+    broker: Name = Field(description="Broker that keeps it")
+    payload: Payload = Field(description="kind and size of its items")
+    access: Literal["open", "whitelist"] = Field("open", description="who may subscribe")
+    persist: bool = Field(False, description="whether items are kept on disk")
+    max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")
 
 
 class Subscription(Model):
     """A Topic and the share of the population that subscribes to it; a bare name means all."""
 
-    topic: Node
+    topic: Node = Field(description="Topic")
     fraction: Fraction = Field(1.0, description="seeded choice of this share of the Platforms [1]")
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, value: object) -> object:
         return {"topic": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        reference = handler(core_schema)
+        resolved = handler.resolve_ref_schema(reference)
+        section = dict(resolved)
+        resolved.clear()
+        resolved.update(anyOf=[{"type": "string", "pattern": NODE}, section])
+        return reference
 
 
 class Network(Model):
@@ -125,13 +142,15 @@ class Network(Model):
 class Population(Sourced):
     """A group of like Platforms (RFC 8600 section 2: Platform)."""
 
-    name: Name
-    count: Whole = Field(ge=1, le=5_000_000)
-    controller: Name
-    role: Literal["legitimate", "adversary"] = "legitimate"
-    publishes: tuple[Node, ...] = ()
-    subscribes: tuple[Subscription, ...] = ()
-    network: Network = Network()
+    name: Name = Field(description="first part of its Platforms' accounts")
+    count: Whole = Field(ge=1, le=5_000_000, description="how many Platforms")
+    controller: Name = Field(description="Controller that they log in to")
+    role: Literal["legitimate", "adversary"] = Field(
+        "legitimate", description="whose side it is on"
+    )
+    publishes: tuple[Node, ...] = Field((), description="Topics that it may publish on")
+    subscribes: tuple[Subscription, ...] = Field((), description="Topics that it receives")
+    network: Network = Field(Network(), description="its path to the Controller")
     read_rate: PositivePerSecond | None = Field(
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
     )
@@ -148,26 +167,24 @@ class Population(Sourced):
 class Arrivals(Sourced):
     """Publications of one population on one Topic: the whole group's process."""
 
-    topic: Node
-    by: Name
-    start: Seconds = Field(0.0, description="first instant at which this process may publish [s]")
-    end: PositiveSeconds | None = Field(
-        None, description="last instant; absent: the workload's end [s]"
-    )
+    topic: Node = Field(description="Topic")
+    by: Name = Field(description="publishing population")
+    start: Seconds = Field(0.0, description="first instant at which it may publish [s]")
+    end: PositiveSeconds | None = Field(None, description="last instant; absent: the run's end [s]")
 
 
 class Deterministic(Arrivals):
-    """One publication every 1/rate."""
+    """One publication every 1/rate, at start + k/rate, by the Platforms in turn."""
 
     process: Literal["deterministic"]
-    rate: PositivePerSecond
+    rate: PositivePerSecond = Field(description="publications per second [1/s]")
 
 
 class Poisson(Arrivals):
     """Exponential gaps: memoryless publications."""
 
     process: Literal["poisson"]
-    rate: PositivePerSecond
+    rate: PositivePerSecond = Field(description="mean publications per second [1/s]")
 
 
 class OnOff(Arrivals):
@@ -175,8 +192,8 @@ class OnOff(Arrivals):
 
     process: Literal["on-off"]
     rate: PositivePerSecond = Field(description="while on [1/s]")
-    mean_on: PositiveSeconds
-    mean_off: PositiveSeconds
+    mean_on: PositiveSeconds = Field(description="mean length of an on-time [s]")
+    mean_off: PositiveSeconds = Field(description="mean length of a silence [s]")
 
 
 class Batch(Arrivals):
@@ -184,8 +201,8 @@ class Batch(Arrivals):
 
     process: Literal["batch"]
     rate: PositivePerSecond = Field(description="batches per second [1/s]")
-    mean_size: float = Field(ge=1, le=1e6)
-    distribution: Literal["fixed", "geometric"] = "fixed"
+    mean_size: float = Field(ge=1, le=1e6, description="mean publications per batch")
+    distribution: Literal["fixed", "geometric"] = Field("fixed", description="of the batch's size")
 
 
 class Sine(Arrivals):
@@ -193,24 +210,26 @@ class Sine(Arrivals):
 
     process: Literal["sine"]
     rate: PositivePerSecond = Field(description="mean [1/s]")
-    amplitude: Fraction = 0.5
-    period: PositiveSeconds
-    shift: Seconds = 0.0
+    amplitude: Fraction = Field(0.5, description="swing about the mean, relative to it [1]")
+    period: PositiveSeconds = Field(description="length of one swing [s]")
+    shift: Seconds = Field(0.0, description="how far into its period the run begins [s]")
 
 
 class Ramp(Arrivals):
     """Poisson whose rate moves linearly from `rate` to `final_rate` between start and end."""
 
     process: Literal["ramp"]
-    rate: PositivePerSecond
-    final_rate: PositivePerSecond
+    rate: PositivePerSecond = Field(description="at the start [1/s]")
+    final_rate: PositivePerSecond = Field(description="at the end [1/s]")
 
 
 class Step(Arrivals):
     """Poisson whose rate is `rates[i]` in the i-th of equal parts between start and end."""
 
     process: Literal["step"]
-    rates: tuple[PositivePerSecond, ...] = Field(min_length=1, max_length=1000)
+    rates: tuple[PositivePerSecond, ...] = Field(
+        min_length=1, max_length=1000, description="one rate for each part [1/s]"
+    )
 
 
 class Trace(Arrivals):
@@ -232,22 +251,22 @@ class Workload(Sourced):
     study: Literal["steady", "campaign"] = Field(
         "steady", description="steady: warm-up is cut; campaign: figures per phase, nothing is cut"
     )
-    duration: PositiveSeconds
-    arrivals: tuple[ArrivalProcess, ...] = Field(min_length=1)
+    duration: PositiveSeconds = Field(description="length of the run [s]")
+    arrivals: tuple[ArrivalProcess, ...] = Field(
+        min_length=1, max_length=10_000, description="who publishes, where and how"
+    )
 
 
 class PublishFlood(Sourced):
     """An adversary that publishes as fast as it likes (RFC 8600 section 8.2.2)."""
 
     kind: Literal["publish-flood"]
-    name: Name
+    name: Name = Field(description="what reports call it")
     by: Name = Field(description="an adversary population")
-    topic: Node
-    start: Seconds
-    duration: PositiveSeconds
-    rate: PositivePerSecond = Field(
-        description="publications per second, Poisson, the whole group [1/s]"
-    )
+    topic: Node = Field(description="Topic that is flooded")
+    start: Seconds = Field(description="first instant [s]")
+    duration: PositiveSeconds = Field(description="how long it lasts [s]")
+    rate: PositivePerSecond = Field(description="Poisson, the whole population together [1/s]")
     size: PositiveBytes | None = Field(None, description="payload size; absent: the Topic's [B]")
 
 
@@ -275,16 +294,24 @@ class Source:
 class Topology(Model):
     """A whole grid and what happens to it: what paper, simulation and load share."""
 
-    schema_: Literal[1] = Field(alias="schema")
-    name: Name
-    description: str = ""
-    controllers: tuple[Controller, ...] = Field(min_length=1, max_length=1000)
-    brokers: tuple[Broker, ...] = Field(min_length=1, max_length=1000)
-    topics: tuple[Topic, ...] = Field(min_length=1, max_length=65_535)
-    platforms: tuple[Population, ...] = Field(min_length=1, max_length=10_000)
-    workload: Workload
-    attacks: tuple[Attack, ...] = ()
-    slo: Slo = Slo()
+    schema_: Literal[1] = Field(alias="schema", description="version of this format")
+    name: Name = Field(description="what runs and reports call it")
+    description: str = Field("", max_length=2000, description="one line for `gridlab list`")
+    controllers: tuple[Controller, ...] = Field(
+        min_length=1, max_length=1000, description="XMPP servers"
+    )
+    brokers: tuple[Broker, ...] = Field(
+        min_length=1, max_length=1000, description="publish-subscribe services"
+    )
+    topics: tuple[Topic, ...] = Field(
+        min_length=1, max_length=65_535, description="what is published on"
+    )
+    platforms: tuple[Population, ...] = Field(
+        min_length=1, max_length=10_000, description="who publishes and subscribes"
+    )
+    workload: Workload = Field(description="what happens, and for how long")
+    attacks: tuple[Attack, ...] = Field((), max_length=1000, description="what adversaries do")
+    slo: Slo = Field(Slo(), description="what is promised")
     _source: Source | None = PrivateAttr(default=None)
 
     @property

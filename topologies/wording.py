@@ -63,11 +63,18 @@ def literals(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) is typing.Literal else ()
 
 
+def quantity_of(field: FieldInfo) -> Quantity | None:
+    """The quantity that a field holds, be it optional or not."""
+    details = [*field.metadata]
+    for part in get_args(field.annotation):
+        details += getattr(part, "__metadata__", ())
+    return next((each for each in details if isinstance(each, Quantity)), None)
+
+
 def example(key: str, field: FieldInfo) -> str:
     """`rate: 689/s`: how a missing key could be written."""
-    for detail in field.metadata:
-        if isinstance(detail, Quantity):
-            return f"{key}: {detail.examples.split(' or ')[0].split(',')[0]}"
+    if quantity := quantity_of(field):
+        return f"{key}: {quantity.examples.split(' or ')[0].split(',')[0]}"
     if values := literals(field.annotation):
         return f"{key}: {values[0]}"
     if field.annotation is int:
