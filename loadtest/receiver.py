@@ -13,6 +13,7 @@ import re
 import xml.etree.ElementTree as ET
 from array import array
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +91,7 @@ class DeliveryLog:
     def __len__(self) -> int:
         return len(self.publication)
 
-    def since(self, row: int) -> tuple[npt.NDArray[np.generic], ...]:
+    def since(self, row: int) -> tuple[npt.NDArray[Any], ...]:
         """Copies of (publication, session, received_ns, delay_ns) from `row` on."""
         columns = (self.publication, self.session, self.received_ns, self.delay_ns)
         return tuple(np.array(column[row:], dtype=column.typecode) for column in columns)

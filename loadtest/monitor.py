@@ -1,0 +1,89 @@
+"""What a generator process knows about itself, second by second.
+
+Whether the generator was the limit is judged afterwards (`loadtest.verdict`); here it only measures
+itself: CPU time, how late its event loop runs, and what its sessions have left unread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import resource
+import struct
+import termios
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadtest.client import Session
+
+TICK_S = 0.02
+SAMPLED_SESSIONS = 32
+
+
+@dataclass(frozen=True)
+class Window:
+    """One second of a generator process."""
+
+    second: int
+    cpu_s: float
+    lag_s: float
+    unread_bytes: int
+    unsent_bytes: int
+
+
+class Monitor:
+    """Closes a window at every full second since the start.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+        Some of them are looked at: what the kernel holds for them, unread or unsent.
+    closed : callable
+        Gets each window as it closes.
+    """
+
+    def __init__(self, sessions: Sequence[Session], closed: Callable[[Window], None]) -> None:
+        stride = max(1, len(sessions) // SAMPLED_SESSIONS)
+        self._sampled = sessions[::stride]
+        self._closed = closed
+
+    async def run(self, start_ns: int) -> None:
+        """Watch from `start_ns` on the monotonic clock until cancelled."""
+        second, used_s, lag_s, unread, unsent = 0, time.process_time(), 0.0, 0, 0
+        while True:
+            before_ns = time.monotonic_ns()
+            await asyncio.sleep(TICK_S)
+            now_ns = time.monotonic_ns()
+            lag_s = max(lag_s, (now_ns - before_ns) / 1e9 - TICK_S)
+            if now_ns < start_ns:
+                used_s, lag_s = time.process_time(), 0.0
+                continue
+            if now_ns < start_ns + (second + 1) * 1_000_000_000:
+                continue
+            unread = max(map(_unread_bytes, self._sampled), default=0)
+            unsent = max(map(_unsent_bytes, self._sampled), default=0)
+            now_used_s = time.process_time()
+            self._closed(Window(second, now_used_s - used_s, lag_s, unread, unsent))
+            second, used_s, lag_s = (now_ns - start_ns) // 1_000_000_000, now_used_s, 0.0
+
+
+def _unread_bytes(session: Session) -> int:
+    """Bytes that the kernel has received and nobody has read (SIOCINQ, tcp(7))."""
+    connection = session.transport and session.transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return 0
+    answer = bytearray(4)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(connection.fileno(), termios.FIONREAD, answer)
+    return int(struct.unpack("i", answer)[0])
+
+
+def _unsent_bytes(session: Session) -> int:
+    return session.transport.get_write_buffer_size() if session.transport else 0
+
+
+def peak_rss_bytes() -> int:
+    """Most memory that this process has held. [B]"""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,284 @@
+"""One generator process: it opens its sessions, waits for the common start, plays, hands over.
+
+`python -m loadtest.share SPEC` is started by `loadtest.engine`. It reads commands and tells events
+as lines of JSON, over its standard input and output; what it measured goes to a file at the end. It
+ends at once when its parent does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loadtest import processes
+from loadtest.client import Endpoint, Session
+from loadtest.monitor import Monitor, Window, peak_rss_bytes
+from loadtest.problems import LoadError
+from loadtest.receiver import DeliveryLog
+from loadtest.shares import Login, Prune, Spec
+from loadtest.subscriptions import end_others, subscribe
+from loadtest.transport import TimedTransport
+
+REPORT_LOGINS_S = 0.25
+_PR_SET_TIMERSLACK = 29
+
+
+class Share:
+    """Sessions of one process; what they do once online is a subclass's."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.log = DeliveryLog()
+        self.sessions: list[Session] = []
+        self.windows: list[dict[str, Any]] = []
+        self.start_ns = 0
+        contexts = {door.ca_file: _context(door.ca_file) for door in spec.doors.values()}
+        self._endpoints = {
+            name: Endpoint(door.address, door.port, door.domain, door.tls, contexts[door.ca_file])
+            for name, door in spec.doors.items()
+        }
+
+    def open(self, login: Login) -> Session:
+        """A session that is not yet online."""
+        return Session(
+            login.jid,
+            login.password,
+            self._endpoints[login.controller],
+            number=max(login.platform, 0),
+            tag=self.spec.tag,
+            log=self.log,
+        )
+
+    async def play(self) -> None:
+        """Do what this share is for, from `start_ns` on."""
+
+    def window(self) -> dict[str, Any]:
+        """What happened since the last window, beside what every process measures."""
+        return {}
+
+    def count(self) -> dict[str, int]:
+        """Running totals, for the drain."""
+        return {}
+
+    def result(self) -> dict[str, Any]:
+        """Columns of the result file."""
+        return {}
+
+    async def run(self) -> None:
+        """Log in, wait for the start, play until told to finish, hand over."""
+        commands = await _commands()
+        await self._log_in()
+        tell(event="ready")
+        first = await commands.get()
+        if "start_ns" not in first:
+            return
+        self.start_ns = first["start_ns"]
+        gc.collect()
+        gc.freeze()
+        watching = asyncio.ensure_future(Monitor(self.sessions, self._close).run(self.start_ns))
+        playing = asyncio.ensure_future(self.play())
+        while "finish" not in (command := await commands.get()):
+            if "halt" in command:
+                playing.cancel()
+            else:
+                tell(event="count", **self.count())
+        for task in (watching, playing):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._hand_over()
+        tell(event="done")
+
+    def _close(self, window: Window) -> None:
+        document = {"role": self.spec.role, **vars(window), **self.window()}
+        self.windows.append(document)
+        tell(event="window", **document)
+
+    async def _log_in(self) -> None:
+        reporting = asyncio.ensure_future(self._report_logins())
+        turns = asyncio.Semaphore(self.spec.concurrent_logins)
+        begun_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for prune in self.spec.prunes:
+                    group.create_task(self._prune(prune))
+                for place in range(len(self.spec.logins)):
+                    due_s = begun_s + place / self.spec.logins_per_s
+                    group.create_task(self._bring_online(place, due_s, turns))
+        except* LoadError as problems:
+            first: BaseException = problems
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise LoadError(str(first)) from None
+        finally:
+            reporting.cancel()
+        tell(event="online", count=len(self.sessions))
+
+    async def _bring_online(self, place: int, due_s: float, turns: asyncio.Semaphore) -> None:
+        async with turns:
+            await asyncio.sleep(due_s - asyncio.get_running_loop().time())
+            session = self.open(self.spec.logins[place])
+            await session.login()
+            by_broker: dict[str, list[str]] = {}
+            for topic in self.spec.topics_of[place]:
+                node = self.spec.nodes[topic]
+                by_broker.setdefault(node.broker, []).append(node.name)
+            for broker, topics in by_broker.items():
+                await subscribe(session, broker, topics)
+            if by_broker:
+                session.send_presence()  # the bare JID's deliveries go to sessions with presence
+            self.sessions.append(session)
+
+    async def _prune(self, prune: Prune) -> None:
+        owner = self.open(prune.owner)
+        try:
+            await owner.login()
+            for topic, expected in prune.expected:
+                node = self.spec.nodes[topic]
+                await end_others(owner, node.broker, node.name, frozenset(expected))
+        finally:
+            owner.leave()
+
+    async def _report_logins(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_LOGINS_S)
+            tell(event="online", count=len(self.sessions))
+
+    def _hand_over(self) -> None:
+        lost = [(each.number, each.lost) for each in self.sessions if each.lost]
+        facts = {
+            "foreign": self.log.foreign,
+            "checked": self.log.checked,
+            "mismatches": self.log.mismatches,
+            "sessions": len(self.sessions),
+            "lost_sessions": lost,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "windows": self.windows,
+        }
+        steps = np.array([list(vars(each.timeline).values()) for each in self.sessions])
+        with Path(self.spec.result_file).open("xb") as stream:
+            np.savez(stream, facts=json.dumps(facts), logins_ns=steps, **self.result())
+        for session in self.sessions:
+            session.leave()
+
+
+class ReceiveShare(Share):
+    """Sessions that subscribe; the transport and the log do the work."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        with np.load(spec.plan_file) as plan:
+            self._intended_ns = (plan["intended_s"] * 1e9).astype(np.int64)
+        self._seen = self._read_bytes = 0
+
+    async def play(self) -> None:
+        """Count bytes from the start on; the sessions do the rest."""
+        self._read_bytes = TimedTransport.read_bytes
+
+    def window(self) -> dict[str, Any]:
+        """Deliveries of the window, their latency as (bin, count) pairs, and the delay in here."""
+        from results import histogram
+
+        publication, _, received_ns, delay_ns = self.log.since(self._seen)
+        self._seen += len(publication)
+        known = publication < len(self._intended_ns)
+        due_ns = self.start_ns + self._intended_ns[publication[known]]
+        bins, counts = histogram.sparse(histogram.count((received_ns[known] - due_ns) / 1e9))
+        read_bytes = TimedTransport.read_bytes - self._read_bytes
+        self._read_bytes += read_bytes
+        return {
+            "deliveries": len(publication),
+            "read_bytes": read_bytes,
+            "delay_s": float(np.quantile(delay_ns, 0.99)) / 1e9 if len(delay_ns) else 0.0,
+            "latency": [bins.tolist(), counts.tolist()],
+        }
+
+    def count(self) -> dict[str, int]:
+        """Deliveries so far."""
+        return {"deliveries": len(self.log)}
+
+    def result(self) -> dict[str, Any]:
+        """The delivery log."""
+        publication, session, received_ns, delay_ns = self.log.since(0)
+        return {
+            "publication": publication,
+            "session": session,
+            "received_ns": received_ns,
+            "delay_ns": delay_ns,
+            "replayed_rows": np.array(self.log.replayed, dtype=np.int64),
+        }
+
+
+def tell(**event: object) -> None:
+    """Send one event to the parent."""
+    os.write(1, json.dumps(event).encode() + b"\n")
+
+
+async def _commands() -> asyncio.Queue[dict[str, Any]]:
+    """Commands from the parent as they come; when it closes the pipe, this process ends."""
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+
+    async def read() -> None:
+        while line := await reader.readline():
+            queue.put_nowait(json.loads(line))
+        os._exit(1)
+
+    queue.reader = asyncio.ensure_future(read())  # type: ignore[attr-defined]
+    return queue
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    """One TLS context for all sessions of a Controller; making one costs 70 ms."""
+    return ssl.create_default_context(cafile=ca_file)
+
+
+def settle_in(spec: Spec) -> None:
+    """Tie the process to its parent and its cores, and let it open files and wake on time."""
+    processes.die_with_parent(spec.parent_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    if spec.cores:
+        os.sched_setaffinity(0, spec.cores)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    logging.getLogger("slixmpp").setLevel(logging.CRITICAL)  # what matters comes as a LoadError
+
+
+def main(path: str) -> int:
+    """Run the share that the spec file describes; exit code 2 where it cannot be played."""
+    spec = Spec.read(Path(path))
+    settle_in(spec)
+    if spec.role == "publish":
+        from loadtest.publisher import PublishShare
+
+        share: Share = PublishShare(spec)
+    else:
+        share = ReceiveShare(spec)
+    try:
+        asyncio.run(share.run())
+    except LoadError as problem:
+        with contextlib.suppress(BrokenPipeError):
+            tell(event="failed", problem=str(problem))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

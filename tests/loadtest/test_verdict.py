@@ -1,0 +1,65 @@
+"""Whether a run is the server's or the generator's, as small stories."""
+
+import pytest
+
+from loadtest.verdict import Limits, Second, judge, limits, seconds
+
+CALM = {"lateness_s": 0.0002, "lag_s": 0.003, "cpu_s": 0.2, "unread_bytes": 0, "delay_s": 0.001}
+BOUNDS = Limits(lateness_s=0.002)
+
+
+def run(*changes: dict[str, float]) -> list[Second]:
+    return seconds([{**CALM, "second": k, **change} for k, change in enumerate(changes)], BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "exceeded"),
+    [
+        pytest.param({}, (), id="a calm second"),
+        pytest.param({"lateness_s": 0.0021}, ("lateness_s",), id="sent late"),
+        pytest.param({"lag_s": 0.2}, ("lag_s",), id="the loop stood still"),
+        pytest.param({"cpu_s": 0.95}, ("cpu_share",), id="a full core"),
+        pytest.param({"unread_bytes": 1e5}, ("unread_bytes",), id="bytes left unread"),
+        pytest.param({"delay_s": 0.2}, ("delay_s",), id="slow to read"),
+        pytest.param({"cpu_s": 1.0, "lag_s": 1.0}, ("lag_s", "cpu_share"), id="two at once"),
+    ],
+)
+def test_second_is_limited_by(change: dict[str, float], exceeded: tuple[str, ...]) -> None:
+    assert run(change)[0].exceeded == exceeded
+
+
+def test_the_worst_process_decides() -> None:
+    windows = [{"second": 0, "lag_s": 0.01}, {"second": 0, "lag_s": 0.5}, {"second": 1}]
+    assert [second.exceeded for second in seconds(windows, BOUNDS)] == [("lag_s",), ()]
+
+
+def test_calm_run_is_valid() -> None:
+    judgement = judge(run(*[{}] * 20), 20e-6, 200e-6)
+    assert (judgement.reasons, judgement.warnings) == ([], [])
+
+
+def test_one_limited_second_in_twenty_is_a_warning() -> None:
+    judgement = judge(run({"lag_s": 0.3}, *[{}] * 19), 20e-6, 200e-6)
+    assert judgement.reasons == []
+    assert judgement.warnings == [
+        "generator limited in 1 of 20 s: lag_s up to 0.3; "
+        "its event loop stood still; free a core for the generator"
+    ]
+
+
+def test_too_many_limited_seconds_are_invalid() -> None:
+    judgement = judge(run(*[{"lateness_s": 0.04}] * 3, *[{}] * 17), 20e-6, 200e-6)
+    assert "lateness_s up to 0.04" in judgement.reasons[0]
+
+
+def test_generator_slower_than_the_server_is_invalid() -> None:
+    assert "the slower one" in judge(run({}), 50e-6, 40e-6).reasons[0]
+
+
+def test_unknown_costs_are_no_reason() -> None:
+    assert judge(run({}), float("nan"), 40e-6).reasons == []
+
+
+@pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.002), (0.2, 0.01), (2.0, 0.1)])
+def test_lateness_may_be_a_twentieth_of_the_latency(latency_s: float, lateness_s: float) -> None:
+    assert limits(latency_s).lateness_s == pytest.approx(lateness_s)
