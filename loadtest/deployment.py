@@ -234,8 +234,8 @@ def _up(
     place: sites.Place,
     owner: processes.Identity | None,
 ) -> Grid:
-    servers = sites.servers(topology)
     rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
+    servers = sites.servers(topology)
     lease.clear_leftovers()
     held = lease.claim(name)
     try:
@@ -260,7 +260,7 @@ def _up(
 def _supervise(held: lease.Lease) -> None:
     """Start the supervisor and wait for its report; on any failure it has ended on return."""
     ours, theirs = socket.socketpair()
-    with ours, (held.directory / "supervisor.log").open("w+b") as log:
+    with ours, lease.open_secret(held.directory / "supervisor.log") as log:
         with theirs:
             started = _spawn_supervisor(held, theirs, log)
         try:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from loadtest import processes
 from loadtest.problems import DeploymentError
@@ -140,9 +140,13 @@ def write_json(path: Path, document: object) -> None:
 
 def write_secret(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
+    with open_secret(path) as stream:
         stream.write(content)
+
+
+def open_secret(path: Path) -> IO[bytes]:
+    """A new file that only its owner may read, to write and to read back."""
+    return open(path, "w+b", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _own(base: Path) -> None:

@@ -11,14 +11,12 @@ import ctypes
 import os
 import select
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,3 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:  # it had ended before the request
         os._exit(1)
-
-
-def wait_until_gone(identity: Identity, wait_s: float) -> bool:
-    """Whether the process ends within `wait_s` [s]."""
-    deadline_s = time.monotonic() + wait_s
-    while identity.alive:
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(_POLL_S)
-    return True

@@ -158,8 +158,7 @@ def data_name(name: str) -> str:
 
 
 def _write_accounts(data: Path, site: Site) -> None:
-    store = data / data_name(site.domain) / "accounts"
-    store.mkdir(mode=0o700, parents=True)
+    store = _new_store(data, site.domain, "accounts")
     keys = scram_keys([account.password for account in site.accounts])
     for account, scram in zip(site.accounts, keys, strict=True):
         _write_record(store, account.localpart, _account(scram))
@@ -175,8 +174,7 @@ def _account(scram: ScramKeys) -> LuaTable:
 
 
 def _write_nodes(data: Path, broker: Broker) -> None:
-    store = data / data_name(broker.jid) / "pubsub_nodes"
-    store.mkdir(mode=0o700, parents=True)
+    store = _new_store(data, broker.jid, "pubsub_nodes")
     for node in broker.nodes:
         _write_record(store, node.name, _node(node))
 
@@ -205,6 +203,13 @@ def _node(node: Node) -> LuaTable:
         "affiliations": {**members, **publishers, node.owner: "owner"},
         "subscribers": {},
     }
+
+
+def _new_store(data: Path, host: str, name: str) -> Path:
+    store = data / data_name(host) / name
+    for directory in (store.parent, store):
+        directory.mkdir(mode=0o700)
+    return store
 
 
 def _write_record(store: Path, name: str, record: LuaTable) -> None:

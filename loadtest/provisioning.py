@@ -77,15 +77,20 @@ def accounts(topology: Topology, controller: str) -> list[Account]:
 def scram_keys(passwords: Sequence[str]) -> list[ScramKeys]:
     """SCRAM-SHA-256 keys of each password, each with a salt of its own, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashlib works outside the interpreter lock
-        return list(pool.map(_derive, passwords))
+        return list(pool.map(_new_keys, passwords))
 
 
-def _derive(password: str) -> ScramKeys:
+def _new_keys(password: str) -> ScramKeys:
     salt = secrets.token_hex(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), ITERATIONS)
+    return ScramKeys(salt, ITERATIONS, *derive(password, salt.encode(), ITERATIONS))
+
+
+def derive(password: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
+    """StoredKey and ServerKey of RFC 5802 section 3 with SHA-256, for an ASCII password."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     server_key = hmac.digest(salted, b"Server Key", "sha256")
-    return ScramKeys(salt, ITERATIONS, hashlib.sha256(client_key).digest(), server_key)
+    return hashlib.sha256(client_key).digest(), server_key
 
 
 def nodes(topology: Topology, broker: str) -> list[Node]:
@@ -99,22 +104,19 @@ def nodes(topology: Topology, broker: str) -> list[Node]:
             persist=topic.persist,
             max_items=topic.max_items,
             owner=owner,
-            publishers=tuple(_jids(topology, publishing(topology, topic))),
-            members=tuple(_jids(topology, subscribing(topology, topic))),
+            publishers=tuple(_jids(topology, _publishing(topology, topic))),
+            members=tuple(_jids(topology, _subscribing(topology, topic))),
         )
         for topic in topology.topics
         if topic.broker == broker
     ]
 
 
-def publishing(topology: Topology, topic: Topic) -> list[Population]:
-    """Populations that may publish on a Topic."""
+def _publishing(topology: Topology, topic: Topic) -> list[Population]:
     return [each for each in topology.platforms if topic.name in each.publishes]
 
 
-def subscribing(topology: Topology, topic: Topic) -> list[Population]:
-    """Populations of which some or all Platforms may subscribe to a Topic."""
-
+def _subscribing(topology: Topology, topic: Topic) -> list[Population]:
     def names(population: Population) -> Iterable[str]:
         for wish in population.subscribes:
             yield wish if isinstance(wish, str) else wish.topic

@@ -52,7 +52,7 @@ def servers(topology: Topology) -> dict[str, Server]:
     DeploymentError
         What cannot be deployed, all at once.
     """
-    problems, kinds = _unfederated(topology), {}
+    problems, kinds = [], {}
     for number, controller in enumerate(topology.controllers):
         try:
             kinds[controller.name] = _server(topology, controller)
@@ -82,22 +82,6 @@ def _server(topology: Topology, controller: Controller) -> Server:
             f"{limit} files; raise the hard limit (ulimit -Hn) or use fewer Platforms"
         )
     return server
-
-
-def _unfederated(topology: Topology) -> list[str]:
-    """Topics that Platforms of another Controller use: they would need a link between servers."""
-    home = {broker.name: broker.controller for broker in topology.brokers}
-    problems = []
-    for number, topic in enumerate(topology.topics):
-        users = provisioning.publishing(topology, topic) + provisioning.subscribing(topology, topic)
-        for population in users:
-            if population.controller != home[topic.broker]:
-                problems.append(
-                    f'topics[{number}].name: "{topic.name}": is used by "{population.name}" from '
-                    f'controller "{population.controller}"; the grid deploys no links between '
-                    f'Controllers so far: put them on "{home[topic.broker]}"'
-                )
-    return problems
 
 
 def prepare(

@@ -46,7 +46,7 @@ class Supervisor:
     def __init__(self, directory: Path, control: socket.socket) -> None:
         launch = lease.read_json(directory / lease.LAUNCH_FILE)
         self._directory = directory
-        self._control: socket.socket | None = control
+        self._control = control
         self._launches = [Launch(**fields) for fields in launch["servers"]]
         self._owner = launch["owner"] and processes.Identity(**launch["owner"])
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -65,15 +65,19 @@ class Supervisor:
             self._ready_s = time.monotonic() - self._begun_s
             self._write_state("up")
             self._tell({"ready": True})
+            self._selector.unregister(self._control)
+            self._control.close()
             self._watch()
         except (Ended, DeploymentError, OSError) as end:
             why = str(end)
         finally:
             self._stop()
             lease.clear_files(self._directory)
-            self._tell({"ready": False, "problem": why})
             with contextlib.suppress(rails.RailsError):
                 rails.audit("end", f"grid {self._directory.name}", {}, why)
+            # Told on a socket that only the end of this process closes: the asker waits for that.
+            self._tell({"ready": False, "problem": why})
+            self._control.detach()
 
     def _listen_for_the_end(self) -> None:
         wake, waker = socket.socketpair()
@@ -84,7 +88,6 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._wakers = (wake, waker)
         self._selector.register(wake, selectors.EVENT_READ, "taken down")
-        assert self._control is not None
         self._selector.register(self._control, selectors.EVENT_READ, "its start was given up")
         if self._owner is not None:
             descriptor = processes.open_pidfd(self._owner)
@@ -105,36 +108,38 @@ class Supervisor:
 
     def _start(self) -> None:
         for launch in self._launches:
-            child = _spawn(launch)
-            self._children[launch.controller] = child
-            self._identities[launch.controller] = processes.Identity.of(child.pid)
-            self._selector.register(
-                os.pidfd_open(child.pid), selectors.EVENT_READ, launch.controller
-            )
+            self._adopt(launch, _spawn(launch))
             self._write_state("starting")
         deadline_s = time.monotonic() + READY_WITHIN_S
         for launch in self._launches:
             while not _answers(launch):
-                if launch.controller in self._pause(_PROBE_PERIOD_S):
-                    raise DeploymentError(self._obituary(launch))
-                if time.monotonic() > deadline_s:
-                    raise DeploymentError(
-                        f"{_place(launch)}: was not ready after {READY_WITHIN_S:g} s; "
-                        f"its log ends:{_last_words(launch)}"
-                    )
-            if errors := _tail(launch.errors_file):
-                raise DeploymentError(f"{_place(launch)}: started with errors:{errors}")
+                self._check_start(launch, self._pause(_PROBE_PERIOD_S), deadline_s)
+            self._check_start(launch, [], deadline_s)
+
+    def _adopt(self, launch: Launch, child: subprocess.Popen[bytes]) -> None:
+        self._children[launch.controller] = child
+        # A child that has ended already keeps its process id until it is waited for.
+        self._selector.register(os.pidfd_open(child.pid), selectors.EVENT_READ, launch.controller)
+        with contextlib.suppress(ProcessLookupError):
+            self._identities[launch.controller] = processes.Identity.of(child.pid)
+
+    def _check_start(self, launch: Launch, ended: list[str], deadline_s: float) -> None:
+        """Raise DeploymentError where a server has ended, has met errors, or takes too long."""
+        for each in self._launches:
+            if each.controller in ended:
+                raise DeploymentError(self._obituary(each))
+        if errors := _tail(launch.errors_file):
+            raise DeploymentError(f"{_place(launch)}: started with errors:{errors}")
+        if time.monotonic() > deadline_s:
+            raise DeploymentError(
+                f"{_place(launch)}: was not ready after {READY_WITHIN_S:g} s; "
+                f"its log ends:{_last_words(launch)}"
+            )
 
     def _tell(self, report: dict[str, object]) -> None:
-        """Tell the asker how the start went, once; it need not be there any more."""
-        if self._control is None:
-            return
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(self._control)
+        """Tell the asker how the start went; it need not be there any more."""
         with contextlib.suppress(OSError):
             self._control.sendall(json.dumps(report).encode() + b"\n")
-        self._control.close()
-        self._control = None
 
     def _watch(self) -> None:
         """Watch until the grid is to end; a failed one stays visible until it is taken down."""
@@ -200,6 +205,7 @@ def _note(_number: int, _frame: FrameType | None) -> None:
 
 
 def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
+    """Start a server as its own user, tied to this process; DeploymentError where that fails."""
     parent_pid = os.getpid()
 
     def tie() -> None:  # runs in the child, after the change of user, which would undo it
@@ -209,18 +215,24 @@ def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
             os.sched_setaffinity(0, launch.cores)
 
     with open(_output_file(launch), "wb") as output:
-        return subprocess.Popen(
-            launch.argv,
-            cwd=launch.directory,
-            user=launch.user,
-            group=launch.user,
-            extra_groups=None if launch.user is None else [],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            umask=0o077,
-            preexec_fn=tie,  # noqa: PLW1509  (this process has one thread)
-        )
+        try:
+            return subprocess.Popen(
+                launch.argv,
+                cwd=launch.directory,
+                user=launch.user,
+                group=launch.user,
+                extra_groups=None if launch.user is None else [],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=tie,  # noqa: PLW1509  (this process has one thread)
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            user = launch.user or "you"
+            raise DeploymentError(
+                f"{_place(launch)}: {launch.argv[0]} cannot be started as {user} on cores "
+                f"{list(launch.cores) or 'all'}: {error}; check that {user} may run it there"
+            ) from None
 
 
 def _answers(launch: Launch) -> bool:
@@ -290,6 +302,7 @@ def main(arguments: list[str]) -> None:
     """Detach from the caller, then supervise until the end."""
     if os.fork() != 0:
         os._exit(0)
+    os.umask(0o077)
     directory, control, lock = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     for descriptor in (control, lock):
         os.set_inheritable(descriptor, False)

@@ -1,0 +1,114 @@
+"""A shelter for grids under test: their files are apart, and none survives a test."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import topologies
+from loadtest import deployment
+
+PROFILE = """
+schema: 1
+name: test-prosody
+server: prosody
+version: "0.12"
+machine: any
+measured: "2026-01-01"
+provenance: {kind: assumed, source: a test}
+costs: {discipline: fifo, publish: 1 ms, copy: 0.1 ms}
+memory: {base: 20 MB, session: 40 KB}
+"""
+
+TOPOLOGY = """
+schema: 1
+name: small
+controllers:
+  - {name: alpha, domain: alpha.test, profile: test-prosody}
+brokers:
+  - {name: broker, controller: alpha}
+topics:
+  - {name: indicators, broker: broker, payload: {size: 500 B}}
+  - {name: secrets, broker: broker, payload: {size: 500 B}, access: whitelist,
+     persist: true, max_items: 3}
+platforms:
+  - {name: sensor, count: 1, controller: alpha, publishes: [indicators, secrets]}
+  - {name: tool, count: 2, controller: alpha, subscribes: [indicators]}
+  - {name: insider, count: 1, controller: alpha, subscribes: [secrets]}
+workload:
+  duration: 2 s
+  arrivals:
+    - {topic: indicators, by: sensor, process: poisson, rate: 5/s}
+    - {topic: secrets, by: sensor, process: poisson, rate: 5/s}
+"""
+
+
+@pytest.fixture
+def topology_file(tmp_path):
+    """One Prosody Controller with an open Topic and a whitelisted one, beside its profile."""
+    (tmp_path / "test-prosody.yaml").write_text(PROFILE)
+    path = tmp_path / "small.yaml"
+    path.write_text(TOPOLOGY)
+    return path
+
+
+@pytest.fixture
+def small(topology_file):
+    return topologies.load(topology_file)
+
+
+@pytest.fixture
+def shelter(monkeypatch):
+    """A temporary directory of its own, which a server's user may pass through but not read."""
+    place = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/tmp"))
+    place.chmod(0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    yield place
+    deployment.down_all()
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def traces(shelter):
+    """Callable: everything that grids have left, as words; only the audit log is meant to stay."""
+
+    def found():
+        files = [str(path) for path in shelter.rglob("*") if "state" not in path.parts]
+        processes = [
+            f"process {entry.name}"
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and str(shelter) in _command_line(entry)
+        ]
+        return sorted(files + processes)
+
+    return found
+
+
+def _command_line(entry):
+    try:
+        return (entry / "cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def listens():
+    """Callable: whether anybody listens on a loopback address and port."""
+
+    def found(address, port):
+        octets = bytes(int(part) for part in address.split("."))
+        place = f"{octets[::-1].hex().upper()}:{port:04X}"
+        rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        return any(row.split()[1] == place and row.split()[3] == "0A" for row in rows)
+
+    return found
+
+
+@pytest.fixture
+def open_descriptors():
+    return lambda: len(os.listdir("/proc/self/fd"))

@@ -1,0 +1,101 @@
+"""Figures of a process, against what the process itself and the kernel's other books say."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from loadtest import observation
+from loadtest.observation import Observer
+
+BUSY = "import time\nend = time.process_time() + {cpu_s}\nwhile time.process_time() < end: pass\n"
+
+
+def test_cpu_time_is_what_the_process_counts_itself():
+    before_s = time.process_time()
+    seen_s = observation.cpu_s(os.getpid())
+    assert before_s <= seen_s <= time.process_time()
+
+
+def test_cpu_time_includes_threads_that_ended_and_agrees_with_the_scheduler():
+    import threading
+
+    def burn():
+        end_s = time.thread_time() + 0.05
+        while time.thread_time() < end_s:
+            pass
+
+    before_s = observation.cpu_s(os.getpid())
+    thread = threading.Thread(target=burn)
+    thread.start()
+    thread.join()
+    assert observation.cpu_s(os.getpid()) - before_s >= 0.05
+
+
+def test_memory_grows_with_what_is_written():
+    before_bytes = observation.resident_bytes(os.getpid())
+    block = np.ones(4_000_000)
+    grown_bytes = observation.resident_bytes(os.getpid()) - before_bytes
+    assert grown_bytes == pytest.approx(block.nbytes, rel=0.1)
+
+
+def test_descriptors_are_counted():
+    before = observation.descriptors(os.getpid())
+    pipe = os.pipe()
+    assert observation.descriptors(os.getpid()) == before + 2
+    for end in pipe:
+        os.close(end)
+
+
+@pytest.mark.parametrize(
+    "figure", [observation.cpu_s, observation.resident_bytes, observation.descriptors]
+)
+def test_a_process_that_has_ended_has_no_figures(figure):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with pytest.raises(ProcessLookupError):
+        figure(child.pid)
+
+
+def test_an_observer_sees_a_process_work_until_it_ends():
+    child = subprocess.Popen([sys.executable, "-c", BUSY.format(cpu_s=0.3)])
+    observer = Observer(child.pid, period_s=0.02).start()
+    child.wait(10)
+    seen = observer.stop()
+    assert seen.ended
+    assert len(seen.time_s) == len(seen.cpu_s) == len(seen.rss_bytes) > 5
+    assert np.all(np.diff(seen.time_s) > 0)
+    assert np.all(np.diff(seen.cpu_s) >= 0)
+    assert 0.2 < seen.cpu_s[-1] < 0.6
+    assert seen.rss_bytes.max() > 1e6
+
+
+def test_an_observer_takes_a_sample_at_both_ends_and_keeps_its_period():
+    observer = Observer(os.getpid(), period_s=0.05).start()
+    begun_s = time.monotonic()
+    time.sleep(0.26)
+    ended_s = time.monotonic()
+    seen = observer.stop()
+    assert not seen.ended
+    assert seen.time_s[0] <= begun_s
+    assert seen.time_s[-1] >= ended_s
+    assert 4 <= len(seen.time_s) <= 8
+
+
+def test_an_observer_of_nobody_has_no_samples():
+    child = subprocess.Popen(["true"])
+    child.wait()
+    seen = Observer(child.pid).start().stop()
+    assert seen.ended
+    assert seen.time_s.shape == (0,)
+
+
+def test_a_block_that_fails_stops_the_observer():
+    import threading
+
+    with pytest.raises(RuntimeError), Observer(os.getpid()):
+        raise RuntimeError
+    assert not [t for t in threading.enumerate() if t.name.startswith("observe-")]
