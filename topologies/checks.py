@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from topologies import arrivals, schema, streams
-from topologies.problems import Path, Problem, TopologyError
+from topologies.problems import FOUND_MAX, Path, Problem, TopologyError
 from topologies.profiles import FanoutProcess, Profile
 from topologies.schema import Topology
 
@@ -23,7 +23,8 @@ def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]
     """Every broken rule of a topology whose names all resolve."""
     rules = (_addresses, _payloads, _populations, _topics, _arrivals, _attacks, _amounts)
     found = list(_profiles(topology, functools.cache(read_profile)))
-    return found + [problem for rule in rules for problem in rule(topology)]
+    found += [problem for rule in rules for problem in rule(topology)]
+    return found[:FOUND_MAX]
 
 
 def profile_problems(profile: Profile) -> list[Problem]:
@@ -98,24 +99,25 @@ def _populations(topology: Topology) -> Iterator[Problem]:
                 repair = "use Topics of its own Controller (federation is not modelled)"
                 yield Problem((*path, "controller"), rule, repair, population.controller)
         for place, each in enumerate(population.subscribes):
-            if population.subscriber_count(each.topic) == 0:
+            if each.platforms_of(population.count) == 0:
                 rule = f"selects none of {population.count} Platforms"
                 where = (*path, "subscribes", place, "fraction")
                 yield Problem(where, rule, "raise it or delete the entry", each.fraction)
 
 
 def _topics(topology: Topology) -> Iterator[Problem]:
+    published = {topic for each in topology.platforms for topic in each.publishes}
     for number, topic in enumerate(topology.topics):
-        if not any(topic.name in each.publishes for each in topology.platforms):
+        if topic.name not in published:
             repair = "add it to some population's publishes"
             yield Problem(
                 ("topics", number, "name"), "nobody may publish on it", repair, topic.name
             )
+    used = {topic.broker for topic in topology.topics}
     for number, broker in enumerate(topology.brokers):
-        if not any(topic.broker == broker.name for topic in topology.topics):
-            yield Problem(
-                ("brokers", number, "name"), "keeps no Topic", "delete it or use it", broker.name
-            )
+        if broker.name not in used:
+            path = ("brokers", number, "name")
+            yield Problem(path, "keeps no Topic", "delete it or use it", broker.name)
 
 
 def _arrivals(topology: Topology) -> Iterator[Problem]:

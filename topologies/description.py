@@ -46,18 +46,17 @@ def describe(topology: Topology) -> dict[str, Any]:
 
 
 def _topics(topology: Topology) -> dict[str, dict[str, Any]]:
-    rates = offered(topology, "legitimate")
+    rates, copies = offered(topology, "legitimate"), topology.fan_out()
     home = {broker.name: broker.controller for broker in topology.brokers}
     found = {}
     for topic in topology.topics:
-        fan_out = sum(each.subscriber_count(topic.name) for each in topology.platforms)
         found[topic.name] = {
             "broker": topic.broker,
             "controller": home[topic.broker],
             "payload_bytes": topic.payload.size,
             "offered_load_per_s": rates[topic.name],
-            "fan_out": fan_out,
-            "deliveries_per_s": rates[topic.name] * fan_out,
+            "fan_out": copies[topic.name],
+            "deliveries_per_s": rates[topic.name] * copies[topic.name],
         }
     return found
 

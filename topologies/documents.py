@@ -15,7 +15,7 @@ from topologies.problems import Path, Problem, TopologyError, printable
 
 BYTES_MAX = 1024**2
 DEPTH_MAX = 20
-EVENTS_MAX = 200_000
+EVENTS_MAX = 100_000
 DIGITS_MAX = 300  # longer runs of digits stay text
 
 _CORE = (
@@ -84,7 +84,7 @@ def _text(content: bytes | str, name: str) -> str:
     except UnicodeError:
         raise TopologyError([f"{name}: is not text in UTF-8; write a YAML file"]) from None
     if not text.strip():
-        raise TopologyError([f"{name}: is empty; start with: gridlab init {name}"])
+        raise TopologyError([f"{name}: is empty; make a topology with: gridlab init mine.yaml"])
     return text
 
 

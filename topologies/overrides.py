@@ -33,8 +33,6 @@ def apply(document: Document, overrides: tuple[str, ...], model: type[BaseModel]
             _apply(document, override, model)
         except _Refusal as refusal:
             problems.append(f"--set {printable(override)[:120]}: {refusal}")
-        except TopologyError as error:
-            problems += error.problems
     if problems:
         raise TopologyError(problems)
 
@@ -46,7 +44,7 @@ class _Refusal(Exception):
 def _apply(document: Document, override: str, model: type[BaseModel]) -> None:
     steps, text = _split(override)
     place = f"--set {printable(override)[:120]}"
-    value = read(text, place).data if text.strip() else None
+    value = _value(text, place)
     path: Path = ()
     target = document.data
     for number, step in enumerate(steps):
@@ -74,6 +72,15 @@ def _split(override: str) -> tuple[list[str], str]:
     if not steps or override[position : position + 1] != "=":
         raise _Refusal(f"is not PATH=VALUE; {_EXAMPLE}")
     return steps, override[position + 1 :]
+
+
+def _value(text: str, place: str) -> Any:
+    """The value that a text means; nothing means none."""
+    try:
+        return read(text, place).data if text.strip() else None
+    except TopologyError:
+        shapes = "write a figure, a word, [a, b] or {key: value}"
+        raise _Refusal(f"the value is not YAML; {shapes}") from None
 
 
 def _entry(entries: list[Any], step: str, path: Path) -> int:

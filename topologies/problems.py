@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+FOUND_MAX = 200  # problems of one kind that are worked out
+NAMES_MAX = 1000  # declared names among which the nearest is looked for
 SHOWN_MAX = 40  # problems that one error lists; the rest is counted
 VALUE_MAX = 60  # characters of a value that a message quotes
 
@@ -74,7 +77,7 @@ def printable(text: str) -> str:
 
 def choice(given: object, known: Iterable[str], what: str) -> str:
     """A repair that names the nearest of the known names, or lists them."""
-    names = list(known)
+    names = list(itertools.islice(known, NAMES_MAX))
     near = difflib.get_close_matches(str(given).lower(), names, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'

@@ -5,10 +5,11 @@ Works on the document's plain data, so that dangling names are told together wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from topologies.problems import Path, Problem, choice
+from topologies.problems import FOUND_MAX, Path, Problem, choice
 
 # Section, key that refers, section that declares.
 REFERENCES = (
@@ -27,18 +28,22 @@ DECLARING = ("controllers", "brokers", "topics", "platforms", "attacks")
 
 def problems(data: dict[str, Any]) -> list[Problem]:
     """Every name declared twice and every reference to a name that is not declared."""
-    found = [problem for section in DECLARING for problem in _twice(data, section, "name")]
-    found += _twice(data, "controllers", "domain")
+    return list(itertools.islice(_problems(data), FOUND_MAX))
+
+
+def _problems(data: dict[str, Any]) -> Iterator[Problem]:
+    for section in DECLARING:
+        yield from _repeated(_names(data, (section,), "name"))
+    yield from _repeated(_names(data, ("controllers",), "domain"))
     for path, key, declaring in REFERENCES:
-        declared = [name for _, name in _names(data, (declaring,), "name")]
+        declared = dict.fromkeys(name for _, name in _names(data, (declaring,), "name"))
         for place, name in _names(data, path, key):
             if name not in declared and declared:
                 repair = choice(name, declared, f"{declaring} are")
-                found.append(Problem(place, f"is not declared in {declaring}", repair, name))
+                yield Problem(place, f"is not declared in {declaring}", repair, name)
     for place, entry in _entries(data, ("platforms",)):
         for key in ("publishes", "subscribes"):
-            found += _repeated(list(_listed((*place, key), entry.get(key))))
-    return found
+            yield from _repeated(_listed((*place, key), entry.get(key)))
 
 
 def _entries(data: Any, path: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -68,15 +73,9 @@ def _listed(place: Path, value: Any) -> Iterator[tuple[Path, str]]:
                 yield from _listed((*place, number), item)
 
 
-def _twice(data: dict[str, Any], section: str, key: str) -> list[Problem]:
-    return _repeated(list(_names(data, (section,), key)))
-
-
-def _repeated(names: list[tuple[Path, str]]) -> list[Problem]:
-    first: dict[str, Path] = {}
-    found = []
+def _repeated(names: Iterable[tuple[Path, str]]) -> Iterator[Problem]:
+    seen = set()
     for place, name in names:
-        if name in first:
-            found.append(Problem(place, "is there twice", "delete or rename one", name))
-        first.setdefault(name, place)
-    return found
+        if name in seen:
+            yield Problem(place, "is there twice", "delete or rename one", name)
+        seen.add(name)

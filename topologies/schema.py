@@ -116,6 +116,10 @@ class Subscription(Model):
     topic: Node = Field(description="Topic")
     fraction: Fraction = Field(1.0, description="seeded choice of this share of the Platforms [1]")
 
+    def platforms_of(self, count: int) -> int:
+        """That share of so many Platforms, rounded to whole ones."""
+        return math.floor(count * self.fraction + 0.5)
+
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, value: object) -> object:
@@ -155,13 +159,10 @@ class Population(Sourced):
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
     )
 
-    def share(self, topic: str) -> float:
-        """Share of its Platforms that subscribe to the Topic; 0 where it does not say. [1]"""
-        return next((each.fraction for each in self.subscribes if each.topic == topic), 0.0)
-
     def subscriber_count(self, topic: str) -> int:
-        """Platforms of it that subscribe to the Topic: its share, rounded to whole ones."""
-        return math.floor(self.count * self.share(topic) + 0.5)
+        """Platforms of it that subscribe to the Topic."""
+        wishes = (each for each in self.subscribes if each.topic == topic)
+        return next((each.platforms_of(self.count) for each in wishes), 0)
 
 
 class Arrivals(Sourced):
@@ -327,6 +328,14 @@ class Topology(Model):
             offsets[population.name] = total
             total += population.count
         return offsets
+
+    def fan_out(self) -> dict[str, int]:
+        """Deliveries that one publication on each Topic makes."""
+        copies = dict.fromkeys((topic.name for topic in self.topics), 0)
+        for population in self.platforms:
+            for each in population.subscribes:
+                copies[each.topic] += each.platforms_of(population.count)
+        return copies
 
     @property
     def platform_count(self) -> int:

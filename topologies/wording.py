@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from topologies.problems import Path, Problem, choice
+from topologies.problems import FOUND_MAX, Path, Problem, choice
 from topologies.quantities import Quantity
 from topologies.schema import DOMAIN, NAME, NODE
 
@@ -85,24 +87,27 @@ def example(key: str, field: FieldInfo) -> str:
 
 
 def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
-    """One problem per finding, in the order of the document's keys."""
-    return [_problem(finding, model, data) for finding in error.errors(include_url=False)]
+    """One problem per finding, in the order of the document's keys; the first `FOUND_MAX`."""
+    findings = (
+        finding
+        for finding in error.errors(include_url=False)
+        # pydantic also calls a list too short where its entries are wrong
+        if finding["type"] != "too_short" or len(finding["input"]) < finding["ctx"]["min_length"]
+    )
+    return [_problem(finding, model, data) for finding in itertools.islice(findings, FOUND_MAX)]
 
 
 def without(data: Any, paths: list[Path]) -> Any:
-    """A copy of the data from which the keys at the paths are left out."""
-    if isinstance(data, Mapping):
-        return {
-            key: without(value, [path[1:] for path in paths if path[:1] == (key,)])
-            for key, value in data.items()
-            if (key,) not in paths
-        }
-    if isinstance(data, list):
-        return [
-            without(value, [path[1:] for path in paths if path[:1] == (number,)])
-            for number, value in enumerate(data)
-        ]
-    return data
+    """A copy of the data in which the keys at the paths are left out."""
+    pruned = copy.deepcopy(data)
+    for path in paths:
+        place = pruned
+        for step in path[:-1]:
+            present = isinstance(place, list) or (isinstance(place, dict) and step in place)
+            place = place[step] if present else None
+        if isinstance(place, dict):
+            place.pop(path[-1], None)
+    return pruned
 
 
 def _problem(finding: Any, model: type[BaseModel], data: Any) -> Problem:
