@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from topologies.description import describe, render
     from topologies.documentation import schema_document
+    from topologies.identity import sha256, text
     from topologies.loading import load, parse, profile, read_profile, shipped
     from topologies.plan import Plan, offered, subscribers
     from topologies.problems import TopologyError
@@ -31,8 +32,10 @@ _HOME = {
     "read_profile": "loading",
     "render": "description",
     "schema_document": "documentation",
+    "sha256": "identity",
     "shipped": "loading",
     "subscribers": "plan",
+    "text": "identity",
 }
 
 
@@ -55,6 +58,8 @@ __all__ = [
     "read_profile",
     "render",
     "schema_document",
+    "sha256",
     "shipped",
     "subscribers",
+    "text",
 ]

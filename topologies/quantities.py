@@ -75,6 +75,12 @@ class Quantity:
         """
         return self._within(self._figure(value))
 
+    def write(self, figure: float) -> str | float:
+        """The figure as a file has it: `read` gives the same float back."""
+        if self.unit == "1":
+            return figure
+        return f"{figure!r}{self.unit[1:]}" if self.unit == "1/s" else f"{figure!r} {self.unit}"
+
     def _figure(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self._refusal("must be a figure with its unit")
@@ -117,7 +123,8 @@ class Quantity:
     def __get_pydantic_core_schema__(
         self, source: type, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.read)
+        written = core_schema.plain_serializer_function_ser_schema(self.write, when_used="json")
+        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler

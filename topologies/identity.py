@@ -1,0 +1,40 @@
+"""A topology as one text and one hash: what a record keeps, so that a run can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import ValidationError
+
+from topologies.documents import read
+from topologies.problems import TopologyError
+from topologies.schema import Topology
+
+
+def text(topology: Topology) -> str:
+    """A file that describes exactly this topology: as written, or written anew where it changed.
+
+    A topology with overrides, made in a program, or changed after loading is written from its
+    fields, every figure with its unit.
+    """
+    source = topology.source
+    if source is not None and _means(source.text, topology):
+        return source.text
+    import yaml
+
+    fields = topology.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    head = f"# {topology.name}, written from its fields\n"
+    return head + yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
+
+
+def sha256(topology: Topology) -> str:
+    """Hash of what the topology says, whatever its layout, comments and defaults."""
+    return hashlib.sha256(topology.model_dump_json(by_alias=True).encode()).hexdigest()
+
+
+def _means(written: str, topology: Topology) -> bool:
+    """Whether the text, without any override, says the same."""
+    try:
+        return sha256(Topology.model_validate(read(written, "").data)) == sha256(topology)
+    except (TopologyError, ValidationError):
+        return False
