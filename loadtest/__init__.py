@@ -1,0 +1,31 @@
+"""A real grid and the load on it: deploy servers, play a topology's plan on them, measure.
+
+from loadtest import deployment, engine
+with deployment.ephemeral(topology) as grid:
+    run = engine.play(topology, grid, seed=1)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loadtest.deployment import Grid
+    from loadtest.problems import DeploymentError, LoadError, RailsError
+
+_HOME = {
+    "DeploymentError": "problems",
+    "Grid": "deployment",
+    "LoadError": "problems",
+    "RailsError": "problems",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+__all__ = ["DeploymentError", "Grid", "LoadError", "RailsError"]

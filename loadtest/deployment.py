@@ -23,8 +23,6 @@ from loadtest import lease, observation, processes, rails, sites
 from loadtest.problems import DeploymentError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from topologies.schema import Topology
 
 _START_WITHIN_S: Final = 30.0
@@ -147,16 +145,14 @@ def status(name: str = "default") -> Grid:
     return grid
 
 
-def render(grid: Grid) -> RenderableType:
+def render(grid: Grid) -> str:
     """How to reach a grid, what its servers use, and what to do next, for people."""
-    from rich.text import Text
-
     document = grid.document()
     lines = [f'Grid "{grid.name}" for {document["topology"]}: {document["problem"] or "up"}']
     for name, served in document["controllers"].items():
-        ports = f"{served['port']} (STARTTLS), {served['direct_tls_port']} (direct TLS)"
         lines += [
-            f"  {name}: {served['domain']} at {served['address']}, ports {ports}",
+            f"  {name}: {served['domain']} at {served['address']}",
+            f"    port {served['port']} for STARTTLS, {served['direct_tls_port']} for direct TLS",
             f"    {served['server']} {served['version']}, {_usage(served['pid'])}",
         ]
     lines += [
@@ -166,7 +162,7 @@ def render(grid: Grid) -> RenderableType:
         f"Drive it with: gridlab load {document['topology']} --name {grid.name}",
         f"Take it down with: gridlab grid down {grid.name}",
     ]
-    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
+    return "\n".join(lines)
 
 
 def _usage(pid: int) -> str:

@@ -1,11 +1,21 @@
-"""What can be wrong with a grid that is to be deployed."""
+"""What can be wrong with a grid or a load that is asked for."""
 
 from __future__ import annotations
 
 
-class DeploymentError(ValueError):
-    """A grid that cannot be deployed or found: place, value, rule and repair."""
+class Problem(ValueError):
+    """What was asked for cannot be had: place or value, rule and repair."""
+
+    exit_code = 2
 
 
-class LoadError(ValueError):
-    """A load that cannot be played: who or where, value, rule and repair."""
+class DeploymentError(Problem):
+    """A grid that cannot be deployed or found."""
+
+
+class LoadError(Problem):
+    """A load that cannot be played."""
+
+
+class RailsError(Problem):
+    """A target or a load that leaves the rails."""

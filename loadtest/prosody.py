@@ -62,7 +62,7 @@ class Prosody:
             return pwd.getpwnam(_USER).pw_name
         except KeyError:
             raise DeploymentError(
-                f'user "{_USER}": does not exist, and Prosody does not run as root; '
+                f'user "{_USER}" does not exist, and Prosody does not run as root; '
                 "install Debian's package (apt-get install prosody) or deploy as an ordinary user"
             ) from None
 
@@ -104,7 +104,7 @@ def _executable() -> str:
     path = shutil.which("prosody")
     if path is None:
         raise DeploymentError(
-            'server "prosody": is not installed; apt-get install prosody '
+            'server "prosody" is not installed; apt-get install prosody '
             "(Debian, Ubuntu), or put its program on the PATH"
         )
     return path

@@ -23,13 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from loadtest.problems import RailsError
+
 STOP_NAME: Final = "STOP"
 _LOOPBACK_V4: Final = ipaddress.ip_network("127.0.0.0/8")
 _LOOPBACK_V6: Final = ipaddress.ip_address("::1")
-
-
-class RailsError(ValueError):
-    """A run that leaves the rails: it names the place, the value, the rule and the repair."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def servers(topology: Topology) -> dict[str, Server]:
         try:
             kinds[controller.name] = _server(topology, controller)
         except DeploymentError as error:
-            problems.append(f"controllers[{number}].{error}")
+            problems.append(f"controllers[{number}]: {error}")
     if problems:
         raise DeploymentError("\n".join(problems))
     return kinds
@@ -67,7 +67,7 @@ def _server(topology: Topology, controller: Controller) -> Server:
     kind = topologies.profile(topology, controller.name).server
     if kind not in _KINDS:
         raise DeploymentError(
-            f'profile: "{controller.profile}": is for the server "{kind}"; the grid deploys '
+            f'profile "{controller.profile}" is for the server "{kind}"; the grid deploys '
             "Prosody only so far: choose a profile with `server: prosody`"
         )
     module, name = _KINDS[kind]
@@ -78,7 +78,7 @@ def _server(topology: Topology, controller: Controller) -> Server:
     sessions = sum(p.count for p in topology.platforms if p.controller == controller.name)
     if sessions + _SPARE_DESCRIPTORS > limit:
         raise DeploymentError(
-            f'name: "{controller.name}": has {sessions} Platforms, and a process may open '
+            f'"{controller.name}" has {sessions} Platforms, and a process may open '
             f"{limit} files; raise the hard limit (ulimit -Hn) or use fewer Platforms"
         )
     return server

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Final
 
 from loadtest import lease, observation, processes, rails
-from loadtest.problems import DeploymentError
+from loadtest.problems import DeploymentError, RailsError
 from loadtest.server import Launch
 
 READY_WITHIN_S: Final = 15.0
@@ -73,7 +73,7 @@ class Supervisor:
         finally:
             self._stop()
             lease.clear_files(self._directory)
-            with contextlib.suppress(rails.RailsError):
+            with contextlib.suppress(RailsError):
                 rails.audit("end", f"grid {self._directory.name}", {}, why)
             # Told on a socket that only the end of this process closes: the asker waits for that.
             self._tell({"ready": False, "problem": why})

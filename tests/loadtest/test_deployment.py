@@ -336,7 +336,7 @@ def test_the_audit_log_tells_the_grids_life(small, shelter):
 @pytest.mark.real
 def test_people_read_how_to_reach_it(small, shelter):
     grid = deployment.up(small, "one")
-    text = str(deployment.render(grid))
+    text = deployment.render(grid)
     assert grid.document()["controllers"]["alpha"]["address"] in text
     assert "gridlab grid down one" in text
 

@@ -5,8 +5,10 @@ import contextlib
 import json
 import math
 import os
+import re
 import socket
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 
@@ -181,3 +183,9 @@ def test_no_run_without_a_log(log):
     os.mkfifo(log)
     with pytest.raises(RailsError, match="audit log"):
         rails.audit("start", "load", {}, "why")
+
+
+def test_no_other_module_of_the_load_side_opens_a_connection():
+    ways = re.compile(r"open_connection|create_connection\(|sock_connect|connect_ex|\.connect\(\(")
+    modules = Path(rails.__file__).parent.glob("*.py")
+    assert [path.name for path in modules if ways.search(path.read_text())] == ["rails.py"]
