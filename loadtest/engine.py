@@ -115,7 +115,9 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     duration_s : float, optional
         Instead of the topology's own duration. [s]
     progress : callable, optional
-        Gets a small mapping several times a second: `state`, counts, windows.
+        Gets a small mapping several times a second: `state` (`logging in`, `playing`, `draining`),
+        `elapsed_s` of `duration_s`, `online` of `sessions`, and what is new: `windows` of the
+        processes and `logins`, with latencies as [bins, counts] of `results.histogram`.
     door : str
         The command that asked, for the record.
     settings : Settings, optional
@@ -174,28 +176,19 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
 
 
 def lasting(topology: Topology, duration_s: float | None) -> Topology:
-    """The topology with another duration, noted as an override of its source.
+    """The topology with another duration.
 
     Raises
     ------
-    LoadError, TopologyError
-        The duration is not positive, or too short for what the topology plans.
+    LoadError
+        The duration is not positive and finite.
     """
-    import topologies
-    from topologies.schema import Source
-
     if duration_s is None or duration_s == topology.workload.duration:
         return topology
     if not 0.0 < duration_s < float("inf"):
         raise LoadError(f"duration: {duration_s!r} s: must be more than 0; write for example 30")
-    source = topology.source
-    if source is None:
-        workload = topology.workload.model_copy(update={"duration": duration_s})
-        return topology.model_copy(update={"workload": workload})
-    overrides = (*source.overrides, f"workload.duration={duration_s!r} s")
-    changed = topologies.parse(source.text, str(source.path or topology.name), overrides)
-    changed._source = Source(source.text, source.path, overrides)
-    return changed
+    workload = topology.workload.model_copy(update={"duration": float(duration_s)})
+    return topology.model_copy(update={"workload": workload})
 
 
 def _planned(cast: shares.Cast, rows: Block, duration_s: float, settings: Settings) -> rails.Caps:
@@ -363,19 +356,21 @@ class Conduct:
 
     def _listen(self, generator: Generator, wait_s: float = _POLL_S) -> Iterator[dict[str, Any]]:
         """Take in what the processes tell, pass it on, and see whether the run is to stop."""
-        news: list[dict[str, Any]] = []
+        windows: list[dict[str, Any]] = []
+        logins: list[Any] = []
         for event in generator.events(wait_s):
             match event["event"]:
                 case "online":
                     self._online[event["place"]] = event["count"]
+                    logins.append(event["login"])
                 case "count":
                     self._counts[event["place"]] = event
                 case "window":
-                    news.append(event)
+                    windows.append(event)
                 case "played":
                     self._publishing.discard(event["place"])
             yield event
-        self._report(news)
+        self._report(windows, logins)
         now_s = time.monotonic()
         if now_s > self._checked_s + 2 * _POLL_S:
             self._checked_s = now_s
@@ -390,7 +385,7 @@ class Conduct:
             return str(problem)
         return None
 
-    def _report(self, windows: list[dict[str, Any]]) -> None:
+    def _report(self, windows: list[dict[str, Any]], logins: list[Any]) -> None:
         elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9 if self.start_ns else 0.0
         self._progress(
             {
@@ -400,6 +395,7 @@ class Conduct:
                 "online": sum(self._online.values()),
                 "sessions": self._cast.sessions,
                 "windows": windows,
+                "logins": logins,
             }
         )
 

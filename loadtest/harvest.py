@@ -38,6 +38,8 @@ class Harvest:
         By process.
     conditions : dict
         How often the server gave each reason to refuse a publication.
+    scheduling : str
+        Scheduling class that the publishing processes had.
     """
 
     sent_ns: Instants
@@ -49,6 +51,7 @@ class Harvest:
     windows: list[dict[str, Any]]
     facts: list[dict[str, Any]]
     conditions: dict[str, int]
+    scheduling: str
 
     def first(self, rows: int) -> Harvest:
         """The same for the first rows of the plan only; all copies stay."""
@@ -70,6 +73,7 @@ def gather(files: Sequence[Path], rows: int) -> Harvest:
     windows: list[dict[str, Any]] = []
     facts: list[dict[str, Any]] = []
     conditions: dict[str, int] = {}
+    scheduling: set[str] = set()
     for share, file in enumerate(files):
         with np.load(file) as result:
             told = json.loads(str(result["facts"]))
@@ -81,6 +85,7 @@ def gather(files: Sequence[Path], rows: int) -> Harvest:
                 sent_ns[result["rows"]] = result["sent_ns"]
                 answered_ns[result["rows"]] = result["answered_ns"]
                 refused[result["rows"]] = result["refused"]
+                scheduling.add(str(result["scheduling"]))
                 for name, count in result["conditions"]:
                     conditions[str(name)] = conditions.get(str(name), 0) + int(count)
             if "publication" in result:
@@ -88,7 +93,7 @@ def gather(files: Sequence[Path], rows: int) -> Harvest:
     received, delay_ns = _together(copies)
     return Harvest(
         sent_ns, answered_ns, refused, received, delay_ns,
-        np.concatenate(logins), windows, facts, conditions,
+        np.concatenate(logins), windows, facts, conditions, ", ".join(sorted(scheduling)),
     )  # fmt: skip
 
 

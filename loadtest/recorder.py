@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import resource
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from results.records import (
     TopologyText,
     Verdict,
 )
+from topologies import identity
 
 if TYPE_CHECKING:
     from loadtest.engine import Played
@@ -74,7 +74,7 @@ def phases(played: Played) -> tuple[Phase, ...]:
 def _campaign(topology: Topology, end_s: float) -> list[tuple[str, float, float]]:
     """Before, during and after the attacks, taken together."""
     if not topology.attacks:
-        return [("during", 0.0, end_s)]
+        return [("whole", 0.0, end_s)]
     start_s = min(attack.start for attack in topology.attacks)
     stop_s = max(attack.start + attack.duration for attack in topology.attacks)
     return [("before", 0.0, start_s), ("during", start_s, stop_s), ("after", stop_s, math.inf)]
@@ -90,13 +90,15 @@ def _header(
     plan, topology = played.plan, played.topology
     generator, server = _generator(played, tables), _server(played, ledger)
     judgement = _verdict(played, ledger, latency, generator, server)
-    identities = _identities(played, ledger)
+    laws = _identities(played, ledger)
     return Header(
         run_id=_run_id(played),
         origin="measured",
         door=door,
         created=played.created.isoformat(timespec="milliseconds"),
-        topology=_text(topology),
+        topology=TopologyText(
+            name=topology.name, text=identity.text(topology), sha256=identity.sha256(topology)
+        ),
         plan_sha256=(plan.sha256,),
         seed=plan.seed,
         study=topology.workload.study,
@@ -106,9 +108,9 @@ def _header(
         deadline_s=topology.slo.deadline,
         controllers={each.name: _controller(played, each.name) for each in topology.controllers},
         counts=_counts(played, ledger),
-        identities=identities,
+        identities=laws,
         verdict=Verdict(
-            valid=not judgement.reasons and all(identity.holds for identity in identities),
+            valid=not judgement.reasons and all(law.holds for law in laws),
             reasons=tuple(judgement.reasons),
             warnings=tuple(judgement.warnings),
         ),
@@ -205,6 +207,7 @@ def _generator(played: Played, tables: Tables) -> dict[str, Any]:
         "loop_lag_s_max": max((window["lag_s"] for window in harvest.windows), default=0.0),
         "peak_rss_bytes": [facts["peak_rss_bytes"] for facts in harvest.facts],
         "lost_sessions": [lost for facts in harvest.facts for lost in facts["lost_sessions"]],
+        "scheduling": harvest.scheduling,
         "settings": asdict(played.settings),
     }
 
@@ -308,17 +311,4 @@ def _controller(played: Played, name: str) -> ControllerRecord:
         discipline=profile.costs.discipline,
         speed=1.0,
         server=str(played.grid["controllers"][name]["server"]),
-    )
-
-
-def _text(topology: Topology) -> TopologyText:
-    """The description as written, its changes as comments; hashed by what it means."""
-    meaning = topology.model_dump_json(by_alias=True)
-    source = topology.source
-    text = meaning if source is None else source.text
-    changes = () if source is None else source.overrides
-    return TopologyText(
-        name=topology.name,
-        text="".join([text, *(f"\n# --set {change}" for change in changes)]),
-        sha256=hashlib.sha256(meaning.encode()).hexdigest(),
     )

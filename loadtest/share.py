@@ -44,7 +44,7 @@ class Share:
         self.log = DeliveryLog()
         self.sessions: list[Session] = []
         self.windows: list[dict[str, Any]] = []
-        self.start_ns = 0
+        self.start_ns = self._told = 0
         contexts = {door.ca_file: _context(door.ca_file) for door in spec.doors.values()}
         self._endpoints = {
             name: Endpoint(door.address, door.port, door.domain, door.tls, contexts[door.ca_file])
@@ -125,7 +125,7 @@ class Share:
             raise LoadError(str(first)) from None
         finally:
             reporting.cancel()
-        tell(event="online", count=len(self.sessions))
+        self._tell_logins()
 
     async def _bring_online(self, place: int, due_s: float, turns: asyncio.Semaphore) -> None:
         async with turns:
@@ -155,7 +155,17 @@ class Share:
     async def _report_logins(self) -> None:
         while True:
             await asyncio.sleep(REPORT_LOGINS_S)
-            tell(event="online", count=len(self.sessions))
+            self._tell_logins()
+
+    def _tell_logins(self) -> None:
+        """How many are online, and how long the newest took, as (bin, count) pairs."""
+        from results import histogram
+
+        newest = self.sessions[self._told :]
+        self._told += len(newest)
+        took_s = [(each.timeline.bound_ns - each.timeline.began_ns) / 1e9 for each in newest]
+        bins, counts = histogram.sparse(histogram.count(took_s))
+        tell(event="online", count=self._told, login=[bins.tolist(), counts.tolist()])
 
     def _hand_over(self) -> None:
         lost = [(each.number, each.lost) for each in self.sessions if each.lost]

@@ -38,14 +38,14 @@ class Limits:
     delay_s: float = 0.1
 
 
-LATENESS_S_MIN = 2e-3
+LATENESS_S_MIN = 5e-3
 LATENESS_SHARE = 0.05
 
 
 def limits(latency_s: float) -> Limits:
     """Limits for a run whose p99 of latency is `latency_s` [s].
 
-    Lateness is part of the latency, so it may be a twentieth of it, and 2 ms in any case.
+    Lateness is part of the latency, so it may be a twentieth of it, and 5 ms in any case.
     """
     return Limits(lateness_s=max(LATENESS_S_MIN, LATENESS_SHARE * latency_s))
 

@@ -60,6 +60,6 @@ def test_unknown_costs_are_no_reason() -> None:
     assert judge(run({}), float("nan"), 40e-6).reasons == []
 
 
-@pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.002), (0.2, 0.01), (2.0, 0.1)])
+@pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.01), (2.0, 0.1)])
 def test_lateness_may_be_a_twentieth_of_the_latency(latency_s: float, lateness_s: float) -> None:
     assert limits(latency_s).lateness_s == pytest.approx(lateness_s)
