@@ -157,7 +157,7 @@ def read_trace(path: Path) -> TraceFile:
         if not path.is_file() or status.st_size > TRACE_BYTES_MAX:
             rule = f"is not a file of at most {TRACE_BYTES_MAX // 1024**2} MiB"
             raise TopologyError([f"{path.name}: {rule}; split it"])
-        return _read_trace(path, status.st_mtime_ns)
+        return _read_trace(path.resolve(), (status.st_ino, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise TopologyError([f"{path.name}: cannot be read ({error.strerror}); check it"]) from None
     except (ValueError, csv.Error) as error:
@@ -167,7 +167,7 @@ def read_trace(path: Path) -> TraceFile:
 
 
 @functools.lru_cache(maxsize=8)
-def _read_trace(path: Path, changed_ns: int) -> TraceFile:
+def _read_trace(path: Path, version: tuple[int, int, int]) -> TraceFile:
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]

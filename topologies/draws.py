@@ -19,7 +19,8 @@ def generator(*key: str | int, skip: int = 0) -> np.random.Generator:
 
     `skip` passes over that many 64-bit draws; a multiple of `DRAWS_PER_COUNT`.
     """
-    digest = hashlib.sha256(repr(key).encode()).digest()
+    parts = tuple(part if isinstance(part, str) else int(part) for part in key)
+    digest = hashlib.sha256(repr(parts).encode()).digest()
     philox = np.random.Philox(key=np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64))
     if skip:
         philox.advance(skip // DRAWS_PER_COUNT)
