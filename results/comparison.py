@@ -177,9 +177,9 @@ def prediction_error(predicted: Runs, measured: Runs) -> Prediction:
 
 
 def _error(predicted: Sample, measured: Sample) -> PredictionError:
-    error = predicted.value / measured.value - 1.0 if measured.value else math.nan
+    known = math.isfinite(predicted.value) and math.isfinite(measured.value)
     return {
         "predicted": predicted.estimate(),
         "measured": measured.estimate(),
-        "error": error if math.isfinite(error) else None,
+        "error": predicted.value / measured.value - 1.0 if known and measured.value else None,
     }

@@ -50,7 +50,7 @@ class Saturation(TypedDict):
 
 
 class Disturbance(TypedDict):
-    """The worst phase against the first, and how soon after it all is as before. [s]"""
+    """The phase that disturbs, and how soon after it all is as before. [s]"""
 
     phase: str
     recovery_s: Estimate

@@ -145,8 +145,9 @@ def difference(a: Sample, b: Sample, *, paired: bool) -> Estimate:
 
 def ratio(a: Sample, b: Sample, *, paired: bool) -> Estimate:
     """How many times `a` the figure `b` is: by pairs of parts, else Welch's (first order)."""
-    if a.value == 0.0:
-        return unavailable("the first is zero", min(max(len(a.parts), 1), max(len(b.parts), 1)))
+    if a.value == 0.0 or not math.isfinite(a.value):
+        reason = a.reason or ("the first is zero" if a.value == 0.0 else "no data")
+        return unavailable(reason, min(max(len(a.parts), 1), max(len(b.parts), 1)))
     value = b.value / a.value
     if paired:
         with np.errstate(divide="ignore", invalid="ignore"):

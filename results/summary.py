@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from results import timeline
@@ -21,7 +22,7 @@ from results.run import Run
 from results.wording import headline
 
 SATURATED = 0.95  # share of a resource from which it counts as used up
-DISTURBED = 2.0  # a phase whose p99 is this many times the first's, or
+DISTURBED = 2.0  # a phase is disturbed whose p99 is this many times the first's, or
 UNTIMELY = 0.95  # whose timely share is below this part of the first's
 
 
@@ -138,21 +139,20 @@ def _union(lists: list[list[Saturation]]) -> list[Saturation]:
 
 
 def _disturbance(run: Run, phases: list[PhaseSummary]) -> Disturbance | None:
-    """The worst phase, where it is notably worse than the first."""
-    if len(phases) < 2:
-        return None
-    first, worst = phases[0], max(phases[1:], key=_badness)
-    slower = _badness(worst)[0] >= DISTURBED * _badness(first)[0]
-    scarcer = _badness(worst)[1] > 1.0 - UNTIMELY * (1.0 - _badness(first)[1])
-    if not slower and not scarcer:
-        return None
-    return {
-        "phase": worst["name"],
-        "recovery_s": timeline.recovery(run, worst["name"]).estimate(),
-    }
+    """The first phase that is notably worse than the one it began with; its effects may last."""
+    for calm, phase in zip(phases[:1] * len(phases), phases[1:], strict=False):
+        slower = _p99_s(phase) >= DISTURBED * _p99_s(calm)
+        if slower or _timely(phase) < UNTIMELY * _timely(calm):
+            recovery_s = timeline.recovery(run, phase["name"]).estimate()
+            return {"phase": phase["name"], "recovery_s": recovery_s}
+    return None
 
 
-def _badness(phase: PhaseSummary) -> tuple[float, float]:
-    """p99 [s], unbounded as infinite, and the share that is not timely."""
-    p99, timely = phase["latency_s"]["p99"]["value"], phase["timely_share"]["value"]
-    return float("inf") if p99 is None else p99, 1.0 - (1.0 if timely is None else timely)
+def _p99_s(phase: PhaseSummary) -> float:
+    value = phase["latency_s"]["p99"]["value"]
+    return math.inf if value is None else value
+
+
+def _timely(phase: PhaseSummary) -> float:
+    value = phase["timely_share"]["value"]
+    return 1.0 if value is None else value

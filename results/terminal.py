@@ -41,7 +41,7 @@ def _phase_table(summary: Summary) -> Table:
     spans = [f"{p['start_s']:g}–{p['end_s']:g} s" for p in summary["phases"]]
     table.add_row("", *(Text(span, style="dim") for span in spans), "")
     for row in phase_rows(summary):
-        style = "bold red" if row.label == "Saturates" else ""
+        style = "bold red" if row.alarming else ""
         cells = (Text(cell, style=style if cell != "–" else "dim") for cell in row.cells)
         table.add_row(row.label, *cells, row.unit)
     return table

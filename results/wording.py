@@ -5,9 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from results import units
-from results.documents import QUANTILES, PhaseSummary, Saturation, Summary
+from results.documents import (
+    QUANTILES,
+    PhaseSummary,
+    Prediction,
+    PredictionError,
+    Saturation,
+    Summary,
+)
 from results.statistics import Estimate
 
+LOAD_CAPTION = (
+    "What was asked of the grid (above) and what it delivered (below): all copies, and the "
+    "legitimate ones that came in time."
+)
+LATENCY_CAPTION = (
+    "How late a delivery is, by the instant at which its publication was due. Dashed: the latency "
+    "that half (p50) and 99 % (p99) of a phase's deliveries keep."
+)
+TAIL_CAPTION = (
+    "How the lateness is spread: where a curve crosses the line of 1 %, 99 of 100 deliveries have "
+    "arrived. Dots mark p50, p99 and p999."
+)
+COST_CAPTION = "What the load costs the server: processor, copies that wait in it, memory."
+TOPICS_CAPTION = "How late each Topic is, the busiest first. Bars are 95 % intervals."
+PREDICTION_CAPTION = (
+    "The same spread as predicted and as measured. Where the curves lie on each other, the model "
+    "speaks of this server; dots mark p50, p99 and p999."
+)
 _RESOURCES = {"cpu": "CPU", "link": "network link", "memory": "memory"}
 
 
@@ -46,11 +71,10 @@ def _disturbed(summary: Summary) -> list[str]:
     calm = summary["phases"][0]
     worst = next(p for p in summary["phases"] if p["name"] == disturbance["phase"])
     before, during = (_latency(phase["latency_s"]["p99"]) for phase in (calm, worst))
-    saturation = saturated_text(worst["saturated"])
+    saturation, goodput = saturated_text(worst["saturated"]), _goodput(calm, worst)
     return [
-        f"During {worst['name']} p99 latency goes from {before} to {during}",
-        _goodput(calm, worst),
-        f"{saturation} saturates" if saturation else "",
+        f"During {worst['name']}, p99 latency rises from {before} to {during} and {goodput}",
+        f"{saturation} saturates" if saturation else "nothing saturates",
         _recovery(disturbance["recovery_s"]),
         _lost(summary),
     ]
@@ -59,9 +83,8 @@ def _disturbed(summary: Summary) -> list[str]:
 def _goodput(calm: PhaseSummary, worst: PhaseSummary) -> str:
     before, during = calm["goodput_per_s"]["value"], worst["goodput_per_s"]["value"]
     if before is None or during is None:
-        return ""
-    verb = "falls" if during < 0.95 * before else "stays"
-    if verb == "stays":
+        return "there is no goodput to speak of"
+    if during >= 0.95 * before:
         return f"goodput stays at {units.rate(during)}"
     return f"goodput falls from {units.rate(before)} to {units.rate(during)}"
 
@@ -70,7 +93,9 @@ def _recovery(recovery_s: Estimate) -> str:
     value = recovery_s["value"]
     if value is None:
         return "it has not recovered by the end"
-    return "it recovers at once" if value == 0.0 else f"it recovers {units.seconds(value)} after"
+    if value == 0.0:
+        return "all is as before as soon as it ends"
+    return f"all is as before {units.seconds(value)} after it ends"
 
 
 def _lost(summary: Summary) -> str:
@@ -103,6 +128,7 @@ class Row:
     label: str
     unit: str
     cells: tuple[str, ...]
+    alarming: bool = False
 
 
 def phase_rows(summary: Summary) -> list[Row]:
@@ -125,8 +151,8 @@ def phase_rows(summary: Summary) -> list[Row]:
         rows.append(row(f"CPU {name}", "busy", [_percent(c["utilisation"]) for c in controllers]))
         held = [units.size(c["memory_bytes_max"]) for c in controllers]
         rows.append(row(f"Memory {name}", "at most", held))
-    rows.append(row("Saturates", "", [saturated_text(p["saturated"]) or "–" for p in phases]))
-    return rows
+    saturated = tuple(saturated_text(p["saturated"]) or "–" for p in phases)
+    return [*rows, Row("Saturates", "", saturated, alarming=True)]
 
 
 def _plain(estimate: Estimate) -> str:
@@ -135,3 +161,73 @@ def _plain(estimate: Estimate) -> str:
 
 def _percent(estimate: Estimate) -> str:
     return units.with_interval(estimate, 0.01, " %")
+
+
+def table_caption(summary: Summary) -> str:
+    """What the phase table rests on."""
+    replications = summary["replications"]
+    times = f"{replications} replications" if replications > 1 else "one replication"
+    return (
+        f"{summary['origin'].capitalize()}: {times} of {summary['duration_s']:g} s, seed "
+        f"{summary['seed']}. ± is a 95 % interval; goodput is the legitimate deliveries within "
+        f"{summary['deadline_s']:g} s."
+    )
+
+
+def verdict_text(summary: Summary) -> str:
+    """Whether every copy is accounted for and the figures may be used."""
+    deliveries = summary["deliveries"]
+    usable = "The run is valid" if summary["verdict"]["valid"] else "The run is not valid"
+    return (
+        f"{usable}. Of {deliveries['expected']:,} expected deliveries {deliveries['delivered']:,} "
+        f"arrived, {deliveries['rejected']:,} were rejected and {deliveries['lost']:,} lost."
+    )
+
+
+def load_text(summary: Summary) -> str:
+    """The offered load over the measured phases: `6.02 publications/s`."""
+    loads = [phase["offered_load_per_s"]["value"] or 0.0 for phase in summary["phases"]]
+    return f"{units.number(max(loads, default=0.0))} publications/s"
+
+
+def prediction_headline(prediction: Prediction) -> str:
+    """How far the prediction is off, in one sentence."""
+    p50, p99, cpu = prediction["p50"], prediction["p99"], prediction["cpu_per_publication"]
+    parts = [
+        f"Measured p99 latency is {_latency(p99['measured'])} where {_latency(p99['predicted'])} "
+        f"was predicted ({error_text(p99)})",
+        f"the median is {_latency(p50['measured'])} where {_latency(p50['predicted'])} was "
+        f"predicted ({error_text(p50)})",
+        f"CPU per publication is off by {error_text(cpu)}",
+    ]
+    return "; ".join(parts) + "."
+
+
+def prediction_rows(prediction: Prediction) -> list[Row]:
+    """The table of predicted and measured figures with their relative error."""
+
+    def row(label: str, unit: str, pair: PredictionError, scale: float, suffix: str) -> Row:
+        cells = [
+            units.with_interval(pair[side], scale, suffix) for side in ("predicted", "measured")
+        ]
+        return Row(label, unit, (*cells, error_text(pair)))
+
+    def duration(label: str, unit: str, pair: PredictionError) -> Row:
+        largest = max(pair["predicted"]["value"] or 0.0, pair["measured"]["value"] or 0.0)
+        length_s, name = units.seconds_scale(largest)
+        return row(label, unit, pair, length_s, f" {name}")
+
+    return [
+        row("Throughput", "deliveries/s", prediction["throughput"], 1.0, ""),
+        duration("Latency p50", "", prediction["p50"]),
+        duration("Latency p95", "", prediction["p95"]),
+        duration("Latency p99", "", prediction["p99"]),
+        row("CPU", "busy", prediction["utilisation"], 0.01, " %"),
+        duration("CPU", "per publication", prediction["cpu_per_publication"]),
+    ]
+
+
+def error_text(pair: PredictionError) -> str:
+    """A relative error: `-12 %`."""
+    error = pair["error"]
+    return "–" if error is None else f"{100.0 * error:+.1f} %".replace("-", "−")

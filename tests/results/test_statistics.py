@@ -109,6 +109,9 @@ def test_an_unbounded_side_makes_the_difference_unavailable():
     for paired in (True, False):
         estimate = statistics.difference(Sample(1.0, np.ones(4)), lost, paired=paired)
         assert (estimate["value"], estimate["reason"]) == (None, lost.reason)
+        for a, b in ((lost, Sample(1.0, np.ones(4))), (Sample(1.0, np.ones(4)), lost)):
+            estimate = statistics.ratio(a, b, paired=paired)
+            assert (estimate["value"], estimate["reason"]) == (None, lost.reason)
 
 
 def test_sides_of_unequal_length_do_not_pair():

@@ -1,0 +1,267 @@
+"""The page that a person reads: one HTML file with the answer first, pictures, sources, proof.
+
+It holds all that it shows, asks nothing of any network, needs no script, and follows the reader's
+choice of day or night.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from results import comparison, plots, style, units, wording
+from results.documents import IdentityFigures, Summary
+from results.records import Header, RecordError
+from results.run import Run
+from results.wording import Row
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot and what to see in it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures: its name and a remark below it."""
+
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One answer with its proof: a run, or a prediction and its measurement."""
+
+    title: str
+    headline: str
+    caption: str
+    columns: list[Column]
+    rows: list[Row]
+    pictures: list[Picture]
+    verdict: str
+    problems: list[str] = field(default_factory=list)
+    identities: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A group of figures of the topology and where they come from."""
+
+    part: str
+    figures: str
+    kind: str
+    source: str
+
+
+def write(runs: Sequence[Run], path: Path | str) -> Path:
+    """Write the page about some runs; measured ones are set against the prediction of their plan.
+
+    Raises
+    ------
+    RecordError
+        There is no run, or the file cannot be written.
+    """
+    if not runs:
+        raise RecordError("a report needs at least one run")
+    target = Path(path)
+    unfinished = target.with_name(target.name + ".partial")
+    try:
+        unfinished.write_text(page(runs), encoding="utf-8")
+        os.replace(unfinished, target)
+    except OSError as error:
+        raise RecordError(f"{target}: {error.strerror}; choose another file") from None
+    return target
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The page about some runs, as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    headers = [run.header for run in runs]
+    topologies = {header.topology.sha256: header.topology for header in headers}
+    environment.filters["unbroken"] = _unbroken
+    return environment.get_template("report.html").render(
+        title=", ".join(dict.fromkeys(topology.name for topology in topologies.values())),
+        over=" and ".join(dict.fromkeys(f"{header.origin} run" for header in headers)),
+        sections=list(_sections(runs)),
+        topologies=[
+            {
+                "name": topology.name,
+                "sha256": topology.sha256,
+                "text": topology.text,
+                "assumptions": assumptions(topology.text),
+            }
+            for topology in topologies.values()
+        ],
+        commands=list(dict.fromkeys(_command(header) for header in headers)),
+        runs=[_facts(header) for header in headers],
+    )
+
+
+def _unbroken(text: str) -> str:
+    """The text with its figures held to their units."""
+    return re.sub(r"(?<=\d) (?=(?:[mµn]?s|min|h|%)\b)|(?<=\d) (?=%)", "\u00a0", text)
+
+
+def _sections(runs: Sequence[Run]) -> Iterator[Section]:
+    """Pairs of prediction and measurement first, then the runs that have no partner."""
+    alone = list(runs)
+    for measured in [run for run in runs if run.header.origin == "measured"]:
+        partner = next((run for run in alone if _predicts(run, measured)), None)
+        if partner is not None:
+            alone.remove(partner)
+            alone.remove(measured)
+            yield _validation(partner, measured, str(len(runs) - len(alone)))
+    for run in alone:
+        yield _single(run, f"run{len(runs) - len(alone)}{alone.index(run)}")
+
+
+def _predicts(run: Run, measured: Run) -> bool:
+    plans = set(run.header.plan_sha256) & set(measured.header.plan_sha256)
+    return run.header.origin == "simulated" and bool(plans)
+
+
+def _single(run: Run, name: str) -> Section:
+    summary = run.summary()
+    pictures = [
+        _picture(plots.load(run), f"{name}-load", summary, wording.LOAD_CAPTION),
+        _picture(plots.latency(run), f"{name}-latency", summary, wording.LATENCY_CAPTION),
+        _picture(plots.distribution(run), f"{name}-tail", summary, wording.TAIL_CAPTION),
+        _picture(plots.controllers(run), f"{name}-cost", summary, wording.COST_CAPTION),
+    ]
+    if len(summary["topics"]) > 1:
+        topics = _picture(plots.topics(run), f"{name}-topics", summary, wording.TOPICS_CAPTION)
+        pictures.append(topics)
+    return Section(
+        title=f"{summary['topology']}, {summary['origin']}",
+        headline=summary["headline"],
+        caption=wording.table_caption(summary),
+        columns=[
+            Column(phase["name"], f"{phase['start_s']:g}–{phase['end_s']:g} s")
+            for phase in summary["phases"]
+        ],
+        rows=wording.phase_rows(summary),
+        pictures=pictures,
+        verdict=wording.verdict_text(summary),
+        problems=summary["verdict"]["reasons"] + summary["verdict"]["warnings"],
+        identities=[_identity(identity) for identity in summary["identities"]],
+    )
+
+
+def _validation(predicted: Run, measured: Run, name: str) -> Section:
+    summary, prediction = measured.summary(), comparison.prediction_error(predicted, measured)
+    overlay = plots.prediction([predicted], [measured])
+    headline = wording.prediction_headline(prediction)
+    return Section(
+        title=f"{summary['topology']} at {wording.load_text(summary)}",
+        headline=headline,
+        caption="Predicted first, then measured on a real server that played the same plan.",
+        columns=[Column("predicted"), Column("measured"), Column("error")],
+        rows=wording.prediction_rows(prediction),
+        pictures=[
+            _picture(overlay, f"pair{name}-tail", summary, wording.PREDICTION_CAPTION),
+            _picture(plots.load(measured), f"pair{name}-load", summary, wording.LOAD_CAPTION),
+            _picture(plots.latency(measured), f"pair{name}-time", summary, wording.LATENCY_CAPTION),
+            _picture(
+                plots.controllers(measured), f"pair{name}-cost", summary, wording.COST_CAPTION
+            ),
+        ],
+        verdict=wording.verdict_text(summary),
+        problems=summary["verdict"]["reasons"] + summary["verdict"]["warnings"],
+        identities=[_identity(identity) for identity in summary["identities"]],
+    )
+
+
+def _picture(figure: Figure, name: str, summary: Summary, caption: str) -> Picture:
+    from markupsafe import Markup
+
+    description = f"{caption} {summary['headline']}"
+    return Picture(Markup(style.svg(figure, name, description)), caption)
+
+
+def _identity(identity: IdentityFigures) -> dict[str, Any]:
+    left, right = (f"{value:,.10g}" for value in (identity["left"], identity["right"]))
+    return {"name": identity["name"], "holds": identity["holds"], "left": left, "right": right}
+
+
+def _command(header: Header) -> str:
+    command = f"{header.door} {header.topology.name}.yaml --seed {header.seed}"
+    if header.origin == "simulated" and header.replications > 1:
+        command += f" --replications {header.replications}"
+    return command
+
+
+def _facts(header: Header) -> list[tuple[str, str]]:
+    """What a run was made of and where."""
+    facts = [
+        ("Run", header.run_id),
+        ("Made", f"{header.created} by {header.door}"),
+        ("Took", f"{units.seconds(header.wall_s)}, {units.size(header.peak_rss_bytes)} of memory"),
+        ("Plan", ", ".join(plan[:12] for plan in header.plan_sha256)),
+    ]
+    for name, controller in header.controllers.items():
+        costs = f"{controller.profile} ({controller.discipline}), speed {controller.speed:g}"
+        facts.append((f"Controller {name}", f"{controller.server}, {costs}"))
+    for title, table in (
+        ("Software", header.software),
+        ("Machine", header.environment),
+        ("Clock", header.clock),
+    ):
+        if table:
+            facts.append((title, ", ".join(f"{key} {value}" for key, value in table.items())))
+    return facts
+
+
+def assumptions(text: str) -> list[Assumption]:
+    """The groups of figures in a topology's text that name their source, in its order."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return []
+    return list(_assumptions(document, ""))
+
+
+def _assumptions(node: object, part: str) -> Iterator[Assumption]:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            named = item.get("name", index) if isinstance(item, dict) else index
+            yield from _assumptions(item, f"{part}.{named}")
+    if not isinstance(node, dict):
+        return
+    provenance = node.get("provenance")
+    if isinstance(provenance, dict) and "kind" in provenance:
+        plain = {
+            key: value
+            for key, value in node.items()
+            if isinstance(value, str | int | float) and key not in ("name", "description")
+        }
+        yield Assumption(
+            part.strip("."),
+            ", ".join(f"{key} {value}" for key, value in plain.items()),
+            str(provenance["kind"]),
+            str(provenance.get("source", "")),
+        )
+    for key, value in node.items():
+        if key != "provenance":
+            yield from _assumptions(value, f"{part}.{key}")
