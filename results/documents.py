@@ -184,29 +184,51 @@ class Prediction(TypedDict):
     utilisation: PredictionError
 
 
-class ValidationPoint(TypedDict):
+class PointVerdict(TypedDict):
+    """Whether a measurement agrees with its prediction: agrees, disagrees or invalid."""
+
+    verdict: str
+    reasons: list[str]
+
+
+class ValidationPoint(Prediction):
     """One load at which a prediction was checked on a real server."""
 
+    load: float
     offered_load_per_s: float
     subscribers: int
-    payload_bytes: float
+    payload_bytes: float | None
     server: str
-    utilisation: PredictionError
-    throughput: PredictionError
-    p50: PredictionError
-    p99: PredictionError
-    cpu: PredictionError
-    ledger: dict[str, Any]
+    ledger: dict[str, int]
     generator: dict[str, Any]
-    verdict: dict[str, Any]
+    verdict: PointVerdict
+    runs: dict[str, str]
+
+
+class Refutation(TypedDict):
+    """A figure that is off by more than its bound and by more than chance."""
+
+    load: float
+    metric: str
+    error: float
+
+
+class ValidationSummary(TypedDict):
+    """All points together: how many, how bad the worst is, and the costs they rest on."""
+
+    points: int
+    invalid: int
+    worst_error: dict[str, float | None]
+    bounds: dict[str, float]
+    fit: dict[str, Any]
 
 
 class Validation(TypedDict):
     """The document of `gridlab validate --json`."""
 
     points: list[ValidationPoint]
-    summary: Any
-    refuted: Any
+    summary: ValidationSummary
+    refuted: list[Refutation]
 
 
 _DOCUMENTS = {"simulate": Summary, "load": Summary, "compare": Comparison, "validate": Validation}

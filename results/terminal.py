@@ -28,12 +28,11 @@ def render(summary: Summary) -> RenderableType:
 def _what(summary: Summary) -> str:
     replications = summary["replications"]
     times = f"{replications} replications" if replications > 1 else "one replication"
-    duration = units.seconds(summary["duration_s"])
-    return f"{summary['origin']}: {times} of {duration}, seed {summary['seed']}"
+    return f"{summary['origin']}: {times} of {summary['duration_s']:g} s, seed {summary['seed']}"
 
 
 def _phase_table(summary: Summary) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     table.add_column("")
     for phase in summary["phases"]:
         table.add_column(phase["name"], justify="right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from results.run import Run
 from results.statistics import FloatArray, Sample
@@ -17,6 +18,7 @@ TIMELY = 0.95  # and at least this share of what was timely before
 class Timeline:
     """Rates and levels in each of K intervals; replications averaged."""
 
+    phase: npt.NDArray[np.str_]
     start_s: FloatArray
     end_s: FloatArray
     offered_per_s: FloatArray
@@ -52,6 +54,7 @@ def timeline(run: Run, replication: int | None = None) -> Timeline:
     with np.errstate(invalid="ignore", divide="ignore"):
         latency_s = total("latency_sum_s") / total("latency_count")
     return Timeline(
+        phase=table["phase"][rows][first],
         start_s=start_s,
         end_s=end_s,
         offered_per_s=total("offered") / seconds,
@@ -75,19 +78,25 @@ def recovery(run: Run, phase: str) -> Sample:
     and whose timely deliveries per publication are at least `TIMELY` times, those of the first
     measured phase; the answer is as coarse as the intervals are long.
     """
-    phases = {p.name: p for p in run.header.phases}
-    before = next(p for p in run.header.phases if p.measured)
+    end_s = next(p.end_s for p in run.header.phases if p.name == phase)
+    calm = next(p.name for p in run.header.phases if p.measured)
     parts = []
     for replication in np.unique(run.intervals["replication"]):
         line = timeline(run, int(replication))
-        calm = (line.start_s >= before.start_s) & (line.end_s <= before.end_s)
-        after = line.start_s >= phases[phase].end_s
         with np.errstate(invalid="ignore", divide="ignore"):
             timely = line.goodput_per_s / line.legitimate_per_s
-        quick = line.latency_s <= SLOWED * np.nanmean(line.latency_s[calm])
-        ample = timely >= TIMELY * np.nanmean(timely[calm])
+        before = line.phase == calm
+        after = np.arange(len(before)) > np.flatnonzero(line.phase == phase)[-1]
+        quick = line.latency_s <= SLOWED * _mean(line.latency_s[before])
+        ample = timely >= TIMELY * _mean(timely[before])
         back = np.flatnonzero(after & quick & ample)
-        parts.append(line.start_s[back[0]] - phases[phase].end_s if len(back) else np.inf)
+        parts.append(max(line.start_s[back[0]] - end_s, 0.0) if len(back) else np.inf)
     missing = int(np.isinf(parts).sum())
     reason = f"unbounded: not recovered at the end in {missing} of {len(parts)} replications"
     return Sample(float(np.mean(parts)), np.array(parts), 0.0, reason if missing else "")
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of what is known; nan of nothing."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan

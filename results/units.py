@@ -64,7 +64,8 @@ def percent(share: float) -> str:
 def with_interval(estimate: Estimate, scale: float = 1.0, unit: str = "") -> str:
     """An estimate in the given unit, as `12.3 ± 0.4 s`; a dash where there is no value.
 
-    The half-width has one significant digit, two where they are below 30; the value as many places.
+    The half-width has one significant digit, two where they are below 30; the value has as many
+    places, but no more than four significant digits.
     """
     value, high = estimate["value"], estimate["high"]
     if value is None:
@@ -74,7 +75,8 @@ def with_interval(estimate: Estimate, scale: float = 1.0, unit: str = "") -> str
     places = decimals(half, 2)
     if half * 10**places >= 30.0:
         places = max(places - 1, 0)
-    if half == 0.0 or places > decimals(scaled) + 2:
+    places = min(places, decimals(scaled) + 1)
+    if round(half, places) == 0.0:
         return f"{number(scaled)}{unit}"
     return f"{scaled:,.{places}f} ± {half:,.{places}f}{unit}"
 

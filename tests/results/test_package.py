@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import jsonschema
+import pytest
+
 import results
 
 
@@ -22,3 +25,10 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_names_that_are_not_there_are_refused():
     assert not hasattr(results, "nothing")
+
+
+@pytest.mark.parametrize("command", ["simulate", "load", "compare", "validate"])
+def test_every_document_has_a_schema(command):
+    schema = results.document_schema(command)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["description"].endswith("--json`.")
