@@ -214,8 +214,7 @@ class Session(ClientXMPP):  # type: ignore[misc]
         self._current_connection_attempt = asyncio.ensure_future(self._secure(self.transport))
         try:
             await self._current_connection_attempt
-        except OSError as error:
-            self._fail(_reason(error))
+        except OSError:
             return False
         self.connection_made(self.transport, send_event=False)
         return True
@@ -223,7 +222,8 @@ class Session(ClientXMPP):  # type: ignore[misc]
     async def _secure(self, transport: TimedTransport) -> None:
         try:
             await transport.secure(self.endpoint.context, self.endpoint.domain)
-        except OSError:
+        except OSError as error:
+            self._fail(_reason(error))  # before the connection's end is reported as the reason
             transport.close()
             raise
         self.timeline.secured_ns = time.monotonic_ns()
@@ -269,6 +269,8 @@ def _described(question: ET.Element) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with it: {error.reason or error}; is it the right port, and the right name?"
     if isinstance(error, ConnectionRefusedError):
         return "nobody accepts connections there; is the grid up?"
     if isinstance(error, TimeoutError):

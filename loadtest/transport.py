@@ -82,19 +82,21 @@ class TimedTransport(asyncio.Transport):
         finally:
             self._handshake = None
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; whether it is through."""
         assert self._tls is not None
-        assert self._handshake is not None
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
+            return False
         except ssl.SSLError as error:
             self._flush()  # the alert that tells the server why
             self._settle_handshake(error)
-        else:
-            self._flush()
-            self._settle_handshake(None)
+            return False
+        self._flush()
+        self._settle_handshake(None)
+        return True
 
     def _settle_handshake(self, error: BaseException | None) -> None:
         if self._handshake is None or self._handshake.done():
@@ -125,29 +127,30 @@ class TimedTransport(asyncio.Transport):
             self._stream.bytes_received(bytes(_ENCRYPTED[:size]), received_ns, delay_ns)
             return
         self._incoming.write(_ENCRYPTED[:size])
-        if self._handshake is not None:
-            self._shake_hands()
-        if self._handshake is None or self._handshake.done():
+        if self._handshake is None or self._shake_hands():
             self._decrypt(self._tls, received_ns, delay_ns)
 
     def _decrypt(self, tls: ssl.SSLObject, received_ns: int, delay_ns: int) -> None:
         read: Callable[[int, memoryview], int] = tls.read  # type: ignore[assignment]
-        size = 0
+        size, closed = 0, False
         lost: ssl.SSLError | None = None
-        while self._incoming.pending and size < BUFFER_BYTES:
+        while self._incoming.pending and size < BUFFER_BYTES and not closed:
             try:
-                size += read(BUFFER_BYTES - size, _PLAIN[size:])
+                got = read(BUFFER_BYTES - size, _PLAIN[size:])
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as error:
                 lost = error
                 break
+            size, closed = size + got, not got
         if self._outgoing.pending:
             self._flush()
         if size:
             self._stream.bytes_received(bytes(_PLAIN[:size]), received_ns, delay_ns)
         if lost is not None:
-            self._lose(None if isinstance(lost, ssl.SSLZeroReturnError) else lost)
+            self._lose(lost)
+        elif closed:
+            self.close()
         elif self._incoming.pending and not self._closing:
             self._decrypt(tls, received_ns, delay_ns)
 

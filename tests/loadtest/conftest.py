@@ -112,3 +112,15 @@ def listens():
 @pytest.fixture
 def open_descriptors():
     return lambda: len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(scope="module")
+def shared_grid(tmp_path_factory):
+    """A grid for `TOPOLOGY` that all tests of a module use."""
+    directory = tmp_path_factory.mktemp("shared")
+    (directory / "test-prosody.yaml").write_text(PROFILE)
+    (directory / "small.yaml").write_text(TOPOLOGY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
+        with deployment.ephemeral(topologies.load(directory / "small.yaml")) as grid:
+            yield grid
