@@ -14,7 +14,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -234,9 +234,8 @@ def _up(
     servers = sites.servers(topology)
     lease.clear_leftovers()
     held = lease.claim(name)
-    try:
-        if stop := rails.stop_file(held.directory):
-            raise DeploymentError(f"{stop}: asks every run to stop; remove it first")
+
+    def prepare() -> None:
         launches = sites.prepare(topology, name, held.directory, servers, place)
         document = {
             "owner": owner and asdict(owner),
@@ -244,7 +243,11 @@ def _up(
         }
         lease.write_json(held.directory / lease.LAUNCH_FILE, document)
         rails.audit("start", f"grid {name}", {"platforms": topology.platform_count}, "asked for")
-        _supervise(held)
+
+    try:
+        if stop := rails.stop_file(held.directory):
+            raise DeploymentError(f"{stop}: asks every run to stop; remove it first")
+        _start(held, prepare)
         sites.record_versions(held.directory, servers)
     except BaseException:
         lease.release(held)
@@ -253,15 +256,22 @@ def _up(
     return Grid(name, held.directory)
 
 
-def _supervise(held: lease.Lease) -> None:
-    """Start the supervisor and wait for its report; on any failure it has ended on return."""
+def _start(held: lease.Lease, prepare: Callable[[], None]) -> None:
+    """Start the supervisor, prepare meanwhile, let it start the servers, wait for its report.
+
+    It is there first so that it can clean up after us, whatever happens. On any failure it has
+    ended on return.
+    """
     ours, theirs = socket.socketpair()
     with ours, lease.open_secret(held.directory / "supervisor.log") as log:
         with theirs:
             started = _spawn_supervisor(held, theirs, log)
         try:
+            prepare()
             started.wait(_START_WITHIN_S)  # it detaches at once
             ours.settimeout(_START_WITHIN_S)
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its log says why
+                ours.sendall(b"start\n")
             report = json.loads(_read_line(ours) or "{}")
         except BaseException:
             _give_up(ours)

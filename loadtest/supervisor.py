@@ -1,9 +1,9 @@
 """The one process that a grid leaves: it owns the servers, watches them, and cleans up after them.
 
-`python -m loadtest.supervisor DIRECTORY CONTROL LOCK` starts what `launch.json` says. CONTROL is a
-socket to whoever asked: one JSON line tells how the start went, and if the asker is gone before
-that, all is undone. LOCK is the inherited lock on the directory. The servers die with this process
-(PR_SET_PDEATHSIG); it ends on SIGTERM, or with the process that an ephemeral grid belongs to.
+`python -m loadtest.supervisor DIRECTORY CONTROL LOCK` starts what `launch.json` says once it is
+told to on CONTROL, a socket to whoever asked. There, one JSON line tells how the start went; if the
+asker is gone before that, all is undone. LOCK is the inherited lock on the directory. The servers
+die with this process (PR_SET_PDEATHSIG); it ends on SIGTERM, or with an ephemeral grid's owner.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ _PROBE_PERIOD_S: Final = 0.01
 _DESCRIPTORS_SHARE: Final = 0.98
 _MEMORY_RESERVE_BYTES: Final = 256 * 1024**2
 _LOG_TAIL_LINES: Final = 5
+_ORDERS: Final = "orders"
+_TAKEN_DOWN: Final = "taken down"
+_GIVEN_UP: Final = "its start was given up"
+_OWNER_ENDED: Final = "its owner ended"
 
 
 class Ended(Exception):
@@ -44,15 +48,12 @@ class Supervisor:
     """Starts, watches and stops the servers of one grid."""
 
     def __init__(self, directory: Path, control: socket.socket) -> None:
-        launch = lease.read_json(directory / lease.LAUNCH_FILE)
         self._directory = directory
         self._control = control
-        self._launches = [Launch(**fields) for fields in launch["servers"]]
-        self._owner = launch["owner"] and processes.Identity(**launch["owner"])
+        self._launches: list[Launch] = []
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._identities: dict[str, processes.Identity] = {}
         self._selector = selectors.DefaultSelector()
-        self._begun_s = time.monotonic()
         self._ready_s: float | None = None
 
     def run(self) -> None:
@@ -61,8 +62,10 @@ class Supervisor:
         try:
             self._listen_for_the_end()
             self._write_state("starting")
+            self._await_orders()
+            begun_s = time.monotonic()
             self._start()
-            self._ready_s = time.monotonic() - self._begun_s
+            self._ready_s = time.monotonic() - begun_s
             self._write_state("up")
             self._tell({"ready": True})
             self._selector.unregister(self._control)
@@ -86,14 +89,27 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _note)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._wakers = (wake, waker)
-        self._selector.register(wake, selectors.EVENT_READ, "taken down")
-        self._selector.register(self._control, selectors.EVENT_READ, "its start was given up")
-        if self._owner is not None:
-            descriptor = processes.open_pidfd(self._owner)
-            if descriptor is None:
-                raise Ended("its owner ended")
-            self._selector.register(descriptor, selectors.EVENT_READ, "its owner ended")
+        self._wakers = (wake, waker)  # kept open: the signal handler writes to it
+        self._selector.register(wake, selectors.EVENT_READ, _TAKEN_DOWN)
+
+    def _await_orders(self) -> None:
+        """Wait until everything is prepared, or until the asker closes or loses its end."""
+        self._selector.register(self._control, selectors.EVENT_READ, _ORDERS)
+        if _ORDERS not in {key.data for key, _ in self._selector.select()}:
+            raise Ended(_TAKEN_DOWN)
+        if not self._control.recv(64):
+            raise Ended(_GIVEN_UP)
+        self._selector.modify(self._control, selectors.EVENT_READ, _GIVEN_UP)
+        launch = lease.read_json(self._directory / lease.LAUNCH_FILE)
+        self._launches = [Launch(**fields) for fields in launch["servers"]]
+        if launch["owner"] is not None:
+            self._watch_owner(processes.Identity(**launch["owner"]))
+
+    def _watch_owner(self, owner: processes.Identity) -> None:
+        descriptor = processes.open_pidfd(owner)
+        if descriptor is None:
+            raise Ended(_OWNER_ENDED)
+        self._selector.register(descriptor, selectors.EVENT_READ, _OWNER_ENDED)
 
     def _pause(self, wait_s: float) -> list[str]:
         """Wait, at most `wait_s` [s]; Controllers whose server has ended. Raises Ended."""

@@ -312,10 +312,11 @@ def test_an_interrupted_start_leaves_nothing(small, traces, monkeypatch, moment)
 
 
 @pytest.mark.real
-def test_a_killed_start_leaves_nothing_for_long(topology_file, shelter, traces):
-    """Killed between the start of the supervisor and its report."""
+@pytest.mark.parametrize("moment", ["sites.prepare", "_read_line"])
+def test_a_killed_start_leaves_nothing_for_long(topology_file, shelter, traces, moment):
+    """Killed before the servers are started, or before the supervisor has reported."""
     story = (
-        "deployment._read_line = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"deployment.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "deployment.up(topology)"
     )
     assert play(story, topology_file).wait(WITHIN_S) == -signal.SIGKILL
