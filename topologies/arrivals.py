@@ -25,6 +25,7 @@ Integers = npt.NDArray[np.int64]
 Key = tuple[str | int, ...]
 
 CELLS = 4096  # at least this many cells per run, and fewer than twice as many
+CHUNK = 2**20  # batches whose sizes are summed at once
 TRACE_BYTES_MAX = 256 * 1024**2
 
 
@@ -95,8 +96,19 @@ class BatchPoints:
 
     def __init__(self, arrivals: schema.Batch, batches: PoissonPoints, key: Key) -> None:
         self._arrivals, self._batches, self._key = arrivals, batches, key
-        rows = _running(self._sizes(0, int(batches.first_row[-1])))
-        self.first_row = rows[batches.first_row]
+        self.first_row = self._rows_before(batches.first_row)
+
+    def _rows_before(self, batch: Integers) -> Integers:
+        """Rows of all batches before each of the given ones (ascending), `CHUNK` at a time."""
+        rows = np.zeros(len(batch), dtype=np.int64)
+        passed = 0
+        for first in range(0, int(batch[-1]), CHUNK):
+            last = min(first + CHUNK, int(batch[-1]))
+            running = passed + _running(self._sizes(first, last))
+            here = (batch >= first) & (batch <= last)
+            rows[here] = running[batch[here] - first]
+            passed = int(running[-1])
+        return rows
 
     def _sizes(self, first: int, last: int) -> Integers:
         mean = self._arrivals.mean_size

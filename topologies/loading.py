@@ -85,9 +85,8 @@ def read_profile(name: str, beside: Path | None = None) -> Profile:
         Not found, or all that is wrong with it.
     """
     homes = [*([beside] if beside else []), *_home(), SHIPPED]
-    places = [home / "profiles" / f"{name}.yaml" for home in homes]
-    places += [home / f"{name}.yaml" for home in homes[:-1]]
-    for path in places:
+    places = [home / part / f"{name}.yaml" for home in homes for part in ("profiles", "")]
+    for path in places[:-1]:
         if path.is_file():
             return parse_profile(_content(path), path.name)
     known = [path.stem for home in homes for path in sorted((home / "profiles").glob("*.yaml"))]

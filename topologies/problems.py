@@ -58,7 +58,8 @@ def dotted(path: Path) -> str:
     """`controllers[0].cores` for ("controllers", 0, "cores")."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else printable(step)
+        name = printable(str(step))[:VALUE_MAX]
+        text += f"[{name}]" if isinstance(step, int) else f".{name}" if text else name
     return text
 
 
@@ -77,7 +78,7 @@ def printable(text: str) -> str:
 
 def choice(given: object, known: Iterable[str], what: str) -> str:
     """A repair that names the nearest of the known names, or lists them."""
-    names = list(itertools.islice(known, NAMES_MAX))
+    names = [printable(name)[:VALUE_MAX] for name in itertools.islice(known, NAMES_MAX)]
     near = difflib.get_close_matches(str(given).lower(), names, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
