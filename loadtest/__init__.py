@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loadtest.deployment import Grid
+    from loadtest.grid import Grid
     from loadtest.problems import DeploymentError, LoadError, RailsError
 
 _HOME = {
     "DeploymentError": "problems",
-    "Grid": "deployment",
+    "Grid": "grid",
     "LoadError": "problems",
     "RailsError": "problems",
 }

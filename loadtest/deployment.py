@@ -7,7 +7,6 @@ owns them, and returns when they answer. `down` leaves nothing: no process, no p
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import secrets
@@ -15,11 +14,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from loadtest import lease, observation, processes, rails, sites
+from loadtest import lease, processes, rails, sites
+from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
 
 if TYPE_CHECKING:
@@ -27,69 +27,6 @@ if TYPE_CHECKING:
 
 _START_WITHIN_S: Final = 30.0
 _DOWN_GRACE_S: Final = 10.0
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A grid that is up: how to reach it and who may log in."""
-
-    name: str
-    directory: Path
-
-    def document(self) -> dict[str, Any]:
-        """What `gridlab grid status --json` prints: Controllers, Brokers, accounts, state.
-
-        Raises
-        ------
-        DeploymentError
-            The grid is no longer there.
-        """
-        fixed = lease.read_json(self.directory / sites.GRID_FILE)
-        state = self._state()
-        for controller, served in fixed["controllers"].items():
-            served["pid"] = state["servers"][controller]["pid"]
-        return {
-            "name": self.name,
-            "state": state["state"],
-            "problem": state["problem"],
-            **fixed,
-            "ready_s": state["ready_s"],
-            "supervisor_pid": state["supervisor"]["pid"],
-        }
-
-    def check(self) -> None:
-        """Raise DeploymentError where the grid is gone or a server of it has ended."""
-        state = self._state()
-        if state["state"] != "up":
-            raise DeploymentError(
-                f'grid "{self.name}": {state["problem"]}\n'
-                f"take it down: gridlab grid down {self.name}"
-            )
-
-    def credentials(self) -> dict[str, str]:
-        """Password of each account by bare JID."""
-        with (self.directory / sites.ACCOUNTS_FILE).open(newline="") as stream:
-            return {row["jid"]: row["password"] for row in csv.DictReader(stream)}
-
-    @property
-    def ca_file(self) -> Path:
-        """The certificate that the servers' certificates are verified with."""
-        return self.directory / sites.AUTHORITY_FILE
-
-    def server_pid(self, controller: str) -> int:
-        """Process id of one Controller's server."""
-        pid = self._state()["servers"][controller]["pid"]
-        assert isinstance(pid, int)
-        return pid
-
-    def _state(self) -> dict[str, Any]:
-        state = lease.read_json(self.directory / lease.STATE_FILE)
-        supervisor = state.get("supervisor")
-        if supervisor is None or not processes.Identity(**supervisor).alive:
-            raise _unknown(self.name)
-        if state["state"] == "starting":
-            raise DeploymentError(f'grid "{self.name}": is not up yet; try again in a second')
-        return state
 
 
 def up(
@@ -145,34 +82,6 @@ def status(name: str = "default") -> Grid:
     return grid
 
 
-def render(grid: Grid) -> str:
-    """How to reach a grid, what its servers use, and what to do next, for people."""
-    document = grid.document()
-    lines = [f'Grid "{grid.name}" for {document["topology"]}: {document["problem"] or "up"}']
-    for name, served in document["controllers"].items():
-        lines += [
-            f"  {name}: {served['domain']} at {served['address']}",
-            f"    port {served['port']} for STARTTLS, {served['direct_tls_port']} for direct TLS",
-            f"    {served['server']} {served['version']}, {_usage(served['pid'])}",
-        ]
-    lines += [
-        f"  Brokers:  {', '.join(document['brokers'].values())}",
-        f"  Accounts: {document['accounts_file']}",
-        f"  Trust:    {grid.ca_file}",
-        f"Drive it with: gridlab load {document['topology']} --name {grid.name}",
-        f"Take it down with: gridlab grid down {grid.name}",
-    ]
-    return "\n".join(lines)
-
-
-def _usage(pid: int) -> str:
-    try:
-        used_s, resident_bytes = observation.cpu_s(pid), observation.resident_bytes(pid)
-    except ProcessLookupError:
-        return f"process {pid} has ended"
-    return f"process {pid}, {used_s:.2f} s of CPU, {resident_bytes / 2**20:.0f} MiB"
-
-
 def names() -> list[str]:
     """The grids that are up, in alphabetical order."""
     return [name for name in lease.names() if _is_up(name)]
@@ -207,13 +116,6 @@ def _is_up(name: str) -> bool:
     except DeploymentError:
         return False
     return True
-
-
-def _unknown(name: str) -> DeploymentError:
-    others = ", ".join(each for each in lease.names() if each != name) or "none"
-    return DeploymentError(
-        f'grid "{name}": is not up (up: {others}); gridlab grid up TOPOLOGY --name {name}'
-    )
 
 
 def _down(directory: Path) -> None:
@@ -317,3 +219,16 @@ def _give_up(control: socket.socket) -> None:
         control.settimeout(_DOWN_GRACE_S)
         while control.recv(65_536):
             pass
+
+
+__all__ = [
+    "DeploymentError",
+    "Grid",
+    "down",
+    "down_all",
+    "ephemeral",
+    "names",
+    "render",
+    "status",
+    "up",
+]

@@ -78,7 +78,11 @@ def traces(shelter):
     """Callable: everything that grids have left, as words; only the audit log is meant to stay."""
 
     def found():
-        files = [str(path) for path in shelter.rglob("*") if "state" not in path.parts]
+        files = []
+        for place, directories, names in os.walk(shelter):  # a place may vanish meanwhile
+            if "state" in directories:
+                directories.remove("state")
+            files += [os.path.join(place, name) for name in (*directories, *names)]
         processes = [
             f"process {entry.name}"
             for entry in Path("/proc").iterdir()

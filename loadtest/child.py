@@ -1,0 +1,161 @@
+"""One server as a child process: its start, its signs of life, its excesses, its last words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from loadtest import observation, processes, rails
+from loadtest.problems import DeploymentError
+from loadtest.server import Launch
+
+_DESCRIPTORS_SHARE: Final = 0.98
+_MEMORY_RESERVE_BYTES: Final = 256 * 1024**2
+_PROBE_TIMEOUT_S: Final = 0.5
+_TAIL_LINES: Final = 5
+
+
+class Child:
+    """A server that was started as its own user and dies with this process.
+
+    Raises
+    ------
+    DeploymentError
+        It cannot be started.
+
+    Attributes
+    ----------
+    pidfd : int
+        Readable once the server has ended.
+    identity : processes.Identity or None
+        None where it ended at once.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._output_file = f"{launch.log_file}.out"
+        self._process = self._spawn()
+        # A child that has ended keeps its process id until it is waited for.
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self.identity: processes.Identity | None = None
+        with contextlib.suppress(ProcessLookupError):
+            self.identity = processes.Identity.of(self._process.pid)
+
+    def __str__(self) -> str:
+        launch = self._launch
+        return f'controller "{launch.controller}" ({launch.address}:{launch.port})'
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        launch, parent_pid = self._launch, os.getpid()
+
+        def tie() -> None:  # runs in the child, after the change of user, which would undo it
+            processes.die_with_parent(parent_pid)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptor_limit(),) * 2)
+            if launch.cores:
+                os.sched_setaffinity(0, launch.cores)
+
+        with open(self._output_file, "wb") as output:
+            try:
+                return subprocess.Popen(
+                    launch.argv,
+                    cwd=launch.directory,
+                    user=launch.user,
+                    group=launch.user,
+                    extra_groups=None if launch.user is None else [],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=tie,  # noqa: PLW1509  (the supervisor has one thread)
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                user = launch.user or "you"
+                raise DeploymentError(
+                    f"{self}: {launch.argv[0]} cannot be started as {user} on cores "
+                    f"{list(launch.cores) or 'all'}: {error}; check that {user} may run it there"
+                ) from None
+
+    def answers(self) -> bool:
+        """Whether it answers on its port as one that serves its domain."""
+        launch = self._launch
+        try:
+            with rails.dial(launch.address, launch.port, _PROBE_TIMEOUT_S) as connection:
+                connection.sendall(launch.hello.encode())
+                received = b""
+                while launch.answer.encode() not in received:
+                    chunk = connection.recv(4096)
+                    if not chunk:
+                        return False
+                    received += chunk
+                return True
+        except OSError:
+            return False
+
+    def errors(self) -> str:
+        """What it has logged as errors; empty where all is well."""
+        return _tail(self._launch.errors_file)
+
+    def excess(self) -> str | None:
+        """What it uses beyond its means; the machine's memory counts as well as its own."""
+        pid = self._process.pid
+        try:
+            resident_bytes = observation.resident_bytes(pid)
+            descriptors = observation.descriptors(pid)
+        except ProcessLookupError:  # its end is told by the pidfd
+            return None
+        if resident_bytes > self._launch.memory_bytes:
+            return f"{_mebibytes(resident_bytes)} is more memory than its Controller has"
+        if _available_bytes() < _MEMORY_RESERVE_BYTES:
+            return f"less than {_mebibytes(_MEMORY_RESERVE_BYTES)} of the machine's memory is left"
+        limit = _descriptor_limit()
+        if descriptors > _DESCRIPTORS_SHARE * limit:
+            return f"{descriptors} of its {limit} file descriptors are in use"
+        return None
+
+    def obituary(self) -> str:
+        """How a server that has ended came to its end."""
+        code = self._process.wait()
+        cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"{self}: the server ended with {cause}; its log ends:{self.last_words()}"
+
+    def last_words(self) -> str:
+        """The end of its log and of what it printed."""
+        return _tail(self._launch.log_file) + _tail(self._output_file)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
+
+    def end(self, grace_s: float) -> None:
+        """Wait for its end, and enforce it after `grace_s` [s]."""
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _descriptor_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def _available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/meminfo names no MemAvailable")
+
+
+def _mebibytes(size_bytes: float) -> str:
+    return f"{size_bytes / 2**20:.0f} MiB"
+
+
+def _tail(path: str) -> str:
+    try:
+        lines = Path(path).read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "".join(f"\n  {line}" for line in lines[-_TAIL_LINES:])
