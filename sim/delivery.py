@@ -1,0 +1,221 @@
+"""What all disciplines share: arrivals, mailboxes, counters, and the way of a written copy.
+
+A copy that the server has written crosses the Controller's egress link (one FIFO for all Platforms),
+a constant delay, and the Platform's own FIFO reader; `deliver` carries it there and counts it. All
+functions are compiled and allocate nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from results import histogram
+from sim.state import NOBODY, SETTLED, Server
+
+# Without reference counting: a kernel neither makes nor frees arrays, and counting references to
+# those of `Server` at every access costs twenty times the work itself.
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+inlined = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
+
+
+@inlined
+def publication_of(server: Server, number: int) -> Any:
+    """The publication with this arrival number."""
+    return server.publications[np.uint32(number & (server.publications.size - 1))]
+
+
+@inlined
+def next_arrival_s(server: Server) -> float:
+    """Instant at which the next known publication reaches the server; infinite without one. [s]"""
+    now = server.ledger[0]
+    if now.arrived == now.fed:
+        return np.inf
+    return publication_of(server, now.arrived).arrival_s
+
+
+@inlined
+def reach(server: Server, time_s: float) -> None:
+    """Move the interval counters on to `time_s`; levels carry over into each interval entered."""
+    now = server.ledger[0]
+    while time_s >= server.intervals[now.interval].end_s:
+        now.interval += 1
+        interval = server.intervals[now.interval]
+        interval.backlog = now.owed
+        interval.memory_bytes = now.held * server.setting[0].copy_bytes + now.held_bytes
+
+
+@inlined
+def admit(server: Server) -> int:
+    """The next publication reaches the server, which from now on owes its copies; its slot."""
+    now = server.ledger[0]
+    slot = np.uint32(now.arrived & (server.publications.size - 1))
+    publication = server.publications[slot]
+    reach(server, publication.arrival_s)
+    written(server, publication.arrival_s, -publication.copies)
+    now.arrived += 1
+    publication.next = NOBODY
+    interval = server.intervals[now.interval]
+    interval.backlog = max(interval.backlog, now.owed)
+    return slot
+
+
+@inlined
+def written(server: Server, time_s: float, copies: int) -> None:
+    """The number of copies that the server owes falls by `copies` at `time_s`."""
+    now = server.ledger[0]
+    now.owed_area_s += now.owed * (time_s - now.owed_since_s)
+    now.owed_since_s = time_s
+    now.owed -= copies
+
+
+@inlined
+def weigh(server: Server, time_s: float) -> None:
+    """Note the memory of copies held and of bytes that wait for the link."""
+    now, setting = server.ledger[0], server.setting[0]
+    waiting = max(0.0, now.link_free_s - time_s) * setting.wire_bytes_per_s
+    level = now.held * setting.copy_bytes + now.held_bytes + waiting
+    interval = server.intervals[now.interval]
+    interval.memory_bytes = max(interval.memory_bytes, level)
+
+
+@inlined
+def charge(server: Server, start_s: float, stop_s: float) -> None:
+    """Count core time from `start_s`, which never falls from call to call, to `stop_s`."""
+    now, intervals = server.ledger[0], server.intervals
+    while start_s >= intervals[now.busy_interval].end_s:
+        now.busy_interval += 1
+    i = now.busy_interval
+    while stop_s > intervals[i].end_s:
+        intervals[i].busy_s += intervals[i].end_s - start_s
+        start_s = intervals[i].end_s
+        i = np.uint32(i + 1)
+    intervals[i].busy_s += stop_s - start_s
+
+
+@compiled
+def settle(server: Server, slot: int) -> None:
+    """All copies of a publication are accounted for: book its totals, free the ring behind it."""
+    now, publication = server.ledger[0], server.publications[slot]
+    if publication.legitimate:
+        interval = server.intervals[publication.interval]
+        interval.timely += publication.timely
+        interval.latency_s += publication.latency_s
+        interval.latencies += publication.delivered
+    stride = server.setting[0].row_stride
+    if publication.row % stride == 0:
+        outcome = server.outcomes[publication.row // stride]
+        outcome.delivered = publication.delivered
+        if publication.delivered > 0:
+            outcome.first_s = publication.first_s
+            outcome.last_s = publication.last_s
+    publication.missing = SETTLED
+    while now.oldest < now.arrived and publication_of(server, now.oldest).missing == SETTLED:
+        now.oldest += 1
+
+
+@inlined
+def _transmit(server: Server, publication: Any, platform: Any, written_s: float) -> float:
+    """Instant at which the Platform has read a copy written at `written_s`. [s]"""
+    now = server.ledger[0]
+    link_s = max(written_s, now.link_free_s)
+    link_s += publication.wire_bytes * server.setting[0].wire_s_per_byte
+    now.link_free_s = link_s
+    while link_s >= server.intervals[now.link_interval].end_s:
+        now.link_interval += 1
+    server.intervals[now.link_interval].egress_bytes += publication.wire_bytes
+    population = server.populations[platform.population]
+    received_s = link_s + population.delay_s
+    if population.read_s > 0.0:
+        received_s = max(received_s, platform.reader_free_s) + population.read_s
+        platform.reader_free_s = received_s
+    return received_s
+
+
+@inlined
+def bin_of(latency_s: float) -> int:
+    """Bin of `results.histogram` for a finite latency."""
+    if latency_s < histogram.LOWEST_S:
+        return np.uint32(histogram.NEGATIVE if latency_s < 0.0 else histogram.ZERO)
+    if latency_s >= histogram.HIGHEST_S:
+        return np.uint32(histogram.ABOVE)
+    return np.uint32((np.float64(latency_s).view(np.int64) >> histogram.SHIFT) - histogram.OFFSET)
+
+
+@inlined
+def _count_received(server: Server, received_s: float) -> None:
+    """One more delivery in the interval that holds `received_s`."""
+    now, i = server.ledger[0], server.ledger[0].received_interval
+    while received_s >= server.intervals[i].end_s:
+        i = np.uint32(i + 1)
+    while received_s < server.intervals[i].start_s:
+        i = np.uint32(i - 1)
+    now.received_interval = i
+    server.intervals[i].received += 1
+    now.delivered += 1
+    now.received_s = max(now.received_s, received_s)
+
+
+@inlined
+def deliver(server: Server, slot: int, number: int, written_s: float) -> None:
+    """Carry one copy, written at `written_s`, to Platform `number` and count it."""
+    now, setting = server.ledger[0], server.setting[0]
+    publication, platform = server.publications[slot], server.platforms[number]
+    received_s = _transmit(server, publication, platform, written_s)
+    now.sojourn_s += written_s - publication.arrival_s
+    row = np.uint32(publication.segment + server.pairs[publication.topic, platform.population])
+    if received_s > setting.horizon_s:
+        server.histograms[row, histogram.UNDELIVERED] += 1
+        now.late += 1
+    else:
+        latency_s = received_s - publication.intended_s
+        server.histograms[row, bin_of(latency_s)] += 1
+        publication.timely += latency_s <= setting.deadline_s
+        publication.latency_s += latency_s
+        publication.delivered += 1
+        publication.first_s = min(publication.first_s, received_s)
+        publication.last_s = max(publication.last_s, received_s)
+        _count_received(server, received_s)
+        if server.trace.size > 0:
+            entry = server.trace[now.traced]
+            entry.row, entry.platform, entry.received_s = publication.row, number, received_s
+            now.traced += 1
+    publication.missing -= 1
+    if publication.missing == 0:
+        settle(server, slot)
+
+
+@inlined
+def post(server: Server, slot: int, number: int) -> None:
+    """Put a copy into the mailbox of Platform `number`."""
+    now, platform = server.ledger[0], server.platforms[number]
+    place = now.free_node
+    node = server.nodes[place]
+    now.free_node = node.next
+    node.publication, node.next = slot, NOBODY
+    if platform.mail_head == NOBODY:
+        platform.mail_head = place
+    else:
+        server.nodes[platform.mail_tail].next = place
+    platform.mail_tail = place
+
+
+@inlined
+def take(server: Server, place: int) -> tuple[int, int]:
+    """Return a node to the pool; its publication's slot and the next node of its chain."""
+    now, node = server.ledger[0], server.nodes[place]
+    slot, following = node.publication, node.next
+    node.next = now.free_node
+    now.free_node = place
+    return slot, following
+
+
+@inlined
+def lowest_idle(server: Server) -> int:
+    """Number of the first core without work; there must be one."""
+    number = np.uint32(0)
+    while server.cores[number].ready_s < np.inf:
+        number = np.uint32(number + 1)
+    return number

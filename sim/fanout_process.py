@@ -1,0 +1,229 @@
+"""`fanout-process` (ejabberd): a FIFO run queue of processes, served by `cores` schedulers.
+
+Each publishing Platform has a process that routes its publications, and each subscriber's session
+has one that writes its mailbox. A process runs in slices. A publisher's slice is worth
+`slice_recipients` copies: first what is left of the publication's set-up (counted in copies too),
+then copies routed in subscriber order, on to the next publication if there is room. A session's
+slice takes the whole mailbox as it is when the slice starts; a write costs less if the session was
+written a moment ago (cache warmth). Rules at one instant:
+
+* what a slice sends, and whom it wakes, is seen when the slice ends: woken sessions enter the run
+  queue in routing order, then the process itself if it has more to do;
+* arrivals go before slice ends, slice ends in the order of their cores' numbers;
+* when a slice ends, its core and all idle ones, lowest number first, take from the queue's head;
+* an arrival wakes the lowest idle core, which looks at the queue `wake` later.
+
+Source: the profile's structure is that of the twin prototype (one scheduler, measured); several
+schedulers on one queue are an assumption.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.delivery import (
+    admit,
+    bin_of,
+    charge,
+    compiled,
+    deliver,
+    inlined,
+    lowest_idle,
+    next_arrival_s,
+    post,
+    reach,
+    settle,
+    take,
+    weigh,
+    written,
+)
+from sim.state import NOBODY, UNTOUCHED, Server
+
+ABSENT, QUEUED, RUNNING = 0, 1, 2
+WAKING = np.uint32(NOBODY - 1)
+
+
+@inlined
+def _enqueue(server: Server, process: int) -> None:
+    """Put a process at the run queue's tail: Platform number, plus their count for publishers."""
+    now, platforms = server.ledger[0], server.platforms
+    if process < platforms.size:
+        platforms[process].session_state = QUEUED
+    else:
+        platforms[np.uint32(process - platforms.size)].publisher_state = QUEUED
+    place = (now.queue_first + now.queue_length) & (server.ring.size - 1)
+    server.ring[np.uint32(place)] = process
+    now.queue_length += 1
+
+
+@inlined
+def _warmth(server: Server, age_s: float) -> float:
+    """Cost of a write to a session of this age, relative to a cold one."""
+    return server.warmth[bin_of(age_s)]
+
+
+@inlined
+def _session_slice_s(server: Server, number: int, session: int, time_s: float) -> float:
+    """Core `number` takes the session's mailbox; how long its writes last. [s]"""
+    platform = server.platforms[session]
+    place = platform.mail_head
+    server.cores[number].chain = place
+    platform.mail_head = NOBODY
+    cold_s = 0.0
+    while place != NOBODY:
+        node = server.nodes[place]
+        cold_s += server.publications[node.publication].write_s
+        place = node.next
+    return cold_s * _warmth(server, time_s - platform.written_s)
+
+
+@inlined
+def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
+    """Core `number` notes how far the publisher's process gets; how long that lasts. [s]"""
+    core, platform, setting = server.cores[number], server.platforms[publisher], server.setting[0]
+    slot, copy, setup_s = platform.input_head, platform.copy, platform.setup_s
+    room, slice_s, finished = float(setting.slice_recipients), 0.0, 0
+    while slot != NOBODY and room >= 1.0:
+        publication = server.publications[slot]
+        if setup_s == UNTOUCHED:
+            setup_s = publication.intake_s
+        if setup_s > 0.0:
+            done_s = setup_s
+            if setting.route_s > 0.0:
+                done_s = min(setup_s, room * setting.route_s)
+                room -= done_s / setting.route_s
+            setup_s -= done_s
+            slice_s += done_s * publication.factor
+            if setup_s > 0.0 or room < 1.0:
+                break
+            room = np.floor(room + 1e-9)
+        routed = min(int(room), publication.copies - copy)
+        slice_s += routed * publication.copy_s * publication.factor
+        copy += routed
+        room -= routed
+        if copy == publication.copies:
+            slice_s += publication.finish_s * publication.factor
+            finished += 1
+            slot, copy, setup_s = publication.next, 0, UNTOUCHED
+    core.finished, core.copy, core.setup_s = finished, copy, setup_s
+    return slice_s
+
+
+@inlined
+def _dispatch(server: Server, number: int, time_s: float) -> None:
+    """Core `number`, which is idle, takes the process at the run queue's head."""
+    now, core, platforms = server.ledger[0], server.cores[number], server.platforms
+    process = server.ring[np.uint32(now.queue_first & (server.ring.size - 1))]
+    now.queue_first += 1
+    now.queue_length -= 1
+    core.task = process
+    if process < platforms.size:
+        platforms[process].session_state = RUNNING
+        slice_s = _session_slice_s(server, number, process, time_s)
+    else:
+        platforms[np.uint32(process - platforms.size)].publisher_state = RUNNING
+        slice_s = _publisher_slice_s(server, number, np.uint32(process - platforms.size))
+    now.idle_s += time_s - core.idle_since_s
+    core.ready_s = core.idle_since_s = time_s + slice_s
+    charge(server, time_s, core.ready_s)
+
+
+@inlined
+def _end_session_slice(server: Server, number: int, session: int, time_s: float) -> None:
+    """All that the session's slice took leaves; it queues up again or rests."""
+    now, platform = server.ledger[0], server.platforms[session]
+    place, copies = server.cores[number].chain, 0
+    while place != NOBODY:
+        slot, place = take(server, place)
+        now.held_bytes -= server.publications[slot].payload_bytes
+        copies += 1
+        deliver(server, slot, session, time_s)
+    now.held -= copies
+    written(server, time_s, copies)
+    platform.written_s = time_s
+    platform.session_state = ABSENT
+    if platform.mail_head != NOBODY:
+        _enqueue(server, session)
+
+
+@inlined
+def _route(server: Server, slot: int, first: int, last: int) -> None:
+    """Copies first .. last - 1 of a publication reach their mailboxes."""
+    now, publication = server.ledger[0], server.publications[slot]
+    start = server.starts[publication.topic]
+    for i in range(start + first, start + last):
+        session = server.subscribers[np.uint32(i)]
+        post(server, slot, session)
+        if server.platforms[session].session_state == ABSENT:
+            _enqueue(server, session)
+    now.held += last - first
+    now.held_bytes += (last - first) * publication.payload_bytes
+
+
+@compiled
+def _end_publisher_slice(server: Server, number: int, publisher: int, time_s: float) -> None:
+    """The copies that a publisher's slice routed reach their mailboxes; it queues up or rests."""
+    core, platform = server.cores[number], server.platforms[publisher]
+    for _ in range(core.finished):
+        slot = platform.input_head
+        publication = server.publications[slot]
+        _route(server, slot, platform.copy, publication.copies)
+        platform.copy, platform.input_head = 0, publication.next
+        if publication.copies == 0:
+            settle(server, slot)
+    platform.setup_s = core.setup_s
+    platform.publisher_state = ABSENT
+    if platform.input_head != NOBODY:
+        _route(server, platform.input_head, platform.copy, core.copy)
+        platform.copy = core.copy
+        _enqueue(server, np.uint32(server.platforms.size + publisher))
+    weigh(server, time_s)
+
+
+@compiled
+def _arrive(server: Server, time_s: float) -> None:
+    """The next publication comes in: its publisher's process queues up, an idle core wakes."""
+    slot = admit(server)
+    publisher = server.publications[slot].platform
+    platform = server.platforms[publisher]
+    if platform.input_head == NOBODY:
+        platform.input_head = slot
+    else:
+        server.publications[platform.input_tail].next = slot
+    platform.input_tail = slot
+    if platform.publisher_state == ABSENT:
+        _enqueue(server, np.uint32(server.platforms.size + publisher))
+        now = server.ledger[0]
+        if now.idle_cores > 0:
+            now.idle_cores -= 1
+            core = server.cores[lowest_idle(server)]
+            core.task, core.ready_s = WAKING, time_s + server.setting[0].wake_s
+
+
+@compiled
+def advance(server: Server, end_s: float) -> None:
+    """Work until every event before `end_s` is done; all arrivals before `end_s` are known."""
+    now, cores, platforms = server.ledger[0], server.cores, server.platforms
+    while True:
+        arrival_s, time_s, number = next_arrival_s(server), np.inf, np.uint32(0)
+        for i in range(cores.size):
+            if cores[i].ready_s < time_s:
+                time_s, number = cores[i].ready_s, np.uint32(i)
+        if min(arrival_s, time_s) >= end_s:
+            break
+        if arrival_s <= time_s:
+            _arrive(server, arrival_s)
+            continue
+        reach(server, time_s)
+        task = cores[number].task
+        if WAKING > task >= platforms.size:
+            _end_publisher_slice(server, number, np.uint32(task - platforms.size), time_s)
+        elif task != WAKING:
+            _end_session_slice(server, number, task, time_s)
+        cores[number].ready_s = np.inf
+        now.idle_cores += 1
+        while now.queue_length > 0 and now.idle_cores > 0:
+            if now.idle_cores > 1 or cores[number].ready_s < np.inf:
+                number = lowest_idle(server)
+            now.idle_cores -= 1
+            _dispatch(server, number, time_s)

@@ -1,0 +1,280 @@
+"""`loop-turns` (Prosody): one event loop that reads and builds first and writes afterwards.
+
+The loop polls for ready sockets as Linux `epoll` does, level-triggered: it takes up to `events_max`
+from the head of the ready list, drops those that are no longer ready, and puts the others back at
+the tail. It handles them *last first*:
+
+* a readable socket: the publications that are there when the read starts, as many as fit into
+  `read_bytes` and at least one, are read one after another; each copy is built and added to its
+  session's pending items, and a session not on the ready list joins it at that instant;
+* a writable socket: one write flushes all that is pending for it.
+
+An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
+loop is. Garbage is collected in cycles that start after so much allocation and are spent in steps,
+again by allocation. An idle loop starts `wake` after an arrival. The loop uses one core.
+
+Source: the profile's structure is that of the twin prototype.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.delivery import (
+    admit,
+    charge,
+    compiled,
+    deliver,
+    inlined,
+    next_arrival_s,
+    post,
+    reach,
+    settle,
+    take,
+    weigh,
+    written,
+)
+from sim.draws import Purpose, normal_at
+from sim.state import NOBODY, Server
+
+POLL, EVENT, READ, BUILD = 0, 1, 2, 3
+READABLE, WRITABLE, FLAGS = 1, 2, 2
+COLLECTION = int(Purpose.COLLECTION)
+
+
+@inlined
+def _link(server: Server, number: int) -> None:
+    """Put a socket at the ready list's tail, unless it is on the list."""
+    now, platform = server.ledger[0], server.platforms[number]
+    if platform.session_state == 0:
+        platform.session_state = 1
+        place = (now.queue_first + now.queue_length) & (server.ring.size - 1)
+        server.ring[np.uint32(place)] = number
+        now.queue_length += 1
+
+
+@inlined
+def _admit_until(server: Server, time_s: float) -> None:
+    """Publications that have arrived by `time_s` wait in their sockets."""
+    while next_arrival_s(server) <= time_s:
+        slot = admit(server)
+        number = server.publications[slot].platform
+        platform = server.platforms[number]
+        if platform.input_head == NOBODY:
+            platform.input_head = slot
+        else:
+            server.publications[platform.input_tail].next = slot
+        platform.input_tail = slot
+        _link(server, number)
+
+
+@compiled
+def _start_cycle(server: Server) -> None:
+    """A garbage-collection cycle begins; its length is drawn by its number."""
+    now, setting = server.ledger[0], server.setting[0]
+    normal = normal_at(
+        setting.seed, COLLECTION, setting.replication, setting.controller, now.cycles
+    )
+    now.cycles += 1
+    now.allocated = 0.0
+    now.collecting_s = setting.collection_s * max(0.0, 1.0 + setting.collection_cv * normal)
+
+
+@inlined
+def _collect(server: Server, allocation: float) -> float:
+    """Time that the collector takes for this much allocation. [s]"""
+    now, setting = server.ledger[0], server.setting[0]
+    if setting.collection_s == 0.0:
+        return 0.0
+    now.allocated += allocation
+    spent_s = 0.0
+    if now.collecting_s > 0.0:
+        while now.allocated >= setting.collection_step_every and now.collecting_s > 0.0:
+            now.allocated -= setting.collection_step_every
+            step_s = min(setting.collection_step_s, now.collecting_s)
+            now.collecting_s -= step_s
+            spent_s += step_s
+        if now.collecting_s == 0.0:
+            now.allocated = 0.0
+    elif now.allocated >= setting.collection_every:
+        _start_cycle(server)
+        spent_s = min(setting.collection_step_s, now.collecting_s)
+        now.collecting_s -= spent_s
+    return spent_s
+
+
+@inlined
+def _poll(server: Server) -> None:
+    """Take the next ready sockets and what each is ready for."""
+    now, mask = server.ledger[0], server.ring.size - 1
+    now.events = 0
+    while now.queue_length > 0 and now.events < server.setting[0].events_max:
+        number = server.ring[np.uint32(now.queue_first & mask)]
+        now.queue_first += 1
+        now.queue_length -= 1
+        platform = server.platforms[number]
+        flags = READABLE * (platform.input_head != NOBODY)
+        flags += WRITABLE * (platform.results > 0 or platform.mail_head != NOBODY)
+        if flags:
+            server.batch[now.events] = (number << FLAGS) + flags
+            now.events += 1
+        else:
+            platform.session_state = 0
+    for i in range(now.events):
+        place = (now.queue_first + now.queue_length) & mask
+        server.ring[np.uint32(place)] = server.batch[i] >> FLAGS
+        now.queue_length += 1
+    weigh(server, now.time_s)
+
+
+@inlined
+def _begin_read(server: Server, number: int) -> None:
+    """Count the publications that one read takes: those there now that fit, at least one."""
+    now, setting = server.ledger[0], server.setting[0]
+    _admit_until(server, now.time_s)
+    slot, room = server.platforms[number].input_head, setting.read_bytes
+    now.reads = 0
+    while slot != NOBODY:
+        publication = server.publications[slot]
+        room -= publication.payload_bytes + setting.publish_envelope
+        if room < 0.0 and now.reads > 0:
+            break
+        now.reads += 1
+        slot = publication.next
+
+
+@inlined
+def _begin_publication(server: Server, number: int) -> None:
+    """Read and parse the next publication and build its first copy."""
+    now, slot = server.ledger[0], server.platforms[number].input_head
+    publication = server.publications[slot]
+    now.time_s += publication.intake_s * publication.factor
+    now.time_s += _collect(server, server.setting[0].allocation_publish)
+    now.copy = 0
+    if publication.copies > 0:
+        now.time_s += publication.copy_s * publication.factor
+        now.time_s += _collect(server, publication.allocation)
+
+
+@inlined
+def _build(server: Server, number: int, end_s: float) -> bool:
+    """Hand out copies, each at the instant it is built; whether all were before `end_s`."""
+    now, platform = server.ledger[0], server.platforms[number]
+    slot = platform.input_head
+    publication = server.publications[slot]
+    copy_s, start = publication.copy_s * publication.factor, server.starts[publication.topic]
+    time_s, copy = now.time_s, now.copy
+    stop_s = min(next_arrival_s(server), end_s)
+    while copy < publication.copies:
+        if time_s >= stop_s:
+            if time_s >= end_s:
+                break
+            _admit_until(server, time_s)
+            stop_s = min(next_arrival_s(server), end_s)
+        session = server.subscribers[np.uint32(start + copy)]
+        post(server, slot, session)
+        _link(server, session)
+        now.held += 1
+        now.held_bytes += publication.payload_bytes
+        copy += 1
+        if copy < publication.copies:
+            time_s += copy_s
+            time_s += _collect(server, publication.allocation)
+    now.time_s, now.copy = time_s, copy
+    if copy < publication.copies:
+        return False
+    platform.input_head = publication.next
+    platform.results += 1
+    if publication.copies == 0:
+        settle(server, slot)
+    return True
+
+
+@inlined
+def _write(server: Server, number: int) -> None:
+    """One write flushes what is pending for a socket: results, then items in order."""
+    now, setting, platform = server.ledger[0], server.setting[0], server.platforms[number]
+    if platform.results > 0:
+        now.time_s += setting.result_s
+        platform.results = 0
+    place, copies, bytes_s = platform.mail_head, 0, 0.0
+    if place == NOBODY:
+        return
+    while place != NOBODY:
+        node = server.nodes[place]
+        bytes_s += server.publications[node.publication].write_s
+        copies += 1
+        place = node.next
+    now.time_s += setting.write_s + setting.coalesced_s * (copies - 1) + bytes_s
+    now.time_s += _collect(server, setting.allocation_write)
+    written(server, now.time_s, copies)
+    now.held -= copies
+    place = platform.mail_head
+    platform.mail_head = NOBODY
+    while place != NOBODY:
+        slot, place = take(server, place)
+        now.held_bytes -= server.publications[slot].payload_bytes
+        deliver(server, slot, number, now.time_s)
+
+
+@compiled
+def _account(server: Server) -> None:
+    """Count the time worked since it was last counted."""
+    now = server.ledger[0]
+    charge(server, now.busy_since_s, now.time_s)
+    now.busy_since_s = server.cores[0].idle_since_s = now.time_s
+
+
+@inlined
+def _rest(server: Server, end_s: float) -> bool:
+    """Sleep until the next arrival wakes the loop; false if none comes before `end_s`."""
+    now, arrival_s = server.ledger[0], next_arrival_s(server)
+    _account(server)
+    if arrival_s >= end_s:
+        return False
+    awake_s = arrival_s + server.setting[0].wake_s
+    now.idle_s += awake_s - now.time_s
+    now.time_s = now.busy_since_s = awake_s
+    return True
+
+
+@compiled
+def advance(server: Server, end_s: float) -> None:
+    """Take every step that starts before `end_s`; all arrivals before `end_s` are known."""
+    now = server.ledger[0]
+    while now.time_s < end_s:
+        number = np.uint32(now.event >> FLAGS)
+        if now.stage == POLL:
+            _admit_until(server, now.time_s)
+            if now.queue_length == 0:
+                if not _rest(server, end_s):
+                    break
+                continue
+            reach(server, now.time_s)
+            _poll(server)
+            now.stage = EVENT
+        elif now.stage == EVENT:
+            if now.events == 0:
+                now.stage = POLL
+                continue
+            now.events -= 1
+            now.event = server.batch[now.events]
+            if now.event & READABLE:
+                _begin_read(server, np.uint32(now.event >> FLAGS))
+                now.stage = READ
+            else:
+                _write(server, np.uint32(now.event >> FLAGS))
+        elif now.stage == READ:
+            if now.reads > 0:
+                now.reads -= 1
+                _begin_publication(server, number)
+                now.stage = BUILD
+            else:
+                if now.event & WRITABLE:
+                    _write(server, number)
+                now.stage = EVENT
+        elif _build(server, number, end_s):
+            reach(server, now.time_s)
+            weigh(server, now.time_s)
+            now.stage = READ
+    _account(server)

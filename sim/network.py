@@ -1,0 +1,119 @@
+"""The way in: publications in the order in which they reach their Controller.
+
+A publication leaves at its intended instant and travels for its population's delay. Delays differ,
+so publications overtake each other; `Uplink` sorts them again as the plan's blocks come in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from topologies.plan import Block, Plan
+from topologies.schema import Topology
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+COLUMNS = (np.float64, np.uint32, np.uint16, np.uint32)  # of a plan's block
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Publications in order of arrival: columns of equal length. `row` is the plan's."""
+
+    row: Integers
+    arrival_s: Floats
+    intended_s: Floats
+    publisher: npt.NDArray[np.uint32]
+    topic: npt.NDArray[np.uint16]
+    payload_bytes: Floats
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, chosen: slice | npt.NDArray[np.bool_] | Integers) -> Arrivals:
+        return Arrivals(*(column[chosen] for column in self._columns()))
+
+    def _columns(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return (
+            self.row, self.arrival_s, self.intended_s, self.publisher, self.topic,
+            self.payload_bytes,
+        )  # fmt: skip
+
+    def followed_by(self, others: Arrivals) -> Arrivals:
+        """Both, one after the other."""
+        columns = zip(self._columns(), others._columns(), strict=True)
+        return Arrivals(*(np.concatenate(pair) for pair in columns))
+
+
+def delays(topology: Topology) -> tuple[Integers, Floats]:
+    """First Platform and delay of each population, in the topology's order. [s]"""
+    counts = np.array([population.count for population in topology.platforms])
+    delay_s = np.array([population.network.delay for population in topology.platforms])
+    return np.cumsum(counts) - counts, delay_s
+
+
+class Uplink:
+    """A plan's publications by arrival.
+
+    Parameters
+    ----------
+    plan : Plan
+        The publications; its blocks are made one after another, as far as they are needed.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._first, self._delay_s = delays(plan.topology)
+        self._digest = hashlib.sha256()
+        self._next_block = 0
+        self._pending = self._arrivals(Block(0, *(np.zeros(0, kind) for kind in COLUMNS)))
+        self._known_s = -np.inf
+        self._read()
+
+    def windows(self, end_s: float) -> Iterator[tuple[Arrivals, float]]:
+        """Arrivals before `end_s` that were not taken yet, in pieces with the instant each ends at.
+
+        A piece is in order of arrival, then of row; no piece is much longer than a block.
+        """
+        while self._known_s < end_s:
+            yield self._take(self._known_s), self._known_s
+            self._read()
+        yield self._take(end_s), end_s
+
+    def _read(self) -> None:
+        """Make the plan's next block: all arrivals before `_known_s` are known then."""
+        if self._next_block < self._plan.blocks:
+            block = self._plan.block(self._next_block)
+            block.update(self._digest)
+            self._next_block += 1
+            self._known_s = float(block.intended_s[-1] + self._delay_s.min())
+            self._pending = self._pending.followed_by(self._arrivals(block))
+        if self._next_block == self._plan.blocks:
+            self._known_s = np.inf
+
+    def _take(self, end_s: float) -> Arrivals:
+        due = self._pending.arrival_s < end_s
+        taken, self._pending = self._pending[due], self._pending[~due]
+        return taken[np.argsort(taken.arrival_s, kind="stable")]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the plan, once all of it was made."""
+        assert self._next_block == self._plan.blocks
+        return self._digest.hexdigest()
+
+    def _arrivals(self, block: Block) -> Arrivals:
+        population = np.searchsorted(self._first, block.publisher, side="right") - 1
+        return Arrivals(
+            row=np.arange(block.first_row, block.first_row + len(block)),
+            arrival_s=block.intended_s + self._delay_s[population],
+            intended_s=block.intended_s,
+            publisher=block.publisher,
+            topic=block.topic,
+            payload_bytes=block.payload_bytes.astype(np.float64),
+        )

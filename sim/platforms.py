@@ -1,0 +1,145 @@
+"""The Platforms of one Controller as arrays: who they are, what they receive, how fast they read.
+
+Only Platforms that publish or subscribe are kept, numbered from 0 in the topology's order; the
+others cost the server a session and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.state import NOBODY, PLATFORM, POPULATION, UNTOUCHED, Indices, Records
+from topologies import TopologyError
+from topologies.plan import subscribers
+from topologies.schema import Population, Topology
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Residents:
+    """Platforms at home on one Controller, and the Topics that its Broker keeps.
+
+    `offset` is what a Platform's number in the topology exceeds its number here by, per population
+    of the topology. `starts` and `subscribers` list the receivers of each Topic of the topology.
+    `pairs` numbers the (Topic, receiving population) pairs that have receivers, `pair_...` describe
+    them.
+    """
+
+    populations: tuple[Population, ...]
+    first: Integers
+    offset: Integers
+    sizes: Integers
+    starts: Integers
+    subscribers: Indices
+    topics: npt.NDArray[np.bool_]
+    pairs: Indices
+    pair_names: tuple[tuple[str, str], ...]
+    pair_topics: Integers
+    pair_copies: Integers
+
+    @property
+    def count(self) -> int:
+        """Platforms that publish or subscribe."""
+        return int(self.sizes.sum())
+
+    def number(self, platform: npt.NDArray[np.uint32]) -> Integers:
+        """Numbers here of Platforms that live here."""
+        population = np.searchsorted(self.first, platform, side="right") - 1
+        return platform.astype(np.int64) - self.offset[population]
+
+    def population(self, platform: npt.NDArray[np.uint32]) -> Integers:
+        """Index of each Platform's population in the topology."""
+        return np.searchsorted(self.first, platform, side="right") - 1
+
+    def records(self) -> Records:
+        """State of the Platforms at the start."""
+        records = np.zeros(self.count, PLATFORM)
+        records["population"] = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        for chain in ("mail_head", "mail_tail", "input_head", "input_tail"):
+            records[chain] = NOBODY
+        records["setup_s"] = UNTOUCHED
+        records["written_s"] = -np.inf
+        return records
+
+    def population_records(self) -> Records:
+        """Delay and reading time of each population of the topology. [s]"""
+        records = np.zeros(len(self.populations), POPULATION)
+        for record, population in zip(records, self.populations, strict=True):
+            record["delay_s"] = population.network.delay
+            if population.read_rate is not None:
+                record["read_s"] = 1.0 / population.read_rate
+        return records
+
+
+def residents(topology: Topology, controller: str, seed: int) -> Residents:
+    """The Platforms of one Controller.
+
+    Raises
+    ------
+    TopologyError
+        A Platform publishes or subscribes to a Topic of another Controller.
+    """
+    populations = topology.platforms
+    counts = np.array([population.count for population in populations])
+    sizes = np.array(
+        [
+            population.count if _takes_part(population, controller) else 0
+            for population in populations
+        ]
+    )
+    first = np.cumsum(counts) - counts
+    offset = first - (np.cumsum(sizes) - sizes)
+    homes = {broker.name: broker.controller for broker in topology.brokers}
+    local = np.array([homes[topic.broker] == controller for topic in topology.topics])
+    _refuse_remote(topology, controller, {t.name: homes[t.broker] for t in topology.topics})
+    lists: list[npt.NDArray[np.int64]] = []
+    pairs = np.zeros((len(local), len(populations)), np.uint32)
+    names: list[tuple[str, str]] = []
+    pair_topics: list[int] = []
+    copies: list[int] = []
+    for number, topic in enumerate(topology.topics):
+        chosen = np.zeros(0, np.int64)
+        if local[number]:
+            chosen = subscribers(topology, number, seed).astype(np.int64)
+        group = np.searchsorted(first, chosen, side="right") - 1
+        for population, members in zip(*np.unique(group, return_counts=True), strict=True):
+            pairs[number, population] = len(names)
+            names.append((topic.name, populations[population].name))
+            pair_topics.append(number)
+            copies.append(int(members))
+        lists.append(chosen - offset[group])
+    starts = np.cumsum([0, *(len(each) for each in lists)])
+    return Residents(
+        populations, first, offset, sizes, starts, np.concatenate(lists).astype(np.uint32), local,
+        pairs, tuple(names), np.array(pair_topics, np.int64), np.array(copies, np.int64),
+    )  # fmt: skip
+
+
+def _takes_part(population: Population, controller: str) -> bool:
+    return population.controller == controller and bool(
+        population.publishes or population.subscribes
+    )
+
+
+def _refuse_remote(topology: Topology, controller: str, homes: dict[str, str]) -> None:
+    """Topics of other Controllers are out of reach: links between Controllers are not modelled."""
+    problems = []
+    for population in topology.platforms:
+        used = [*population.publishes, *(each.topic for each in population.subscribes)]
+        for topic in used:
+            if population.controller == controller and homes[topic] != controller:
+                problems.append(
+                    f'platforms.{population.name}: "{topic}": is a Topic of Controller '
+                    f"{homes[topic]}, its home is {controller}; give it a Topic of {controller}"
+                )
+    if problems:
+        raise TopologyError(problems)
+
+
+def session_count(topology: Topology, controller: str) -> int:
+    """Platforms that are logged in on a Controller, whether they do anything or not."""
+    return sum(p.count for p in topology.platforms if p.controller == controller)

@@ -1,0 +1,159 @@
+"""A server's arrays: empty at the start, and with room for a backlog that grows, never for a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from results import histogram
+from sim import draws
+from sim.disciplines import Discipline
+from sim.draws import Purpose
+from sim.intake import Intake
+from sim.phases import Timetable
+from sim.platforms import Residents
+from sim.state import (
+    CORE,
+    DELIVERY,
+    INTERVAL,
+    LEDGER,
+    NOBODY,
+    NODE,
+    OUTCOME,
+    PUBLICATION,
+    SETTING,
+    Records,
+    Server,
+)
+from sim.study import Study
+from topologies.profiles import Profile
+from topologies.schema import Controller
+
+RING = 4096  # publications in flight that there is room for at the start
+
+
+def empty_server(
+    study: Study, node: Controller, profile: Profile, discipline: Discipline, home: Residents,
+    intake: Intake,
+) -> Server:  # fmt: skip
+    """The server of a Controller before the first arrival."""
+    number = study.topology.controllers.index(node)
+    cores = np.zeros(node.cores if discipline.parallel else 1, CORE)
+    cores["ready_s"] = np.inf
+    ledger = np.zeros(1, LEDGER)
+    ledger["idle_cores"] = len(cores)
+    share = draws.uniforms(
+        study.seed, Purpose.COLLECTION_START, study.replication, np.array([number])
+    )
+    ledger["allocated"] = share * discipline.settings.get("collection_every", 0.0)
+    histograms = intake.segments * intake.roles * len(home.pair_names)
+    outcomes = np.zeros(-(-study.rows // study.row_stride), OUTCOME)
+    outcomes["first_s"] = outcomes["last_s"] = np.nan
+    return Server(
+        ledger=ledger,
+        setting=_setting(study, node, profile, discipline, number),
+        publications=np.zeros(RING, PUBLICATION),
+        platforms=home.records(),
+        populations=home.population_records(),
+        starts=home.starts,
+        subscribers=home.subscribers,
+        nodes=_free_nodes(1 if discipline.mode == "event" else 0),
+        cores=cores,
+        ring=np.zeros(_power_of_two(2 * home.count), np.uint32),
+        batch=np.zeros(discipline.events_max, np.uint32),
+        warmth=discipline.warmth,
+        intervals=_intervals(study.timetable),
+        histograms=np.zeros((histograms, histogram.SIZE), np.int32),
+        pairs=home.pairs,
+        outcomes=outcomes,
+        trace=np.zeros(int(study.traced), DELIVERY),
+    )
+
+
+def _setting(
+    study: Study, node: Controller, profile: Profile, discipline: Discipline, number: int
+) -> Records:
+    setting = np.zeros(1, SETTING)
+    for name, value in discipline.settings.items():
+        setting[name] = value
+    setting["wire_s_per_byte"] = 1.0 / node.nic
+    setting["wire_bytes_per_s"] = node.nic
+    setting["deadline_s"] = study.topology.slo.deadline
+    setting["horizon_s"] = study.horizon_s
+    setting["copy_bytes"] = profile.memory.queued_copy
+    setting["row_stride"] = study.row_stride
+    setting["seed"], setting["replication"] = study.seed, study.replication
+    setting["controller"] = number
+    return setting
+
+
+def _intervals(timetable: Timetable) -> Records:
+    """The timetable's intervals and one without end, for the drain."""
+    intervals = np.zeros(len(timetable.edges_s), INTERVAL)
+    intervals["start_s"] = timetable.edges_s
+    intervals["end_s"] = np.append(timetable.edges_s[1:], np.inf)
+    return intervals
+
+
+def with_room(server: Server, publications: int, copies: int) -> Server:
+    """The same server with room for so many more publications and copies."""
+    now = server.ledger[0]
+    in_flight = int(now["fed"] - now["oldest"]) + publications
+    if in_flight > len(server.publications):
+        server = _grown_ring(server, in_flight)
+    owed = int(now["owed"]) + _expected(server) + copies
+    if len(server.nodes) and owed > len(server.nodes):
+        server = _grown_pool(server, owed)
+    if len(server.trace) and now["traced"] + owed > len(server.trace):
+        extra = np.zeros(owed + len(server.trace), DELIVERY)
+        server = server._replace(trace=np.concatenate([server.trace, extra]))
+    return server
+
+
+def _power_of_two(least: int) -> int:
+    """The smallest power of two that is not below `least`."""
+    return 1 << max(least - 1, 0).bit_length()
+
+
+def _free_nodes(count: int, first: int = 0, following: int = NOBODY) -> Records:
+    """A chain of free nodes with numbers from `first`; after the last comes `following`."""
+    nodes = np.zeros(count, NODE)
+    nodes["next"] = np.arange(first + 1, first + count + 1)
+    nodes["next"][-1:] = following
+    return nodes
+
+
+def _expected(server: Server) -> int:
+    """Copies of publications that are known but have not arrived."""
+    now = server.ledger[0]
+    waiting = np.arange(now["arrived"], now["fed"]) % len(server.publications)
+    return int(server.publications["copies"][waiting].sum())
+
+
+def _grown_pool(server: Server, copies: int) -> Server:
+    now, count = server.ledger[0], len(server.nodes)
+    extra = _free_nodes(2 * copies - count, count, now["free_node"])
+    now["free_node"] = count
+    return server._replace(nodes=np.concatenate([server.nodes, extra]))
+
+
+def _grown_ring(server: Server, in_flight: int) -> Server:
+    """Move the publications to a longer ring, and everything that points at them."""
+    now, old = server.ledger[0], server.publications
+    numbers = np.arange(now["oldest"], now["fed"])
+    new = np.zeros(_power_of_two(2 * in_flight), PUBLICATION)
+    place = np.zeros(len(old), np.uint32)
+    place[numbers % len(old)] = numbers % len(new)
+    new[numbers % len(new)] = old[numbers % len(old)]
+
+    def moved(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        held = slots != NOBODY
+        slots[held] = place[slots[held]]
+        return slots
+
+    moved(new["next"])
+    moved(server.nodes["publication"])
+    for chain in ("input_head", "input_tail"):
+        moved(server.platforms[chain])
+    moved(server.cores["slot"])
+    return server._replace(publications=new)

@@ -1,0 +1,213 @@
+"""The state of one simulated Controller: a few arrays of records, from which a snapshot is a copy.
+
+Kernels keep everything here and nothing elsewhere, so traffic can stop at any instant and go on.
+Names of chains: `head` and `tail` are slots of publications or numbers of nodes, `NOBODY` ends one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Records = npt.NDArray[np.void]
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.uint32]
+
+NOBODY = np.uint32(2**32 - 1)  # indices are unsigned: compiled code need not look for negative ones
+SETTLED = -1
+UNTOUCHED = -1.0  # a publication whose set-up has not begun
+
+# A publication in flight. `missing` copies are not yet written (SETTLED: done with); the four costs are
+# CPU seconds before the publication's own factor; `segment` is the first histogram row of its kind.
+PUBLICATION = np.dtype(
+    [
+        ("row", "i8"),
+        ("arrival_s", "f8"),
+        ("intended_s", "f8"),
+        ("payload_bytes", "f8"),
+        ("wire_bytes", "f8"),
+        ("factor", "f8"),
+        ("intake_s", "f8"),
+        ("copy_s", "f8"),
+        ("write_s", "f8"),
+        ("finish_s", "f8"),
+        ("allocation", "f8"),
+        ("topic", "u4"),
+        ("platform", "u4"),
+        ("segment", "u4"),
+        ("interval", "u4"),
+        ("legitimate", "i4"),
+        ("next", "u4"),
+        ("missing", "i4"),
+        ("delivered", "i4"),
+        ("timely", "i4"),
+        ("copies", "i4"),
+        ("first_s", "f8"),
+        ("last_s", "f8"),
+        ("latency_s", "f8"),
+    ]
+)
+
+# A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
+# its own that the server has not finished, and how far the first one is), its reader.
+PLATFORM = np.dtype(
+    [
+        ("population", "u4"),
+        ("mail_head", "u4"),
+        ("mail_tail", "u4"),
+        ("session_state", "i4"),
+        ("publisher_state", "i4"),
+        ("input_head", "u4"),
+        ("input_tail", "u4"),
+        ("copy", "i4"),
+        ("results", "i4"),
+        ("setup_s", "f8"),
+        ("written_s", "f8"),
+        ("reader_free_s", "f8"),
+    ]
+)
+
+POPULATION = np.dtype([("delay_s", "f8"), ("read_s", "f8")])
+
+# One copy in a mailbox.
+NODE = np.dtype([("publication", "u4"), ("next", "u4")])
+
+# A core: when its work ends, and what it is.
+CORE = np.dtype(
+    [
+        ("ready_s", "f8"),
+        ("idle_since_s", "f8"),
+        ("setup_s", "f8"),
+        ("task", "u4"),
+        ("chain", "u4"),
+        ("slot", "u4"),
+        ("finished", "i4"),
+        ("copy", "i4"),
+    ]
+)
+
+INTERVAL = np.dtype(
+    [
+        ("start_s", "f8"),
+        ("end_s", "f8"),
+        ("busy_s", "f8"),
+        ("egress_bytes", "f8"),
+        ("memory_bytes", "f8"),
+        ("backlog", "i8"),
+        ("received", "i8"),
+        ("timely", "i8"),
+        ("latencies", "i8"),
+        ("latency_s", "f8"),
+    ]
+)
+
+# What is kept of a publication, and of a delivery when deliveries are traced.
+OUTCOME = np.dtype([("first_s", "f8"), ("last_s", "f8"), ("delivered", "i8")])
+DELIVERY = np.dtype([("row", "i8"), ("platform", "u4"), ("received_s", "f8")])
+
+# The server's clock and totals. `owed` copies belong to publications that have arrived and are not
+# yet written; `held` copies exist in the server's memory; `stop_s` bounds what may be done now.
+LEDGER = np.dtype(
+    [
+        ("time_s", "f8"),
+        ("fed", "i8"),
+        ("arrived", "i8"),
+        ("started", "i8"),
+        ("oldest", "i8"),
+        ("owed", "i8"),
+        ("owed_since_s", "f8"),
+        ("owed_area_s", "f8"),
+        ("sojourn_s", "f8"),
+        ("held", "i8"),
+        ("held_bytes", "f8"),
+        ("free_node", "u4"),
+        ("idle_s", "f8"),
+        ("interval", "u4"),
+        ("link_free_s", "f8"),
+        ("link_interval", "u4"),
+        ("received_interval", "u4"),
+        ("received_s", "f8"),
+        ("delivered", "i8"),
+        ("late", "i8"),
+        ("traced", "i8"),
+        ("queue_first", "i8"),
+        ("queue_length", "i8"),
+        ("idle_cores", "i8"),
+        ("busy_since_s", "f8"),
+        ("busy_interval", "u4"),
+        ("stage", "i8"),
+        ("events", "i8"),
+        ("event", "u4"),
+        ("reads", "i8"),
+        ("copy", "i8"),
+        ("allocated", "f8"),
+        ("collecting_s", "f8"),
+        ("cycles", "i8"),
+    ]
+)
+
+# What does not change during a run, for every discipline.
+SETTING = np.dtype(
+    [
+        ("wire_s_per_byte", "f8"),
+        ("wire_bytes_per_s", "f8"),
+        ("deadline_s", "f8"),
+        ("horizon_s", "f8"),
+        ("copy_bytes", "f8"),
+        ("row_stride", "i8"),
+        ("seed", "u8"),
+        ("cv", "f8"),
+        ("replication", "i8"),
+        ("controller", "i8"),
+        ("wake_s", "f8"),
+        ("route_s", "f8"),
+        ("slice_recipients", "i8"),
+        ("exponential", "i8"),
+        ("write_s", "f8"),
+        ("coalesced_s", "f8"),
+        ("result_s", "f8"),
+        ("events_max", "i8"),
+        ("read_bytes", "f8"),
+        ("publish_envelope", "f8"),
+        ("collection_s", "f8"),
+        ("collection_step_s", "f8"),
+        ("collection_cv", "f8"),
+        ("collection_every", "f8"),
+        ("collection_step_every", "f8"),
+        ("allocation_write", "f8"),
+        ("allocation_publish", "f8"),
+    ]
+)
+
+
+class Server(NamedTuple):
+    """One Controller's server, its Platforms and its counters, as arrays.
+
+    `publications` is a ring indexed by arrival number modulo its length, a power of two; so is
+    `ring`, which holds the run queue or the ready list. `starts` and `subscribers` list the
+    Platforms of each Topic. `pairs` says which histogram of a segment belongs to (Topic,
+    receiving population). `warmth` holds log age and relative cost.
+    """
+
+    ledger: Records
+    setting: Records
+    publications: Records
+    platforms: Records
+    populations: Records
+    starts: Integers
+    subscribers: Indices
+    nodes: Records
+    cores: Records
+    ring: Indices
+    batch: Indices
+    warmth: Floats
+    intervals: Records
+    histograms: npt.NDArray[np.int32]
+    pairs: Indices
+    outcomes: Records
+    trace: Records
+
+

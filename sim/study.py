@@ -1,0 +1,69 @@
+"""What a replication is about, and what one Controller counted in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.phases import Timetable
+from sim.state import Integers, Records
+from topologies.schema import Topology
+
+HistogramKey = tuple[int, str, str, str]  # segment, Topic, receiving population, publisher's role
+Sparse = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
+HORIZON = 10.0  # run lengths until what is not received counts as lost
+
+
+@dataclass(frozen=True)
+class Study:
+    """One replication: the same for all its Controllers.
+
+    `rows` is the plan's length, of which every `row_stride`-th is kept for the record; `traced`
+    keeps every delivery.
+    """
+
+    topology: Topology
+    timetable: Timetable
+    seed: int
+    replication: int
+    rows: int
+    row_stride: int = 1
+    traced: bool = False
+
+    @property
+    def horizon_s(self) -> float:
+        """Instant at which what is not received counts as lost. [s]"""
+        delay_s = max(population.network.delay for population in self.topology.platforms)
+        return HORIZON * self.timetable.duration_s + 2.0 * delay_s
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one Controller counted in one replication.
+
+    `intervals` are those of the timetable and one more for the drain, which ends at `drained_s`;
+    `offered`, `legitimate` and `accepted` publications have one entry for each. Histograms are
+    sparse. `owed_area_s` is the integral of the copies owed over time, `sojourn_s` the sum of the
+    times that copies were owed.
+    """
+
+    controller: str
+    cores: int
+    intervals: Records
+    offered: Integers
+    legitimate: Integers
+    accepted: Integers
+    histograms: Mapping[HistogramKey, Sparse]
+    publications: Mapping[str, npt.NDArray[Any]]
+    expected: int
+    delivered: int
+    lost: int
+    drained_s: float
+    idle_s: float
+    owed_area_s: float
+    sojourn_s: float
+    trace: Records
