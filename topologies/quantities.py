@@ -8,6 +8,7 @@ figure and unit is exact and then rounded once: `46.7 us` is the float 4.67e-05.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -27,28 +28,37 @@ TEXT_MAX = 100  # characters that a figure may have
 Dimension = tuple[int, int]  # powers of second and byte
 TIME, DATA, RATE, FLOW, COST, PLAIN = (1, 0), (0, 1), (-1, 0), (-1, 1), (1, -1), (0, 0)
 
-_SECONDS = {
-    "ns": "1e-9", "us": "1e-6", "µs": "1e-6", "ms": "1e-3",
-    "s": "1", "min": "60", "h": "3600", "d": "86400", "day": "86400", "days": "86400",
-}  # fmt: skip
-_BYTES = {
-    "B": "1", "kB": "1e3", "KB": "1e3", "MB": "1e6", "GB": "1e9", "TB": "1e12",
-    "KiB": "1024", "MiB": "1048576", "GiB": "1073741824", "TiB": "1099511627776",
-    "bit": "0.125", "kbit": "125", "Mbit": "125e3", "Gbit": "125e6", "Tbit": "125e9",
-}  # fmt: skip
-_UNITS: dict[str, tuple[Dimension, Decimal]] = {
-    "": (PLAIN, Decimal(1)),
-    "%": (PLAIN, Decimal("0.01")),
-    **{name: (TIME, Decimal(factor)) for name, factor in _SECONDS.items()},
-    **{name: (DATA, Decimal(factor)) for name, factor in _BYTES.items()},
-}
+
+@functools.cache
+def _registry() -> Any:
+    import pint  # loaded with the first figure that has a unit: it takes a third of a second
+
+    registry = pint.UnitRegistry(non_int_type=Decimal)
+    registry.define("KB = 1000 * byte")  # as people write the kilobyte, beside the strict kB
+    return registry
 
 
-def _unit(over: str, under: str) -> tuple[Dimension, Decimal]:
-    """Dimension and size of `over/under`; KeyError where one is unknown."""
-    (seconds, data), factor = _UNITS[over]
-    (less_seconds, less_data), divisor = _UNITS[under]
-    return (seconds - less_seconds, data - less_data), factor / divisor
+@functools.lru_cache(maxsize=1024)
+def _unit(name: str) -> tuple[Dimension, Decimal]:
+    """Dimension of a unit and its size in seconds, bytes and their products.
+
+    Raises
+    ------
+    KeyError
+        No such unit, or one of something else than time and data.
+    """
+    import pint
+
+    registry = _registry()
+    try:
+        root = registry.Quantity(Decimal(1), name or "dimensionless").to_root_units()
+    except (pint.PintError, AttributeError, ValueError, TypeError) as error:
+        raise KeyError(name) from error
+    powers = dict(root.unit_items())
+    seconds, bits = int(powers.pop("second", 0)), int(powers.pop("bit", 0))
+    if powers:
+        raise KeyError(name)
+    return (seconds, bits), Decimal(root.magnitude) / Decimal(8) ** bits
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Quantity:
         if not over and not under and number == 0:
             return 0.0
         try:
-            dimension, factor = _unit(over, under)
+            dimension, factor = _unit(f"{over or '1'}/{under}" if under else over)
         except KeyError:
             dimension, factor = None, Decimal(0)
         if dimension != self.dimension:

@@ -68,7 +68,7 @@ def test_a_figure_is_read_exactly(quantity, text, figure):
         (SIZE, 0, "must be more than 0"),
         (SIZE, "5 kb", 'cannot have the unit "kb"'),
         (FREQUENCY, "6", "has no unit; write for example 689/s or 12/min"),
-        (FREQUENCY, "6 Hz", 'cannot have the unit "Hz"'),
+        (FREQUENCY, "6 kg", 'cannot have the unit "kg"'),
         (PLAINS, "101 %", "must be at most 1"),
         (PLAINS, "1 s", 'cannot have the unit "s"'),
     ],
