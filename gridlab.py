@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ class Output:
         """Print for people."""
         self.console.print(text)
 
-    def document(self, document: dict[str, Any]) -> None:
+    def document(self, document: Mapping[str, Any]) -> None:
         """Print the document, if one was asked for."""
         if self.as_json:
             click.echo(json.dumps(document, indent=2, allow_nan=False))
@@ -103,11 +103,7 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--seed`, `--out` and `--report`."""
 
     @click.option(
-        "--seed",
-        default=1,
-        show_default=True,
-        type=click.IntRange(0, 2**63 - 1),
-        help="Seed of plan and draws.",
+        "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
     )
     @click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
     @click.option(
@@ -123,12 +119,8 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FACTOR = click.FloatRange(0, min_open=True)
-LOAD = click.option(
-    "--load", default=1.0, show_default=True, type=FACTOR, help="Scales legitimate rates."
-)
-GRID_NAME = click.option(
-    "--name", default="default", show_default=True, help="Name of the grid; several can be up."
-)
+LOAD = click.option("--load", default=1.0, type=FACTOR, help="Scales legitimate rates.")
+GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
 
 
 class Commands(click.Group):
@@ -139,7 +131,12 @@ class Commands(click.Group):
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    },
 )
 @click.version_option(package_name="xmpp-grid-lab", prog_name="gridlab")
 def cli() -> None:
@@ -155,26 +152,19 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--platforms", default=200, show_default=True, help="Subscribing Platforms.")
-@click.option("--publishers", default=2, show_default=True, help="Publishing Platforms.")
-@click.option(
-    "--rate",
-    default="6/s",
-    show_default=True,
-    help="Publications per second, all publishers together.",
-)
-@click.option("--payload", default="1.6 KB", show_default=True, help="Size of an item.")
+@click.option("--platforms", default=200, help="Subscribing Platforms.")
+@click.option("--publishers", default=2, help="Publishing Platforms.")
+@click.option("--rate", default="6/s", help="Publications per second, all publishers together.")
+@click.option("--payload", default="1.6 KB", help="Size of an item.")
 @click.option(
     "--kind",
     default="iodef",
-    show_default=True,
     type=click.Choice(["iodef", "json", "opaque"]),
     help="Kind of payload.",
 )
 @click.option(
     "--server",
     default="prosody",
-    show_default=True,
     type=click.Choice(["prosody", "ejabberd"]),
     help="Server profile.",
 )
@@ -264,11 +254,7 @@ def estimate(output: Output, topology: Any, load: float) -> None:
 @cli.command()
 @reads_topology
 @click.option(
-    "--replications",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1, 10_000),
-    help="Seeded repetitions.",
+    "--replications", default=8, type=click.IntRange(1, 10_000), help="Seeded repetitions."
 )
 @click.option(
     "--processes", type=click.IntRange(1, 1024), help="Worker processes; default: one a core."
@@ -276,7 +262,6 @@ def estimate(output: Output, topology: Any, load: float) -> None:
 @click.option(
     "--engine",
     default="compiled",
-    show_default=True,
     type=click.Choice(["compiled", "reference"]),
     help="The reference is slow and exact.",
 )
@@ -291,7 +276,7 @@ def simulate(
     \b
     gridlab simulate campus-nac --report report.html
     gridlab simulate single-broker --seed 7 --json
-    gridlab simulate mine.yaml --set controllers[0].cores=8 --replications 16
+    gridlab simulate mine.yaml --set controllers[0].nic="10 Gbit/s" --replications 16
     """
     import sim
 
@@ -320,11 +305,7 @@ def compare(output: Output, before: Path, after: Path) -> None:
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--to",
-    "path",
-    default="report.html",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    "--to", "path", default="report.html", type=click.Path(path_type=Path, dir_okay=False)
 )
 @common
 def report(output: Output, runs: tuple[Path, ...], path: Path) -> None:
@@ -347,16 +328,13 @@ def grid() -> None:
 
 @grid.command("up")
 @reads_topology
-@click.option(
-    "--name", default="default", show_default=True, help="Name of this grid; several can be up."
-)
+@click.option("--name", default="default", help="Name of this grid; several can be up.")
 @click.option(
     "--address", help="Loopback address to listen on; default: one derived from the name."
 )
 @click.option(
     "--port",
     default=5222,
-    show_default=True,
     type=click.IntRange(1, 65_534),
     help="STARTTLS port; direct TLS is the next one.",
 )
@@ -402,9 +380,7 @@ def grid_down(output: Output, name: str, everything: bool) -> None:
 
 @cli.command()
 @reads_topology
-@click.option(
-    "--name", default="default", show_default=True, help="Grid to drive; see gridlab grid up."
-)
+@click.option("--name", default="default", help="Grid to drive; see gridlab grid up.")
 @LOAD
 @click.option(
     "--duration",
@@ -431,7 +407,11 @@ def load(
     from loadtest import deployment, engine
 
     with output.progress("playing") as advance:
-        run = engine.play(topology, deployment.status(name), progress=advance, **arguments)
+
+        def tell(news: Mapping[str, Any]) -> None:
+            advance(min(news["elapsed_s"] / news["duration_s"], 1.0), news["state"])
+
+        run = engine.play(topology, deployment.status(name), progress=tell, **arguments)
     finish(output, run, out, report)
 
 

@@ -1,0 +1,181 @@
+"""The front door as its users meet it: answers, exit codes, and one clear message on bad input."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+SMALL = """\
+schema: 1
+name: small
+controllers:
+  - {name: a, domain: a.grid.test, profile: prosody-0.12}
+brokers:
+  - {name: broker, controller: a}
+topics:
+  - {name: alerts, broker: broker, payload: {kind: iodef, size: 1.6 KB}}
+platforms:
+  - {name: sensors, count: 2, controller: a, publishes: [alerts]}
+  - {name: consoles, count: 50, controller: a, subscribes: [alerts]}
+workload:
+  duration: 60 s
+  arrivals:
+    - {topic: alerts, by: sensors, process: poisson, rate: 6/s}
+"""
+
+
+def gridlab(
+    *arguments: object, timeout_s: float = 60.0, cwd: Path | None = None, **environment: str
+):
+    command = [sys.executable, "-m", "gridlab", *map(str, arguments)]
+    import os
+
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{n}: &{n} [*{p}, *{p}, *{p}, *{p}, *{p}, *{p}, *{p}, *{p}]\n"
+    for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BAD_FILES = {
+    "an unknown key": (SMALL.replace("count: 50", "cuont: 50"), "count"),
+    "a duplicate key": (SMALL.replace("name: small", "name: small\nname: large"), "name"),
+    "a wrong unit": (SMALL.replace("6/s", "6 kg"), "rate"),
+    "no unit": (SMALL.replace("60 s", "60"), "duration"),
+    "a dangling name": (SMALL.replace("subscribes: [alerts]", "subscribes: [alarms]"), "alerts"),
+    "a negative rate": (SMALL.replace("6/s", "-6/s"), "rate"),
+    "a NaN": (SMALL.replace("6/s", ".nan"), "rate"),
+    "an infinite rate": (SMALL.replace("6/s", "1e999/s"), "rate"),
+    "an empty file": ("", "empty"),
+    "a list": ("- 1\n- 2\n", "list"),
+    "a scalar": ("hello", "schema"),
+    "binary junk": (bytes(range(256)) * 40, ""),
+    "a YAML bomb": (BOMB, "alias"),
+    "deep nesting": ("[" * 100_000, ""),
+    "50 MB": ("a: " + "x" * 50_000_000, "MiB"),
+    "an unknown schema": (SMALL.replace("schema: 1", "schema: 9"), "schema"),
+    "an unknown profile": (SMALL.replace("prosody-0.12", "prosody-9"), "prosody-0.12"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+@pytest.mark.parametrize("command", ["check", "simulate"])
+def test_bad_input_is_one_clear_message(case, command, tmp_path):
+    content, word = BAD_FILES[case]
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    started_s = time.monotonic()
+    arguments = ["--out", tmp_path / "runs"] if command == "simulate" else []
+    run = gridlab(command, path, *arguments)
+    assert time.monotonic() - started_s < 10.0  # a hang would take longer on any machine
+    assert run.returncode == 2, run.stderr
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+    assert word in run.stderr
+    assert "bad.yaml" in run.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_errors_of_a_file_come_at_once(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(SMALL.replace("6/s", "6 kg").replace("count: 50", "cuont: 50"))
+    run = gridlab("check", path)
+    assert ":11:" in run.stderr
+    assert ":15:" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("simulate", "campus-nak"), "campus-nac"),
+        (("simulate", "no/such/file.yaml"), "no/such/file.yaml"),
+        (("simulate", "single-broker", "--set", "controllers[0].coers=2"), "cores"),
+        (("simulate", "single-broker", "--replications", "0"), "replications"),
+        (("simulate", "single-broker", "--load", "-1"), "load"),
+        (("simulate", "single-broker", "--load", "nan"), "load"),
+        (("load", "single-broker", "--name", "never-up"), "gridlab grid up"),
+        (("compare", "nowhere", "nowhere"), "nowhere"),
+        (("grid", "up", "campus-nac", "--name", "never-up"), "ejabberd"),
+    ],
+)
+def test_bad_usage_ends_with_2(arguments, word):
+    run = gridlab(*arguments)
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+    assert word in run.stderr
+
+
+def test_simulate_prints_one_document_and_keeps_the_run(small, tmp_path):
+    run = gridlab("simulate", small, "--json", "--replications", 3, "--out", tmp_path / "runs")
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    schema = json.loads(gridlab("schema", "simulate").stdout)
+    jsonschema.validate(document, schema)
+    deliveries = document["deliveries"]
+    assert deliveries["expected"] == 50 * document["publications"]
+    assert deliveries["delivered"] == deliveries["expected"]
+    kept = tmp_path / "runs" / document["run_id"]
+    page = tmp_path / "page.html"
+    assert gridlab("report", kept, "--to", page).returncode == 0
+    assert "<svg" in page.read_text()
+    again = gridlab("compare", kept, kept, "--json")
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_same_seed_gives_the_same_document_for_any_number_of_processes(small, tmp_path):
+    documents = []
+    for processes in (1, 2):
+        arguments = ("--json", "--replications", 4, "--processes", processes)
+        run = gridlab("simulate", small, *arguments, "--seed", 5, "--out", tmp_path)
+        document = json.loads(run.stdout)
+        documents.append(
+            {k: v for k, v in document.items() if k not in {"run_id", "wall_s", "peak_rss_bytes"}}
+        )
+    assert documents[0] == documents[1]
+
+
+def test_init_writes_a_topology_that_checks_and_never_overwrites(tmp_path):
+    path = tmp_path / "mine.yaml"
+    flags = ("--platforms", 300, "--publishers", 3, "--rate", "2/s", "--payload", "4 KB")
+    assert gridlab("init", path, *flags).returncode == 0
+    description = gridlab("check", path, "--json")
+    assert description.returncode == 0, description.stderr
+    second = gridlab("init", path)
+    assert second.returncode == 2
+    assert "mine.yaml" in second.stderr
+
+
+def test_set_changes_a_field(small):
+    one = json.loads(gridlab("estimate", small, "--json").stdout)
+    two = json.loads(gridlab("estimate", small, "--load", 2, "--json").stdout)
+    utilisation = [d["controllers"]["a"]["utilisation"]["value"] for d in (one, two)]
+    assert utilisation[1] == pytest.approx(2 * utilisation[0], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "init", "check", "list", "schema", "estimate", "simulate", "compare", "report", "grid",
+     "grid up", "grid status", "grid down", "load", "validate"],
+)  # fmt: skip
+def test_every_command_has_help(command):
+    run = gridlab(*command.split(), "--help")
+    assert run.returncode == 0
+    assert "Usage" in run.stdout
