@@ -7,6 +7,7 @@ the docs' tables are made from them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -219,5 +220,5 @@ class Draft:
 
     header: Header
     intervals: dict[str, npt.NDArray[Any]]
-    latency: dict[tuple[int, str, str, str, str, str], npt.NDArray[np.int64]]
+    latency: Mapping[tuple[int, str, str, str, str, str], npt.NDArray[np.int64]]
     publications: dict[str, npt.NDArray[Any]] = field(default_factory=dict)

@@ -42,7 +42,8 @@ class Run:
         rows = len(next(iter(publications.values())))
         stride = max(-(-rows // PUBLICATION_ROWS_MAX), 1)
         kept = {name: values[::stride] for name, values in publications.items()}
-        self.header = draft.header.model_copy(update={"publication_stride": stride})
+        stride_of_all = stride * draft.header.publication_stride
+        self.header = draft.header.model_copy(update={"publication_stride": stride_of_all})
         self.path = None
         self._tables: Mapping[str, Columns] = {
             "intervals": tables.checked("intervals", draft.intervals),

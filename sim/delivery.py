@@ -53,8 +53,7 @@ def admit(server: Server) -> int:
     now = server.ledger[0]
     slot = np.uint32(now.arrived & (server.publications.size - 1))
     publication = server.publications[slot]
-    reach(server, publication.arrival_s)
-    written(server, publication.arrival_s, -publication.copies)
+    owe(server, publication.arrival_s, publication.copies)
     now.arrived += 1
     publication.next = NOBODY
     interval = server.intervals[now.interval]
@@ -63,12 +62,13 @@ def admit(server: Server) -> int:
 
 
 @inlined
-def written(server: Server, time_s: float, copies: int) -> None:
-    """The number of copies that the server owes falls by `copies` at `time_s`."""
+def owe(server: Server, time_s: float, copies: int) -> None:
+    """The number of copies that the server owes grows by `copies` at `time_s`."""
     now = server.ledger[0]
+    reach(server, time_s)
     now.owed_area_s += now.owed * (time_s - now.owed_since_s)
     now.owed_since_s = time_s
-    now.owed -= copies
+    now.owed += copies
 
 
 @inlined

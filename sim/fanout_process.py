@@ -30,12 +30,12 @@ from sim.delivery import (
     inlined,
     lowest_idle,
     next_arrival_s,
+    owe,
     post,
     reach,
     settle,
     take,
     weigh,
-    written,
 )
 from sim.state import NOBODY, UNTOUCHED, Server
 
@@ -139,7 +139,7 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
         copies += 1
         deliver(server, slot, session, time_s)
     now.held -= copies
-    written(server, time_s, copies)
+    owe(server, time_s, -copies)
     platform.written_s = time_s
     platform.session_state = ABSENT
     if platform.mail_head != NOBODY:

@@ -18,11 +18,11 @@ from sim.delivery import (
     inlined,
     lowest_idle,
     next_arrival_s,
+    owe,
     publication_of,
     reach,
     settle,
     weigh,
-    written,
 )
 from sim.draws import Purpose, exponential_at
 from sim.state import Server
@@ -80,7 +80,7 @@ def _work(server: Server, number: int, stop_s: float) -> None:
     start = server.starts[publication.topic]
     while True:
         if core.copy < publication.copies:
-            written(server, time_s, 1)
+            owe(server, time_s, -1)
             deliver(server, slot, server.subscribers[np.uint32(start + core.copy)], time_s)
             core.copy += 1
         if core.copy >= publication.copies:

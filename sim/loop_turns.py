@@ -27,12 +27,12 @@ from sim.delivery import (
     deliver,
     inlined,
     next_arrival_s,
+    owe,
     post,
     reach,
     settle,
     take,
     weigh,
-    written,
 )
 from sim.draws import Purpose, normal_at
 from sim.state import NOBODY, Server
@@ -207,7 +207,7 @@ def _write(server: Server, number: int) -> None:
         place = node.next
     now.time_s += setting.write_s + setting.coalesced_s * (copies - 1) + bytes_s
     now.time_s += _collect(server, setting.allocation_write)
-    written(server, now.time_s, copies)
+    owe(server, now.time_s, -copies)
     now.held -= copies
     place = platform.mail_head
     platform.mail_head = NOBODY

@@ -100,6 +100,11 @@ def phases(timetable: Timetable, latency_s: Floats, latencies: Floats) -> tuple[
     return warm_up.model_copy(update={"measured": False}), steady
 
 
+def too_short(timetable: Timetable, passed: Sequence[Phase]) -> bool:
+    """Whether the warm-up was cut where the rule may cut at most, at half the run."""
+    return passed[0].name == WARM_UP and passed[0].end_s >= 0.5 * timetable.duration_s
+
+
 def _named(names: Sequence[str], edges_s: Sequence[float] | Floats) -> tuple[Phase, ...]:
     return tuple(
         Phase(name=name, start_s=float(start_s), end_s=float(end_s))

@@ -1,0 +1,380 @@
+"""The three disciplines once more, stanza by stanza, as SimPy processes that read like their rules.
+
+Nothing here is shared with the kernels: each server keeps its own queues and makes its own sums, and
+only the random draws are the same. One event at an instant goes before another as the kernels'
+documentation says: arrivals first, then completions in the order of their cores' numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import simpy
+
+from results import histogram
+from sim import draws
+from sim.draws import Purpose
+from topologies.profiles import FanoutProcess, Fifo, LoopTurns
+
+FIRST_CORE_PRIORITY = 10
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(eq=False)
+class Publication:
+    """A publication and the Platforms that are to get it."""
+
+    row: int
+    arrival_s: float
+    intended_s: float
+    publisher: int
+    topic: int
+    payload_bytes: float
+    factor: float
+    subscribers: list[int]
+
+
+@dataclass
+class Surroundings:
+    """What a server has around it: the clock, its machine's speed, its draws, and where to report.
+
+    `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
+    copies that begin (positive) or cease to exist in memory.
+    """
+
+    env: simpy.Environment
+    cores: int
+    speed: float
+    draw_key: tuple[int, int, int]  # seed, replication, Controller
+    send: Callable[[Publication, int], None]
+    worked: Callable[[float, float], None]
+    hold: Callable[[Publication, int], None]
+
+
+class Due(simpy.Event):
+    """An event that happens after `delay_s`, before others of that instant with a higher rank."""
+
+    def __init__(self, env: simpy.Environment, delay_s: float, rank: int) -> None:
+        super().__init__(env)
+        self._ok, self._value = True, None
+        env.schedule(self, rank, delay_s)
+
+
+class LoopTurnsServer:
+    """One event loop (`loop-turns`)."""
+
+    def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
+        self._costs, self._around, self._env = costs, around, around.env
+        self._ready: deque[int] = deque()
+        self._input: dict[int, deque[Publication]] = {}
+        self._output: dict[int, list[Publication]] = {}
+        self._results: dict[int, int] = {}
+        self._sleeping: simpy.Event | None = None
+        self._collector = Collector(costs, around)
+        self._env.process(self._loop())
+
+    def receive(self, publication: Publication) -> None:
+        """A publication arrives at its publisher's socket."""
+        self._input.setdefault(publication.publisher, deque()).append(publication)
+        self._link(publication.publisher)
+        if self._sleeping is not None:
+            self._sleeping.succeed()
+            self._sleeping = None
+
+    def _link(self, socket: int) -> None:
+        if socket not in self._ready:
+            self._ready.append(socket)
+
+    def _loop(self) -> Process:
+        while True:
+            if not self._ready:
+                self._sleeping = self._env.event()
+                yield self._sleeping
+                yield self._env.timeout(self._costs.wake)
+            for socket, readable, writable in reversed(self._poll()):
+                started_s = self._env.now
+                if readable:
+                    yield from self._read(socket)
+                if writable:
+                    yield from self._write(socket)
+                self._around.worked(started_s, self._env.now)
+
+    def _poll(self) -> list[tuple[int, bool, bool]]:
+        found = []
+        while self._ready and len(found) < self._costs.events_max:
+            socket = self._ready.popleft()
+            readable = bool(self._input.get(socket))
+            writable = bool(self._output.get(socket) or self._results.get(socket))
+            if readable or writable:
+                found.append((socket, readable, writable))
+        self._ready.extend(socket for socket, _, _ in found)
+        return found
+
+    def _read(self, socket: int) -> Process:
+        waiting, taken, size = self._input[socket], [], 0.0
+        for publication in waiting:
+            size += publication.payload_bytes + self._costs.publish_envelope
+            if taken and size > self._costs.read_bytes:
+                break
+            taken.append(publication)
+        for publication in taken:
+            yield from self._publish(publication)
+            waiting.popleft()
+            self._results[socket] = self._results.get(socket, 0) + 1
+
+    def _publish(self, publication: Publication) -> Process:
+        costs, speed, payload = self._costs, self._around.speed, publication.payload_bytes
+        intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+        yield self._env.timeout(intake_s * publication.factor)
+        yield self._env.timeout(self._collector.collect_s(costs.allocation_publish))
+        copy_s = speed * (costs.build + costs.build_per_byte * payload) * publication.factor
+        allocation = 1.0 + costs.allocation_per_byte * max(payload - 400.0, 0.0)
+        for session in publication.subscribers:
+            yield self._env.timeout(copy_s)
+            yield self._env.timeout(self._collector.collect_s(allocation))
+            self._around.hold(publication, 1)
+            self._output.setdefault(session, []).append(publication)
+            self._link(session)
+
+    def _write(self, socket: int) -> Process:
+        costs, speed = self._costs, self._around.speed
+        if self._results.pop(socket, 0):
+            yield self._env.timeout(speed * costs.acknowledge)
+        pending = self._output.pop(socket, [])
+        if not pending:
+            return
+        bytes_s = 0.0
+        for publication in pending:
+            bytes_s += speed * costs.write_per_byte * publication.payload_bytes
+        further_s = speed * costs.coalesced * (len(pending) - 1)
+        yield self._env.timeout(speed * costs.write + further_s + bytes_s)
+        yield self._env.timeout(self._collector.collect_s(costs.allocation_write))
+        for publication in pending:
+            self._around.hold(publication, -1)
+            self._around.send(publication, socket)
+
+
+class Collector:
+    """Garbage collection: cycles by allocation, each spent in steps by allocation."""
+
+    def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
+        self._costs, self._speed, self._key = costs, around.speed, around.draw_key
+        seed, replication, controller = around.draw_key
+        start = draws.uniform_at(seed, Purpose.COLLECTION_START, replication, controller, 0)
+        self._allocated = start * costs.collection_every
+        self._left_s, self._cycles = 0.0, 0
+
+    def collect_s(self, allocation: float) -> float:
+        """Time taken for this much allocation. [s]"""
+        if self._costs.collection == 0.0:
+            return 0.0
+        self._allocated += allocation
+        if self._left_s == 0.0:
+            if self._allocated < self._costs.collection_every:
+                return 0.0
+            self._begin()
+            return self._step_s()
+        spent_s = 0.0
+        while self._left_s > 0.0 and self._allocated >= self._costs.collection_step_every:
+            self._allocated -= self._costs.collection_step_every
+            spent_s += self._step_s()
+        if self._left_s == 0.0:
+            self._allocated = 0.0
+        return spent_s
+
+    def _begin(self) -> None:
+        seed, replication, controller = self._key
+        normal = draws.normal_at(seed, Purpose.COLLECTION, replication, controller, self._cycles)
+        length = max(0.0, 1.0 + self._costs.collection_cv * normal)
+        self._left_s = self._speed * self._costs.collection * length
+        self._allocated, self._cycles = 0.0, self._cycles + 1
+
+    def _step_s(self) -> float:
+        step_s = min(self._speed * self._costs.collection_step, self._left_s)
+        self._left_s -= step_s
+        return step_s
+
+
+@dataclass(eq=False)
+class _Publisher:
+    """A publisher's process: what it has not finished, and how far the first of it is."""
+
+    input: deque[Publication] = field(default_factory=deque)
+    copy: int = 0
+    setup_s: float | None = None
+    queued: bool = False
+
+
+@dataclass(eq=False)
+class _Session:
+    """A subscriber's process with its mailbox."""
+
+    number: int
+    mailbox: list[Publication] = field(default_factory=list)
+    written_s: float = -math.inf
+    queued: bool = False
+
+
+class FanoutProcessServer:
+    """A run queue of processes (`fanout-process`)."""
+
+    def __init__(self, costs: FanoutProcess, around: Surroundings) -> None:
+        self._costs, self._around, self._env = costs, around, around.env
+        self._publishers: dict[int, _Publisher] = {}
+        self._sessions: dict[int, _Session] = {}
+        self._queue: deque[_Publisher | _Session] = deque()
+        self._idle = set(range(around.cores))
+
+    def receive(self, publication: Publication) -> None:
+        """A publication arrives at its publisher's process."""
+        publisher = self._publishers.setdefault(publication.publisher, _Publisher())
+        publisher.input.append(publication)
+        if not publisher.queued:
+            self._enqueue(publisher)
+            if self._idle:
+                self._env.process(self._wake(min(self._idle)))
+
+    def _enqueue(self, process: _Publisher | _Session) -> None:
+        process.queued = True
+        self._queue.append(process)
+
+    def _wake(self, core: int) -> Process:
+        self._idle.remove(core)
+        yield Due(self._env, self._costs.wake, FIRST_CORE_PRIORITY + core)
+        self._release(core)
+
+    def _release(self, core: int) -> None:
+        """The core is idle; all idle cores look for work."""
+        self._idle.add(core)
+        while self._queue and self._idle:
+            taker = min(self._idle)
+            self._idle.remove(taker)
+            process = self._queue.popleft()
+            if isinstance(process, _Session):
+                self._env.process(self._serve_session(taker, process))
+            else:
+                self._env.process(self._serve_publisher(taker, process))
+
+    def _serve_session(self, core: int, session: _Session) -> Process:
+        taken, session.mailbox = session.mailbox, []
+        cold_s = 0.0
+        for publication in taken:
+            per_byte = self._costs.write_per_byte * publication.payload_bytes
+            cold_s += self._around.speed * (self._costs.write + per_byte)
+        yield from self._spend(core, cold_s * self._warmth(self._env.now - session.written_s))
+        for publication in taken:
+            self._around.hold(publication, -1)
+            self._around.send(publication, session.number)
+        session.written_s, session.queued = self._env.now, False
+        if session.mailbox:
+            self._enqueue(session)
+        self._release(core)
+
+    def _serve_publisher(self, core: int, publisher: _Publisher) -> Process:
+        copies, slice_s = self._plan_slice(publisher)
+        yield from self._spend(core, slice_s)
+        for publication, subscriber in copies:
+            session = self._sessions.setdefault(subscriber, _Session(subscriber))
+            self._around.hold(publication, 1)
+            session.mailbox.append(publication)
+            if not session.queued:
+                self._enqueue(session)
+        publisher.queued = False
+        if publisher.input:
+            self._enqueue(publisher)
+        self._release(core)
+
+    def _plan_slice(self, publisher: _Publisher) -> tuple[list[tuple[Publication, int]], float]:
+        """What the process gets done of what is there, and how long that takes. [s]"""
+        costs, speed = self._costs, self._around.speed
+        room, slice_s, copies = float(costs.slice_recipients), 0.0, []
+        while publisher.input and room >= 1.0:
+            publication = publisher.input[0]
+            payload, receivers = publication.payload_bytes, publication.subscribers
+            if publisher.setup_s is None:
+                setup_s = costs.setup + costs.setup_per_subscriber * len(receivers)
+                publisher.setup_s = speed * (setup_s + costs.setup_per_byte * payload)
+            if publisher.setup_s > 0.0:
+                room, done_s = self._set_up(publisher.setup_s, room)
+                publisher.setup_s -= done_s
+                slice_s += done_s * publication.factor
+                if publisher.setup_s > 0.0 or room < 1.0:
+                    break
+            chosen = receivers[publisher.copy : publisher.copy + int(room)]
+            copies += [(publication, subscriber) for subscriber in chosen]
+            route_s = speed * (costs.route + costs.route_per_byte * payload)
+            slice_s += len(chosen) * route_s * publication.factor
+            room -= len(chosen)
+            publisher.copy += len(chosen)
+            if publisher.copy == len(receivers):
+                slice_s += speed * costs.finish * publication.factor
+                publisher.input.popleft()
+                publisher.copy, publisher.setup_s = 0, None
+        return copies, slice_s
+
+    def _set_up(self, left_s: float, room: float) -> tuple[float, float]:
+        """Room left in copies after as much set-up as fits, and that much set-up. [s]"""
+        route_s = self._around.speed * self._costs.route
+        if route_s == 0.0:
+            return room, left_s
+        done_s = min(left_s, room * route_s)
+        room -= done_s / route_s
+        return (float(math.floor(room + 1e-9)) if done_s == left_s else room), done_s
+
+    def _warmth(self, age_s: float) -> float:
+        """Relative cost of a write, linear in the logarithm of the age as the histogram sees it."""
+        if not self._costs.warmth_after:
+            return 1.0
+        age_s = histogram.representative_s()[int(histogram.bin_index(age_s))]
+        log_age = math.log(max(age_s, histogram.LOWEST_S))
+        return float(np.interp(log_age, np.log(self._costs.warmth_after), self._costs.warmth_factor))
+
+    def _spend(self, core: int, slice_s: float) -> Process:
+        started_s = self._env.now
+        yield Due(self._env, slice_s, FIRST_CORE_PRIORITY + core)
+        self._around.worked(started_s, self._env.now)
+
+
+class FifoServer:
+    """First come, first served (`fifo`)."""
+
+    def __init__(self, costs: Fifo, around: Surroundings) -> None:
+        self._costs, self._around, self._env = costs, around, around.env
+        self._waiting: deque[Publication] = deque()
+        self._idle = set(range(around.cores))
+
+    def receive(self, publication: Publication) -> None:
+        """A publication arrives."""
+        self._waiting.append(publication)
+        if self._idle:
+            self._env.process(self._serve(min(self._idle)))
+
+    def _serve(self, core: int) -> Process:
+        self._idle.remove(core)
+        costs, speed = self._costs, self._around.speed
+        while self._waiting:
+            publication = self._waiting.popleft()
+            payload, started_s = publication.payload_bytes, self._env.now
+            intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+            yield Due(self._env, intake_s * publication.factor, FIRST_CORE_PRIORITY + core)
+            for place, subscriber in enumerate(publication.subscribers):
+                copy_s = speed * (costs.copy_ + costs.copy_per_byte * payload)
+                yield Due(
+                    self._env, copy_s * self._draw(publication, place), FIRST_CORE_PRIORITY + core
+                )
+                self._around.send(publication, subscriber)
+            self._around.worked(started_s, self._env.now)
+        self._idle.add(core)
+
+    def _draw(self, publication: Publication, place: int) -> float:
+        if self._costs.copy_distribution == "constant":
+            return 1.0
+        seed, replication, _ = self._around.draw_key
+        return float(
+            draws.exponential_at(seed, Purpose.COPY, replication, publication.row, place)
+        )

@@ -1,0 +1,195 @@
+"""Replications: the same topology with other draws, on as many processes as there is work for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import topologies
+from results import Run
+from results.records import PUBLICATION_ROWS_MAX
+from sim import phases, reference
+from sim.grid import Grid, Watch
+from sim.recording import Occasion, Outcome, draft
+from sim.study import Study
+from topologies import Plan, Profile, Topology
+
+Engine = Literal["compiled", "reference"]
+Progress = Callable[[float, str], None]
+
+DELIVERIES_PER_PROCESS = 20e6  # about a second's work: less does not pay for another process
+
+
+@dataclass(frozen=True)
+class Task:
+    """One replication, as it is handed to a process."""
+
+    topology: Topology
+    profiles: Mapping[str, Profile]
+    seed: int
+    replication: int
+    plan_replication: int
+    load: float
+    engine: Engine
+    window_s: float | None
+    row_stride: int
+
+
+def simulate(
+    topology: Topology,
+    *,
+    seed: int = 1,
+    replications: int = 8,
+    processes: int | None = None,
+    profiles: Mapping[str, Profile] | None = None,
+    engine: Engine = "compiled",
+    load: float = 1.0,
+    plan_replication: int | None = None,
+    window_s: float | None = None,
+    progress: Progress | None = None,
+    door: str = "gridlab simulate",
+) -> Run:
+    """Simulate a topology; the same figures for the same seed, however the work is shared.
+
+    Parameters
+    ----------
+    topology : Topology
+        The grid and what happens to it.
+    seed : int
+        Key of the plan and of all draws.
+    replications : int
+        Independent repetitions; number r plays plan(seed, r).
+    processes : int, optional
+        Worker processes; as many as there are cores and work for by default. 1 works in place.
+    profiles : mapping of str to Profile, optional
+        Cost profile by Controller; those that the topology names by default.
+    engine : {"compiled", "reference"}
+        The kernels, or the per-stanza model that they are checked against.
+    load : float
+        Factor on legitimate rates. [1]
+    plan_replication : int, optional
+        Play this replication's plan in all replications; only the servers' draws differ then.
+    window_s : float, optional
+        Longest stretch that the kernels carry in one go; the result does not depend on it. [s]
+    progress : callable, optional
+        Called with the share that is done and a remark.
+    door : str
+        The command, for the record.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TopologyError
+        A Platform uses a Topic of another Controller, or a trace or profile cannot be read.
+    ValueError
+        `load` or a number of replications or processes is out of range.
+    """
+    started, created = time.perf_counter(), datetime.now(UTC)
+    _require(replications=replications, processes=1 if processes is None else processes)
+    if profiles is None:
+        profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
+    rows = Plan(topology, seed, plan_replication or 0, load).rows
+    row_stride = max(1, -(-rows * replications // int(0.97 * PUBLICATION_ROWS_MAX)))
+    tasks = [
+        Task(
+            topology, profiles, seed, replication,
+            replication if plan_replication is None else plan_replication,
+            load, engine, window_s, row_stride,
+        )  # fmt: skip
+        for replication in range(replications)
+    ]
+    if processes is None:
+        processes = _worthwhile(topology, load, replications, engine)
+    outcomes = []
+    for outcome in _worked(tasks, processes, progress):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(len(outcomes) / replications, _remark(outcomes, started))
+    peaks = {outcome.process: outcome.peak_rss_bytes for outcome in outcomes}
+    peaks[os.getpid()] = _peak_rss_bytes()
+    occasion = Occasion(
+        topology, profiles, phases.timetable(topology), seed, load, engine, door, row_stride,
+        created, time.perf_counter() - started, sum(peaks.values()),
+    )  # fmt: skip
+    return Run(draft(occasion, outcomes))
+
+
+def _require(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f'{name}: "{count}": must be at least 1; write for example 8')
+
+
+def _worthwhile(topology: Topology, load: float, replications: int, engine: Engine) -> int:
+    """Processes that the cores allow and the number of deliveries justifies."""
+    cores = len(os.sched_getaffinity(0))
+    deliveries = sum(
+        rate * population.subscriber_count(topic)
+        for topic, rate in topologies.offered(topology).items()
+        for population in topology.platforms
+    )
+    deliveries *= max(load, 1.0) * topology.workload.duration * replications
+    worth = deliveries / DELIVERIES_PER_PROCESS * (200 if engine == "reference" else 1)
+    return max(1, min(cores, replications, round(worth)))
+
+
+def _worked(
+    tasks: list[Task], processes: int, progress: Progress | None
+) -> Iterator[Outcome]:
+    """Outcomes as they come."""
+    if processes == 1:
+        for done, task in enumerate(tasks):
+            yield replicate(task, _watch(progress, done, len(tasks)))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as executor:
+        try:
+            for future in as_completed([executor.submit(replicate, task) for task in tasks]):
+                yield future.result()
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _watch(progress: Progress | None, done: int, total: int) -> Watch | None:
+    if progress is None:
+        return None
+    return lambda share: progress((done + share) / total, f"replication {done + 1} of {total}")
+
+
+def _remark(outcomes: list[Outcome], started: float) -> str:
+    deliveries = sum(tally.delivered for outcome in outcomes for tally in outcome.tallies)
+    rate = deliveries / (time.perf_counter() - started)
+    return f"{deliveries / 1e6:.3g} M deliveries, {rate / 1e6:.3g} M/s"
+
+
+def replicate(task: Task, watch: Watch | None = None) -> Outcome:
+    """Work one replication."""
+    plan = Plan(task.topology, task.seed, task.plan_replication, task.load)
+    study = Study(
+        task.topology, phases.timetable(task.topology), task.seed, task.replication, plan.rows,
+        task.row_stride,
+    )  # fmt: skip
+    if task.engine == "reference":
+        tallies, plan_sha256 = reference.run(study, plan, task.profiles), plan.sha256
+    else:
+        grid = Grid(study, plan, task.profiles, window_s=task.window_s, watch=watch)
+        tallies = grid.run()
+        plan_sha256 = grid.plan_sha256
+    return Outcome(
+        task.replication, tuple(tallies), plan.rows, plan_sha256, os.getpid(), _peak_rss_bytes()
+    )
+
+
+def _peak_rss_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
