@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,33 @@ def interval_edges(phases: Sequence[Phase]) -> Floats:
     # A sliver between a round edge and a phase's is merged into its neighbour.
     kept = [e for e in edges if all(abs(e - mark) > 0.2 * width_s for mark in marks)]
     return np.unique(np.array(kept + marks))
+
+
+class Histograms(Mapping[LatencyKey, histogram.Counts]):
+    """Histograms of latencies [s] and of copies that did not come, made dense one at a time."""
+
+    def __init__(self, parts: dict[LatencyKey, tuple[Floats, int]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, key: LatencyKey) -> histogram.Counts:
+        latency_s, missing = self._parts[key]
+        counts = histogram.count(latency_s)
+        counts[histogram.UNDELIVERED] += missing
+        return counts
+
+    def __iter__(self) -> Iterator[LatencyKey]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def total(self) -> histogram.Counts:
+        """All deliveries together."""
+        merged = histogram.empty()
+        for key in self:
+            if key[5] == "total":
+                merged += self[key]
+        return merged
 
 
 @dataclass
@@ -126,7 +153,7 @@ class Tables:
         roles = np.array([ROLES.index(each.role) for each in self.played.topology.platforms])
         return roles[self._population_of(self.played.rows.publisher)]
 
-    def latency(self) -> dict[LatencyKey, histogram.Counts]:
+    def latency(self) -> Histograms:
         """Histograms by phase, Topic, receiving population and role, and by part of the way."""
         topology = self.played.topology
         shape = (len(self.phases), len(topology.topics), len(self._populations), len(ROLES))
@@ -135,15 +162,15 @@ class Tables:
         code = _code(shape, [each[self.publication] for each in of_publication], population)
         expected = self._expected_by_code(shape, of_publication)
         order = np.argsort(code, kind="stable")
-        found: dict[LatencyKey, histogram.Counts] = {}
+        code, latency_s = code[order], self.latency_s[order]
+        parts: dict[LatencyKey, tuple[Floats, int]] = {}
         for each in np.flatnonzero(expected):
-            low, high = np.searchsorted(code[order], [each, each + 1])
-            counts = histogram.count(self.latency_s[order[low:high]])
-            counts[histogram.UNDELIVERED] += expected[each] - (high - low)
+            low, high = np.searchsorted(code, [each, each + 1])
             phase, topic, place, role = (int(k) for k in np.unravel_index(each, shape))
             key = (self.phases[phase].name, topology.topics[topic].name, self._populations[place])
-            found[self.replication, *key, ROLES[role], "total"] = counts
-        return found | self._stages()
+            missing = int(expected[each]) - int(high - low)
+            parts[self.replication, *key, ROLES[role], "total"] = (latency_s[low:high], missing)
+        return Histograms(parts | self._stages())
 
     def _expected_by_code(
         self, shape: tuple[int, ...], of_publication: Sequence[Integers]
@@ -160,12 +187,12 @@ class Tables:
                 expected += size * np.bincount(codes, minlength=len(expected))
         return expected
 
-    def _stages(self) -> dict[LatencyKey, histogram.Counts]:
+    def _stages(self) -> dict[LatencyKey, tuple[Floats, int]]:
         """Parts of the way, over the whole run and all Topics and populations."""
         delay_s = self.played.harvest.delay_ns[self.ledger.first] / 1e9
         parts = {"lateness": self.lateness_s, "transit": self.transit_s, "reading": delay_s}
         return {
-            (self.replication, "", "", "", "legitimate", name): histogram.count(seconds)
+            (self.replication, "", "", "", "legitimate", name): (seconds, 0)
             for name, seconds in parts.items()
         }
 

@@ -66,9 +66,11 @@ class Door:
         self._options: Namespace = environment.parsed_options
         self._player: subprocess.Popen | None = None
         self._watching: gevent.Greenlet | None = None
-        grid = deployment.status(self._options.grid)
-        self._topology_name = self._options.topology or str(grid.document()["topology"])
-        self._topology = topologies.load(self._topology_name)
+        grid = deployment.status(self._options.grid).document()
+        described = self._options.topology or grid["topology_file"] or grid["topology"]
+        self._file = str(described)
+        self._changes = () if self._options.topology else tuple(grid["overrides"])
+        self._topology = topologies.load(self._file, self._changes)
         # Locust would stop the clock while sessions still log in; the engine counts from the
         # first publication and ends by itself.
         self._duration_s, self._options.run_time = self._options.run_time, None
@@ -83,15 +85,16 @@ class Door:
         topology: Topology = self._topology
         counts = {each.name: each.count for each in topology.platforms}
         if users == topology.platform_count:
-            return ()
+            return self._changes
         dealt = shares(counts, users)
-        return tuple(f"platforms[{name}].count={count}" for name, count in dealt.items())
+        fewer = (f"platforms[{name}].count={count}" for name, count in dealt.items())
+        return (*self._changes, *fewer)
 
     def start(self, **_: object) -> None:
         """Start the engine for the number of users that Locust is asked for."""
         options, runner = self._options, self._environment.runner
         wish = {
-            "topology": self._topology_name,
+            "topology": self._file,
             "overrides": self._overrides(runner.target_user_count),
             "grid": options.grid,
             "seed": options.seed,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import resource
+import secrets
+import ssl
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadtest import environment, verdict
-from loadtest.columns import Floats, Tables
+from loadtest import verdict
+from loadtest.columns import Floats, Histograms, Tables
 from loadtest.ledger import NEVER, Ledger, Sent, account
 from loadtest.payload import MINIMUM_BYTES
-from results import histogram
+from results import environment, histogram
 from results.records import (
     ControllerRecord,
     Counts,
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 3.0
 WARM_UP_SHARE = 0.1
+CLOCK = {
+    "name": "CLOCK_MONOTONIC, one for all processes of the machine",
+    "received": "by the kernel (SO_TIMESTAMPNS): now, less what it took until it was read",
+    "offset_s_max": "0",
+}
 
 
 def record(played: Played, door: str) -> Run:
@@ -55,7 +62,7 @@ def record(played: Played, door: str) -> Run:
 
 
 def phases(played: Played) -> tuple[Phase, ...]:
-    """Warm-up and steady part, or a campaign's parts, as far as they were played."""
+    """Warm-up and steady part, or a campaign's parts, as far as they were played; the drain."""
     workload, end_s = played.topology.workload, played.played_s
     if workload.study == "steady":
         warm_up_s = played.settings.warm_up_s
@@ -64,11 +71,16 @@ def phases(played: Played) -> tuple[Phase, ...]:
         parts = [("warm-up", 0.0, warm_up_s), ("steady", warm_up_s, end_s)]
     else:
         parts = _campaign(played.topology, end_s)
-    return tuple(
+    passed = [
         Phase(name=name, start_s=start_s, end_s=min(stop_s, end_s), measured=name != "warm-up")
         for name, start_s, stop_s in parts
         if start_s < min(stop_s, end_s)
-    )
+    ]
+    received_ns = played.harvest.received.received_ns
+    drained_s = (int(received_ns.max(initial=0)) - played.start_ns) / 1e9
+    if drained_s > end_s:
+        passed.append(Phase(name="drain", start_s=end_s, end_s=drained_s, measured=False))
+    return tuple(passed)
 
 
 def _campaign(topology: Topology, end_s: float) -> list[tuple[str, float, float]]:
@@ -84,7 +96,7 @@ def _header(
     played: Played,
     ledger: Ledger,
     tables: Tables,
-    latency: dict[Any, histogram.Counts],
+    latency: Histograms,
     door: str,
 ) -> Header:
     plan, topology = played.plan, played.topology
@@ -117,9 +129,10 @@ def _header(
         wall_s=played.wall_s,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         + sum(facts["peak_rss_bytes"] for facts in played.harvest.facts),
-        software=environment.software(),
+        software=environment.software("numpy", "slixmpp", "locust")
+        | {"openssl": ssl.OPENSSL_VERSION},
         environment=environment.machine(),
-        clock=environment.CLOCK,
+        clock=CLOCK,
         measurement={
             "load": plan.load,
             "stopped": played.stopped,
@@ -132,7 +145,8 @@ def _header(
 
 def _run_id(played: Played) -> str:
     """Readable, sortable by time, and different for each run."""
-    return f"{played.topology.name}-measured-{played.created:%Y%m%dT%H%M%S%f}"
+    token = f"{played.created:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    return f"{played.topology.name}-measured-{token}"
 
 
 def _counts(played: Played, ledger: Ledger) -> Counts:
@@ -241,7 +255,7 @@ def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
 def _verdict(
     played: Played,
     ledger: Ledger,
-    latency: dict[Any, histogram.Counts],
+    latency: Histograms,
     generator: dict[str, Any],
     server: dict[str, Any],
 ) -> verdict.Judgement:
@@ -303,6 +317,7 @@ def _controller(played: Played, name: str) -> ControllerRecord:
 
     described = next(each for each in played.topology.controllers if each.name == name)
     profile = topologies.profile(played.topology, name)
+    served = played.grid["controllers"][name]
     return ControllerRecord(
         cores=described.cores,
         memory_bytes=described.memory,
@@ -310,5 +325,5 @@ def _controller(played: Played, name: str) -> ControllerRecord:
         profile=described.profile,
         discipline=profile.costs.discipline,
         speed=1.0,
-        server=str(played.grid["controllers"][name]["server"]),
+        server=" ".join(str(served[key]) for key in ("server", "version") if key in served),
     )

@@ -201,8 +201,11 @@ def _document(
     topology: Topology, directory: Path, planned: list[Site], kinds: Mapping[str, Server]
 ) -> dict[str, object]:
     """What is fixed while the grid is up, in the form of `gridlab grid status --json`."""
+    source = topology.source
     return {
         "topology": topology.name,
+        "topology_file": str(source.path.resolve()) if source and source.path else None,
+        "overrides": list(source.overrides) if source else [],
         "directory": str(directory),
         "accounts_file": str(directory / ACCOUNTS_FILE),
         "controllers": {

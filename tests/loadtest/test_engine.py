@@ -276,43 +276,43 @@ def locust(place: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("unpatched", ["", "1"], ids=["patched", "unpatched"])
-def test_locust_plays_the_same_plan(topology, grid, place, unpatched):
-    outcome = locust(
-        place,
-        *("--grid", "engine-test", "--topology", str(place / "two-topics.yaml")),
-        *("-t", "3s", "-r", "100", "--seed", "3", "--json-file", str(place / f"stats{unpatched}")),
-        LOCUST_SKIP_MONKEY_PATCH=unpatched,
-    )
+def record_of(outcome: subprocess.CompletedProcess[str]) -> results.Run:
     path = re.search(r"record: (\S+)", outcome.stderr)
     assert path, outcome.stderr
     run = results.open_run(path[1])
     assert outcome.returncode == (0 if run.header.verdict.valid else 3)
-    plan = topologies.Plan(engine.lasting(topology, 3.0), seed=3)
+    return run
+
+
+def test_locust_plays_the_same_plan(topology, grid, place):
+    outcome = locust(
+        place,
+        *("--grid", "engine-test", "-t", "2s", "-r", "100", "--seed", "3"),
+        *("--json-file", str(place / "stats")),
+    )
+    run = record_of(outcome)
+    plan = topologies.Plan(engine.lasting(topology, 2.0), seed=3)
     assert run.header.door == "locust"
     assert run.header.plan_sha256 == (plan.sha256,)
     assert run.header.counts.publications == plan.rows
     assert run.header.counts.delivered == run.header.counts.expected == expected_copies(plan)
-    rows = {
-        row["method"]: row for row in json.loads((place / f"stats{unpatched}.json").read_text())
-    }
+    rows = {row["method"]: row for row in json.loads((place / "stats.json").read_text())}
     assert rows["CONN"]["num_requests"] == 24
     assert rows["PUBLISH"]["num_requests"] == plan.rows
     assert rows["DELIVER"]["num_requests"] == run.header.counts.delivered
     assert all(row["num_failures"] == 0 for row in rows.values())
 
 
-def test_locust_deals_its_users_out_by_the_file_s_shares(grid, place):
+def test_unpatched_locust_deals_its_users_out_by_the_file_s_shares(grid, place):
     outcome = locust(
         place,
-        *("--grid", "engine-test", "--topology", str(place / "two-topics.yaml")),
-        *("-u", "11", "-t", "1s", "--load", "2"),
+        *("--grid", "engine-test", "-u", "11", "-t", "1s", "--load", "2"),
+        LOCUST_SKIP_MONKEY_PATCH="1",
     )
-    run = results.open_run(re.search(r"record: (\S+)", outcome.stderr)[1])
     counts = {"sensor": 1, "tool": 9, "nac": 1}
     overrides = [f"platforms[{name}].count={count}" for name, count in counts.items()]
     fewer = topologies.load(place / "two-topics.yaml", [*overrides, "workload.duration=1 s"])
-    assert run.header.plan_sha256 == (topologies.Plan(fewer, load=2.0).sha256,)
+    assert record_of(outcome).header.plan_sha256 == (topologies.Plan(fewer, load=2.0).sha256,)
 
 
 def test_locust_without_a_grid_says_how_to_get_one(place):
