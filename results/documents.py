@@ -43,9 +43,9 @@ class ControllerFigures(TypedDict):
 
 
 class Saturation(TypedDict):
-    """What is used up: cpu, link or memory of a Controller."""
+    """What is used up: cpu, link or memory of a Controller, or a population's readers."""
 
-    controller: str
+    name: str
     resource: str
 
 

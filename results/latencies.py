@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +91,8 @@ class Latency:
         union = statistics.quantile(self.parts, q)
         if not np.isfinite([whole.value, union.value]).all() or union.value <= 0.0:
             return whole
-        return statistics.Sample(whole.value, union.parts * (whole.value / union.value), 0.0)
+        parts = union.parts * (whole.value / union.value)
+        return replace(whole, parts=parts, reason="")
 
     def quantile(self, q: float) -> statistics.Estimate:
         """The q-quantile with its interval. [s]"""

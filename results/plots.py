@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from results.records import Phase
+
 SHOWN = 3e-4  # share of the deliveries down to which distributions are drawn
 TOPICS_MAX = 12
 
@@ -31,7 +33,7 @@ TOPICS_MAX = 12
 @style.styled
 def load(run: Run) -> Figure:
     """Publications offered, and deliveries made and made in time, over the run. [1/s]"""
-    line, phases = timeline(run), run.header.phases
+    line, phases = _shown(run)
     figure, (offered, made) = style.panels([1.6, 1.9])
     _steps(offered, line, line.legitimate_per_s, style.BLUE, base=0.0)
     hostile = line.offered_per_s > line.legitimate_per_s
@@ -62,7 +64,7 @@ def load(run: Run) -> Figure:
 @style.styled
 def latency(run: Run) -> Figure:
     """Mean latency by the instant of publication, with the median and p99 of each phase. [s]"""
-    line, phases, deadline_s = timeline(run), run.header.phases, run.header.deadline_s
+    (line, phases), deadline_s = _shown(run), run.header.deadline_s
     figure, (axes,) = style.panels([2.9])
     levels = [*line.latency_s]
     for phase in phases:
@@ -79,11 +81,12 @@ def latency(run: Run) -> Figure:
     style.latency_axis(axes, "y", low_s, high_s)
     style.title(axes, "Latency of a delivery, by the instant of its publication", phases=phases)
     style.time_axis([axes], phases)
-    ends = [(line.latency_s[-1], "mean", style.BLUE)]
+    known = line.latency_s[np.isfinite(line.latency_s)]
+    ends = [(level, "mean", style.BLUE) for level in known[-1:]]
     if low_s < deadline_s < high_s:
         axes.axhline(deadline_s, color=style.VERMILION, linewidth=1.0, dashes=(1, 2))
         ends.append((deadline_s, "deadline", style.VERMILION))
-    style.label_ends(axes, [end for end in ends if math.isfinite(end[0])], gap=0.07)
+    style.label_ends(axes, ends, gap=0.07)
     return figure
 
 
@@ -104,7 +107,7 @@ def prediction(predicted: Sequence[Run], measured: Sequence[Run]) -> Figure:
 @style.styled
 def controllers(run: Run) -> Figure:
     """How busy the Controllers are, how much waits in them, and what they hold, over the run."""
-    line, phases = timeline(run), run.header.phases
+    line, phases = _shown(run)
     figure, (busy, backlog, memory) = style.panels([1.6, 1.3, 1.5])
     names = list(run.header.controllers)[: len(style.SERIES)]
     base = 0.0 if len(names) == 1 else None
@@ -156,6 +159,15 @@ def topics(run: Run) -> Figure:
     if len(phases) > 1:
         axes.legend(ncols=len(phases), loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _shown(run: Run) -> tuple[Timeline, tuple[Phase, ...]]:
+    """Timeline and phases without what drains after the last of them in no time worth showing."""
+    phases = run.header.phases
+    last = phases[-1]
+    if len(phases) > 1 and not last.measured and last.end_s - last.start_s < 0.02 * last.end_s:
+        return timeline(run, until_s=last.start_s), phases[:-1]
+    return timeline(run), phases
 
 
 def _steps(

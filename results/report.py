@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
+_NAMES = {"name", "description", "broker", "controller", "domain", "topic", "by"}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -114,7 +116,7 @@ def page(runs: Sequence[Run]) -> str:
             }
             for topology in topologies.values()
         ],
-        commands=list(dict.fromkeys(_command(header) for header in headers)),
+        commands=list(dict.fromkeys(command(header) for header in headers)),
         runs=[_facts(header) for header in headers],
     )
 
@@ -205,11 +207,15 @@ def _identity(identity: IdentityFigures) -> dict[str, Any]:
     return {"name": identity["name"], "holds": identity["holds"], "left": left, "right": right}
 
 
-def _command(header: Header) -> str:
-    command = f"{header.door} {header.topology.name}.yaml --seed {header.seed}"
-    if header.origin == "simulated" and header.replications > 1:
-        command += f" --replications {header.replications}"
-    return command
+def command(header: Header) -> str:
+    """The command that gives the same run from the description on the page."""
+    words = f"{header.door} {header.topology.name}.yaml --seed {header.seed}"
+    load = header.measurement.get("load", 1.0)
+    if load != 1.0 and header.door in ("gridlab simulate", "gridlab load"):
+        words += f" --load {load:g}"
+    if header.door == "gridlab simulate":
+        words += f" --replications {header.replications}"
+    return words
 
 
 def _facts(header: Header) -> list[tuple[str, str]]:
@@ -245,23 +251,30 @@ def assumptions(text: str) -> list[Assumption]:
 def _assumptions(node: object, part: str) -> Iterator[Assumption]:
     if isinstance(node, list):
         for index, item in enumerate(node):
-            named = item.get("name", index) if isinstance(item, dict) else index
-            yield from _assumptions(item, f"{part}.{named}")
+            yield from _assumptions(item, f"{part} {_named(item, index)}")
     if not isinstance(node, dict):
         return
     provenance = node.get("provenance")
     if isinstance(provenance, dict) and "kind" in provenance:
-        plain = {
-            key: value
-            for key, value in node.items()
-            if isinstance(value, str | int | float) and key not in ("name", "description")
-        }
-        yield Assumption(
-            part.strip("."),
-            ", ".join(f"{key} {value}" for key, value in plain.items()),
-            str(provenance["kind"]),
-            str(provenance.get("source", "")),
-        )
+        kind, source = str(provenance["kind"]), str(provenance.get("source", ""))
+        yield Assumption(part, ", ".join(_figures(node)), kind, source)
     for key, value in node.items():
         if key != "provenance":
-            yield from _assumptions(value, f"{part}.{key}")
+            yield from _assumptions(value, str(key))
+
+
+def _named(item: object, index: int) -> str:
+    """What an entry of a list is called."""
+    if not isinstance(item, dict):
+        return str(index)
+    by = f"{item.get('topic', index)} by {item.get('by', 'all')}"
+    return str(item.get("name", by))
+
+
+def _figures(node: dict[str, Any]) -> Iterator[str]:
+    """The plain entries of a section and of its small sections, without names of other parts."""
+    for key, value in node.items():
+        if isinstance(value, dict) and key != "provenance":
+            yield from _figures(value)
+        elif isinstance(value, str | int | float) and key not in _NAMES:
+            yield f"{key} {value}"

@@ -25,6 +25,7 @@ from results import histogram
 
 FloatArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
+HALF_A_BIN = 0.5 / histogram.BINS_PER_OCTAVE  # relative rounding of a histogram's latencies
 
 
 class Estimate(TypedDict):
@@ -55,12 +56,15 @@ class Sample:
         What the figure cannot fall below: the interval is cut there.
     reason : str
         Why the value or the interval is missing, where it is.
+    resolution : float
+        How far off rounding alone may put the value: the interval is wider by that on each side.
     """
 
     value: float
     parts: FloatArray = field(default_factory=_no_parts)
     lowest: float = -math.inf
     reason: str = ""
+    resolution: float = 0.0
 
     def estimate(self) -> Estimate:
         """The figure with its interval: half-width t sqrt(sum (x - value)^2 / (n - 1) / n)."""
@@ -71,7 +75,7 @@ class Sample:
         if n == 1 or unbounded:
             reason = f"unbounded in {unbounded} of {n} parts" if unbounded else "one replication"
             return _point(self.value, n, self.reason or reason)
-        half = _t(n - 1) * math.sqrt(self.variance())
+        half = _t(n - 1) * math.sqrt(self.variance()) + self.resolution
         return _around(self.value, half, n, self.lowest)
 
     def variance(self) -> float:
@@ -127,7 +131,8 @@ def quantile(parts: Sequence[histogram.Counts], q: float) -> Sample:
     if math.isinf(value):
         lost = 100.0 * merged[histogram.UNDELIVERED] / total
         reason = f"unbounded: {lost:.3g} % of the deliveries never arrive"
-    return Sample(value, own, 0.0, reason)
+    resolution = value * HALF_A_BIN if math.isfinite(value) else 0.0
+    return Sample(value, own, 0.0, reason, resolution)
 
 
 def name(q: float) -> str:
@@ -139,7 +144,9 @@ def difference(a: Sample, b: Sample, *, paired: bool) -> Estimate:
     """How much more `b` is than `a`: by pairs of parts, else Welch's interval."""
     if paired:
         parts = b.parts - a.parts if len(a.parts) == len(b.parts) else _no_parts()
-        return Sample(b.value - a.value, parts, reason=a.reason or b.reason).estimate()
+        reason = a.reason or b.reason
+        resolution = a.resolution + b.resolution
+        return Sample(b.value - a.value, parts, -math.inf, reason, resolution).estimate()
     return _welch(b.value - a.value, (a, 1.0), (b, 1.0), -math.inf)
 
 
@@ -152,7 +159,8 @@ def ratio(a: Sample, b: Sample, *, paired: bool) -> Estimate:
     if paired:
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = b.parts / a.parts if len(a.parts) == len(b.parts) else _no_parts()
-        return Sample(value, parts, 0.0, a.reason or b.reason).estimate()
+        resolution = b.resolution / a.value + value * a.resolution / a.value
+        return Sample(value, parts, 0.0, a.reason or b.reason, resolution).estimate()
     return _welch(value, (a, value / a.value), (b, 1.0 / a.value), 0.0)
 
 
@@ -168,11 +176,13 @@ def _welch(
     if n == 1 or not all(np.isfinite(sample.parts).all() for sample in samples):
         return _point(value, n, reason or "one side has no interval")
     variances = [weight**2 * sample.variance() for sample, weight in (a, b)]
+    resolution = sum(abs(weight) * sample.resolution for sample, weight in (a, b))
     total = sum(variances)
     if total == 0.0:
-        return _around(value, 0.0, n, lowest)
+        return _around(value, resolution, n, lowest)
     shares = (v**2 / (len(sample.parts) - 1) for v, sample in zip(variances, samples, strict=True))
-    return _around(value, _t(total**2 / sum(shares)) * math.sqrt(total), n, lowest)
+    half = _t(total**2 / sum(shares)) * math.sqrt(total) + resolution
+    return _around(value, half, n, lowest)
 
 
 def mser5(batch_means: npt.ArrayLike) -> int:

@@ -124,8 +124,10 @@ def _saturated(run: Run, figures: Figures) -> list[Saturation]:
             ("memory", figures.memory_bytes_max(name) / controller.memory_bytes),
         )
     }
+    for population, used in run.header.measurement.get("readers", {}).items():
+        shares[population, "readers"] = used.get(figures.phases[0], 0.0)
     return [
-        {"controller": name, "resource": resource}
+        {"name": name, "resource": resource}
         for (name, resource), share in shares.items()
         if share >= SATURATED
     ]

@@ -55,9 +55,9 @@ def _notes(summary: Summary) -> Iterator[str]:
     yield f"± is a 95 % interval; goodput is what arrives within {summary['deadline_s']:g} s."
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     if broken:
-        yield f"Broken identities: {', '.join(broken)}."
+        yield f"Broken identities: {'; '.join(broken)}."
     elif identities:
-        yield f"Identities hold: {', '.join(identity['name'] for identity in identities)}."
+        yield f"Identities hold: {'; '.join(identity['name'] for identity in identities)}."
     yield f"Took {units.seconds(summary['wall_s'])} and {units.size(summary['peak_rss_bytes'])}."
 
 

@@ -31,12 +31,12 @@ class Timeline:
     memory_bytes: dict[str, FloatArray]
 
 
-def timeline(run: Run, replication: int | None = None) -> Timeline:
-    """The run's timeline, of one replication or averaged over all."""
+def timeline(run: Run, replication: int | None = None, until_s: float = np.inf) -> Timeline:
+    """The run's timeline, of one replication or averaged over all, whole or up to an instant."""
     table = run.intervals
-    rows = np.ones(len(table["interval"]), dtype=bool)
+    rows = table["start_s"] < until_s
     if replication is not None:
-        rows = table["replication"] == replication
+        rows &= table["replication"] == replication
     interval = table["interval"][rows].astype(np.int64)
     numbers, first = np.unique(interval, return_index=True)
     place = np.searchsorted(numbers, interval)

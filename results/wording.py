@@ -33,7 +33,7 @@ PREDICTION_CAPTION = (
     "The same spread as predicted and as measured. Where the curves lie on each other, the model "
     "speaks of this server; dots mark p50, p99 and p999."
 )
-_RESOURCES = {"cpu": "CPU", "link": "network link", "memory": "memory"}
+_RESOURCES = {"cpu": "CPU", "link": "network link", "memory": "memory", "readers": "reading"}
 
 
 def headline(summary: Summary) -> str:
@@ -71,9 +71,10 @@ def _disturbed(summary: Summary) -> list[str]:
     calm = summary["phases"][0]
     worst = next(p for p in summary["phases"] if p["name"] == disturbance["phase"])
     before, during = (_latency(phase["latency_s"]["p99"]) for phase in (calm, worst))
+    stretch = "the attack" if worst["name"] == "during" else worst["name"]
     saturation, goodput = saturated_text(worst["saturated"]), _goodput(calm, worst)
     return [
-        f"During {worst['name']}, p99 latency rises from {before} to {during} and {goodput}",
+        f"During {stretch}, p99 latency rises from {before} to {during} and {goodput}",
         f"{saturation} saturates" if saturation else "nothing saturates",
         _recovery(disturbance["recovery_s"]),
         _lost(summary),
@@ -118,7 +119,7 @@ def _latency(estimate: Estimate) -> str:
 
 def saturated_text(saturated: list[Saturation]) -> str:
     """What is used up: `the CPU of nac`; empty for nothing."""
-    return ", ".join(f"the {_RESOURCES[s['resource']]} of {s['controller']}" for s in saturated)
+    return ", ".join(f"the {_RESOURCES[s['resource']]} of {s['name']}" for s in saturated)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 import synthetic
 
 from results import Run, histogram, plots, style
+from results.records import Phase
 
 CAMPAIGN = Run(synthetic.campaign())
 STEADY = Run(synthetic.steady())
@@ -83,6 +84,19 @@ def test_the_curve_is_the_share_of_later_deliveries():
 def test_the_undelivered_stay_above_the_axis():
     _, later = plots.tail(histogram.count([1.0, 1.0, np.inf, np.inf]))
     assert later.min() == 0.5
+
+
+@pytest.mark.parametrize(("length_s", "shown"), [(0.5, False), (30.0, True)])
+def test_a_drain_is_shown_where_it_takes_its_time(length_s, shown):
+    end_s = 120.0 + length_s
+    drain = Phase(name="drain", start_s=120.0, end_s=end_s, measured=False)
+    draft = synthetic.campaign(replications=1)
+    draft.header = draft.header.model_copy(update={"phases": (*synthetic.CAMPAIGN, drain)})
+    last = {name: values[-1:] for name, values in draft.intervals.items()}
+    last |= {"phase": ["drain"], "start_s": [120.0], "end_s": [end_s], "interval": [60]}
+    draft.intervals = {n: np.append(v, last[n]) for n, v in draft.intervals.items()}
+    text = style.svg(plots.load(Run(draft)), "x", "")
+    assert (">drain<" in text) == shown
 
 
 @pytest.mark.parametrize(

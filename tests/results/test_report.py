@@ -107,7 +107,7 @@ def test_the_page_is_small_and_repeats_byte_for_byte(page, tmp_path):
 def test_sources_are_listed_with_their_figures():
     found = report.assumptions(synthetic.TEXT)
     assert [(a.part, a.figures, a.kind) for a in found] == [
-        ("controllers.nac", "domain nac.example, profile fifo", "assumed"),
+        ("controllers nac", "profile fifo", "assumed"),
         ("workload", "duration 2 min", "published"),
     ]
 
@@ -119,6 +119,21 @@ def test_what_a_topology_says_cannot_become_markup(tmp_path):
     run = Run(synthetic.steady(replications=1, topology=topology))
     outline = Outline(report.write([run], tmp_path / "page.html").read_text())
     assert not {"script", "img", "b"} & set(outline.tags)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ({}, "gridlab simulate synthetic.yaml --seed 1 --replications 2"),
+        (
+            {"measurement": {"load": 1.5}},
+            "gridlab simulate synthetic.yaml --seed 1 --load 1.5 --replications 2",
+        ),
+        ({"door": "gridlab validate"}, "gridlab validate synthetic.yaml --seed 1"),
+    ],
+)
+def test_the_page_says_how_to_get_it_again(header, expected):
+    assert report.command(synthetic.steady(replications=2, **header).header) == expected
 
 
 def test_a_topology_that_cannot_be_read_has_no_sources():

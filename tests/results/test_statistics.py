@@ -47,6 +47,17 @@ def test_the_quantile_is_of_the_merged_histogram_never_an_average():
     assert sample.parts == pytest.approx([100.0, 1.0], rel=1 / 512)
 
 
+def test_the_interval_of_a_quantile_is_never_narrower_than_its_bin():
+    estimate = statistics.quantile([histogram.count(np.full(1000, 0.003))] * 8, 0.99).estimate()
+    assert estimate["low"] <= 0.003 <= estimate["high"]
+    assert (estimate["high"] - estimate["low"]) / estimate["value"] == pytest.approx(1 / 256)
+    same = statistics.quantile([histogram.count(np.full(1000, 0.003))] * 8, 0.99)
+    assert statistics.difference(same, same, paired=True)["high"] == pytest.approx(
+        0.003 / 256, rel=0.01
+    )
+    assert statistics.ratio(same, same, paired=False)["high"] == pytest.approx(1 + 1 / 256)
+
+
 def test_more_undelivered_than_the_quantile_leaves_out_make_it_unbounded():
     parts = [histogram.count([1.0] * 980 + [np.inf] * 20)] * 8
     estimate = statistics.quantile(parts, 0.99).estimate()

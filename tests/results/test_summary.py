@@ -106,9 +106,9 @@ def test_goodput_counts_legitimate_deliveries_in_time(campaign, summary):
 
 def test_what_saturates_is_named_where_it_does(summary):
     assert [p["saturated"] for p in summary["phases"]] == [
-        [], [{"controller": "nac", "resource": "cpu"}], [],
+        [], [{"name": "nac", "resource": "cpu"}], [],
     ]  # fmt: skip
-    assert summary["saturated"] == [{"controller": "nac", "resource": "cpu"}]
+    assert summary["saturated"] == [{"name": "nac", "resource": "cpu"}]
 
 
 def test_link_and_memory_saturate_too():
@@ -117,6 +117,13 @@ def test_link_and_memory_saturate_too():
     draft.intervals["memory_bytes_max"][:] = 4e9
     saturated = Run(draft).summary()["saturated"]
     assert [item["resource"] for item in saturated] == ["link", "memory"]
+
+
+def test_readers_saturate_too():
+    readers = {"tools": {"before": 0.5, "flood": 0.99}}
+    draft = synthetic.campaign(replications=1, measurement={"readers": readers})
+    flood = phase(Run(draft).summary(), "flood")
+    assert {"name": "tools", "resource": "readers"} in flood["saturated"]
 
 
 def test_an_event_loop_fills_one_core_however_many_there_are():
@@ -160,6 +167,13 @@ def test_a_flood_is_told_in_one_sentence(summary):
         "During flood, p99 latency rises from 97.3 ms to 10.3 s and goodput falls from 792/s to "
         "80.9/s; the CPU of nac saturates; all is as before 19.8 s after it ends."
     )
+
+
+def test_the_phase_of_an_attack_is_called_the_attack():
+    phases = [p.model_copy(update={"name": n}) for p, n in
+              zip(synthetic.CAMPAIGN, ("before", "during", "after"), strict=True)]  # fmt: skip
+    summary = Run(synthetic.draft(tuple(phases), 40.0, "campaign", replications=1)).summary()
+    assert summary["headline"].startswith("During the attack, p99 latency rises from")
 
 
 def test_lost_deliveries_make_high_quantiles_unbounded_and_are_told():
