@@ -39,13 +39,13 @@ class Limits:
 
 
 LATENESS_S_MIN = 5e-3
-LATENESS_SHARE = 0.05
+LATENESS_SHARE = 0.1
 
 
 def limits(latency_s: float) -> Limits:
     """Limits for a run whose p99 of latency is `latency_s` [s].
 
-    Lateness is part of the latency, so it may be a twentieth of it, and 5 ms in any case.
+    Lateness is part of the latency, so it may be a tenth of it, and 5 ms in any case.
     """
     return Limits(lateness_s=max(LATENESS_S_MIN, LATENESS_SHARE * latency_s))
 
@@ -126,7 +126,7 @@ def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> 
             f"generator limited in {len(limited)} of {len(judged)} s: {cause} up to {worst:.4g}; "
             f"{_REPAIRS[cause]}"
         )
-        too_many = len(limited) > LIMITED_SHARE_MAX * len(judged)
+        too_many = len(limited) > max(1.0, LIMITED_SHARE_MAX * len(judged))
         (judgement.reasons if too_many else judgement.warnings).append(text)
     if own_cost_s > server_cost_s:
         judgement.reasons.append(

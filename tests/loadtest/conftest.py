@@ -128,3 +128,63 @@ def shared_grid(tmp_path_factory):
         patch.setenv("XDG_STATE_HOME", str(directory / "state"))
         with deployment.ephemeral(topologies.load(directory / "small.yaml")) as grid:
             yield grid
+
+
+TWO_TOPICS = """
+schema: 1
+name: two-topics
+controllers:
+  - {name: alpha, domain: alpha.test, profile: test-prosody}
+brokers:
+  - {name: broker, controller: alpha}
+topics:
+  - {name: incidents, broker: broker, payload: {kind: iodef, size: 700 B}}
+  - {name: sessions, broker: broker, payload: {kind: json, size: 300 B, cv: 0.5}}
+platforms:
+  - {name: sensor, count: 2, controller: alpha, publishes: [incidents]}
+  - {name: tool, count: 18, controller: alpha,
+     subscribes: [incidents, {topic: sessions, fraction: 0.5}]}
+  - {name: nac, count: 2, controller: alpha, publishes: [sessions], subscribes: [incidents]}
+workload:
+  duration: 1 min
+  arrivals:
+    - {topic: incidents, by: sensor, process: poisson, rate: 8/s}
+    - {topic: sessions, by: nac, process: poisson, rate: 12/s}
+"""
+TWO_TOPICS_FAN_OUT = (20, 9)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with a topology of two Topics, and with all that its grids leave."""
+    directory = tmp_path_factory.mktemp("load")
+    (directory / "test-prosody.yaml").write_text(PROFILE)
+    (directory / "two-topics.yaml").write_text(TWO_TOPICS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
+        patch.setenv("XDG_RUNTIME_DIR", str(directory))
+        yield directory
+
+
+@pytest.fixture(scope="module")
+def topology(place):
+    return topologies.load(place / "two-topics.yaml")
+
+
+@pytest.fixture(scope="module")
+def grid(place, topology):
+    """A grid called engine-test for the two Topics."""
+    grid = deployment.up(topology, "engine-test")
+    yield grid
+    deployment.down("engine-test")
+
+
+@pytest.fixture
+def copies():
+    """Callable: copies that a plan of the two Topics is to deliver."""
+
+    def count(plan):
+        topic = plan.columns().topic.tolist()
+        return sum(TWO_TOPICS_FAN_OUT[each] for each in topic)
+
+    return count

@@ -1,7 +1,6 @@
 """The plan played on a real server: every copy accounted for, through both doors."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,70 +16,7 @@ import topologies
 from loadtest import deployment, engine
 from loadtest.problems import LoadError
 
-PROFILE = """
-schema: 1
-name: test-prosody
-server: prosody
-version: "0.12"
-machine: any
-measured: "2026-01-01"
-provenance: {kind: assumed, source: a test}
-costs: {discipline: fifo, publish: 1 ms, copy: 0.1 ms}
-memory: {base: 20 MB, session: 40 KB}
-"""
-
-TOPOLOGY = """
-schema: 1
-name: two-topics
-controllers:
-  - {name: alpha, domain: alpha.test, profile: test-prosody}
-brokers:
-  - {name: broker, controller: alpha}
-topics:
-  - {name: incidents, broker: broker, payload: {kind: iodef, size: 700 B}}
-  - {name: sessions, broker: broker, payload: {kind: json, size: 300 B, cv: 0.5}}
-platforms:
-  - {name: sensor, count: 2, controller: alpha, publishes: [incidents]}
-  - {name: tool, count: 18, controller: alpha,
-     subscribes: [incidents, {topic: sessions, fraction: 0.5}]}
-  - {name: nac, count: 2, controller: alpha, publishes: [sessions], subscribes: [incidents]}
-workload:
-  duration: 1 min
-  arrivals:
-    - {topic: incidents, by: sensor, process: poisson, rate: 8/s}
-    - {topic: sessions, by: nac, process: poisson, rate: 12/s}
-"""
-SUBSCRIBERS = {0: 20, 1: 9}
-
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("engine")
-    (directory / "test-prosody.yaml").write_text(PROFILE)
-    (directory / "two-topics.yaml").write_text(TOPOLOGY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
-        patch.setenv("XDG_RUNTIME_DIR", str(directory))
-        yield directory
-
-
-@pytest.fixture(scope="module")
-def topology(place):
-    return topologies.load(place / "two-topics.yaml")
-
-
-@pytest.fixture(scope="module")
-def grid(place, topology):
-    grid = deployment.up(topology, "engine-test")
-    yield grid
-    deployment.down("engine-test")
-
-
-def expected_copies(plan: topologies.Plan) -> int:
-    topic = plan.columns().topic
-    return sum(int(np.count_nonzero(topic == t)) * n for t, n in SUBSCRIBERS.items())
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +26,13 @@ def run(topology, grid):
     return run, news
 
 
-def test_every_copy_is_delivered_and_the_books_balance(run, topology):
+def test_every_copy_is_delivered_and_the_books_balance(run, topology, copies):
     header = run[0].header
     plan = topologies.Plan(engine.lasting(topology, 5.0), seed=3)
     assert header.origin == "measured"
     assert header.plan_sha256 == (plan.sha256,)
     assert header.counts.publications == plan.rows > 50
-    assert header.counts.expected == expected_copies(plan)
+    assert header.counts.expected == copies(plan)
     assert header.counts.delivered == header.counts.expected
     assert header.counts.lost == header.counts.rejected == header.counts.dropped == 0
     assert header.counts.duplicated == header.counts.reordered == header.counts.replayed == 0
@@ -258,71 +194,3 @@ def test_generators_die_with_a_killed_parent(player):
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-
-
-LOCUST = [str(Path(sys.executable).parent / "locust"), "-f", "loadtest/locustfile.py"]
-ROOT = Path(__file__).parents[2]
-
-
-def locust(place: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LOCUST, "--headless", "--only-summary", "--out", str(place / "runs"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
-def record_of(outcome: subprocess.CompletedProcess[str]) -> results.Run:
-    path = re.search(r"record: (\S+)", outcome.stderr)
-    assert path, outcome.stderr
-    run = results.open_run(path[1])
-    assert outcome.returncode == (0 if run.header.verdict.valid else 3)
-    return run
-
-
-def test_locust_plays_the_same_plan(topology, grid, place):
-    outcome = locust(
-        place,
-        *("--grid", "engine-test", "-t", "2s", "-r", "100", "--seed", "3"),
-        *("--json-file", str(place / "stats")),
-    )
-    run = record_of(outcome)
-    plan = topologies.Plan(engine.lasting(topology, 2.0), seed=3)
-    assert run.header.door == "locust"
-    assert run.header.plan_sha256 == (plan.sha256,)
-    assert run.header.counts.publications == plan.rows
-    assert run.header.counts.delivered == run.header.counts.expected == expected_copies(plan)
-    rows = {row["method"]: row for row in json.loads((place / "stats.json").read_text())}
-    assert rows["CONN"]["num_requests"] == 24
-    assert rows["PUBLISH"]["num_requests"] == plan.rows
-    assert rows["DELIVER"]["num_requests"] == run.header.counts.delivered
-    assert all(row["num_failures"] == 0 for row in rows.values())
-
-
-def test_unpatched_locust_deals_its_users_out_by_the_file_s_shares(grid, place):
-    outcome = locust(
-        place,
-        *("--grid", "engine-test", "-u", "11", "-t", "1s", "--load", "2"),
-        LOCUST_SKIP_MONKEY_PATCH="1",
-    )
-    counts = {"sensor": 1, "tool": 9, "nac": 1}
-    overrides = [f"platforms[{name}].count={count}" for name, count in counts.items()]
-    fewer = topologies.load(place / "two-topics.yaml", [*overrides, "workload.duration=1 s"])
-    assert record_of(outcome).header.plan_sha256 == (topologies.Plan(fewer, load=2.0).sha256,)
-
-
-def test_locust_without_a_grid_says_how_to_get_one(place):
-    outcome = locust(place, "--grid", "nowhere")
-    assert outcome.returncode == 2
-    assert "gridlab grid up" in outcome.stderr
-    assert "Traceback" not in outcome.stderr
-
-
-def test_locust_refuses_several_engines(grid, place):
-    outcome = locust(place, "--grid", "engine-test", "--master")
-    assert outcome.returncode == 2
-    assert "one engine plays the whole plan" in outcome.stderr

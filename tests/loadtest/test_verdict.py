@@ -47,6 +47,11 @@ def test_one_limited_second_in_twenty_is_a_warning() -> None:
     ]
 
 
+def test_one_limited_second_of_a_short_run_is_a_warning() -> None:
+    judgement = judge(run({"lag_s": 0.3}, {}), 20e-6, 200e-6)
+    assert (judgement.reasons, len(judgement.warnings)) == ([], 1)
+
+
 def test_too_many_limited_seconds_are_invalid() -> None:
     judgement = judge(run(*[{"lateness_s": 0.04}] * 3, *[{}] * 17), 20e-6, 200e-6)
     assert "lateness_s up to 0.04" in judgement.reasons[0]
@@ -60,6 +65,6 @@ def test_unknown_costs_are_no_reason() -> None:
     assert judge(run({}), float("nan"), 40e-6).reasons == []
 
 
-@pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.01), (2.0, 0.1)])
-def test_lateness_may_be_a_twentieth_of_the_latency(latency_s: float, lateness_s: float) -> None:
+@pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.02), (2.0, 0.2)])
+def test_lateness_may_be_a_tenth_of_the_latency(latency_s: float, lateness_s: float) -> None:
     assert limits(latency_s).lateness_s == pytest.approx(lateness_s)
