@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def software(*packages: str) -> dict[str, str]:
-    """Versions of Python, of the lab and of the packages that took part; the commit in a checkout."""
+    """Versions of Python, the lab and the packages that took part; the commit in a checkout."""
     versions = {"python": platform.python_version()}
     for package in ("xmpp-grid-lab", *packages):
         try:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from results import comparison, plots, style, units, wording
+from results.assumptions import assumptions
 from results.documents import IdentityFigures, Summary
 from results.records import Header, RecordError
 from results.run import Run
@@ -24,8 +23,6 @@ from results.wording import Row
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
-
-_NAMES = {"name", "description", "broker", "controller", "domain", "topic", "by"}
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,6 @@ class Section:
     verdict: str
     problems: list[str] = field(default_factory=list)
     identities: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """A group of figures of the topology and where they come from."""
-
-    part: str
-    figures: str
-    kind: str
-    source: str
 
 
 def write(runs: Sequence[Run], path: Path | str) -> Path:
@@ -156,7 +143,7 @@ def _single(run: Run, name: str) -> Section:
         topics = _picture(plots.topics(run), f"{name}-topics", summary, wording.TOPICS_CAPTION)
         pictures.append(topics)
     return Section(
-        title=f"{summary['topology']}, {summary['origin']}",
+        title=f"{summary['topology']}, {summary['origin']} ({summary['run_id']})",
         headline=summary["headline"],
         caption=wording.table_caption(summary),
         columns=[
@@ -237,44 +224,3 @@ def _facts(header: Header) -> list[tuple[str, str]]:
         if table:
             facts.append((title, ", ".join(f"{key} {value}" for key, value in table.items())))
     return facts
-
-
-def assumptions(text: str) -> list[Assumption]:
-    """The groups of figures in a topology's text that name their source, in its order."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return []
-    return list(_assumptions(document, ""))
-
-
-def _assumptions(node: object, part: str) -> Iterator[Assumption]:
-    if isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from _assumptions(item, f"{part} {_named(item, index)}")
-    if not isinstance(node, dict):
-        return
-    provenance = node.get("provenance")
-    if isinstance(provenance, dict) and "kind" in provenance:
-        kind, source = str(provenance["kind"]), str(provenance.get("source", ""))
-        yield Assumption(part, ", ".join(_figures(node)), kind, source)
-    for key, value in node.items():
-        if key != "provenance":
-            yield from _assumptions(value, str(key))
-
-
-def _named(item: object, index: int) -> str:
-    """What an entry of a list is called."""
-    if not isinstance(item, dict):
-        return str(index)
-    by = f"{item.get('topic', index)} by {item.get('by', 'all')}"
-    return str(item.get("name", by))
-
-
-def _figures(node: dict[str, Any]) -> Iterator[str]:
-    """The plain entries of a section and of its small sections, without names of other parts."""
-    for key, value in node.items():
-        if isinstance(value, dict) and key != "provenance":
-            yield from _figures(value)
-        elif isinstance(value, str | int | float) and key not in _NAMES:
-            yield f"{key} {value}"

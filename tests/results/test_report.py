@@ -12,6 +12,7 @@ from PIL import Image
 
 import results
 from results import RecordError, Run, report
+from results.assumptions import assumptions
 
 # The browser calls home by itself; it is given nobody to ask but this machine.
 CHROMIUM = (
@@ -105,7 +106,7 @@ def test_the_page_is_small_and_repeats_byte_for_byte(page, tmp_path):
 
 
 def test_sources_are_listed_with_their_figures():
-    found = report.assumptions(synthetic.TEXT)
+    found = assumptions(synthetic.TEXT)
     assert [(a.part, a.figures, a.kind) for a in found] == [
         ("controllers nac", "profile fifo", "assumed"),
         ("workload", "duration 2 min", "published"),
@@ -137,7 +138,7 @@ def test_the_page_says_how_to_get_it_again(header, expected):
 
 
 def test_a_topology_that_cannot_be_read_has_no_sources():
-    assert report.assumptions("a: [") == report.assumptions("") == report.assumptions("- 1") == []
+    assert assumptions("a: [") == assumptions("") == assumptions("- 1") == []
 
 
 def test_a_measured_run_stands_beside_its_prediction(tmp_path):

@@ -1,0 +1,63 @@
+"""What a topology takes for granted: its figures with their provenance, read from its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+# Entries that name another part of the topology and are no figures.
+_NAMES = {"name", "description", "broker", "controller", "domain", "topic", "by"}
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A group of figures of the topology and where they come from."""
+
+    part: str
+    figures: str
+    kind: str
+    source: str
+
+
+def assumptions(text: str) -> list[Assumption]:
+    """The groups of figures in a topology's text that name their source, in its order."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return []
+    return list(_assumptions(document, ""))
+
+
+def _assumptions(node: object, part: str) -> Iterator[Assumption]:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _assumptions(item, f"{part} {_named(item, index)}")
+    if not isinstance(node, dict):
+        return
+    provenance = node.get("provenance")
+    if isinstance(provenance, dict) and "kind" in provenance:
+        kind, source = str(provenance["kind"]), str(provenance.get("source", ""))
+        yield Assumption(part, ", ".join(_figures(node)), kind, source)
+    for key, value in node.items():
+        if key != "provenance":
+            yield from _assumptions(value, str(key))
+
+
+def _named(item: object, index: int) -> str:
+    """What an entry of a list is called."""
+    if not isinstance(item, dict):
+        return str(index)
+    by = f"{item.get('topic', index)} by {item.get('by', 'all')}"
+    return str(item.get("name", by))
+
+
+def _figures(node: dict[str, Any]) -> Iterator[str]:
+    """The plain entries of a section and of its small sections, without names of other parts."""
+    for key, value in node.items():
+        if isinstance(value, dict) and key != "provenance":
+            yield from _figures(value)
+        elif isinstance(value, str | int | float) and key not in _NAMES:
+            yield f"{key} {value}"
