@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import pwd
 import resource
 import subprocess
 from pathlib import Path
 from typing import Final
 
-from loadtest import observation, processes, rails
+from loadtest import namespace, observation, processes, rails
 from loadtest.problems import DeploymentError
 from loadtest.server import Launch
 
@@ -50,37 +52,32 @@ class Child:
         return f'controller "{launch.controller}" ({launch.address}:{launch.port})'
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        launch, parent_pid = self._launch, os.getpid()
-
-        def tie() -> None:  # runs in the child, after the change of user, which would undo it
-            processes.die_with_parent(parent_pid)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptor_limit(),) * 2)
-            if launch.cores:
-                os.sched_setaffinity(0, launch.cores)
-
+        launch = self._launch
+        prepare = functools.partial(_become, launch, os.getpid())
         with open(self._output_file, "wb") as output:
             try:
                 return subprocess.Popen(
                     launch.argv,
                     cwd=launch.directory,
-                    user=launch.user,
-                    group=launch.user,
-                    extra_groups=None if launch.user is None else [],
+                    env={**os.environ, **launch.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=tie,  # noqa: PLW1509  (the supervisor has one thread)
+                    preexec_fn=prepare,  # noqa: PLW1509  (the supervisor has one thread)
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 user = launch.user or "you"
+                why = _tail(self._output_file).strip() or error
                 raise DeploymentError(
                     f"{self}: {launch.argv[0]} cannot be started as {user} on cores "
-                    f"{list(launch.cores) or 'all'}: {error}; check that {user} may run it there"
+                    f"{list(launch.cores) or 'all'}: {why}; check that {user} may run it there"
                 ) from None
 
     def answers(self) -> bool:
-        """Whether it answers on its port as one that serves its domain."""
+        """Whether it is through with its preparations and answers as one that serves its domain."""
         launch = self._launch
+        if launch.ready_file is not None and not os.path.exists(launch.ready_file):
+            return False
         try:
             with rails.dial(launch.address, launch.port, _PROBE_TIMEOUT_S) as connection:
                 connection.sendall(launch.hello.encode())
@@ -136,6 +133,28 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _become(launch: Launch, parent_pid: int) -> None:
+    """Between fork and exec: turn into the user, with the files, ties and cores of the server.
+
+    The reason of a failure goes to its output: nothing else gets out of here.
+    """
+    try:
+        if launch.own_files:
+            namespace.show_own_files(launch.own_files)
+        if launch.user is not None:
+            account = pwd.getpwnam(launch.user)
+            os.setgroups([])
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+        processes.die_with_parent(parent_pid)  # undone by a change of user
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptor_limit(),) * 2)
+        if launch.cores:
+            os.sched_setaffinity(0, launch.cores)
+    except (OSError, KeyError) as error:
+        os.write(2, str(error).encode())
+        raise
 
 
 def _descriptor_limit() -> int:

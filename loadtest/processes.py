@@ -11,11 +11,13 @@ import ctypes
 import os
 import select
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -115,3 +117,24 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:  # it had ended before the request
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Make the calling process the parent of what its children leave behind when they end.
+
+    See prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def reap_orphans(grace_s: float) -> None:
+    """Wait until all children have ended, adopted ones included, `grace_s` at most. [s]
+
+    A server's own helpers end by themselves once it has ended; this leaves no zombies of them.
+    """
+    deadline_s = time.monotonic() + grace_s
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline_s:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.005)

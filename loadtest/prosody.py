@@ -7,8 +7,6 @@ cost profiles were measured.
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import shutil
 from collections.abc import Mapping
@@ -16,18 +14,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-import jinja2
-
 from loadtest.lease import write_secret
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import Node, ScramKeys, scram_keys
-from loadtest.server import Broker, Launch, Site
+from loadtest.server import Broker, Launch, Site, configuration, unprivileged
 
-_USER: Final = "prosody"  # Debian's package makes it; Prosody refuses to run as root
-_HELLO: Final = (
-    "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
-    "xmlns:stream='http://etherx.jabber.org/streams'>"
-)
 _WELCOME: Final = re.compile(r"Welcome to Prosody version (\S+)", re.IGNORECASE)
 
 LuaTable = Mapping[str, "str | int | bool | LuaTable"]
@@ -56,15 +47,7 @@ class Prosody:
         DeploymentError
             The caller is root and the package's account is missing.
         """
-        if os.geteuid() != 0:
-            return None
-        try:
-            return pwd.getpwnam(_USER).pw_name
-        except KeyError:
-            raise DeploymentError(
-                f'user "{_USER}" does not exist, and Prosody does not run as root; '
-                "install Debian's package (apt-get install prosody) or deploy as an ordinary user"
-            ) from None
+        return unprivileged("prosody", "prosody")
 
     def prepare(self, site: Site) -> Launch:
         """Write configuration, accounts and Topics; the certificate files are there already."""
@@ -74,21 +57,26 @@ class Prosody:
         _write_accounts(data, site)
         for broker in site.brokers:
             _write_nodes(data, broker)
-        configuration = site.directory / "prosody.cfg.lua"
-        write_secret(configuration, _configuration(site).encode())
+        if site.peers:
+            _write_routes(site)
+        settings = site.directory / "prosody.cfg.lua"
+        write_secret(settings, configuration("prosody.cfg.lua", {"lua": lua}, site))
         return Launch(
             controller=site.controller,
-            argv=(_executable(), "-F", "--config", str(configuration)),
+            argv=(_executable(), "-F", "--config", str(settings)),
             directory=str(site.directory),
             user=self.user(),
             cores=site.cores,
             address=site.address,
             port=site.port,
-            hello=_HELLO.format(domain=site.domain),
+            hello=site.hello,
             answer="<stream:features",
             log_file=str(site.directory / "prosody.log"),
             errors_file=str(site.directory / "errors.log"),
             memory_bytes=site.memory_bytes,
+            environment={},
+            ready_file=None,
+            own_files={},
         )
 
     def version(self, directory: Path) -> str:
@@ -110,27 +98,12 @@ def _executable() -> str:
     return path
 
 
-def _configuration(site: Site) -> str:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    environment.filters["lua"] = lua
-    template = (resources.files("loadtest") / "templates" / "prosody.cfg.lua").read_text()
-    return environment.from_string(template).render(
-        directory=str(site.directory),
-        address=site.address,
-        port=site.port,
-        direct_tls_port=site.direct_tls_port,
-        domain=site.domain,
-        brokers=[
-            {
-                "jid": broker.jid,
-                "owner": broker.owner,
-                "max_items": max((node.max_items for node in broker.nodes), default=1),
-            }
-            for broker in site.brokers
-        ],
-    )
+def _write_routes(site: Site) -> None:
+    """The module that finds the other Controllers: Prosody takes modules as files only."""
+    modules = site.directory / "modules"
+    modules.mkdir(mode=0o700)
+    source = resources.files("loadtest") / "modules" / "mod_grid_routes.lua"
+    write_secret(modules / "mod_grid_routes.lua", source.read_bytes())
 
 
 def lua(value: str | int | bool | LuaTable) -> str:

@@ -6,12 +6,22 @@ to start it and how to see that it is ready. The supervisor knows nothing else a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
 
-from loadtest.provisioning import Account, Node
+from loadtest.problems import DeploymentError
+from loadtest.provisioning import OWNER, Account, Node
+
+FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
+_HELLO: Final = (
+    "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
+    "xmlns:stream='http://etherx.jabber.org/streams'>"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,11 @@ class Broker:
 
 @dataclass(frozen=True)
 class Site:
-    """One Controller that is to be deployed."""
+    """One Controller that is to be deployed.
+
+    `peers` has the address of each name (domain or Broker) of the grid's other Controllers; a
+    Controller without them does not federate.
+    """
 
     controller: str
     domain: str
@@ -35,16 +49,35 @@ class Site:
     directory: Path
     accounts: Sequence[Account]
     brokers: Sequence[Broker]
+    peers: Mapping[str, str]
+    cores_used: int
     memory_bytes: float
     cores: tuple[int, ...]
+
+    @property
+    def hello(self) -> str:
+        """The head of a client's stream to it, in the clear (RFC 6120 section 4.7)."""
+        return _HELLO.format(domain=self.domain)
+
+    @property
+    def owner(self) -> str:
+        """Bare JID of the account that owns the Topics of its Brokers."""
+        return f"{OWNER}@{self.domain}"
+
+    @property
+    def max_items(self) -> int:
+        """The most items that a Topic of it keeps."""
+        nodes = (node for broker in self.brokers for node in broker.nodes)
+        return max((node.max_items for node in nodes), default=1)
 
 
 @dataclass(frozen=True)
 class Launch:
     """How to start one server, see that it is ready, and find what went wrong; ready for JSON.
 
-    It is ready when it answers `hello` on its port with something that contains `answer`; anything
-    in `errors_file` by then is a failed start.
+    It is ready when it answers `hello` on its port with something that contains `answer`, and
+    `ready_file`, if there is one, exists; anything in `errors_file` by then is a failed start.
+    `own_files` are put over the system's of that name, for this server's eyes alone.
     """
 
     controller: str
@@ -59,6 +92,9 @@ class Launch:
     log_file: str
     errors_file: str
     memory_bytes: float
+    environment: Mapping[str, str]
+    ready_file: str | None
+    own_files: Mapping[str, str]
 
 
 class Server(Protocol):
@@ -77,3 +113,37 @@ class Server(Protocol):
 
     def version(self, directory: Path) -> str:
         """The version of the server that was started there."""
+
+
+def unprivileged(account: str, package: str) -> str | None:
+    """The package's account for a caller who is root; None where the caller is unprivileged.
+
+    Raises
+    ------
+    DeploymentError
+        The caller is root and there is no such account.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(account).pw_name
+    except KeyError:
+        raise DeploymentError(
+            f'user "{account}" does not exist, and the server is not run as root; install '
+            f"Debian's package (apt-get install {package}) or deploy as an ordinary user"
+        ) from None
+
+
+def configuration(template: str, filters: Mapping[str, Callable[[Any], str]], site: Site) -> bytes:
+    """A configuration file for a site, from one of our templates."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    environment.filters.update(filters)
+    text = (resources.files("loadtest") / "templates" / template).read_text()
+    rendered = environment.from_string(text).render(
+        site=site, directory=str(site.directory), federation_port=FEDERATION_PORT
+    )
+    return rendered.encode()

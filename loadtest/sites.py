@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 import topologies
 from loadtest import addresses, lease, provisioning, rails
 from loadtest.problems import DeploymentError
-from loadtest.server import Broker, Launch, Server, Site
+from loadtest.server import FEDERATION_PORT, Broker, Launch, Server, Site
 
 if TYPE_CHECKING:
     from loadtest.authority import Authority
@@ -26,7 +26,10 @@ PORT: Final = 5222
 GRID_FILE: Final = "grid.json"
 ACCOUNTS_FILE: Final = "accounts.csv"
 AUTHORITY_FILE: Final = "ca.pem"
-_KINDS: Final = {"prosody": ("loadtest.prosody", "Prosody")}
+_KINDS: Final = {
+    "prosody": ("loadtest.prosody", "Prosody"),
+    "ejabberd": ("loadtest.ejabberd", "Ejabberd"),
+}
 _SPARE_DESCRIPTORS: Final = 100
 
 
@@ -67,8 +70,8 @@ def _server(topology: Topology, controller: Controller) -> Server:
     kind = topologies.profile(topology, controller.name).server
     if kind not in _KINDS:
         raise DeploymentError(
-            f'profile "{controller.profile}" is for the server "{kind}"; the grid deploys '
-            "Prosody only so far: choose a profile with `server: prosody`"
+            f'profile "{controller.profile}" is for the server "{kind}", which is not deployed; '
+            f"choose a profile with one of {', '.join(f'`server: {each}`' for each in _KINDS)}"
         )
     module, name = _KINDS[kind]
     server = cast(Server, getattr(importlib.import_module(module), name)())
@@ -106,8 +109,9 @@ def prepare(
             f'address: "{place.address}": is one for {len(topology.controllers)} Controllers; '
             "leave it out, and each gets its own"
         )
+    where = _addresses(topology, name, place)
     planned = [
-        _site(topology, controller, name, directory, kinds[controller.name], place)
+        _site(topology, controller, directory, kinds[controller.name], where, place)
         for controller in topology.controllers
     ]
     _record_directories(directory, planned)
@@ -120,25 +124,32 @@ def prepare(
     return launches
 
 
+def _addresses(topology: Topology, grid: str, place: Place) -> dict[str, str]:
+    """An address for each Controller on which all its ports are free."""
+    ports = [place.port, place.direct_tls_port]
+    if len(topology.controllers) > 1:
+        ports.append(FEDERATION_PORT)
+    if place.address is None:
+        names = (controller.name for controller in topology.controllers)
+        return {name: addresses.choose(grid, name, ports) for name in names}
+    address = rails.check_address(place.address)
+    addresses.check_free(address, ports)
+    return {topology.controllers[0].name: address}
+
+
 def _site(
     topology: Topology,
     controller: Controller,
-    grid: str,
     directory: Path,
     server: Server,
+    where: Mapping[str, str],
     place: Place,
 ) -> Site:
-    ports = (place.port, place.direct_tls_port)
-    if place.address is None:
-        address = addresses.choose(grid, controller.name, ports)
-    else:
-        address = rails.check_address(place.address)
-        addresses.check_free(address, ports)
     owner = f"{provisioning.OWNER}@{controller.domain}"
     return Site(
         controller=controller.name,
         domain=controller.domain,
-        address=address,
+        address=where[controller.name],
         port=place.port,
         direct_tls_port=place.direct_tls_port,
         directory=_server_directory(directory, controller.name, server.user()),
@@ -152,9 +163,23 @@ def _site(
             for broker in topology.brokers
             if broker.controller == controller.name
         ],
+        peers=_peers(topology, controller, where),
+        cores_used=controller.cores,
         memory_bytes=controller.memory,
         cores=place.cores,
     )
+
+
+def _peers(topology: Topology, controller: Controller, where: Mapping[str, str]) -> dict[str, str]:
+    """Address of each name at which the other Controllers and their Brokers are spoken to."""
+    peers = {}
+    for other in topology.controllers:
+        if other.name != controller.name:
+            peers[other.domain] = where[other.name]
+            for broker in topology.brokers:
+                if broker.controller == other.name:
+                    peers[f"{broker.name}.{other.domain}"] = where[other.name]
+    return peers
 
 
 def _server_directory(directory: Path, controller: str, user: str | None) -> Path:

@@ -28,6 +28,7 @@ from loadtest.server import Launch
 
 READY_WITHIN_S: Final = 15.0
 STOP_GRACE_S: Final = 1.5
+_ORPHANS_GRACE_S: Final = 1.0
 _WATCH_PERIOD_S: Final = 0.5
 _PROBE_PERIOD_S: Final = 0.01
 _ORDERS: Final = "orders"
@@ -174,6 +175,7 @@ class Supervisor:
         deadline_s = time.monotonic() + STOP_GRACE_S
         for child in self._children.values():
             child.end(max(0.0, deadline_s - time.monotonic()))
+        processes.reap_orphans(_ORPHANS_GRACE_S)
 
     def _write_state(self, state: str, problem: str | None = None) -> None:
         identities = {
@@ -204,6 +206,7 @@ def main(arguments: list[str]) -> None:
     directory, control, lock = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     for descriptor in (control, lock):
         os.set_inheritable(descriptor, False)
+    processes.adopt_orphans()
     Supervisor(directory, socket.socket(fileno=control)).run()
 
 

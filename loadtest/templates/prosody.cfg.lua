@@ -1,5 +1,5 @@
 -- One Controller of a grid, as the cost profiles know it: no rate limits, no stream management,
--- no counters, no federation. Every path, port and secret belongs to this grid alone.
+-- no counters. Every path, port and secret belongs to this grid alone.
 data_path = {{ (directory ~ "/data") | lua }}
 certificates = {{ (directory ~ "/none") | lua }}  -- nothing is searched for: see `ssl`
 umask = "077"
@@ -9,9 +9,9 @@ log = {
 }
 network_backend = "epoll"
 network_settings = { read_size = 8192, tcp_backlog = 1024 }
-interfaces = { {{ address | lua }} }
-c2s_ports = { {{ port }} }
-c2s_direct_tls_ports = { {{ direct_tls_port }} }
+interfaces = { {{ site.address | lua }} }
+c2s_ports = { {{ site.port }} }
+c2s_direct_tls_ports = { {{ site.direct_tls_port }} }
 ssl = {
   key = {{ (directory ~ "/server.key") | lua }},
   certificate = {{ (directory ~ "/server.crt") | lua }},
@@ -22,14 +22,24 @@ c2s_require_encryption = true
 authentication = "internal_hashed"
 password_hash = "SHA-256"
 storage = "internal"
+{% if site.peers %}
+modules_enabled = { "disco", "ping", "saslauth", "tls", "grid_routes" }
+plugin_paths = { {{ (directory ~ "/modules") | lua }} }
+grid_routes = {{ site.peers | lua }}
+s2s_ports = { {{ federation_port }} }
+s2s_direct_tls_ports = {}
+s2s_require_encryption = true
+s2s_secure_auth = true
+{% else %}
 modules_enabled = { "disco", "ping", "saslauth", "tls" }
 modules_disabled = { "s2s", "s2s_auth_certs" }
-
-VirtualHost {{ domain | lua }}
-{% if brokers %}  disco_items = { {% for broker in brokers %}{ {{ broker.jid | lua }} }, {% endfor %}}
 {% endif %}
-{%- for broker in brokers %}
+
+VirtualHost {{ site.domain | lua }}
+{% if site.brokers %}  disco_items = { {% for broker in site.brokers %}{ {{ broker.jid | lua }} }, {% endfor %}}
+{% endif %}
+{%- for broker in site.brokers %}
 Component {{ broker.jid | lua }} "pubsub"
   admins = { {{ broker.owner | lua }} }
-  pubsub_max_items = {{ broker.max_items }}
+  pubsub_max_items = {{ site.max_items }}
 {% endfor %}

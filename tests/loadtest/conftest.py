@@ -48,10 +48,17 @@ workload:
 @pytest.fixture
 def topology_file(tmp_path):
     """One Prosody Controller with an open Topic and a whitelisted one, beside its profile."""
-    (tmp_path / "test-prosody.yaml").write_text(PROFILE)
+    for server in ("prosody", "ejabberd"):
+        (tmp_path / f"test-{server}.yaml").write_text(PROFILE.replace("prosody", server))
     path = tmp_path / "small.yaml"
     path.write_text(TOPOLOGY)
     return path
+
+
+@pytest.fixture
+def small_ejabberd(topology_file):
+    """The same grid with ejabberd as its Controller."""
+    return topologies.load(topology_file, ["controllers[0].profile=test-ejabberd"])
 
 
 @pytest.fixture
@@ -118,16 +125,27 @@ def open_descriptors():
     return lambda: len(os.listdir("/proc/self/fd"))
 
 
+@pytest.fixture(scope="module", params=["prosody", "ejabberd"])
+def grid_of_each(request, tmp_path_factory):
+    """The name of a server and a grid of it for `TOPOLOGY` that all tests of a module use."""
+    yield from _grid_for_a_module(tmp_path_factory, request.param)
+
+
 @pytest.fixture(scope="module")
 def shared_grid(tmp_path_factory):
     """A grid for `TOPOLOGY` that all tests of a module use."""
+    for _, grid in _grid_for_a_module(tmp_path_factory, "prosody"):
+        yield grid
+
+
+def _grid_for_a_module(tmp_path_factory, server):
     directory = tmp_path_factory.mktemp("shared")
-    (directory / "test-prosody.yaml").write_text(PROFILE)
-    (directory / "small.yaml").write_text(TOPOLOGY)
+    (directory / f"test-{server}.yaml").write_text(PROFILE.replace("prosody", server))
+    (directory / "small.yaml").write_text(TOPOLOGY.replace("prosody", server))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(directory / "state"))
         with deployment.ephemeral(topologies.load(directory / "small.yaml")) as grid:
-            yield grid
+            yield server, grid
 
 
 TWO_TOPICS = """

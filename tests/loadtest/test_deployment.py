@@ -221,7 +221,7 @@ def test_a_stop_file_keeps_a_grid_down(small, shelter):
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("server: prosody", "server: ejabberd", "deploys Prosody only so far"),
+        ("server: prosody", "server: none", "is not deployed"),
         ("{name: tool, count: 2", "{name: tool, count: 20001", "sessions: 20003 is above the cap"),
     ],
 )

@@ -1,0 +1,53 @@
+"""A Platform's session as the tests of deployed servers use it: plain slixmpp."""
+
+import asyncio
+import ssl
+
+import slixmpp
+
+WITHIN_S = 10.0
+FAILURES = ("failed_all_auth", "connection_failed", "ssl_invalid_chain", "stream_error")
+
+
+def play(story):
+    return asyncio.run(asyncio.wait_for(story, 20))
+
+
+class Session:
+    """A Platform that is logged in; `login` raises ConnectionError with the reason it is not."""
+
+    def __init__(self, grid, localpart, *, password=None, tls="direct", trust=None):
+        self._served = grid.document()["controllers"]["alpha"]
+        jid = f"{localpart}@{self._served['domain']}"
+        trusted = ssl.create_default_context(cafile=trust or self._served["ca_file"])
+        self.client = slixmpp.ClientXMPP(
+            f"{jid}/grid",
+            password or grid.credentials()[jid],
+            sasl_mech="SCRAM-SHA-256",
+            ssl_context=trusted,
+        )
+        self.client.enable_direct_tls = tls == "direct"
+        self.client.enable_starttls = tls != "direct"
+        self.client.register_plugin("xep_0060")
+        self.pubsub = self.client.plugin["xep_0060"]
+        self._port = self._served["direct_tls_port" if tls == "direct" else "port"]
+
+    async def __aenter__(self):
+        outcome = asyncio.get_running_loop().create_future()
+
+        def settle(event, _=None):
+            if not outcome.done():
+                outcome.set_result(event)
+
+        for event in ("session_start", *FAILURES):
+            self.client.add_event_handler(event, lambda _, event=event: settle(event))
+        self.client.connect(self._served["address"], self._port)
+        event = await asyncio.wait_for(outcome, WITHIN_S)
+        if event != "session_start":
+            self.client.abort()
+            raise ConnectionError(event)
+        self.client.send_presence()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.client.disconnect(wait=0.5)
