@@ -65,9 +65,12 @@ class PublishShare(Share):
             self._by_platform[login.platform] = session
         return session
 
+    def stand_by(self) -> None:
+        """Be first in line from here on."""
+        self._scheduling = _go_first()
+
     async def play(self) -> None:
         """Publish every row at its instant."""
-        self._scheduling = _go_first()
         self._pacer = Pacer(
             self.start_ns + (self._intended_s * 1e9).astype(np.int64),
             self._send,

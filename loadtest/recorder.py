@@ -76,8 +76,11 @@ def phases(played: Played) -> tuple[Phase, ...]:
         for name, start_s, stop_s in parts
         if start_s < min(stop_s, end_s)
     ]
-    received_ns = played.harvest.received.received_ns
-    drained_s = (int(received_ns.max(initial=0)) - played.start_ns) / 1e9
+    harvest = played.harvest
+    last_ns = max(
+        int(harvest.received.received_ns.max(initial=0)), int(harvest.answered_ns.max(initial=0))
+    )
+    drained_s = (last_ns - played.start_ns) / 1e9
     if drained_s > end_s:
         passed.append(Phase(name="drain", start_s=end_s, end_s=drained_s, measured=False))
     return tuple(passed)

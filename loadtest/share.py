@@ -62,6 +62,9 @@ class Share:
             log=self.log,
         )
 
+    def stand_by(self) -> None:
+        """All are online; the start is near."""
+
     async def play(self) -> None:
         """Do what this share is for, from `start_ns` on."""
 
@@ -81,13 +84,11 @@ class Share:
         """Log in, wait for the start, play until told to finish, hand over."""
         commands = await _commands()
         await self._log_in()
-        tell(event="ready")
-        first = await commands.get()
-        if "start_ns" not in first:
-            return
-        self.start_ns = first["start_ns"]
         gc.collect()
         gc.freeze()
+        self.stand_by()
+        tell(event="ready")
+        self.start_ns = (await commands.get())["start_ns"]
         watching = asyncio.ensure_future(Monitor(self.sessions, self._close).run(self.start_ns))
         playing = asyncio.ensure_future(self.play())
         while "finish" not in (command := await commands.get()):
@@ -194,8 +195,8 @@ class ReceiveShare(Share):
             self._intended_ns = (plan["intended_s"] * 1e9).astype(np.int64)
         self._seen = self._read_bytes = 0
 
-    async def play(self) -> None:
-        """Count bytes from the start on; the sessions do the rest."""
+    def stand_by(self) -> None:
+        """Count bytes from here on; the sessions do the rest."""
         self._read_bytes = TimedTransport.read_bytes
 
     def window(self) -> dict[str, Any]:
