@@ -28,14 +28,17 @@ def assumptions(text: str) -> list[Assumption]:
         document = yaml.safe_load(text)
     except yaml.YAMLError:
         return []
-    return list(_assumptions(document, ""))
+    return list(_assumptions(document, "", set()))
 
 
-def _assumptions(node: object, part: str) -> Iterator[Assumption]:
+def _assumptions(node: object, part: str, seen: set[int]) -> Iterator[Assumption]:
+    """Those below a node; each node is visited once, however often an alias names it."""
+    if id(node) in seen or not isinstance(node, list | dict):
+        return
+    seen.add(id(node))
     if isinstance(node, list):
         for index, item in enumerate(node):
-            yield from _assumptions(item, f"{part} {_named(item, index)}")
-    if not isinstance(node, dict):
+            yield from _assumptions(item, f"{part} {_named(item, index)}", seen)
         return
     provenance = node.get("provenance")
     if isinstance(provenance, dict) and "kind" in provenance:
@@ -43,7 +46,7 @@ def _assumptions(node: object, part: str) -> Iterator[Assumption]:
         yield Assumption(part, ", ".join(_figures(node)), kind, source)
     for key, value in node.items():
         if key != "provenance":
-            yield from _assumptions(value, str(key))
+            yield from _assumptions(value, str(key), seen)
 
 
 def _named(item: object, index: int) -> str:
@@ -55,9 +58,9 @@ def _named(item: object, index: int) -> str:
 
 
 def _figures(node: dict[str, Any]) -> Iterator[str]:
-    """The plain entries of a section and of its small sections, without names of other parts."""
-    for key, value in node.items():
-        if isinstance(value, dict) and key != "provenance":
-            yield from _figures(value)
-        elif isinstance(value, str | int | float) and key not in _NAMES:
-            yield f"{key} {value}"
+    """The plain entries of a section and of the sections in it, without names of other parts."""
+    below = [value for key, value in node.items() if key != "provenance"]
+    for section in (node, *(value for value in below if isinstance(value, dict))):
+        for key, value in section.items():
+            if isinstance(value, str | int | float) and key not in _NAMES:
+                yield f"{key} {value}"

@@ -137,6 +137,19 @@ def test_the_page_says_how_to_get_it_again(header, expected):
     assert report.command(synthetic.steady(replications=2, **header).header) == expected
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "a: &a {b: *a, provenance: {kind: assumed}}",
+        "\n".join(["a: &x0 [1]", *(f"b{n}: &x{n + 1} [*x{n}, *x{n}, *x{n}]" for n in range(40))]),
+    ],
+)
+def test_aliases_in_a_topology_cost_nothing(text):
+    assert len(assumptions(text)) <= 1
+
+
 def test_a_topology_that_cannot_be_read_has_no_sources():
     assert assumptions("a: [") == assumptions("") == assumptions("- 1") == []
 
