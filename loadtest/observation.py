@@ -7,6 +7,7 @@ of 10 ms and `schedstat` lags while a thread runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -36,6 +37,24 @@ def cpu_s(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
     except OSError:
         raise ProcessLookupError(pid) from None
+
+
+def waited_s(pid: int) -> float:
+    """Time that a process's threads were ready to run and had no core. [s]
+
+    Raises
+    ------
+    ProcessLookupError
+        No such process.
+    """
+    total_ns = 0
+    try:
+        for task in os.scandir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+                total_ns += int(Path(task.path, "schedstat").read_text().split()[1])
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    return total_ns / 1e9
 
 
 def resident_bytes(pid: int) -> int:
@@ -77,6 +96,8 @@ class Observation:
         Monotonic clock (`time.monotonic`, shared by all processes of the machine). [s]
     cpu_s : ndarray
         CPU time used since the process began. [s]
+    waited_s : ndarray
+        Time ready to run without a core, all threads together. [s]
     rss_bytes : ndarray
         Resident memory. [B]
     ended : bool
@@ -85,6 +106,7 @@ class Observation:
 
     time_s: npt.NDArray[np.float64]
     cpu_s: npt.NDArray[np.float64]
+    waited_s: npt.NDArray[np.float64]
     rss_bytes: npt.NDArray[np.int64]
     ended: bool
 
@@ -103,7 +125,7 @@ class Observer:
     def __init__(self, pid: int, period_s: float = 0.2) -> None:
         self._pid = pid
         self._period_s = period_s
-        self._samples: list[tuple[float, float, int]] = []
+        self._samples: list[tuple[float, float, float, int]] = []
         self._ended = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"observe-{pid}", daemon=True)
@@ -121,10 +143,12 @@ class Observer:
         self._stopping.set()
         self._thread.join()
         self._sample()
-        time_s, used_s, rss_bytes = zip(*self._samples, strict=True) if self._samples else ((),) * 3
+        columns = zip(*self._samples, strict=True) if self._samples else ((),) * 4
+        time_s, used_s, waiting_s, rss_bytes = columns
         return Observation(
             np.array(time_s, dtype=np.float64),
             np.array(used_s, dtype=np.float64),
+            np.array(waiting_s, dtype=np.float64),
             np.array(rss_bytes, dtype=np.int64),
             self._ended,
         )
@@ -153,7 +177,8 @@ class Observer:
         if self._ended:
             return
         try:
-            sample = (time.monotonic(), cpu_s(self._pid), resident_bytes(self._pid))
+            now_s, used_s = time.monotonic(), cpu_s(self._pid)
+            sample = (now_s, used_s, waited_s(self._pid), resident_bytes(self._pid))
         except ProcessLookupError:
             self._ended = True
             return

@@ -239,19 +239,20 @@ def _spread(seconds: Floats) -> dict[str, float | None]:
 
 def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
     """CPU time of each server from the start until everything was delivered."""
-    begin_s = played.start_ns / 1e9
-    used = {
-        name: float(seen.cpu_s[-1] - np.interp(begin_s, seen.time_s, seen.cpu_s))
-        for name, seen in played.observations.items()
-    }
+    seen_of = played.observations
+
+    def since_start(name: str, column: str) -> float:
+        seen, series = seen_of[name], getattr(seen_of[name], column)
+        return float(series[-1] - np.interp(played.start_ns / 1e9, seen.time_s, series))
+
+    used = {name: since_start(name, "cpu_s") for name in seen_of}
     total_s = sum(used.values())
     return {
         "cpu_s": used,
+        "waited_s": {name: since_start(name, "waited_s") for name in seen_of},
         "cpu_per_publication_s": total_s / len(played.rows) if len(played.rows) else None,
         "cpu_per_delivery_s": total_s / ledger.delivered if ledger.delivered else None,
-        "rss_bytes_max": {
-            name: int(seen.rss_bytes.max()) for name, seen in played.observations.items()
-        },
+        "rss_bytes_max": {name: int(seen.rss_bytes.max()) for name, seen in seen_of.items()},
     }
 
 
@@ -268,6 +269,7 @@ def _verdict(
     judged = verdict.seconds(windows, verdict.limits(p99_s if math.isfinite(p99_s) else 1.0))
     costs = [each["cpu_per_delivery_s"] or math.nan for each in (generator, server)]
     judgement = verdict.judge(judged, costs[0], costs[1])
+    judgement.reasons += verdict.starved(server["cpu_s"], server["waited_s"])
     generator["limited_seconds"] = [
         {"second": each.second, "exceeded": list(each.exceeded)} for each in judged if each.exceeded
     ]

@@ -134,3 +134,22 @@ def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> 
             f"{server_cost_s * 1e6:.0f} us: the generator is the slower one"
         )
     return judgement
+
+
+STARVED_SHARE_MAX = 0.1
+
+
+def starved(cpu_s: Mapping[str, float], waited_s: Mapping[str, float]) -> list[str]:
+    """Servers that other work kept from their cores: their latencies speak of the machine.
+
+    Parameters
+    ----------
+    cpu_s, waited_s : mapping of str to float
+        Of each server, CPU time used, and time ready to run without a core. [s]
+    """
+    return [
+        f"{name} waited {waited_s[name]:.2g} s for a core and ran {cpu_s[name]:.2g} s: "
+        "something else uses the machine; leave it alone while measuring"
+        for name in cpu_s
+        if waited_s[name] > STARVED_SHARE_MAX * cpu_s[name]
+    ]

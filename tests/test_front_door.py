@@ -70,7 +70,7 @@ BAD_FILES = {
     "binary junk": (bytes(range(256)) * 40, ""),
     "a YAML bomb": (BOMB, "alias"),
     "deep nesting": ("[" * 100_000, ""),
-    "50 MB": ("a: " + "x" * 50_000_000, "MiB"),
+    "50 MB": ("a: " + "x" * 50_000_000, "KiB"),
     "an unknown schema": (SMALL.replace("schema: 1", "schema: 9"), "schema"),
     "an unknown profile": (SMALL.replace("prosody-0.12", "prosody-9"), "prosody-0.12"),
 }

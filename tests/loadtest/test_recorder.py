@@ -106,7 +106,9 @@ def story(topology, *, missing=(), late_s=0.0, **changes) -> Played:
         stopped=None,
         harvest=harvest,
         observations={
-            "alpha": Observation(time_s, 0.2 * time_s, np.full(len(time_s), 9_000_000), False)
+            "alpha": Observation(
+                time_s, 0.2 * time_s, 0.0 * time_s, np.full(len(time_s), 9_000_000), False
+            )
         },
         wall_s=12.0,
     )

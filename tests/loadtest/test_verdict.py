@@ -68,3 +68,9 @@ def test_unknown_costs_are_no_reason() -> None:
 @pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.02), (2.0, 0.2)])
 def test_lateness_may_be_a_tenth_of_the_latency(latency_s: float, lateness_s: float) -> None:
     assert limits(latency_s).lateness_s == pytest.approx(lateness_s)
+
+
+def test_a_server_kept_from_its_core_is_told_and_one_that_ran_freely_is_not():
+    starved = verdict.starved({"a": 4.0, "b": 4.0}, {"a": 2.0, "b": 0.01})
+    assert len(starved) == 1
+    assert starved[0].startswith("a waited 2 s for a core and ran 4 s")
