@@ -88,16 +88,8 @@ def _payloads(topology: Topology) -> Iterator[Problem]:
 
 
 def _populations(topology: Topology) -> Iterator[Problem]:
-    controller_of = {each.name: each.controller for each in topology.brokers}
-    home = {topic.name: controller_of[topic.broker] for topic in topology.topics}
     for number, population in enumerate(topology.platforms):
         path: Path = ("platforms", number)
-        wished = [each.topic for each in population.subscribes]
-        for topic in dict.fromkeys([*population.publishes, *wished]):
-            if home[topic] != population.controller:
-                rule = f"Topic {topic} is on Controller {home[topic]}, its own is another"
-                repair = "use Topics of its own Controller (federation is not modelled)"
-                yield Problem((*path, "controller"), rule, repair, population.controller)
         for place, each in enumerate(population.subscribes):
             if each.platforms_of(population.count) == 0:
                 rule = f"selects none of {population.count} Platforms"

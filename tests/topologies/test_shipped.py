@@ -101,6 +101,21 @@ def test_campus_nac_is_half_loaded_until_the_flood_asks_for_more_than_there_is()
     assert attack.start + attack.duration + 2 * backlog_s < topology.workload.duration
 
 
+def test_each_organisation_of_the_federation_subscribes_at_the_other():
+    topology = topologies.load("federation")
+    servers = [topologies.profile(topology, each.name).server for each in topology.controllers]
+    assert servers == ["prosody", "ejabberd"]
+    home = {broker.name: broker.controller for broker in topology.brokers}
+    for topic in topology.topics:
+        remote = [
+            each.count
+            for each in topology.platforms
+            if each.subscriber_count(topic.name) and each.controller != home[topic.broker]
+        ]
+        assert sum(remote) > 0
+    assert {topic.access for topic in topology.topics} == {"open", "whitelist"}
+
+
 def test_the_session_rate_is_the_published_arithmetic():
     per_hour = 320_000 * (0.75 * 10 + 0.25 * 1)
     assert per_hour / 3600 == pytest.approx(689, abs=0.5)
@@ -108,5 +123,5 @@ def test_the_session_rate_is_the_published_arithmetic():
 
 def test_shipped_lists_topologies_with_their_descriptions(monkeypatch):
     monkeypatch.delenv("GRIDLAB_HOME", raising=False)
-    assert list(topologies.shipped()) == NAMES == ["campus-nac", "single-broker"]
+    assert list(topologies.shipped()) == NAMES == ["campus-nac", "federation", "single-broker"]
     assert all(len(text) > 20 for text in topologies.shipped().values())
