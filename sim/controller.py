@@ -1,4 +1,4 @@
-"""One Controller with its Broker: its state, the publications it is fed, and what it has counted."""
+"""One Controller with its Broker: its state, what it is fed, and what it has counted."""
 
 from __future__ import annotations
 
@@ -96,10 +96,12 @@ class Controller:
         copies = np.diff(self._home.starts)[arrivals.topic]
         self._intake.enter(arrivals, copies)
         self._server = with_room(self._server, len(arrivals), int(copies.sum()))
-        now = self._server.ledger[0]
-        slots = np.arange(now["fed"], now["fed"] + len(arrivals)) % len(self._server.publications)
-        self._server.publications[slots] = self._records(arrivals, copies)
-        now["fed"] += len(arrivals)
+        now, ring = self._server.ledger[0], self._server.publications
+        records, first = self._records(arrivals, copies), int(now["fed"]) % len(ring)
+        before_wrap = len(ring) - first
+        ring[first : first + len(records)] = records[:before_wrap]
+        ring[: max(len(records) - before_wrap, 0)] = records[before_wrap:]
+        now["fed"] += len(records)
 
     def _records(self, arrivals: Arrivals, copies: Integers) -> Records:
         """Publications as the kernels know them."""
@@ -107,7 +109,6 @@ class Controller:
         records = np.zeros(len(arrivals), PUBLICATION)
         records["row"], records["topic"] = arrivals.row, arrivals.topic
         records["arrival_s"], records["intended_s"] = arrivals.arrival_s, arrivals.intended_s
-        records["payload_bytes"] = payload_bytes
         records["wire_bytes"] = payload_bytes + self._profile.envelope.notification
         records["platform"] = self._home.number(arrivals.publisher)
         records["segment"] = kind * len(self._home.pair_names)

@@ -1,8 +1,8 @@
 """What all disciplines share: arrivals, mailboxes, counters, and the way of a written copy.
 
-A copy that the server has written crosses the Controller's egress link (one FIFO for all Platforms),
-a constant delay, and the Platform's own FIFO reader; `deliver` carries it there and counts it. All
-functions are compiled and allocate nothing.
+A copy that the server has written crosses the Controller's egress link (one FIFO for all its
+Platforms), a constant delay, and the Platform's own FIFO reader; `deliver` carries it there and
+counts it. All functions are compiled and allocate nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 
 from results import histogram
 from sim.state import NOBODY, SETTLED, Server
+
+Index = np.uint32  # indices are unsigned: compiled code need not look for negative ones
 
 # Without reference counting: a kernel neither makes nor frees arrays, and counting references to
 # those of `Server` at every access costs twenty times the work itself.
@@ -48,7 +50,7 @@ def reach(server: Server, time_s: float) -> None:
 
 
 @inlined
-def admit(server: Server) -> int:
+def admit(server: Server) -> Index:
     """The next publication reaches the server, which from now on owes its copies; its slot."""
     now = server.ledger[0]
     slot = np.uint32(now.arrived & (server.publications.size - 1))
@@ -95,20 +97,30 @@ def charge(server: Server, start_s: float, stop_s: float) -> None:
     intervals[i].busy_s += stop_s - start_s
 
 
+@inlined
+def payload_bytes(server: Server, publication: Any) -> float:
+    """Size of a publication's payload. [B]"""
+    return publication.wire_bytes - server.setting[0].envelope_bytes
+
+
 @compiled
 def settle(server: Server, slot: int) -> None:
     """All copies of a publication are accounted for: book its totals, free the ring behind it."""
     now, publication = server.ledger[0], server.publications[slot]
+    delivered = publication.copies - publication.missing - publication.late
+    now.delivered += delivered
+    now.late += publication.late
+    now.received_s = max(now.received_s, publication.last_s)
     if publication.legitimate:
         interval = server.intervals[publication.interval]
-        interval.timely += publication.timely
+        interval.timely += delivered - publication.untimely
         interval.latency_s += publication.latency_s
-        interval.latencies += publication.delivered
+        interval.latencies += delivered
     stride = server.setting[0].row_stride
     if publication.row % stride == 0:
         outcome = server.outcomes[publication.row // stride]
-        outcome.delivered = publication.delivered
-        if publication.delivered > 0:
+        outcome.delivered = delivered
+        if delivered > 0:
             outcome.first_s = publication.first_s
             outcome.last_s = publication.last_s
     publication.missing = SETTLED
@@ -135,7 +147,7 @@ def _transmit(server: Server, publication: Any, platform: Any, written_s: float)
 
 
 @inlined
-def bin_of(latency_s: float) -> int:
+def bin_of(latency_s: float) -> Index:
     """Bin of `results.histogram` for a finite latency."""
     if latency_s < histogram.LOWEST_S:
         return np.uint32(histogram.NEGATIVE if latency_s < 0.0 else histogram.ZERO)
@@ -154,8 +166,6 @@ def _count_received(server: Server, received_s: float) -> None:
         i = np.uint32(i - 1)
     now.received_interval = i
     server.intervals[i].received += 1
-    now.delivered += 1
-    now.received_s = max(now.received_s, received_s)
 
 
 @inlined
@@ -168,13 +178,13 @@ def deliver(server: Server, slot: int, number: int, written_s: float) -> None:
     row = np.uint32(publication.segment + server.pairs[publication.topic, platform.population])
     if received_s > setting.horizon_s:
         server.histograms[row, histogram.UNDELIVERED] += 1
-        now.late += 1
+        publication.late += 1
     else:
         latency_s = received_s - publication.intended_s
         server.histograms[row, bin_of(latency_s)] += 1
-        publication.timely += latency_s <= setting.deadline_s
+        if latency_s > setting.deadline_s:
+            publication.untimely += 1
         publication.latency_s += latency_s
-        publication.delivered += 1
         publication.first_s = min(publication.first_s, received_s)
         publication.last_s = max(publication.last_s, received_s)
         _count_received(server, received_s)
@@ -213,7 +223,7 @@ def take(server: Server, place: int) -> tuple[int, int]:
 
 
 @inlined
-def lowest_idle(server: Server) -> int:
+def lowest_idle(server: Server) -> Index:
     """Number of the first core without work; there must be one."""
     number = np.uint32(0)
     while server.cores[number].ready_s < np.inf:

@@ -14,10 +14,8 @@ import numpy as np
 from results import histogram
 from results.records import StationMode
 from sim import fanout_process, fifo, loop_turns
-from sim.state import Floats, Server
+from sim.state import Floats, Integers, Server
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
-
-REFERENCE_PAYLOAD_BYTES = 400.0  # the delivery in which allocation is counted
 
 Column = Floats | float
 
@@ -34,7 +32,7 @@ class Discipline:
     advance: Callable[[Server, float], None]
     mode: StationMode
     settings: dict[str, float]
-    per_publication: Callable[[Floats, Floats], dict[str, Column]]
+    per_publication: Callable[[Floats, Integers], dict[str, Column]]
     warmth: Floats
     parallel: bool = True
     events_max: int = 1
@@ -52,13 +50,11 @@ def discipline(profile: Profile) -> Discipline:
 
 
 def _loop_turns(costs: LoopTurns, speed: float) -> Discipline:
-    def per_publication(payload_bytes: Floats, copies: Floats) -> dict[str, Column]:
-        beyond = np.maximum(payload_bytes - REFERENCE_PAYLOAD_BYTES, 0.0)
+    def per_publication(payload_bytes: Floats, copies: Integers) -> dict[str, Column]:
         return {
             "intake_s": speed * (costs.publish + costs.publish_per_byte * payload_bytes),
             "copy_s": speed * (costs.build + costs.build_per_byte * payload_bytes),
             "write_s": speed * costs.write_per_byte * payload_bytes,
-            "allocation": 1.0 + costs.allocation_per_byte * beyond,
         }
 
     settings = {
@@ -74,6 +70,7 @@ def _loop_turns(costs: LoopTurns, speed: float) -> Discipline:
         "collection_cv": costs.collection_cv,
         "collection_every": costs.collection_every,
         "collection_step_every": costs.collection_step_every,
+        "allocation_per_byte": costs.allocation_per_byte,
         "allocation_write": costs.allocation_write,
         "allocation_publish": costs.allocation_publish,
         "cv": costs.cv,
@@ -84,18 +81,18 @@ def _loop_turns(costs: LoopTurns, speed: float) -> Discipline:
 
 
 def _fanout_process(costs: FanoutProcess, speed: float) -> Discipline:
-    def per_publication(payload_bytes: Floats, copies: Floats) -> dict[str, Column]:
+    def per_publication(payload_bytes: Floats, copies: Integers) -> dict[str, Column]:
         setup_s = costs.setup + costs.setup_per_subscriber * copies
         return {
             "intake_s": speed * (setup_s + costs.setup_per_byte * payload_bytes),
             "copy_s": speed * (costs.route + costs.route_per_byte * payload_bytes),
             "write_s": speed * (costs.write + costs.write_per_byte * payload_bytes),
-            "finish_s": speed * costs.finish,
         }
 
     settings = {
         "wake_s": costs.wake,
         "route_s": speed * costs.route,
+        "finish_s": speed * costs.finish,
         "slice_recipients": costs.slice_recipients,
         "cv": costs.cv,
     }
@@ -112,7 +109,7 @@ def warmth_by_bin(costs: FanoutProcess) -> Floats:
 
 
 def _fifo(costs: Fifo, speed: float) -> Discipline:
-    def per_publication(payload_bytes: Floats, copies: Floats) -> dict[str, Column]:
+    def per_publication(payload_bytes: Floats, copies: Integers) -> dict[str, Column]:
         return {
             "intake_s": speed * (costs.publish + costs.publish_per_byte * payload_bytes),
             "copy_s": speed * (costs.copy_ + costs.copy_per_byte * payload_bytes),

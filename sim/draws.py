@@ -1,8 +1,8 @@
 """Random numbers of the simulation: counter-based, keyed by seed, purpose, replication and entity.
 
-Philox4x32-10 turns (key, counter) into four random words. The key is the seed, the counter says what
-the draw is for, so a draw never depends on the order of events, on the window's length or on how
-many processes share the work, and drawing more for one purpose moves no other.
+Philox4x32-10 turns (key, counter) into four random words. The key is the seed, the counter says
+what the draw is for, so a draw never depends on the order of events, on the window's length or on
+how many processes share the work, and drawing more for one purpose moves no other.
 
     counter = (index, entity, purpose + 2^16 * high part of the entity, replication)
 
@@ -41,9 +41,7 @@ class Purpose(IntEnum):
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
-def philox(
-    c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any
-) -> tuple[Any, Any, Any, Any]:
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """Four random words (uint64 below 2^32) of a counter and a key, each below 2^32."""
     for _ in range(ROUNDS):
         low, high = _MULTIPLIER_0 * c0, _MULTIPLIER_1 * c2
@@ -108,13 +106,6 @@ def uniforms(
     out = np.empty(len(entities))
     _uniforms(seed, int(purpose), replication, entities, out)
     return out
-
-
-def exponentials(
-    seed: int, purpose: Purpose, replication: int, entities: npt.NDArray[np.int64]
-) -> Floats:
-    """One exponential draw of mean 1 for each entity."""
-    return np.asarray(-np.log1p(-uniforms(seed, purpose, replication, entities)))
 
 
 def normals(

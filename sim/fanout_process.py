@@ -31,6 +31,7 @@ from sim.delivery import (
     lowest_idle,
     next_arrival_s,
     owe,
+    payload_bytes,
     post,
     reach,
     settle,
@@ -102,7 +103,7 @@ def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
         copy += routed
         room -= routed
         if copy == publication.copies:
-            slice_s += publication.finish_s * publication.factor
+            slice_s += setting.finish_s * publication.factor
             finished += 1
             slot, copy, setup_s = publication.next, 0, UNTOUCHED
     core.finished, core.copy, core.setup_s = finished, copy, setup_s
@@ -135,7 +136,7 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
     place, copies = server.cores[number].chain, 0
     while place != NOBODY:
         slot, place = take(server, place)
-        now.held_bytes -= server.publications[slot].payload_bytes
+        now.held_bytes -= payload_bytes(server, server.publications[slot])
         copies += 1
         deliver(server, slot, session, time_s)
     now.held -= copies
@@ -157,7 +158,7 @@ def _route(server: Server, slot: int, first: int, last: int) -> None:
         if server.platforms[session].session_state == ABSENT:
             _enqueue(server, session)
     now.held += last - first
-    now.held_bytes += (last - first) * publication.payload_bytes
+    now.held_bytes += (last - first) * payload_bytes(server, publication)
 
 
 @compiled
@@ -177,6 +178,7 @@ def _end_publisher_slice(server: Server, number: int, publisher: int, time_s: fl
         _route(server, platform.input_head, platform.copy, core.copy)
         platform.copy = core.copy
         _enqueue(server, np.uint32(server.platforms.size + publisher))
+    reach(server, time_s)
     weigh(server, time_s)
 
 
@@ -204,8 +206,9 @@ def _arrive(server: Server, time_s: float) -> None:
 def advance(server: Server, end_s: float) -> None:
     """Work until every event before `end_s` is done; all arrivals before `end_s` are known."""
     now, cores, platforms = server.ledger[0], server.cores, server.platforms
+    arrival_s = next_arrival_s(server)
     while True:
-        arrival_s, time_s, number = next_arrival_s(server), np.inf, np.uint32(0)
+        time_s, number = np.inf, np.uint32(0)
         for i in range(cores.size):
             if cores[i].ready_s < time_s:
                 time_s, number = cores[i].ready_s, np.uint32(i)
@@ -213,8 +216,8 @@ def advance(server: Server, end_s: float) -> None:
             break
         if arrival_s <= time_s:
             _arrive(server, arrival_s)
+            arrival_s = next_arrival_s(server)
             continue
-        reach(server, time_s)
         task = cores[number].task
         if WAKING > task >= platforms.size:
             _end_publisher_slice(server, number, np.uint32(task - platforms.size), time_s)

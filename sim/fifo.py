@@ -19,7 +19,6 @@ from sim.delivery import (
     lowest_idle,
     next_arrival_s,
     owe,
-    publication_of,
     reach,
     settle,
     weigh,
@@ -73,7 +72,7 @@ def _finish(server: Server, number: int, time_s: float) -> None:
 
 @inlined
 def _work(server: Server, number: int, stop_s: float) -> None:
-    """Complete copies of a core's job, the first of them in any case, the others before `stop_s`."""
+    """Complete copies of a core's job: the first in any case, the others before `stop_s`."""
     core = server.cores[number]
     slot, time_s = core.slot, core.ready_s
     publication = server.publications[slot]

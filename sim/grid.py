@@ -48,8 +48,7 @@ class Grid:
     ) -> None:
         self._study, self._uplink = study, Uplink(plan)
         self._controllers = [
-            Controller(study, node.name, profiles[node.name])
-            for node in study.topology.controllers
+            Controller(study, node.name, profiles[node.name]) for node in study.topology.controllers
         ]
         self._control = simpy.Environment()
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))

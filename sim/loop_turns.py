@@ -18,6 +18,8 @@ Source: the profile's structure is that of the twin prototype.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.delivery import (
@@ -28,6 +30,7 @@ from sim.delivery import (
     inlined,
     next_arrival_s,
     owe,
+    payload_bytes,
     post,
     reach,
     settle,
@@ -39,6 +42,7 @@ from sim.state import NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
 READABLE, WRITABLE, FLAGS = 1, 2, 2
+REFERENCE_PAYLOAD_BYTES = 400.0  # the delivery in which allocation is counted
 COLLECTION = int(Purpose.COLLECTION)
 
 
@@ -104,6 +108,13 @@ def _collect(server: Server, allocation: float) -> float:
 
 
 @inlined
+def _allocation(server: Server, publication: Any) -> float:
+    """What building one copy allocates, in deliveries of 400 B."""
+    beyond = max(payload_bytes(server, publication) - REFERENCE_PAYLOAD_BYTES, 0.0)
+    return 1.0 + server.setting[0].allocation_per_byte * beyond
+
+
+@inlined
 def _poll(server: Server) -> None:
     """Take the next ready sockets and what each is ready for."""
     now, mask = server.ledger[0], server.ring.size - 1
@@ -136,7 +147,7 @@ def _begin_read(server: Server, number: int) -> None:
     now.reads = 0
     while slot != NOBODY:
         publication = server.publications[slot]
-        room -= publication.payload_bytes + setting.publish_envelope
+        room -= payload_bytes(server, publication) + setting.publish_envelope
         if room < 0.0 and now.reads > 0:
             break
         now.reads += 1
@@ -153,7 +164,7 @@ def _begin_publication(server: Server, number: int) -> None:
     now.copy = 0
     if publication.copies > 0:
         now.time_s += publication.copy_s * publication.factor
-        now.time_s += _collect(server, publication.allocation)
+        now.time_s += _collect(server, _allocation(server, publication))
 
 
 @inlined
@@ -163,6 +174,7 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     slot = platform.input_head
     publication = server.publications[slot]
     copy_s, start = publication.copy_s * publication.factor, server.starts[publication.topic]
+    allocation, size_bytes = _allocation(server, publication), payload_bytes(server, publication)
     time_s, copy = now.time_s, now.copy
     stop_s = min(next_arrival_s(server), end_s)
     while copy < publication.copies:
@@ -175,11 +187,11 @@ def _build(server: Server, number: int, end_s: float) -> bool:
         post(server, slot, session)
         _link(server, session)
         now.held += 1
-        now.held_bytes += publication.payload_bytes
+        now.held_bytes += size_bytes
         copy += 1
         if copy < publication.copies:
             time_s += copy_s
-            time_s += _collect(server, publication.allocation)
+            time_s += _collect(server, allocation)
     now.time_s, now.copy = time_s, copy
     if copy < publication.copies:
         return False
@@ -213,7 +225,7 @@ def _write(server: Server, number: int) -> None:
     platform.mail_head = NOBODY
     while place != NOBODY:
         slot, place = take(server, place)
-        now.held_bytes -= server.publications[slot].payload_bytes
+        now.held_bytes -= payload_bytes(server, server.publications[slot])
         deliver(server, slot, number, now.time_s)
 
 
@@ -238,43 +250,57 @@ def _rest(server: Server, end_s: float) -> bool:
     return True
 
 
+@inlined
+def _handle(server: Server) -> None:
+    """Take the last event of the batch; without one, poll again."""
+    now = server.ledger[0]
+    if now.events == 0:
+        now.stage = POLL
+        return
+    now.events -= 1
+    now.event = server.batch[np.uint32(now.events)]
+    number = np.uint32(now.event >> FLAGS)
+    if now.event & READABLE:
+        _begin_read(server, number)
+        now.stage = READ
+    else:
+        _write(server, number)
+
+
+@inlined
+def _go_on_reading(server: Server, number: int, end_s: float) -> None:
+    """The next step of a read: begin a publication, build its copies, or be done with it."""
+    now = server.ledger[0]
+    if now.stage == BUILD:
+        if _build(server, number, end_s):
+            reach(server, now.time_s)
+            weigh(server, now.time_s)
+            now.stage = READ
+    elif now.reads > 0:
+        now.reads -= 1
+        _begin_publication(server, number)
+        now.stage = BUILD
+    else:
+        if now.event & WRITABLE:
+            _write(server, number)
+        now.stage = EVENT
+
+
 @compiled
 def advance(server: Server, end_s: float) -> None:
     """Take every step that starts before `end_s`; all arrivals before `end_s` are known."""
     now = server.ledger[0]
     while now.time_s < end_s:
-        number = np.uint32(now.event >> FLAGS)
         if now.stage == POLL:
             _admit_until(server, now.time_s)
-            if now.queue_length == 0:
-                if not _rest(server, end_s):
-                    break
-                continue
-            reach(server, now.time_s)
-            _poll(server)
-            now.stage = EVENT
-        elif now.stage == EVENT:
-            if now.events == 0:
-                now.stage = POLL
-                continue
-            now.events -= 1
-            now.event = server.batch[now.events]
-            if now.event & READABLE:
-                _begin_read(server, np.uint32(now.event >> FLAGS))
-                now.stage = READ
-            else:
-                _write(server, np.uint32(now.event >> FLAGS))
-        elif now.stage == READ:
-            if now.reads > 0:
-                now.reads -= 1
-                _begin_publication(server, number)
-                now.stage = BUILD
-            else:
-                if now.event & WRITABLE:
-                    _write(server, number)
+            if now.queue_length > 0:
+                reach(server, now.time_s)
+                _poll(server)
                 now.stage = EVENT
-        elif _build(server, number, end_s):
-            reach(server, now.time_s)
-            weigh(server, now.time_s)
-            now.stage = READ
+            elif not _rest(server, end_s):
+                break
+        elif now.stage == EVENT:
+            _handle(server)
+        else:
+            _go_on_reading(server, np.uint32(now.event >> FLAGS), end_s)
     _account(server)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,6 @@ from topologies.schema import Topology
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-COLUMNS = (np.float64, np.uint32, np.uint16, np.uint32)  # of a plan's block
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Arrivals:
     def __getitem__(self, chosen: slice | npt.NDArray[np.bool_] | Integers) -> Arrivals:
         return Arrivals(*(column[chosen] for column in self._columns()))
 
-    def _columns(self) -> tuple[npt.NDArray[np.generic], ...]:
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
         return (
             self.row, self.arrival_s, self.intended_s, self.publisher, self.topic,
             self.payload_bytes,
@@ -71,7 +71,7 @@ class Uplink:
         self._first, self._delay_s = delays(plan.topology)
         self._digest = hashlib.sha256()
         self._next_block = 0
-        self._pending = self._arrivals(Block(0, *(np.zeros(0, kind) for kind in COLUMNS)))
+        self._pending = self._arrivals(plan.block(0) if plan.blocks else plan.columns())[:0]
         self._known_s = -np.inf
         self._read()
 

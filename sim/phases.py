@@ -1,12 +1,13 @@
 """When things are counted: phases, the intervals of the timeline, and the segments of histograms.
 
 A campaign's phases are before, during and after its attacks. A steady study has a warm-up, whose
-length is known only after the run: its histograms are kept by segments, fine ones in the first half,
-and merged when the cut is known.
+length is known only after the run: its histograms are kept by segments, fine ones in the first
+half, and merged when the cut is known.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def timetable(topology: Topology) -> Timetable:
     names, phase_edges_s = _campaign(topology)
     pieces = [
         np.linspace(start_s, end_s, _parts(end_s - start_s, duration_s) + 1)[:-1]
-        for start_s, end_s in zip(phase_edges_s, phase_edges_s[1:], strict=False)
+        for start_s, end_s in itertools.pairwise(phase_edges_s)
     ]
     edges_s = np.append(np.concatenate(pieces), duration_s)
     return Timetable("campaign", edges_s, np.array(phase_edges_s), names)

@@ -109,12 +109,12 @@ def _phases(timetable: Timetable, outcomes: Sequence[Outcome]) -> tuple[Phase, .
     return passed
 
 
-def _header(
-    occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase, ...]
-) -> Header:
+def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase, ...]) -> Header:
     topology, tallies = occasion.topology, [tally for _, tally in _tallies(outcomes)]
     laws = tuple(_identities(outcomes))
-    broken = tuple(f"{law.name}: {law.left!r} is not {law.right!r}" for law in laws if not law.holds)
+    broken = tuple(
+        f"{law.name}: {law.left!r} is not {law.right!r}" for law in laws if not law.holds
+    )
     token = f"{occasion.created:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     return Header(
         run_id=f"{topology.name}-simulated-{token}",

@@ -47,9 +47,7 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
 class ReferenceController:
     """One Controller, its egress link and its Platforms' readers, as SimPy processes."""
 
-    def __init__(
-        self, study: Study, plan: Plan, node: schema.Controller, profile: Profile
-    ) -> None:
+    def __init__(self, study: Study, plan: Plan, node: schema.Controller, profile: Profile) -> None:
         self._study, self._node, self._profile = study, node, profile
         self._env = simpy.Environment()
         self._link = simpy.Resource(self._env)
@@ -84,9 +82,7 @@ class ReferenceController:
                 server = FifoServer(costs, around)
         for publication in self._publications:
             arrival = self._env.timeout(publication.arrival_s)
-            arrival.callbacks.append(
-                lambda _, publication=publication: server.receive(publication)
-            )
+            arrival.callbacks.append(lambda _, publication=publication: server.receive(publication))
         self._env.run(until=self._study.horizon_s)
         return self._tally()
 
@@ -111,9 +107,15 @@ class ReferenceController:
                 intended_s = float(rows.intended_s[row])
                 found.append(
                     Publication(
-                        row, intended_s + delay_s, intended_s, publisher, int(rows.topic[row]),
-                        float(rows.payload_bytes[row]), float(factors[row]), receivers,
-                    )  # fmt: skip
+                        row=row,
+                        arrival_s=intended_s + delay_s,
+                        intended_s=intended_s,
+                        publisher=publisher,
+                        topic=int(rows.topic[row]),
+                        payload_bytes=float(rows.payload_bytes[row]),
+                        factor=float(factors[row]),
+                        subscribers=receivers,
+                    )
                 )
         return sorted(found, key=lambda publication: publication.arrival_s)
 
@@ -130,9 +132,7 @@ class ReferenceController:
         self._written.append((self._env.now, publication))
         self._env.process(self._travel(publication, platform))
 
-    def _travel(
-        self, publication: Publication, platform: int
-    ) -> Generator[simpy.Event, Any, None]:
+    def _travel(self, publication: Publication, platform: int) -> Generator[simpy.Event, Any, None]:
         """A copy's way from the server's write to the end of its Platform's reading."""
         wire_bytes = publication.payload_bytes + self._profile.envelope.notification
         population = self._population(platform)
@@ -227,9 +227,8 @@ class ReferenceController:
         for publication, _, instant in self._received:
             rows["received"][self._interval(instant)] += 1
             if self._role(publication) == ROLES[0]:
-                latency_s, row = instant - publication.intended_s, rows[
-                    self._interval(publication.intended_s)
-                ]
+                latency_s = instant - publication.intended_s
+                row = rows[self._interval(publication.intended_s)]
                 row["latencies"] += 1
                 row["latency_s"] += latency_s
                 row["timely"] += latency_s <= deadline_s
@@ -266,9 +265,7 @@ class ReferenceController:
                 received_s = outcomes.get((publication.row, subscriber), np.inf)
                 key = (segment, topic, population, role)
                 latencies.setdefault(key, []).append(received_s - publication.intended_s)
-        return {
-            key: histogram.sparse(histogram.count(values)) for key, values in latencies.items()
-        }
+        return {key: histogram.sparse(histogram.count(values)) for key, values in latencies.items()}
 
     def _rows(self, intake: Intake) -> dict[str, npt.NDArray[Any]]:
         received: dict[int, list[float]] = {}
@@ -284,8 +281,9 @@ class ReferenceController:
 
     def _trace(self) -> Records:
         trace = np.zeros(len(self._received), DELIVERY)
-        for entry, (publication, platform, instant) in zip(trace, self._received, strict=True):
-            entry["row"], entry["platform"], entry["received_s"] = publication.row, platform, instant
+        trace["row"] = [publication.row for publication, _, _ in self._received]
+        trace["platform"] = [platform for _, platform, _ in self._received]
+        trace["received_s"] = [instant for _, _, instant in self._received]
         return trace
 
 

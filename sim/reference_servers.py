@@ -1,8 +1,8 @@
 """The three disciplines once more, stanza by stanza, as SimPy processes that read like their rules.
 
-Nothing here is shared with the kernels: each server keeps its own queues and makes its own sums, and
-only the random draws are the same. One event at an instant goes before another as the kernels'
-documentation says: arrivals first, then completions in the order of their cores' numbers.
+Nothing here is shared with the kernels: each server keeps its own queues and makes its own sums,
+and only the random draws are the same. At one instant things happen in the order that the kernels
+document: arrivals first, then completions in the order of their cores' numbers.
 """
 
 from __future__ import annotations
@@ -56,13 +56,12 @@ class Surroundings:
     hold: Callable[[Publication, int], None]
 
 
-class Due(simpy.Event):
-    """An event that happens after `delay_s`, before others of that instant with a higher rank."""
-
-    def __init__(self, env: simpy.Environment, delay_s: float, rank: int) -> None:
-        super().__init__(env)
-        self._ok, self._value = True, None
-        env.schedule(self, rank, delay_s)
+def due(env: simpy.Environment, delay_s: float, core: int) -> simpy.Event:
+    """An event after `delay_s`: of that instant, after arrivals and those of lower cores."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, FIRST_CORE_PRIORITY + core, delay_s)
+    return event
 
 
 class LoopTurnsServer:
@@ -105,7 +104,7 @@ class LoopTurnsServer:
                 self._around.worked(started_s, self._env.now)
 
     def _poll(self) -> list[tuple[int, bool, bool]]:
-        found = []
+        found: list[tuple[int, bool, bool]] = []
         while self._ready and len(found) < self._costs.events_max:
             socket = self._ready.popleft()
             readable = bool(self._input.get(socket))
@@ -116,7 +115,8 @@ class LoopTurnsServer:
         return found
 
     def _read(self, socket: int) -> Process:
-        waiting, taken, size = self._input[socket], [], 0.0
+        waiting, size = self._input[socket], 0.0
+        taken: list[Publication] = []
         for publication in waiting:
             size += publication.payload_bytes + self._costs.publish_envelope
             if taken and size > self._costs.read_bytes:
@@ -245,7 +245,7 @@ class FanoutProcessServer:
 
     def _wake(self, core: int) -> Process:
         self._idle.remove(core)
-        yield Due(self._env, self._costs.wake, FIRST_CORE_PRIORITY + core)
+        yield due(self._env, self._costs.wake, core)
         self._release(core)
 
     def _release(self, core: int) -> None:
@@ -292,7 +292,8 @@ class FanoutProcessServer:
     def _plan_slice(self, publisher: _Publisher) -> tuple[list[tuple[Publication, int]], float]:
         """What the process gets done of what is there, and how long that takes. [s]"""
         costs, speed = self._costs, self._around.speed
-        room, slice_s, copies = float(costs.slice_recipients), 0.0, []
+        room, slice_s = float(costs.slice_recipients), 0.0
+        copies: list[tuple[Publication, int]] = []
         while publisher.input and room >= 1.0:
             publication = publisher.input[0]
             payload, receivers = publication.payload_bytes, publication.subscribers
@@ -331,12 +332,15 @@ class FanoutProcessServer:
         if not self._costs.warmth_after:
             return 1.0
         age_s = histogram.representative_s()[int(histogram.bin_index(age_s))]
-        log_age = math.log(max(age_s, histogram.LOWEST_S))
-        return float(np.interp(log_age, np.log(self._costs.warmth_after), self._costs.warmth_factor))
+        log_age, log_ages = (
+            math.log(max(age_s, histogram.LOWEST_S)),
+            np.log(self._costs.warmth_after),
+        )
+        return float(np.interp(log_age, log_ages, self._costs.warmth_factor))
 
     def _spend(self, core: int, slice_s: float) -> Process:
         started_s = self._env.now
-        yield Due(self._env, slice_s, FIRST_CORE_PRIORITY + core)
+        yield due(self._env, slice_s, core)
         self._around.worked(started_s, self._env.now)
 
 
@@ -361,12 +365,10 @@ class FifoServer:
             publication = self._waiting.popleft()
             payload, started_s = publication.payload_bytes, self._env.now
             intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
-            yield Due(self._env, intake_s * publication.factor, FIRST_CORE_PRIORITY + core)
+            yield due(self._env, intake_s * publication.factor, core)
             for place, subscriber in enumerate(publication.subscribers):
                 copy_s = speed * (costs.copy_ + costs.copy_per_byte * payload)
-                yield Due(
-                    self._env, copy_s * self._draw(publication, place), FIRST_CORE_PRIORITY + core
-                )
+                yield due(self._env, copy_s * self._draw(publication, place), core)
                 self._around.send(publication, subscriber)
             self._around.worked(started_s, self._env.now)
         self._idle.add(core)
@@ -375,6 +377,4 @@ class FifoServer:
         if self._costs.copy_distribution == "constant":
             return 1.0
         seed, replication, _ = self._around.draw_key
-        return float(
-            draws.exponential_at(seed, Purpose.COPY, replication, publication.row, place)
-        )
+        return float(draws.exponential_at(seed, Purpose.COPY, replication, publication.row, place))

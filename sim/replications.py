@@ -42,7 +42,7 @@ class Task:
     row_stride: int
 
 
-def simulate(
+def simulate(  # noqa: PLR0913
     topology: Topology,
     *,
     seed: int = 1,
@@ -102,10 +102,16 @@ def simulate(
     row_stride = max(1, -(-rows * replications // int(0.97 * PUBLICATION_ROWS_MAX)))
     tasks = [
         Task(
-            topology, profiles, seed, replication,
-            replication if plan_replication is None else plan_replication,
-            load, engine, window_s, row_stride,
-        )  # fmt: skip
+            topology=topology,
+            profiles=profiles,
+            seed=seed,
+            replication=replication,
+            plan_replication=replication if plan_replication is None else plan_replication,
+            load=load,
+            engine=engine,
+            window_s=window_s,
+            row_stride=row_stride,
+        )
         for replication in range(replications)
     ]
     if processes is None:
@@ -143,9 +149,7 @@ def _worthwhile(topology: Topology, load: float, replications: int, engine: Engi
     return max(1, min(cores, replications, round(worth)))
 
 
-def _worked(
-    tasks: list[Task], processes: int, progress: Progress | None
-) -> Iterator[Outcome]:
+def _worked(tasks: list[Task], processes: int, progress: Progress | None) -> Iterator[Outcome]:
     """Outcomes as they come."""
     if processes == 1:
         for done, task in enumerate(tasks):

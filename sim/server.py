@@ -1,4 +1,4 @@
-"""A server's arrays: empty at the start, and with room for a backlog that grows, never for a run."""
+"""A server's arrays: empty at the start, with room for a backlog that grows, never for a run."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ def _setting(
     setting = np.zeros(1, SETTING)
     for name, value in discipline.settings.items():
         setting[name] = value
+    setting["envelope_bytes"] = profile.envelope.notification
     setting["wire_s_per_byte"] = 1.0 / node.nic
     setting["wire_bytes_per_s"] = node.nic
     setting["deadline_s"] = study.topology.slo.deadline
@@ -115,7 +116,7 @@ def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
 
 
-def _free_nodes(count: int, first: int = 0, following: int = NOBODY) -> Records:
+def _free_nodes(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
     """A chain of free nodes with numbers from `first`; after the last comes `following`."""
     nodes = np.zeros(count, NODE)
     nodes["next"] = np.arange(first + 1, first + count + 1)

@@ -6,35 +6,37 @@ Names of chains: `head` and `tail` are slots of publications or numbers of nodes
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from results import histogram
 
 Records = npt.NDArray[np.void]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.uint32]
 
-NOBODY = np.uint32(2**32 - 1)  # indices are unsigned: compiled code need not look for negative ones
+NOBODY = np.uint32(2**32 - 1)
 SETTLED = -1
 UNTOUCHED = -1.0  # a publication whose set-up has not begun
 
-# A publication in flight. `missing` copies are not yet written (SETTLED: done with); the four costs are
-# CPU seconds before the publication's own factor; `segment` is the first histogram row of its kind.
+# A publication in flight, two cache lines. `missing` copies are not yet written (SETTLED: done
+# with), `late` ones came past the horizon; the costs are CPU seconds before the publication's own
+# factor; `segment` is the first histogram row of its kind.
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
         ("arrival_s", "f8"),
         ("intended_s", "f8"),
-        ("payload_bytes", "f8"),
         ("wire_bytes", "f8"),
         ("factor", "f8"),
         ("intake_s", "f8"),
         ("copy_s", "f8"),
         ("write_s", "f8"),
-        ("finish_s", "f8"),
-        ("allocation", "f8"),
         ("topic", "u4"),
         ("platform", "u4"),
         ("segment", "u4"),
@@ -42,13 +44,14 @@ PUBLICATION = np.dtype(
         ("legitimate", "i4"),
         ("next", "u4"),
         ("missing", "i4"),
-        ("delivered", "i4"),
-        ("timely", "i4"),
+        ("late", "i4"),
+        ("untimely", "i4"),
         ("copies", "i4"),
         ("first_s", "f8"),
         ("last_s", "f8"),
         ("latency_s", "f8"),
-    ]
+    ],
+    align=True,
 )
 
 # A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
@@ -67,7 +70,8 @@ PLATFORM = np.dtype(
         ("setup_s", "f8"),
         ("written_s", "f8"),
         ("reader_free_s", "f8"),
-    ]
+    ],
+    align=True,
 )
 
 POPULATION = np.dtype([("delay_s", "f8"), ("read_s", "f8")])
@@ -86,7 +90,8 @@ CORE = np.dtype(
         ("slot", "u4"),
         ("finished", "i4"),
         ("copy", "i4"),
-    ]
+    ],
+    align=True,
 )
 
 INTERVAL = np.dtype(
@@ -101,7 +106,8 @@ INTERVAL = np.dtype(
         ("timely", "i8"),
         ("latencies", "i8"),
         ("latency_s", "f8"),
-    ]
+    ],
+    align=True,
 )
 
 # What is kept of a publication, and of a delivery when deliveries are traced.
@@ -146,8 +152,23 @@ LEDGER = np.dtype(
         ("allocated", "f8"),
         ("collecting_s", "f8"),
         ("cycles", "i8"),
-    ]
+    ],
+    align=True,
 )
+
+
+def _fingerprint() -> str:
+    """Hash of all code that is compiled into a kernel.
+
+    Compiled kernels are cached on disk by their own file's date and their arguments' types; code of
+    other files that went into them is not looked at. As part of a type's name the hash makes a
+    kernel of other code another kernel.
+    """
+    here = Path(__file__).parent
+    names = ("state", "draws", "delivery", "fanout_process", "fifo", "loop_turns")
+    files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
 
 # What does not change during a run, for every discipline.
 SETTING = np.dtype(
@@ -162,7 +183,9 @@ SETTING = np.dtype(
         ("cv", "f8"),
         ("replication", "i8"),
         ("controller", "i8"),
+        ("envelope_bytes", "f8"),
         ("wake_s", "f8"),
+        ("finish_s", "f8"),
         ("route_s", "f8"),
         ("slice_recipients", "i8"),
         ("exponential", "i8"),
@@ -177,9 +200,12 @@ SETTING = np.dtype(
         ("collection_cv", "f8"),
         ("collection_every", "f8"),
         ("collection_step_every", "f8"),
+        ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"),
         ("allocation_publish", "f8"),
-    ]
+        (f"code_{_fingerprint()}", "u1"),
+    ],
+    align=True,
 )
 
 
@@ -209,5 +235,3 @@ class Server(NamedTuple):
     pairs: Indices
     outcomes: Records
     trace: Records
-
-
