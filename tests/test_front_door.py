@@ -113,7 +113,7 @@ def test_all_errors_of_a_file_come_at_once(tmp_path):
         (("simulate", "single-broker", "--load", "nan"), "load"),
         (("load", "single-broker", "--name", "never-up"), "gridlab grid up"),
         (("compare", "nowhere", "nowhere"), "nowhere"),
-        (("grid", "up", "campus-nac", "--name", "never-up"), "ejabberd"),
+        (("grid", "up", "single-broker", "--name", "n", "--address", "10.0.0.1"), "10.0.0.1"),
     ],
 )
 def test_bad_usage_ends_with_2(arguments, word):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.verdict import Limits, Second, judge, limits, seconds
+from loadtest.verdict import Limits, Second, judge, limits, seconds, starved
 
 CALM = {"lateness_s": 0.0002, "lag_s": 0.003, "cpu_s": 0.2, "unread_bytes": 0, "delay_s": 0.001}
 BOUNDS = Limits(lateness_s=0.002)
@@ -71,6 +71,6 @@ def test_lateness_may_be_a_tenth_of_the_latency(latency_s: float, lateness_s: fl
 
 
 def test_a_server_kept_from_its_core_is_told_and_one_that_ran_freely_is_not():
-    starved = verdict.starved({"a": 4.0, "b": 4.0}, {"a": 2.0, "b": 0.01})
-    assert len(starved) == 1
-    assert starved[0].startswith("a waited 2 s for a core and ran 4 s")
+    told = starved({"a": 4.0, "b": 4.0}, {"a": 2.0, "b": 0.01})
+    assert len(told) == 1
+    assert told[0].startswith("a waited 2 s for a core and ran 4 s")
