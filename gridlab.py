@@ -449,7 +449,7 @@ def validate(
     with output.progress("validating") as advance:
         outcome = validation.validate(
             topology,
-            predict=sim.simulate,
+            predict=functools.partial(sim.simulate, processes=1),
             points=validation.read_points(points),
             out=out or results.default_directory(),
             progress=advance,

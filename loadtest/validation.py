@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DOOR = "gridlab validate"
 PILOT_S = 10.0
-POINT_S = 12.0
+POINT_S = 10.0
 NEAR_SATURATION = 0.85
 Progress = Callable[[float, str], None]
 
@@ -54,7 +54,7 @@ def validate(
         Loads as multiples of the file's; by default the file's own, and the one at which the fitted
         model says that the server is used at 0.85.
     duration_s : float, optional
-        Length of each point; 12 s by default. [s]
+        Length of each point; 10 s by default. [s]
     seed : int
         Of the plans and of the model's draws.
     out : Path
