@@ -14,14 +14,19 @@ def play(story):
 
 
 class Session:
-    """A Platform that is logged in; `login` raises ConnectionError with the reason it is not."""
+    """A Platform that is logged in; entering raises ConnectionError with the reason it is not.
 
-    def __init__(self, grid, localpart, *, password=None, tls="direct", trust=None):
-        self._served = grid.document()["controllers"]["alpha"]
-        jid = f"{localpart}@{self._served['domain']}"
+    `account` is a bare JID, or the local part of one at the Controller `alpha`.
+    """
+
+    def __init__(self, grid, account, *, password=None, tls="direct", trust=None):
+        controllers = grid.document()["controllers"]
+        jid = account if "@" in account else f"{account}@{controllers['alpha']['domain']}"
+        domain = jid.partition("@")[2]
+        self._served = next(each for each in controllers.values() if each["domain"] == domain)
         trusted = ssl.create_default_context(cafile=trust or self._served["ca_file"])
         self.client = slixmpp.ClientXMPP(
-            f"{jid}/grid",
+            jid,
             password or grid.credentials()[jid],
             sasl_mech="SCRAM-SHA-256",
             ssl_context=trusted,
