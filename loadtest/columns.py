@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.histograms import Floats, Histograms, LatencyKey
 from loadtest.ledger import NEVER, Ledger
-from results import histogram
 from results.records import INTERVALS_MAX, Phase
 
 if TYPE_CHECKING:
     from loadtest.engine import Played
 
-Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
-LatencyKey = tuple[int, str, str, str, str, str]
 
 ROLES = ("legitimate", "adversary")
 _WIDTHS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
@@ -38,33 +36,6 @@ def interval_edges(phases: Sequence[Phase]) -> Floats:
     # A sliver between a round edge and a phase's is merged into its neighbour.
     kept = [e for e in edges if all(abs(e - mark) > 0.2 * width_s for mark in marks)]
     return np.unique(np.array(kept + marks))
-
-
-class Histograms(Mapping[LatencyKey, histogram.Counts]):
-    """Histograms of latencies [s] and of copies that did not come, made dense one at a time."""
-
-    def __init__(self, parts: dict[LatencyKey, tuple[Floats, int]]) -> None:
-        self._parts = parts
-
-    def __getitem__(self, key: LatencyKey) -> histogram.Counts:
-        latency_s, missing = self._parts[key]
-        counts = histogram.count(latency_s)
-        counts[histogram.UNDELIVERED] += missing
-        return counts
-
-    def __iter__(self) -> Iterator[LatencyKey]:
-        return iter(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def total(self) -> histogram.Counts:
-        """All deliveries together."""
-        merged = histogram.empty()
-        for key in self:
-            if key[5] == "total":
-                merged += self[key]
-        return merged
 
 
 @dataclass

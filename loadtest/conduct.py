@@ -1,0 +1,235 @@
+"""The course of a run: log in, start together, play, drain; and when to stop.
+
+Here the generator's processes are listened to and told what to do next; `loadtest.engine` decides
+what is played, and makes a record of what comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loadtest import rails, shares
+from loadtest.generator import Generator
+from loadtest.observation import Observation, Observer
+from loadtest.problems import LoadError
+
+if TYPE_CHECKING:
+    from loadtest.engine import Settings
+    from loadtest.grid import Grid
+    from topologies.plan import Block
+    from topologies.schema import Topology
+
+CONCURRENT_LOGINS = 16
+START_LEAD_S = 0.25
+LATE_S = 10.0  # a pacer that is behind by this much at the end is stopped
+STOPPED_DRAIN_S = 1.0
+QUIET_S = 2.0
+QUIET_UNANSWERED_S = 10.0
+_POLL_S = 0.1
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class Conduct:
+    """One run from the first login to the last delivery."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        grid: Grid,
+        rows: Block,
+        cast: shares.Cast,
+        settings: Settings,
+        directory: Path,
+        progress: Progress | None,
+    ) -> None:
+        self._topology, self._grid, self._rows, self._cast = topology, grid, rows, cast
+        self._settings, self._directory = settings, directory
+        self._progress = progress or (lambda news: None)
+        self.created = datetime.now(UTC)
+        self.start_ns = 0
+        self.played_s = 0.0
+        self.stopped: str | None = None
+        self.observations: dict[str, Observation] = {}
+        self._online: dict[int, int] = {}
+        self._windows: list[dict[str, Any]] = []
+        self._counts: dict[int, dict[str, int]] = {}
+        self._publishing: set[int] = set()
+        self._checked_s = 0.0
+
+    def specs(self, seed: int) -> list[shares.Spec]:
+        """What each generator process is to do; writes the plan where they find it."""
+        plan_file = self._directory / "plan.npz"
+        with plan_file.open("xb") as stream:
+            np.savez(
+                stream,
+                intended_s=self._rows.intended_s,
+                publisher=self._rows.publisher,
+                topic=self._rows.topic,
+                payload_bytes=self._rows.payload_bytes,
+            )
+        return shares.specs(
+            self._topology,
+            self._cast,
+            self._grid.document(),
+            self._grid.credentials(),
+            shares.Terms(
+                tag=f"r{secrets.token_hex(4)}",
+                logins_per_s=self._settings.logins_per_s,
+                concurrent_logins=CONCURRENT_LOGINS,
+                cores=self._settings.cores,
+                tls=self._settings.tls,
+                directory=str(self._directory),
+                plan_file=str(plan_file),
+            ),
+        )
+
+    def run(self, generator: Generator, duration_s: float) -> None:
+        """Log in, play, drain, hand over."""
+        self._log_in(generator)
+        self._publishing = {
+            place for place, spec in enumerate(generator.specs) if spec.role == "publish"
+        }
+        with contextlib.ExitStack() as stack:
+            observers = {
+                controller: stack.enter_context(Observer(self._grid.server_pid(controller)))
+                for controller in self._grid.document()["controllers"]
+            }
+            self.start_ns = time.monotonic_ns() + int(START_LEAD_S * 1e9)
+            generator.tell(start_ns=self.start_ns)
+            self._play_to_the_end(generator, duration_s)
+            self.observations = {name: each.stop() for name, each in observers.items()}
+        if self.played_s <= 0.0:
+            raise LoadError(f"nothing was played: {self.stopped}")
+        generator.tell(finish=True)
+        generator.wait_for("done", 30.0 + len(self._rows) / 50_000)
+
+    def _play_to_the_end(self, generator: Generator, duration_s: float) -> None:
+        """Play and drain; Ctrl-C ends the one and shortens the other."""
+        self.played_s = duration_s
+        try:
+            self._play(generator, duration_s)
+        except KeyboardInterrupt:
+            self.stopped = "stopped by hand"
+        if self.stopped:
+            elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9
+            self.played_s = min(duration_s, elapsed_s)
+        generator.tell(role="publish", halt=True)
+        try:
+            self._drain(generator, STOPPED_DRAIN_S if self.stopped else self._settings.drain_s)
+        except KeyboardInterrupt:
+            self.stopped = self.stopped or "stopped by hand"
+
+    def _log_in(self, generator: Generator) -> None:
+        limit_s = 60.0 + 3.0 * self._cast.sessions / self._settings.logins_per_s
+        ready: set[int] = set()
+        deadline_s = time.monotonic() + limit_s
+        while len(ready) < len(generator.specs):
+            for event in self._listen(generator):
+                if event["event"] == "ready":
+                    ready.add(event["place"])
+            if self.stopped:
+                raise LoadError(f"nothing was played: {self.stopped}")
+            if time.monotonic() > deadline_s:
+                online = sum(self._online.values())
+                raise LoadError(
+                    f"only {online} of {self._cast.sessions} sessions are online after "
+                    f"{limit_s:.0f} s; let them log in faster, or look at the server's log"
+                )
+
+    def _play(self, generator: Generator, duration_s: float) -> None:
+        """Until every publishing process has sent its rows, or is hopelessly late."""
+        deadline_s = self.start_ns / 1e9 + duration_s + LATE_S
+        while self._publishing and not self.stopped and time.monotonic() < deadline_s:
+            for _ in self._listen(generator):
+                pass
+        # The rest of the time, if the last publication is due before the end.
+        while not self.stopped and time.monotonic() < self.start_ns / 1e9 + duration_s:
+            for _ in self._listen(generator):
+                pass
+
+    def _drain(self, generator: Generator, limit_s: float) -> None:
+        """Until everything came, or nothing has come for a while."""
+        fan_out = np.array([len(platforms) for platforms in self._cast.subscribers])
+        intended = int(np.searchsorted(self._rows.intended_s, self.played_s))
+        expected = int(fan_out[self._rows.topic[:intended]].sum())
+        begun_s = moved_s = time.monotonic()
+        delivered = -1
+        while time.monotonic() < begun_s + limit_s:
+            generator.tell(count=True)
+            asked_s = time.monotonic()
+            while time.monotonic() < asked_s + _POLL_S:
+                for _ in self._listen(generator, asked_s + _POLL_S - time.monotonic()):
+                    pass
+            totals = self._totals()
+            if totals["deliveries"] != delivered:
+                delivered, moved_s = totals["deliveries"], time.monotonic()
+            unanswered = totals["unanswered"]
+            quiet_s = QUIET_UNANSWERED_S if unanswered else QUIET_S
+            complete = delivered >= expected and not unanswered
+            if complete or time.monotonic() > moved_s + quiet_s:
+                break
+
+    def _totals(self) -> dict[str, int]:
+        counts = self._counts.values()
+        return {
+            name: sum(each.get(name, 0) for each in counts) for name in ("deliveries", "unanswered")
+        }
+
+    def _listen(self, generator: Generator, wait_s: float = _POLL_S) -> Iterator[dict[str, Any]]:
+        """Take in what the processes tell, pass it on, and see whether the run is to stop."""
+        windows: list[dict[str, Any]] = []
+        logins: list[Any] = []
+        for event in generator.events(wait_s):
+            match event["event"]:
+                case "online":
+                    self._online[event["place"]] = event["count"]
+                    logins.append(event["login"])
+                case "count":
+                    self._counts[event["place"]] = event
+                case "window":
+                    windows.append(event)
+                case "played":
+                    self._publishing.discard(event["place"])
+            yield event
+        self._report(windows, logins)
+        now_s = time.monotonic()
+        if now_s > self._checked_s + 2 * _POLL_S:
+            self._checked_s = now_s
+            self.stopped = self.stopped or self._reason_to_stop()
+
+    def _reason_to_stop(self) -> str | None:
+        if stop := rails.stop_file(self._grid.directory):
+            return f"{stop} asked for it"
+        try:
+            self._grid.check()
+        except ValueError as problem:
+            return str(problem)
+        return None
+
+    def _report(self, windows: list[dict[str, Any]], logins: list[Any]) -> None:
+        elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9 if self.start_ns else 0.0
+        self._progress(
+            {
+                "state": self._state(),
+                "elapsed_s": max(0.0, elapsed_s),
+                "duration_s": self._topology.workload.duration,
+                "online": sum(self._online.values()),
+                "sessions": self._cast.sessions,
+                "windows": windows,
+                "logins": logins,
+            }
+        )
+
+    def _state(self) -> str:
+        if not self.start_ns:
+            return "logging in"
+        return "playing" if self._publishing else "draining"

@@ -1,0 +1,168 @@
+"""What a measured run says beside its tables: ledger, generator, server, and whether it counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loadtest import verdict
+from loadtest.columns import Tables
+from loadtest.histograms import Floats
+from loadtest.ledger import Ledger
+from loadtest.payload import MINIMUM_BYTES
+from results import histogram
+
+if TYPE_CHECKING:
+    from loadtest.engine import Played
+
+
+def facts(played: Played, ledger: Ledger, tables: Tables) -> dict[str, Any]:
+    """The `measurement` of a record's header."""
+    return {
+        "load": played.plan.load,
+        "stopped": played.stopped,
+        "ledger": _ledger(played, ledger),
+        "generator": _generator(played, tables),
+        "server": _server(played, ledger),
+    }
+
+
+def _ledger(played: Played, ledger: Ledger) -> dict[str, Any]:
+    names = (
+        *("expected", "delivered", "rejected", "dropped", "in_flight", "lost"),
+        *("received", "duplicated", "replayed", "reordered", "unexpected"),
+    )
+    minimum = np.array([MINIMUM_BYTES[topic.payload.kind] for topic in played.topology.topics])
+    raised = played.rows.payload_bytes < minimum[played.rows.topic]
+    facts = played.harvest.facts
+    return {
+        **{name: getattr(ledger, name) for name in names},
+        "balanced": ledger.balanced,
+        "foreign": sum(each["foreign"] for each in facts),
+        "checked": sum(each["checked"] for each in facts),
+        "mismatches": sum(each["mismatches"] for each in facts),
+        "refused_because": played.harvest.conditions,
+        "payloads_raised": int(np.count_nonzero(raised)),
+    }
+
+
+def _generator(played: Played, tables: Tables) -> dict[str, Any]:
+    harvest = played.harvest
+    receiving = [w for w in harvest.windows if w["role"] == "receive"]
+    deliveries = sum(window["deliveries"] for window in receiving)
+    own_s = sum(window["cpu_s"] for window in receiving)
+    delay_s = harvest.delay_ns[tables.ledger.first] / 1e9
+    logins_s = np.diff(harvest.logins_ns, axis=1) / 1e9
+    steps = ("connect", "secure", "authenticate", "bind")
+    return {
+        "processes": len(harvest.facts),
+        "sessions": sum(facts["sessions"] for facts in harvest.facts),
+        "lateness_s": _spread(tables.lateness_s),
+        "transit_s": _spread(tables.transit_s),
+        "reading_s": _spread(delay_s),
+        "login_s": _spread(logins_s.sum(axis=1))
+        | {name: float(np.median(logins_s[:, k])) for k, name in enumerate(steps)},
+        "cpu_per_delivery_s": own_s / deliveries if deliveries else None,
+        "loop_lag_s_max": max((window["lag_s"] for window in harvest.windows), default=0.0),
+        "peak_rss_bytes": [facts["peak_rss_bytes"] for facts in harvest.facts],
+        "lost_sessions": [lost for facts in harvest.facts for lost in facts["lost_sessions"]],
+        "scheduling": harvest.scheduling,
+        "settings": asdict(played.settings),
+    }
+
+
+def _spread(seconds: Floats) -> dict[str, float | None]:
+    """Median, p99 and maximum, None without data. [s]"""
+    if not len(seconds):
+        return {"p50": None, "p99": None, "max": None}
+    p50, p99 = np.quantile(seconds, [0.5, 0.99])
+    return {"p50": float(p50), "p99": float(p99), "max": float(seconds.max())}
+
+
+def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
+    """CPU time of each server from the start until everything was delivered."""
+    seen_of = played.observations
+
+    def since_start(name: str, column: str) -> float:
+        seen, series = seen_of[name], getattr(seen_of[name], column)
+        return float(series[-1] - np.interp(played.start_ns / 1e9, seen.time_s, series))
+
+    used = {name: since_start(name, "cpu_s") for name in seen_of}
+    total_s = sum(used.values())
+    return {
+        "cpu_s": used,
+        "waited_s": {name: since_start(name, "waited_s") for name in seen_of},
+        "cpu_per_publication_s": total_s / len(played.rows) if len(played.rows) else None,
+        "cpu_per_delivery_s": total_s / ledger.delivered if ledger.delivered else None,
+        "rss_bytes_max": {name: int(seen.rss_bytes.max()) for name, seen in seen_of.items()},
+    }
+
+
+def judge(
+    played: Played, ledger: Ledger, latency: histogram.Counts, facts: dict[str, Any]
+) -> verdict.Judgement:
+    """Whether the run may be used; notes the limited seconds among the generator's facts.
+
+    Parameters
+    ----------
+    played, ledger
+        The run and its account.
+    latency : Counts
+        Histogram of all its deliveries.
+    facts : dict
+        What `facts` says of it.
+    """
+    generator, server = facts["generator"], facts["server"]
+    p99_s = histogram.quantile(latency, 0.99)
+    windows = [w for w in played.harvest.windows if w["second"] < math.ceil(played.played_s)]
+    judged = verdict.seconds(windows, verdict.limits(p99_s if math.isfinite(p99_s) else 1.0))
+    costs = [each["cpu_per_delivery_s"] or math.nan for each in (generator, server)]
+    judgement = verdict.judge(judged, costs[0], costs[1])
+    judgement.reasons += verdict.starved(server["cpu_s"], server["waited_s"])
+    generator["limited_seconds"] = [
+        {"second": each.second, "exceeded": list(each.exceeded)} for each in judged if each.exceeded
+    ]
+    judgement.reasons += _broken(played, ledger)
+    judgement.warnings += _remarkable(played, ledger, facts["ledger"]["payloads_raised"])
+    return judgement
+
+
+def _broken(played: Played, ledger: Ledger) -> list[str]:
+    """What makes the account itself doubtful."""
+    facts = played.harvest.facts
+    mismatches = sum(each["mismatches"] for each in facts)
+    lost = [session for each in facts for session in each["lost_sessions"]]
+    reasons = []
+    if not ledger.balanced:
+        reasons.append("the ledger does not balance")
+    if mismatches:
+        reasons.append(f"{mismatches} notifications read differently by a full parse")
+    if ledger.dropped:
+        reasons.append(f"{ledger.dropped} copies were never sent: the generator was too slow")
+    if any(seen.ended for seen in played.observations.values()):
+        reasons.append("a server ended during the run; look at its log")
+    if lost:
+        reasons.append(f"{len(lost)} sessions were lost, the first because: {lost[0][1]}")
+    return reasons
+
+
+def _remarkable(played: Played, ledger: Ledger, raised: int) -> list[str]:
+    warnings = []
+    if played.stopped:
+        warnings.append(
+            f"{played.stopped}: {played.played_s:.1f} s of "
+            f"{played.topology.workload.duration:g} s were played"
+        )
+    for count, what in (
+        (ledger.lost, "copies were lost by the server"),
+        (ledger.in_flight, "copies were in flight when waiting for them was given up"),
+        (ledger.unexpected, "copies came that nobody expected"),
+    ):
+        if count:
+            warnings.append(f"{count} {what}")
+    if raised:
+        warnings.append(f"{raised} payloads are larger than planned: their kind has a least size")
+    return warnings
