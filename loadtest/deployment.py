@@ -21,12 +21,14 @@ from typing import IO, TYPE_CHECKING, Final
 from loadtest import lease, processes, rails, sites
 from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
+from loadtest.server import Options
 
 if TYPE_CHECKING:
     from topologies.schema import Topology
 
 _START_WITHIN_S: Final = 30.0
 _DOWN_GRACE_S: Final = 10.0
+_AS_MEASURED: Final = Options()
 
 
 def up(
@@ -36,6 +38,7 @@ def up(
     address: str | None = None,
     port: int = sites.PORT,
     cores: Sequence[int] = (),
+    options: Options = _AS_MEASURED,
 ) -> Grid:
     """Deploy a grid for `topology` and return when its servers answer.
 
@@ -51,6 +54,8 @@ def up(
         For STARTTLS; direct TLS gets the next one.
     cores : sequence of int
         Processors that the servers may use; empty: all.
+    options : Options
+        Ways in and what else the topology does not say; by default as the profiles were measured.
 
     Raises
     ------
@@ -60,15 +65,17 @@ def up(
         It has more Platforms than a run may have sessions.
     """
     place = sites.Place(address, port, tuple(cores))
-    return _up(topology, name, place, owner=None)
+    return _up(topology, name, place, options, owner=None)
 
 
 @contextlib.contextmanager
-def ephemeral(topology: Topology, *, cores: Sequence[int] = ()) -> Iterator[Grid]:
+def ephemeral(
+    topology: Topology, *, cores: Sequence[int] = (), options: Options = _AS_MEASURED
+) -> Iterator[Grid]:
     """A grid for as long as the block runs; it ends with this process, even a killed one."""
     name = f"run-{os.getpid()}-{secrets.token_hex(3)}"
     owner = processes.Identity.of(os.getpid())
-    grid = _up(topology, name, sites.Place(cores=tuple(cores)), owner)
+    grid = _up(topology, name, sites.Place(cores=tuple(cores)), options, owner)
     try:
         yield grid
     finally:
@@ -130,6 +137,7 @@ def _up(
     topology: Topology,
     name: str,
     place: sites.Place,
+    options: Options,
     owner: processes.Identity | None,
 ) -> Grid:
     rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
@@ -138,7 +146,7 @@ def _up(
     held = lease.claim(name)
 
     def prepare() -> None:
-        launches = sites.prepare(topology, name, held.directory, servers, place)
+        launches = sites.prepare(topology, name, held.directory, servers, place, options)
         document = {
             "owner": owner and asdict(owner),
             "servers": [asdict(launch) for launch in launches],
@@ -224,6 +232,7 @@ def _give_up(control: socket.socket) -> None:
 __all__ = [
     "DeploymentError",
     "Grid",
+    "Options",
     "down",
     "down_all",
     "ephemeral",

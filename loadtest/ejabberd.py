@@ -9,7 +9,6 @@ settings are those under which the cost profiles were measured.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import resource
@@ -26,6 +25,7 @@ from loadtest.server import Broker, Launch, Site, configuration, unprivileged
 
 _READY_FILE: Final = "ready"
 _LIBRARIES: Final = re.compile(r"^ERL_LIBS=['\"]?([^'\"\n]+)", re.MULTILINE)
+_HASHES: Final = {"SHA-256": "sha256", "SHA-1": "sha"}  # as Erlang calls them
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/sbin:/sbin"  # not on an ordinary user's PATH
 _PROGRAM: Final = 'ok = file:eval("start.eval").'
 # Erlang's own resolver is left without name servers, and the system's reads files alone.
@@ -65,7 +65,7 @@ class Ejabberd:
         (directory / "log").mkdir(mode=0o700)
         pem = (directory / "server.key").read_bytes() + (directory / "server.crt").read_bytes()
         write_secret(directory / "server.pem", pem)
-        settings = configuration("ejabberd.yml", {"json": json.dumps}, site)
+        settings = configuration("ejabberd.yml", {"hash": _HASHES.__getitem__}, site)
         write_secret(directory / "ejabberd.yml", settings)
         write_secret(directory / "grid.terms", _grid_terms(site).encode())
         program = resources.files("loadtest") / "templates" / "ejabberd.eval"
@@ -153,17 +153,20 @@ def _own_files(site: Site) -> dict[str, str]:
 
 def _grid_terms(site: Site) -> str:
     """Accounts and Topics as the program that starts ejabberd reads them."""
-    keys = scram_keys([account.password for account in site.accounts])
-    accounts = [_account(each, scram) for each, scram in zip(site.accounts, keys, strict=True)]
+    keys = scram_keys([each.password for each in site.accounts], site.options.scram_hash)
+    hash_name = _HASHES[site.options.scram]
+    accounts = [
+        _account(each, scram, hash_name) for each, scram in zip(site.accounts, keys, strict=True)
+    ]
     topics = [_topic(site, broker, node) for broker in site.brokers for node in broker.nodes]
     return f"{term((Atom('accounts'), accounts))}.\n{term((Atom('topics'), topics))}.\n"
 
 
-def _account(account: Account, keys: ScramKeys) -> Term:
+def _account(account: Account, keys: ScramKeys, hash_name: str) -> Term:
     encoded = [
         base64.b64encode(each) for each in (keys.stored_key, keys.server_key, keys.salt.encode())
     ]
-    return (account.localpart, account.domain, *encoded, Atom("sha256"), keys.iterations)
+    return (account.localpart, account.domain, *encoded, Atom(hash_name), keys.iterations)
 
 
 def _topic(site: Site, broker: Broker, node: Node) -> Term:

@@ -58,6 +58,19 @@ class Grid:
         """The certificate that the servers' certificates are verified with."""
         return self.directory / sites.AUTHORITY_FILE
 
+    def certificate(self, account: str, flaw: str | None = None) -> Path:
+        """Key and certificate of an account, in a grid deployed with certificates.
+
+        Parameters
+        ----------
+        account : str
+            Bare JID.
+        flaw : str, optional
+            One of `certificates.FLAWS`; only the owners, `admin@DOMAIN`, have such ones.
+        """
+        base = Path(self.document()["certificates_directory"])
+        return base / (flaw or "") / f"{account}.pem"
+
     def server_pid(self, controller: str) -> int:
         """Process id of one Controller's server."""
         pid = self._state()["servers"][controller]["pid"]

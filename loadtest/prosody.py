@@ -59,6 +59,8 @@ class Prosody:
             _write_nodes(data, broker)
         if site.peers:
             _write_routes(site)
+        authority, revoked = (site.directory / name for name in ("ca.crt", "revoked.crl"))
+        write_secret(site.directory / "clients.crt", authority.read_bytes() + revoked.read_bytes())
         settings = site.directory / "prosody.cfg.lua"
         write_secret(settings, configuration("prosody.cfg.lua", {"lua": lua}, site))
         return Launch(
@@ -132,7 +134,7 @@ def data_name(name: str) -> str:
 
 def _write_accounts(data: Path, site: Site) -> None:
     store = _new_store(data, site.domain, "accounts")
-    keys = scram_keys([account.password for account in site.accounts])
+    keys = scram_keys([each.password for each in site.accounts], site.options.scram_hash)
     for account, scram in zip(site.accounts, keys, strict=True):
         _write_record(store, account.localpart, _account(scram))
 

@@ -1,7 +1,7 @@
 """What servers must know before anyone logs in: accounts and Topics, in no server's format yet.
 
-Every account has a random password of its own. The server is given SCRAM-SHA-256 keys only (RFC
-5802, RFC 7677); the passwords stay in the grid's private directory, for the Platforms to come.
+Every account has a random password of its own. The server is given SCRAM keys only (RFC 5802, RFC
+7677), of one hash; the passwords stay in the grid's private directory, for the Platforms to come.
 """
 
 from __future__ import annotations
@@ -74,23 +74,29 @@ def accounts(topology: Topology, controller: str) -> list[Account]:
     return [Account(localpart, domain, secrets.token_urlsafe(16)) for localpart in localparts]
 
 
-def scram_keys(passwords: Sequence[str]) -> list[ScramKeys]:
-    """SCRAM-SHA-256 keys of each password, each with a salt of its own, on all cores."""
+def scram_keys(passwords: Sequence[str], hash_name: str) -> list[ScramKeys]:
+    """SCRAM keys of each password, each with a salt of its own, on all cores.
+
+    Parameters
+    ----------
+    hash_name : str
+        `sha256` or `sha1`, as hashlib calls it.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashlib works outside the interpreter lock
-        return list(pool.map(_new_keys, passwords))
+        return list(pool.map(lambda each: _new_keys(each, hash_name), passwords))
 
 
-def _new_keys(password: str) -> ScramKeys:
+def _new_keys(password: str, hash_name: str) -> ScramKeys:
     salt = secrets.token_hex(16)
-    return ScramKeys(salt, ITERATIONS, *derive(password, salt.encode(), ITERATIONS))
+    return ScramKeys(salt, ITERATIONS, *derive(password, salt.encode(), ITERATIONS, hash_name))
 
 
-def derive(password: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
-    """StoredKey and ServerKey of RFC 5802 section 3 with SHA-256, for an ASCII password."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
-    client_key = hmac.digest(salted, b"Client Key", "sha256")
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    return hashlib.sha256(client_key).digest(), server_key
+def derive(password: str, salt: bytes, iterations: int, hash_name: str) -> tuple[bytes, bytes]:
+    """StoredKey and ServerKey of RFC 5802 section 3 for an ASCII password."""
+    salted = hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", hash_name)
+    server_key = hmac.digest(salted, b"Server Key", hash_name)
+    return hashlib.new(hash_name, client_key).digest(), server_key
 
 
 def nodes(topology: Topology, broker: str) -> list[Node]:

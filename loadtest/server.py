@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import OWNER, Account, Node
@@ -22,6 +22,34 @@ _HELLO: Final = (
     "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a grid is deployed; the defaults are what the cost profiles were measured with.
+
+    Attributes
+    ----------
+    scram : {"SHA-256", "SHA-1"}
+        Hash of the keys that the servers store; they offer the mechanisms of this one only.
+    certificates : bool
+        Platforms have certificates and may log in with them (SASL EXTERNAL). Prosody then takes no
+        passwords any more; ejabberd takes both.
+    server_certificate : {"valid", "expired", "wrong-name", "wrong-authority"}
+        What the servers show of themselves.
+    offline : bool
+        Messages for Platforms that are not online are kept (XEP-0160).
+    """
+
+    scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
+    certificates: bool = False
+    server_certificate: Literal["valid", "expired", "wrong-name", "wrong-authority"] = "valid"
+    offline: bool = False
+
+    @property
+    def scram_hash(self) -> str:
+        """The hash as hashlib calls it."""
+        return self.scram.replace("-", "").lower()
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,7 @@ class Site:
     accounts: Sequence[Account]
     brokers: Sequence[Broker]
     peers: Mapping[str, str]
+    options: Options
     cores_used: int
     memory_bytes: float
     cores: tuple[int, ...]

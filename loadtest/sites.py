@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 import topologies
 from loadtest import addresses, lease, provisioning, rails
 from loadtest.problems import DeploymentError
-from loadtest.server import FEDERATION_PORT, Broker, Launch, Server, Site
+from loadtest.server import FEDERATION_PORT, Broker, Launch, Options, Server, Site
 
 if TYPE_CHECKING:
     from loadtest.authority import Authority
@@ -88,7 +88,12 @@ def _server(topology: Topology, controller: Controller) -> Server:
 
 
 def prepare(
-    topology: Topology, name: str, directory: Path, kinds: Mapping[str, Server], place: Place
+    topology: Topology,
+    name: str,
+    directory: Path,
+    kinds: Mapping[str, Server],
+    place: Place,
+    options: Options,
 ) -> list[Launch]:
     """Write everything that the servers of a grid need; what is left is to start them.
 
@@ -102,6 +107,7 @@ def prepare(
     DeploymentError
         An address or a port is not to be had.
     """
+    from loadtest import certificates
     from loadtest.authority import Authority
 
     if place.address is not None and len(topology.controllers) > 1:
@@ -111,7 +117,7 @@ def prepare(
         )
     where = _addresses(topology, name, place)
     planned = [
-        _site(topology, controller, directory, kinds[controller.name], where, place)
+        _site(topology, controller, directory, kinds[controller.name], where, place, options)
         for controller in topology.controllers
     ]
     _record_directories(directory, planned)
@@ -119,8 +125,13 @@ def prepare(
     lease.write_secret(directory / AUTHORITY_FILE, authority.certificate_pem)
     everybody = [account for site in planned for account in site.accounts]
     lease.write_secret(directory / ACCOUNTS_FILE, provisioning.accounts_csv(everybody))
+    if options.certificates:
+        certificates.write(directory, authority, [site.accounts for site in planned])
     launches = [_furnish(site, kinds[site.controller], authority) for site in planned]
-    lease.write_json(directory / GRID_FILE, _document(topology, directory, planned, kinds))
+    document = _document(topology, directory, planned, kinds)
+    if options.certificates:
+        document["certificates_directory"] = str(directory / certificates.DIRECTORY)
+    lease.write_json(directory / GRID_FILE, document)
     return launches
 
 
@@ -144,6 +155,7 @@ def _site(
     server: Server,
     where: Mapping[str, str],
     place: Place,
+    options: Options,
 ) -> Site:
     owner = f"{provisioning.OWNER}@{controller.domain}"
     return Site(
@@ -164,6 +176,7 @@ def _site(
             if broker.controller == controller.name
         ],
         peers=_peers(topology, controller, where),
+        options=options,
         cores_used=controller.cores,
         memory_bytes=controller.memory,
         cores=place.cores,
@@ -196,11 +209,14 @@ def _record_directories(directory: Path, planned: list[Site]) -> None:
 
 
 def _furnish(site: Site, server: Server, authority: Authority) -> Launch:
+    from loadtest import certificates
+
     site.directory.mkdir(mode=0o700)
-    identity = authority.issue_server([site.domain, *(broker.jid for broker in site.brokers)])
+    identity = certificates.of_server(authority, site)
     lease.write_secret(site.directory / "server.key", identity.key_pem)
     lease.write_secret(site.directory / "server.crt", identity.certificate_pem)
     lease.write_secret(site.directory / "ca.crt", authority.certificate_pem)
+    lease.write_secret(site.directory / "revoked.crl", authority.revocation_list_pem)
     launch = server.prepare(site)
     if launch.user is not None:
         _give(site.directory, launch.user)

@@ -19,11 +19,33 @@ ssl = {
   protocol = "tlsv1_2+",
 }
 c2s_require_encryption = true
+{% if site.options.certificates %}
+{% for kind in ("c2s", "c2s_direct_tls") %}
+{{ kind }}_ssl = {
+  key = {{ (directory ~ "/server.key") | lua }},
+  certificate = {{ (directory ~ "/server.crt") | lua }},
+  cafile = {{ (directory ~ "/clients.crt") | lua }},
+  protocol = "tlsv1_2+",
+  verify = { "peer", "client_once" },
+  verifyext = { "crl_check" },
+}
+{% endfor %}
+authentication = "ccert"
+{% else %}
 authentication = "internal_hashed"
-password_hash = "SHA-256"
+password_hash = {{ site.options.scram | lua }}
+{% endif %}
 storage = "internal"
+modules_enabled = {
+  "disco", "ping", "saslauth", "tls",
+{% if site.options.offline %}
+  "offline",
+{% endif %}
 {% if site.peers %}
-modules_enabled = { "disco", "ping", "saslauth", "tls", "grid_routes" }
+  "grid_routes",
+{% endif %}
+}
+{% if site.peers %}
 plugin_paths = { {{ (directory ~ "/modules") | lua }} }
 grid_routes = {{ site.peers | lua }}
 s2s_ports = { {{ federation_port }} }
@@ -31,7 +53,6 @@ s2s_direct_tls_ports = {}
 s2s_require_encryption = true
 s2s_secure_auth = true
 {% else %}
-modules_enabled = { "disco", "ping", "saslauth", "tls" }
 modules_disabled = { "s2s", "s2s_auth_certs" }
 {% endif %}
 

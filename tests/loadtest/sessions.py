@@ -16,21 +16,39 @@ def play(story):
 class Session:
     """A Platform that is logged in; entering raises ConnectionError with the reason it is not.
 
-    `account` is a bare JID, or the local part of one at the Controller `alpha`.
+    `account` is a bare JID, or the local part of one at the Controller `alpha`. With the path of a
+    `certificate` it logs in by SASL EXTERNAL, as itself.
     """
 
-    def __init__(self, grid, account, *, password=None, tls="direct", trust=None):
+    def __init__(
+        self,
+        grid,
+        account,
+        *,
+        password=None,
+        tls="direct",
+        trust=None,
+        mechanism="SCRAM-SHA-256",
+        certificate=None,
+        version=None,
+    ):
         controllers = grid.document()["controllers"]
         jid = account if "@" in account else f"{account}@{controllers['alpha']['domain']}"
         domain = jid.partition("@")[2]
         self._served = next(each for each in controllers.values() if each["domain"] == domain)
         trusted = ssl.create_default_context(cafile=trust or self._served["ca_file"])
+        if version is not None:
+            trusted.minimum_version = trusted.maximum_version = version
         self.client = slixmpp.ClientXMPP(
             jid,
             password or grid.credentials()[jid],
-            sasl_mech="SCRAM-SHA-256",
+            sasl_mech="EXTERNAL" if certificate else mechanism,
             ssl_context=trusted,
         )
+        if certificate:
+            self.client.certfile = self.client.keyfile = str(certificate)
+            self.client.credentials["authzid"] = jid
+        self.within_s = WITHIN_S
         self.client.enable_direct_tls = tls == "direct"
         self.client.enable_starttls = tls != "direct"
         self.client.register_plugin("xep_0060")
@@ -47,7 +65,10 @@ class Session:
         for event in ("session_start", *FAILURES):
             self.client.add_event_handler(event, lambda _, event=event: settle(event))
         self.client.connect(self._served["address"], self._port)
-        event = await asyncio.wait_for(outcome, WITHIN_S)
+        try:
+            event = await asyncio.wait_for(outcome, self.within_s)
+        except TimeoutError:
+            event = "no answer"
         if event != "session_start":
             self.client.abort()
             raise ConnectionError(event)

@@ -10,23 +10,40 @@ import pytest
 
 from loadtest import provisioning
 
+RFC_5802 = (
+    "sha1",
+    "QSXCR+Q6sek8bf92",
+    "fyko+d2lbbFgONRv9qkxdawL",
+    "3rfcNHYJY1ZVvWVs7j",
+    "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+    "rmF9pqV8S7suAoZWja4dJRkFsKQ=",
+)
+RFC_7677 = (
+    "sha256",
+    "W22ZaJ0SNY7soEsUEjb6gQ==",
+    "rOprNGfwEbeRWgbNEkqO",
+    "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+    "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+    "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
+)
 
-def test_scram_keys_are_those_of_rfc_7677():
-    """Section 3: user `user`, password `pencil`; the server checks ClientProof with StoredKey."""
-    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
-    stored_key, server_key = provisioning.derive("pencil", salt, 4096)
+
+@pytest.mark.parametrize(
+    ("name", "salt", "nonce", "server_nonce", "proof", "verifier"),
+    [RFC_5802, RFC_7677],
+    ids=["RFC 5802 section 5", "RFC 7677 section 3"],
+)
+def test_scram_keys_are_those_of_the_rfcs(name, salt, nonce, server_nonce, proof, verifier):
+    """User `user`, password `pencil`; the server checks ClientProof with StoredKey."""
+    stored_key, server_key = provisioning.derive("pencil", base64.b64decode(salt), 4096, name)
     auth_message = (
-        b"n=user,r=rOprNGfwEbeRWgbNEkqO,"
-        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
-        b"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
-        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
-    )
-    signature = hmac.digest(server_key, auth_message, "sha256")
-    assert base64.b64encode(signature) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
-    proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
-    client_signature = hmac.digest(stored_key, auth_message, "sha256")
-    client_key = bytes(a ^ b for a, b in zip(proof, client_signature, strict=True))
-    assert hashlib.sha256(client_key).digest() == stored_key
+        f"n=user,r={nonce},r={nonce}{server_nonce},s={salt},i=4096,c=biws,r={nonce}{server_nonce}"
+    ).encode()
+    signature = hmac.digest(server_key, auth_message, name)
+    assert base64.b64encode(signature).decode() == verifier
+    client_signature = hmac.digest(stored_key, auth_message, name)
+    pairs = zip(base64.b64decode(proof), client_signature, strict=True)
+    assert hashlib.new(name, bytes(a ^ b for a, b in pairs)).digest() == stored_key
 
 
 def test_every_platform_has_an_account_and_a_password_of_its_own(small):
@@ -46,7 +63,7 @@ def test_every_platform_has_an_account_and_a_password_of_its_own(small):
 
 
 def test_equal_passwords_get_different_salts():
-    first, second = provisioning.scram_keys(["pencil", "pencil"])
+    first, second = provisioning.scram_keys(["pencil", "pencil"], "sha256")
     assert first.salt != second.salt
     assert first.stored_key != second.stored_key
 
