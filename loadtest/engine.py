@@ -139,7 +139,10 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     grid.check()
     with (
         rails.audited(f"{door} {topology.name} on grid {grid.name}", vars(planned)) as ending,
-        tempfile.TemporaryDirectory(prefix="gridlab-load-") as directory,
+        # In the grid's own directory: whatever is killed, this goes when the grid goes.
+        tempfile.TemporaryDirectory(
+            prefix="load-", dir=grid.directory, ignore_cleanup_errors=True
+        ) as directory,
     ):
         conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress)
         with Generator(Path(directory), conduct.specs(seed)) as generator:

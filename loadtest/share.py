@@ -275,6 +275,7 @@ def settle_in(spec: Spec) -> None:
 def main(path: str) -> int:
     """Run the share that the spec file describes; exit code 2 where it cannot be played."""
     spec = Spec.read(Path(path))
+    Path(path).unlink()  # it holds passwords, and nobody else needs it
     settle_in(spec)
     if spec.role == "publish":
         from loadtest.publisher import PublishShare

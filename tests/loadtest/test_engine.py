@@ -180,7 +180,7 @@ def test_ctrl_c_ends_the_run_within_two_seconds_and_keeps_it(player):
     assert str(player.pid) not in generators()
 
 
-def test_generators_die_with_a_killed_parent(player):
+def test_generators_die_with_a_killed_parent(player, grid):
     assert generators().count(str(player.pid)) == 2
     before = set(children(player.pid))
     player.kill()
@@ -189,6 +189,9 @@ def test_generators_die_with_a_killed_parent(player):
     while any(Path(f"/proc/{pid}").exists() for pid in before):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
+    # What it left is in the grid's directory, without a password, and goes with the grid.
+    left = [path for path in grid.directory.glob("load-*/*") if path.suffix == ".json"]
+    assert left == []
 
 
 def children(pid: int) -> list[int]:
