@@ -1,0 +1,312 @@
+"""One XMPP stream word by word: what is said and heard is kept as text, as evidence.
+
+A conformance probe must see what a library hides: the features of an unauthenticated stream, an
+error's exact conditions, a stanza nobody asked for. So this is the protocol's bare minimum: a TCP
+connection from the one dialler, TLS verified with the grid's authority, SCRAM or EXTERNAL, bind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import itertools
+import re
+import secrets
+import ssl
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from loadtest import rails
+from loadtest.problems import LoadError
+from loadtest.receiver import element_end
+
+ANSWER_WITHIN_S: Final = 4.0
+STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
+SASL: Final = "urn:ietf:params:xml:ns:xmpp-sasl"
+_WRAPPER: Final = "<x xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>{}</x>"
+_SECRET: Final = re.compile(r"(<(?:auth|response|challenge|success)\b[^>]*>)[^<]+")
+
+Tls = Literal["none", "starttls", "direct"]
+
+
+class Silence(LoadError):
+    """An answer that had to come did not come in time."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a Controller takes connections, and what its certificate is verified with."""
+
+    address: str
+    port: int
+    direct_tls_port: int
+    domain: str
+    context: ssl.SSLContext
+
+    def with_context(self, context: ssl.SSLContext) -> Door:
+        """The same door with other TLS settings."""
+        return dataclasses.replace(self, context=context)
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """A top-level element of a stream, as it was read and parsed."""
+
+    text: str
+    xml: ET.Element
+
+    @property
+    def ok(self) -> bool:
+        """Whether a reply is a result and not an error."""
+        return self.xml.get("type") == "result"
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of an error's conditions, the defined one first; empty where there is none."""
+        error = self.xml.find("{jabber:client}error")
+        found = [] if error is None else [each for each in error if not _is_text(each)]
+        found.sort(key=lambda each: not each.tag.startswith(f"{{{STANZAS}}}"))
+        return [each.tag.rpartition("}")[2] for each in found]
+
+
+def _is_text(element: ET.Element) -> bool:
+    return element.tag == f"{{{STANZAS}}}text"
+
+
+class Dialogue:
+    """A stream to one Controller; `open` makes one.
+
+    Attributes
+    ----------
+    features : str
+        The newest stream features.
+    transcript : list of str
+        The handshake, ours marked `C:` and theirs `S:`, credentials masked.
+    closed : str or None
+        How the server ended the stream.
+    """
+
+    def __init__(
+        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.door = door
+        self._reader, self._writer = reader, writer
+        self.features = ""
+        self.transcript: list[str] = []
+        self.closed: str | None = None
+        self.jid = ""
+        self._heard: list[Stanza] = []
+        self._waiting: dict[str, asyncio.Future[Stanza]] = {}
+        self._news = asyncio.Event()
+        self._left = b""
+        self._numbers = itertools.count(1)
+        self._listening: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, door: Door, tls: Tls = "direct") -> Dialogue:
+        """A stream up to its features, unauthenticated; secured unless `tls` is none.
+
+        Raises
+        ------
+        OSError
+            No connection, or no TLS.
+        """
+        port = door.direct_tls_port if tls == "direct" else door.port
+        connection = await rails.dial_async(door.address, port)
+        opening = asyncio.open_connection(
+            sock=connection,
+            ssl=door.context if tls == "direct" else None,
+            server_hostname=door.domain if tls == "direct" else None,
+        )
+        self = cls(door, *await asyncio.wait_for(opening, ANSWER_WITHIN_S))
+        await self.greet()
+        if tls == "starttls":
+            self.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+            await self.read("proceed")
+            await asyncio.wait_for(
+                self._writer.start_tls(door.context, server_hostname=door.domain), ANSWER_WITHIN_S
+            )
+            await self.greet()
+        return self
+
+    async def greet(self) -> None:
+        """Open the stream anew and read its features."""
+        self.say(
+            f"<?xml version='1.0'?><stream:stream to='{self.door.domain}' version='1.0' "
+            "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        )
+        self.features = (await self.read("features")).text
+
+    @property
+    def tls_version(self) -> str:
+        """Of the connection, as OpenSSL names it."""
+        tls = self._writer.get_extra_info("ssl_object")
+        return str(tls.version()) if tls else "no TLS"
+
+    @property
+    def mechanisms(self) -> list[str]:
+        """SASL mechanisms that are offered, in the server's order."""
+        return re.findall(r"<mechanism>([^<]+)", self.features)
+
+    def say(self, text: str) -> None:
+        """Send text as it is."""
+        if self._listening is None:
+            self.transcript.append("C: " + _SECRET.sub(r"\1...", text))
+        self._writer.write(text.encode())
+
+    async def read(self, *names: str) -> Stanza:
+        """The next element, one of `names`, before anyone listens.
+
+        Raises
+        ------
+        Silence
+            It did not come, or the server closed the stream.
+        """
+        try:
+            element = await asyncio.wait_for(self._next(), ANSWER_WITHIN_S)
+        except TimeoutError:
+            raise Silence(f"no {' or '.join(names)} within {ANSWER_WITHIN_S:g} s") from None
+        self.transcript.append("S: " + _SECRET.sub(r"\1...", element.text))
+        if element.xml.tag.rpartition("}")[2] not in names:
+            raise Silence(f"not {' or '.join(names)} but {element.text}")
+        return element
+
+    async def login(self, localpart: str, password: str, resource: str = "grid") -> Dialogue:
+        """Authenticate with SCRAM-SHA-256 and bind; itself, listening from then on."""
+        await self.authenticate(localpart, password)
+        return await self.bind(resource)
+
+    async def authenticate(self, localpart: str, password: str) -> None:
+        """Authenticate with SCRAM-SHA-256, the server's signature verified (RFC 5802, RFC 7677)."""
+        first = f"n={localpart},r={secrets.token_urlsafe(18)}"
+        self.say(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{_encode('n,,' + first)}</auth>")
+        challenge = _decode(await self.read("challenge"))
+        fields = dict(part.split("=", 1) for part in challenge.split(","))
+        salted = hashlib.pbkdf2_hmac(
+            "sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
+        )
+        final = f"c=biws,r={fields['r']}"
+        exchange = f"{first},{challenge},{final}".encode()
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(client_key).digest(), exchange, "sha256")
+        proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
+        final += ",p=" + base64.b64encode(proof).decode()
+        self.say(f"<response xmlns='{SASL}'>{_encode(final)}</response>")
+        told = _decode(await self.read("success"))
+        server_key = hmac.digest(salted, b"Server Key", "sha256")
+        known = base64.b64encode(hmac.digest(server_key, exchange, "sha256")).decode()
+        if told != f"v={known}":
+            raise LoadError("the server does not know the account's keys: wrong signature")
+        await self.greet()
+
+    async def bind(self, resource: str) -> Dialogue:
+        """Bind a resource and listen from then on."""
+        name = f"<resource>{resource}</resource>"
+        self._listening = asyncio.ensure_future(self._listen())
+        bound = await self.ask(
+            "set", None, f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{name}</bind>"
+        )
+        self.jid = bound.xml.findtext(".//{*}jid") or ""
+        return self
+
+    @property
+    def bare(self) -> str:
+        """The bare JID."""
+        return self.jid.partition("/")[0]
+
+    async def ask(
+        self, kind: str, to: str | None, content: str, within_s: float = ANSWER_WITHIN_S
+    ) -> Stanza:
+        """Send a query (`kind` is `get` or `set`); its reply, result or error.
+
+        Raises
+        ------
+        Silence
+            No reply in time, or the stream has ended.
+        """
+        number = f"q{next(self._numbers)}"
+        reply = self._waiting[number] = asyncio.get_running_loop().create_future()
+        target = "" if to is None else f" to='{to}'"
+        question = f"<iq type='{kind}' id='{number}'{target}>{content}</iq>"
+        self.say(question)
+        try:
+            return await asyncio.wait_for(reply, within_s)
+        except TimeoutError:
+            ended = f"; {self.closed}" if self.closed else ""
+            raise Silence(f"no answer within {within_s:g} s to {question[:300]}{ended}") from None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def hear(
+        self, wanted: Callable[[Stanza], bool], within_s: float = ANSWER_WITHIN_S
+    ) -> Stanza | None:
+        """The first stanza that is wanted, heard already or to come; None where none comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while True:
+                    found = next(filter(wanted, self._heard), None)
+                    if found is not None:
+                        return found
+                    self._news.clear()
+                    await self._news.wait()
+        return None
+
+    def heard(self, wanted: Callable[[Stanza], bool]) -> list[Stanza]:
+        """All stanzas so far that are wanted, replies excepted."""
+        return list(filter(wanted, self._heard))
+
+    async def leave(self) -> None:
+        """Close the stream and the connection."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self._writer.write(b"</stream:stream>")
+            self._writer.close()
+            await asyncio.wait_for(self._writer.wait_closed(), 1.0)
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(OSError, Silence):
+            while True:
+                stanza = await self._next()
+                waiting = self._waiting.get(stanza.xml.get("id", ""))
+                if stanza.xml.tag == "{jabber:client}iq" and waiting and not waiting.done():
+                    waiting.set_result(stanza)
+                else:
+                    self._heard.append(stanza)
+                    self._news.set()
+        self.closed = self.closed or "the server closed the connection"
+        self._news.set()
+
+    async def _next(self) -> Stanza:
+        while True:
+            self._left = self._left.lstrip()
+            end = element_end(self._left, 0) if self._left else -1
+            if end < 0:
+                received = await self._reader.read(65_536)
+                if not received:
+                    raise Silence("the server closed the connection")
+                self._left += received
+                continue
+            text, self._left = self._left[:end].decode(), self._left[end:]
+            if text.startswith(("<?xml", "<stream:stream")):
+                continue
+            if text == "</stream:stream>":
+                raise Silence("the server closed the stream")
+            stanza = Stanza(text, ET.fromstring(_WRAPPER.format(text))[0])
+            if stanza.xml.tag == "{http://etherx.jabber.org/streams}error":
+                self.closed = text
+            return stanza
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _decode(stanza: Stanza) -> str:
+    return base64.b64decode(stanza.xml.text or "").decode()

@@ -1,0 +1,169 @@
+"""What every probe works with: a grid's door, its Topics' owner, Platforms of its own, own Topics.
+
+Probes run at the same time and must not meet: each uses Topics that it has created and accounts
+that nobody else uses meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from loadtest import lease, provisioning, pubsub
+from loadtest.dialogue import Dialogue, Door, Stanza, Tls
+from loadtest.findings import Refused, Unobservable
+from loadtest.grid import Grid
+
+ACCOUNT_WITHIN_S: Final = 8.0
+SETTLE_S: Final = 0.4  # what a server sends after its reply has come by then
+
+
+@dataclass
+class Testbed:
+    """One Controller with its Broker, as probes use it; `on` opens one."""
+
+    server: str
+    version: str
+    door: Door
+    ca_file: Path
+    log_file: Path
+    broker: str
+    owner: Dialogue
+    passwords: dict[str, str]
+    free: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(cls, grid: Grid) -> AsyncIterator[Testbed]:
+        """A test bed on the first Controller of a grid that has a Broker.
+
+        Raises
+        ------
+        Unobservable
+            None has one, or the Topics' owner has no account.
+        """
+        document = grid.document()
+        controller, broker = _served(document)
+        place = document["controllers"][controller]
+        passwords = {
+            jid.partition("@")[0]: password
+            for jid, password in grid.credentials().items()
+            if jid.endswith(f"@{place['domain']}")
+        }
+        launches = lease.read_json(grid.directory / lease.LAUNCH_FILE)["servers"]
+        log_file = next(each["log_file"] for each in launches if each["controller"] == controller)
+        context = ssl.create_default_context(cafile=place["ca_file"])
+        door = Door(
+            place["address"], place["port"], place["direct_tls_port"], place["domain"], context
+        )
+        owner = await Dialogue.open(door)
+        try:
+            await owner.login(provisioning.OWNER, passwords.pop(provisioning.OWNER), "conform")
+            owner.say("<presence/>")
+            bed = cls(
+                place["server"],
+                place["version"],
+                door,
+                Path(place["ca_file"]),
+                Path(log_file),
+                broker,
+                owner,
+                passwords,
+            )
+            for localpart in passwords:
+                bed.free.put_nowait(localpart)
+            yield bed
+        finally:
+            await owner.leave()
+
+    @contextlib.asynccontextmanager
+    async def platform(self, *, online: bool = True) -> AsyncIterator[Dialogue]:
+        """A session of an account that no other probe uses meanwhile, available if `online`.
+
+        Raises
+        ------
+        Unobservable
+            The grid has too few accounts.
+        """
+        async with self.account() as localpart, self.session(localpart, online=online) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def account(self) -> AsyncIterator[str]:
+        """The localpart of an account that no other probe uses meanwhile."""
+        try:
+            localpart = await asyncio.wait_for(self.free.get(), ACCOUNT_WITHIN_S)
+        except TimeoutError:
+            raise Unobservable("the grid has too few Platforms to try it") from None
+        try:
+            yield localpart
+        finally:
+            self.free.put_nowait(localpart)
+
+    @contextlib.asynccontextmanager
+    async def session(self, localpart: str, *, online: bool = True) -> AsyncIterator[Dialogue]:
+        """A session of this account."""
+        async with self.stream() as stream:
+            await stream.login(localpart, self.passwords[localpart], secrets.token_hex(4))
+            if online:
+                stream.say("<presence/>")
+            yield stream
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, tls: Tls = "direct", door: Door | None = None
+    ) -> AsyncIterator[Dialogue]:
+        """An unauthenticated stream."""
+        stream = await Dialogue.open(door or self.door, tls)
+        try:
+            yield stream
+        finally:
+            await stream.leave()
+
+    @contextlib.asynccontextmanager
+    async def topic(self, **configuration: object) -> AsyncIterator[str]:
+        """A new Topic of the owner's, for as long as the block runs.
+
+        Raises
+        ------
+        Refused
+            The Broker does not accept this configuration.
+        """
+        node = f"conform-{secrets.token_hex(6)}"
+        made = await self.owner.ask("set", self.broker, pubsub.create(node, configuration))
+        if not made.ok:
+            raise Refused(made.text)
+        try:
+            yield node
+        finally:
+            await self.owner.ask("set", self.broker, pubsub.delete(node))
+
+    def context(self) -> ssl.SSLContext:
+        """A new context that trusts the grid's authority and nobody else."""
+        return ssl.create_default_context(cafile=str(self.ca_file))
+
+    async def must(self, who: Dialogue, request: str) -> Stanza:
+        """Have the Broker do what a probe builds on; Refused where it does not."""
+        reply = await who.ask("set", self.broker, request)
+        if not reply.ok:
+            raise Refused(reply.text)
+        return reply
+
+
+def _served(document: dict[str, dict[str, dict[str, str]]]) -> tuple[str, str]:
+    for controller, place in document["controllers"].items():
+        for broker in document["brokers"].values():
+            if str(broker).endswith(f".{place['domain']}"):
+                return controller, str(broker)
+    raise Unobservable("the grid has no Broker")
+
+
+def about(node: str, *words: str) -> Callable[[Stanza], bool]:
+    """Whether a stanza speaks of a node and has all these words."""
+    return lambda stanza: node in stanza.text and all(word in stanza.text for word in words)
