@@ -129,9 +129,10 @@ def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> 
         too_many = len(limited) > max(1.0, LIMITED_SHARE_MAX * len(judged))
         (judgement.reasons if too_many else judgement.warnings).append(text)
     if own_cost_s > server_cost_s:
-        judgement.reasons.append(
+        # Not a reason by itself: the kernel stamps what waits, and too much of it is noticed.
+        judgement.warnings.append(
             f"a delivery costs the generator {own_cost_s * 1e6:.0f} us, the server "
-            f"{server_cost_s * 1e6:.0f} us: the generator is the slower one"
+            f"{server_cost_s * 1e6:.0f} us: near saturation the generator would be the limit"
         )
     return judgement
 

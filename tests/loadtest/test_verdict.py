@@ -57,12 +57,15 @@ def test_too_many_limited_seconds_are_invalid() -> None:
     assert "lateness_s up to 0.04" in judgement.reasons[0]
 
 
-def test_generator_slower_than_the_server_is_invalid() -> None:
-    assert "the slower one" in judge(run({}), 50e-6, 40e-6).reasons[0]
+def test_generator_slower_than_the_server_is_a_warning() -> None:
+    judgement = judge(run({}), 50e-6, 40e-6)
+    assert judgement.reasons == []
+    assert "would be the limit" in judgement.warnings[0]
 
 
 def test_unknown_costs_are_no_reason() -> None:
-    assert judge(run({}), float("nan"), 40e-6).reasons == []
+    judgement = judge(run({}), float("nan"), 40e-6)
+    assert (judgement.reasons, judgement.warnings) == ([], [])
 
 
 @pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.02), (2.0, 0.2)])
