@@ -34,11 +34,6 @@ class Controller:
         The Controller.
     profile : Profile
         Its cost profile.
-
-    Raises
-    ------
-    TopologyError
-        One of its Platforms uses a Topic of another Controller.
     """
 
     def __init__(self, study: Study, name: str, profile: Profile) -> None:

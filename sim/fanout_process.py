@@ -41,6 +41,7 @@ from sim.delivery import (
 from sim.state import NOBODY, UNTOUCHED, Server
 
 ABSENT, QUEUED, RUNNING = 0, 1, 2
+ROUNDING = 1e-9  # of a copy's worth of work: less than that is nothing
 WAKING = np.uint32(NOBODY - 1)
 
 
@@ -95,9 +96,11 @@ def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
                 room -= done_s / setting.route_s
             setup_s -= done_s
             slice_s += done_s * publication.factor
-            if setup_s > 0.0 or room < 1.0:
+            if setup_s > ROUNDING * setting.route_s:
                 break
-            room = np.floor(room + 1e-9)
+            setup_s, room = 0.0, np.floor(room + ROUNDING)
+            if room < 1.0:
+                break
         routed = min(int(room), publication.copies - copy)
         slice_s += routed * publication.copy_s * publication.factor
         copy += routed

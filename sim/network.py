@@ -71,7 +71,15 @@ class Uplink:
         self._first, self._delay_s = delays(plan.topology)
         self._digest = hashlib.sha256()
         self._next_block = 0
-        self._pending = self._arrivals(plan.block(0) if plan.blocks else plan.columns())[:0]
+        self._pending = self._arrivals(
+            Block(
+                first_row=0,
+                intended_s=np.zeros(0),
+                publisher=np.zeros(0, np.uint32),
+                topic=np.zeros(0, np.uint16),
+                payload_bytes=np.zeros(0, np.uint32),
+            )
+        )
         self._known_s = -np.inf
         self._read()
 

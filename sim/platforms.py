@@ -76,13 +76,7 @@ class Residents:
 
 
 def residents(topology: Topology, controller: str, seed: int) -> Residents:
-    """The Platforms of one Controller.
-
-    Raises
-    ------
-    TopologyError
-        A Platform publishes or subscribes to a Topic of another Controller.
-    """
+    """The Platforms of one Controller of a topology that `require_local` accepts."""
     populations = topology.platforms
     counts = np.array([population.count for population in populations])
     sizes = np.array(
@@ -95,7 +89,6 @@ def residents(topology: Topology, controller: str, seed: int) -> Residents:
     offset = first - (np.cumsum(sizes) - sizes)
     homes = {broker.name: broker.controller for broker in topology.brokers}
     local = np.array([homes[topic.broker] == controller for topic in topology.topics])
-    _refuse_remote(topology, controller, {t.name: homes[t.broker] for t in topology.topics})
     lists: list[npt.NDArray[np.int64]] = []
     pairs = np.zeros((len(local), len(populations)), np.uint32)
     names: list[tuple[str, str]] = []
@@ -125,16 +118,25 @@ def _takes_part(population: Population, controller: str) -> bool:
     )
 
 
-def _refuse_remote(topology: Topology, controller: str, homes: dict[str, str]) -> None:
-    """Topics of other Controllers are out of reach: links between Controllers are not modelled."""
+def require_local(topology: Topology) -> None:
+    """Links between Controllers are not modelled: Platforms must use Topics of their own.
+
+    Raises
+    ------
+    TopologyError
+        One line for each Topic that is on another Controller.
+    """
+    hosts = {broker.name: broker.controller for broker in topology.brokers}
+    homes = {topic.name: hosts[topic.broker] for topic in topology.topics}
     problems = []
-    for population in topology.platforms:
+    for number, population in enumerate(topology.platforms):
         used = [*population.publishes, *(each.topic for each in population.subscribes)]
-        for topic in used:
-            if population.controller == controller and homes[topic] != controller:
+        for topic in dict.fromkeys(used):
+            if homes[topic] != population.controller:
                 problems.append(
-                    f'platforms.{population.name}: "{topic}": is a Topic of Controller '
-                    f"{homes[topic]}, its home is {controller}; give it a Topic of {controller}"
+                    f'platforms[{number}].controller: "{population.controller}": Topic {topic} is '
+                    f"on Controller {homes[topic]}, and links between Controllers are not "
+                    f"simulated yet; use Topics of {population.controller}"
                 )
     if problems:
         raise TopologyError(problems)

@@ -301,10 +301,13 @@ class FanoutProcessServer:
                 setup_s = costs.setup + costs.setup_per_subscriber * len(receivers)
                 publisher.setup_s = speed * (setup_s + costs.setup_per_byte * payload)
             if publisher.setup_s > 0.0:
-                room, done_s = self._set_up(publisher.setup_s, room)
-                publisher.setup_s -= done_s
+                done_s = self._set_up(publisher, room)
                 slice_s += done_s * publication.factor
-                if publisher.setup_s > 0.0 or room < 1.0:
+                if publisher.setup_s > 0.0:
+                    break
+                if costs.route > 0.0:
+                    room = float(math.floor(room - done_s / (speed * costs.route) + 1e-9))
+                if room < 1.0:
                     break
             chosen = receivers[publisher.copy : publisher.copy + int(room)]
             copies += [(publication, subscriber) for subscriber in chosen]
@@ -318,14 +321,16 @@ class FanoutProcessServer:
                 publisher.copy, publisher.setup_s = 0, None
         return copies, slice_s
 
-    def _set_up(self, left_s: float, room: float) -> tuple[float, float]:
-        """Room left in copies after as much set-up as fits, and that much set-up. [s]"""
+    def _set_up(self, publisher: _Publisher, room: float) -> float:
+        """Do as much of the set-up as fits into `room` copies; how much that was. [s]"""
+        assert publisher.setup_s is not None
         route_s = self._around.speed * self._costs.route
-        if route_s == 0.0:
-            return room, left_s
-        done_s = min(left_s, room * route_s)
-        room -= done_s / route_s
-        return (float(math.floor(room + 1e-9)) if done_s == left_s else room), done_s
+        done_s = publisher.setup_s
+        if route_s > 0.0:
+            done_s = min(done_s, room * route_s)
+        left_s = publisher.setup_s - done_s
+        publisher.setup_s = left_s if left_s > 1e-9 * route_s else 0.0
+        return done_s
 
     def _warmth(self, age_s: float) -> float:
         """Relative cost of a write, linear in the logarithm of the age as the histogram sees it."""

@@ -17,6 +17,7 @@ from results import Run
 from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
 from sim.grid import Grid, Watch
+from sim.platforms import require_local
 from sim.recording import Occasion, Outcome, draft
 from sim.study import Study
 from topologies import Plan, Profile, Topology
@@ -95,6 +96,7 @@ def simulate(  # noqa: PLR0913
         `load` or a number of replications or processes is out of range.
     """
     started, created = time.perf_counter(), datetime.now(UTC)
+    require_local(topology)
     _require(replications=replications, processes=1 if processes is None else processes)
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}

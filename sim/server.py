@@ -29,6 +29,7 @@ from sim.study import Study
 from topologies.profiles import Profile
 from topologies.schema import Controller
 
+ASLEEP_S = np.nextafter(0.0, -1.0)  # servers sleep when the run begins, also for what comes at 0
 RING = 4096  # publications in flight that there is room for at the start
 
 
@@ -42,6 +43,7 @@ def empty_server(
     cores["ready_s"] = np.inf
     ledger = np.zeros(1, LEDGER)
     ledger["idle_cores"] = len(cores)
+    ledger["time_s"] = ledger["busy_since_s"] = cores["idle_since_s"] = ASLEEP_S
     share = draws.uniforms(
         study.seed, Purpose.COLLECTION_START, study.replication, np.array([number])
     )

@@ -1,0 +1,132 @@
+"""Small grids for tests: profiles and topologies from a few figures, plans from given instants."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim import phases, reference
+from sim.grid import Grid
+from sim.platforms import residents
+from sim.study import Study
+from topologies.plan import Block
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+
+def profile(discipline: str, speed: float = 1.0, notification: str = "0 B", **costs) -> Profile:
+    """A profile without memory; `costs` are those of the discipline."""
+    return Profile.model_validate(
+        {
+            "schema": 1,
+            "name": "test",
+            "server": "none",
+            "version": "1",
+            "machine": "paper",
+            "measured": "2026-11-22",
+            "provenance": {"kind": "assumed", "source": "chosen for a test"},
+            "costs": {"discipline": discipline, **costs},
+            "memory": {"base": "1 MB", "session": "1 KB", "queued_copy": "100 B"},
+            "envelope": {"notification": notification},
+            "speed": speed,
+        }
+    )
+
+
+def topology(
+    platforms: list[dict],
+    arrivals: list[dict] | None = None,
+    *,
+    topics: dict[str, dict] | None = None,
+    duration: str = "1 s",
+    study: str = "campaign",
+    cores: int = 1,
+    nic: str = "1 TB/s",
+    deadline: str = "1 s",
+    attacks: list[dict] | None = None,
+) -> Topology:
+    """One Controller `c` with Topic `t` (or those given) and these populations."""
+    topics = topics or {"t": {"size": "1000 B"}}
+    return Topology.model_validate(
+        {
+            "schema": 1,
+            "name": "test",
+            "controllers": [
+                {"name": "c", "domain": "c.test", "profile": "test", "cores": cores, "nic": nic}
+            ],
+            "brokers": [{"name": "b", "controller": "c"}],
+            "topics": [
+                {"name": name, "broker": "b", "payload": payload}
+                for name, payload in topics.items()
+            ],
+            "platforms": [{"controller": "c", **each} for each in platforms],
+            "workload": {
+                "study": study,
+                "duration": duration,
+                "arrivals": arrivals
+                or [{"topic": "t", "by": platforms[0]["name"], "process": "poisson", "rate": "1/s"}],
+            },
+            "attacks": attacks or [],
+            "slo": {"deadline": deadline},
+        }
+    )
+
+
+@dataclass
+class GivenPlan:
+    """A plan with the given rows (intended instant, publisher, Topic, payload)."""
+
+    topology: Topology
+    given: list[tuple[float, int, int, int]]
+
+    rows = property(lambda self: len(self.given))
+    blocks = property(lambda self: len(self.given))
+    sha256 = property(lambda self: hashlib.sha256(repr(self.given).encode()).hexdigest())
+
+    def block(self, number: int) -> Block:
+        """A block of one row: every row alone."""
+        return self._rows(number, number + 1)
+
+    def columns(self) -> Block:
+        """All rows."""
+        return self._rows(0, self.rows)
+
+    def _rows(self, first: int, last: int) -> Block:
+        instants, publishers, topics, sizes = zip(*self.given[first:last], strict=True)
+        return Block(
+            first,
+            np.array(instants, np.float64),
+            np.array(publishers, np.uint32),
+            np.array(topics, np.uint16),
+            np.array(sizes, np.uint32),
+        )
+
+
+def study_of(topology: Topology, plan, replication: int = 0, seed: int = 1) -> Study:
+    """A traced replication."""
+    table = phases.timetable(topology)
+    return Study(topology, table, seed, replication, plan.rows, 1, True)
+
+
+def compiled(topology: Topology, plan, profile: Profile, window_s: float | None = None):
+    """What the kernels count."""
+    grid = Grid(study_of(topology, plan), plan, {"c": profile}, window_s=window_s)
+    return grid.run()[0]
+
+
+def stanza_by_stanza(topology: Topology, plan, profile: Profile):
+    """What the oracle counts."""
+    tally = reference.run(study_of(topology, plan), plan, {"c": profile})[0]
+    home = residents(topology, "c", 1)
+    tally.trace["platform"] = home.number(tally.trace["platform"].astype(np.uint32))
+    return tally
+
+
+def deliveries_ms(tally) -> dict[tuple[int, int], float]:
+    """When each (publication, Platform) was received, in milliseconds."""
+    return {
+        (int(entry["row"]), int(entry["platform"])): round(float(entry["received_s"]) * 1e3, 5)
+        for entry in tally.trace
+    }

@@ -1,0 +1,172 @@
+"""The compiled engine does what the per-stanza model does, on small grids of every kind."""
+
+import grids
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import phases
+from topologies.plan import Plan
+
+TIME = st.sampled_from(["0 ms", "1 ms", "2 ms", "0.7 ms", "3.1 ms"])
+SOME_TIME = st.sampled_from(["1 ms", "2 ms", "0.7 ms", "3.1 ms"])
+PER_BYTE = st.sampled_from(["0 us/B", "1.3 us/B"])
+CV = st.sampled_from([0.0, 0.5])
+
+FIFO = st.fixed_dictionaries(
+    {
+        "discipline": st.just("fifo"), "publish": TIME, "publish_per_byte": PER_BYTE,
+        "copy": SOME_TIME, "copy_per_byte": PER_BYTE, "cv": CV,
+        "copy_distribution": st.sampled_from(["constant", "exponential"]),
+    }
+)  # fmt: skip
+LOOP_TURNS = st.fixed_dictionaries(
+    {
+        "discipline": st.just("loop-turns"), "publish": TIME, "publish_per_byte": PER_BYTE,
+        "build": TIME, "build_per_byte": PER_BYTE, "write": SOME_TIME, "write_per_byte": PER_BYTE,
+        "coalesced": TIME, "acknowledge": TIME, "wake": TIME, "cv": CV,
+        "events_max": st.sampled_from([1, 2, 3, 64]),
+        "read_bytes": st.sampled_from(["300 B", "900 B", "8192 B"]),
+        "collection": TIME, "collection_step": SOME_TIME, "collection_cv": CV,
+        "collection_every": st.sampled_from([3, 20]),
+    }
+)  # fmt: skip
+WARMTH = st.sampled_from(
+    [
+        {},
+        {"warmth_after": ["1 ms", "5 ms", "80 ms"], "warmth_factor": [0.5, 0.8, 1.1]},
+    ]
+)
+FANOUT_PROCESS = st.builds(
+    lambda costs, warmth: costs | warmth,
+    st.fixed_dictionaries(
+        {
+            "discipline": st.just("fanout-process"), "setup": TIME, "setup_per_subscriber": TIME,
+            "setup_per_byte": PER_BYTE, "route": TIME, "route_per_byte": PER_BYTE,
+            "write": SOME_TIME, "write_per_byte": PER_BYTE, "finish": TIME, "wake": TIME,
+            "slice_recipients": st.sampled_from([1, 3, 12]), "cv": CV,
+        }
+    ),
+    WARMTH,
+)  # fmt: skip
+ARRIVALS = st.sampled_from(
+    [
+        {"process": "poisson", "rate": "15/s"},
+        {"process": "deterministic", "rate": "20/s"},
+        {"process": "batch", "rate": "5/s", "mean_size": 3, "distribution": "geometric"},
+    ]
+)
+FLOOD = {
+    "kind": "publish-flood", "name": "flood", "by": "bad", "topic": "t", "start": "0.3 s",
+    "duration": "0.2 s", "rate": "60/s",
+}  # fmt: skip
+
+
+@st.composite
+def worlds(draw):
+    """A topology with up to two Topics, two subscribing populations, a flood, and its profile."""
+    delays = [draw(st.sampled_from(["0 s", "1 ms", "25 ms"])) for _ in range(4)]
+    both = draw(st.booleans())
+    publishers, near, far, bad = (
+        {
+            "name": "pub", "count": draw(st.integers(1, 3)), "publishes": ["t", "u"],
+            "subscribes": ["u"] if draw(st.booleans()) else [],
+        },
+        {"name": "near", "count": draw(st.integers(1, 9)), "subscribes": ["t"]},
+        {
+            "name": "far", "count": draw(st.integers(1, 4)),
+            "subscribes": [{"topic": "t", "fraction": "60 %"}, "u"] if both else ["u"],
+        },
+        {"name": "bad", "count": 2, "role": "adversary", "publishes": ["t"]},
+    )  # fmt: skip
+    if draw(st.booleans()):
+        far["read_rate"] = draw(st.sampled_from(["40/s", "333/s"]))
+    people = [publishers, near, far, bad]
+    for population, delay in zip(people, delays, strict=True):
+        population["network"] = {"delay": delay}
+    topology = grids.topology(
+        people,
+        [
+            {"topic": "t", "by": "pub", **draw(ARRIVALS)},
+            {"topic": "u", "by": "pub", **draw(ARRIVALS)},
+        ],
+        topics={"t": {"size": "250 B", "cv": 0.7, "max": "5 kB"}, "u": {"size": "40 B"}},
+        cores=draw(st.integers(1, 3)),
+        nic=draw(st.sampled_from(["1 GB/s", "60 kB/s"])),
+        deadline=draw(st.sampled_from(["20 ms", "1 s"])),
+        attacks=[FLOOD] if draw(st.booleans()) else [],
+    )
+    costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
+    speed = draw(st.sampled_from([1.0, 1.7]))
+    return topology, grids.profile(speed=speed, notification="55 B", **costs)
+
+
+def ordered(trace):
+    return np.sort(trace, order=["row", "platform"])
+
+
+@settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(worlds(), st.integers(0, 3), st.sampled_from([None, 0.37, 0.01]))
+def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
+    topology, profile = world
+    plan = Plan(topology, seed)
+    fast = grids.compiled(topology, plan, profile, window_s)
+    slow = grids.stanza_by_stanza(topology, plan, profile)
+    fast_trace, slow_trace = ordered(fast.trace), ordered(slow.trace)
+    assert fast_trace["row"].tolist() == slow_trace["row"].tolist()
+    assert fast_trace["platform"].tolist() == slow_trace["platform"].tolist()
+    received_s = slow_trace["received_s"]
+    np.testing.assert_allclose(fast_trace["received_s"], received_s, rtol=1e-9, atol=0)
+    for count in ("expected", "delivered", "lost"):
+        assert getattr(fast, count) == getattr(slow, count)
+    for column in ("busy_s", "egress_bytes", "received", "timely", "latencies", "latency_s"):
+        np.testing.assert_allclose(
+            fast.intervals[column], slow.intervals[column], rtol=1e-9, atol=1e-9, err_msg=column
+        )
+    for column in ("offered", "legitimate", "accepted"):
+        assert getattr(fast, column).tolist() == getattr(slow, column).tolist()
+    for law in ("owed_area_s", "sojourn_s", "idle_s", "drained_s"):
+        assert getattr(fast, law) == pytest.approx(getattr(slow, law), rel=1e-9, abs=1e-9), law
+    assert fast.histograms.keys() == slow.histograms.keys()
+    for column in ("first_s", "last_s", "delivered", "expected"):
+        np.testing.assert_allclose(
+            fast.publications[column], slow.publications[column], rtol=1e-9, err_msg=column
+        )
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize(
+    "profile",
+    [
+        grids.profile("fifo", publish="1 ms", copy="7 ms"),
+        grids.profile("loop-turns", publish="1 ms", build="3 ms", write="4 ms", coalesced="4 ms"),
+        grids.profile("fanout-process", setup="2 ms", route="2 ms", write="5 ms"),
+    ],
+    ids=lambda profile: profile.costs.discipline,
+)
+def test_both_engines_lose_the_same_copies_when_far_too_much_is_offered(profile, cores):
+    people = [
+        {"name": "pub", "count": 3, "publishes": ["t"]},
+        {"name": "sub", "count": 8, "subscribes": ["t"]},
+    ]
+    arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": "900/s"}]
+    topology = grids.topology(people, arrivals, duration="0.5 s", cores=cores)
+    plan = Plan(topology, 5)
+    fast = grids.compiled(topology, plan, profile)
+    slow = grids.stanza_by_stanza(topology, plan, profile)
+    assert fast.lost == slow.lost > 500
+    assert ordered(fast.trace)["row"].tolist() == ordered(slow.trace)["row"].tolist()
+    assert fast.expected == fast.delivered + fast.lost
+    assert fast.owed_area_s == pytest.approx(fast.sojourn_s, rel=1e-9)
+    assert slow.owed_area_s == pytest.approx(slow.sojourn_s, rel=1e-9)
+
+
+def test_the_timetable_knows_the_flood():
+    topology = grids.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]}, {"name": "bad", "count": 1}],
+        attacks=[FLOOD],
+    )
+    assert phases.timetable(topology).names == ("before", "during", "after")
