@@ -45,6 +45,8 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     add("--seed", type=int, default=1, help="Key of the plan's draws")
     add("--replication", type=int, default=0, help="Which repetition of the plan")
     add("--out", default=str(results.default_directory()), help="Directory of the record")
+    # Locust's own default is every interface.
+    parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
 
 
 def prepare(environment: Environment, **_: object) -> None:

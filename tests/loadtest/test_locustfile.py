@@ -81,3 +81,14 @@ def test_locust_refuses_several_engines(grid, place):
     outcome = locust(place, "--grid", "engine-test", "--master")
     assert outcome.returncode == 2
     assert "one engine plays the whole plan" in outcome.stderr
+
+
+def test_web_page_stays_on_loopback():
+    program = (
+        "import loadtest.locustfile; from locust.argument_parser import get_parser; "
+        "options = get_parser().parse_args([]); print(options.web_host, options.master_bind_host)"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert asked.stdout.split() == ["127.0.0.1", "127.0.0.1"]
