@@ -63,7 +63,11 @@ class Output:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=1.0, remark="")
-            yield lambda share, remark="": bar.update(task, completed=share, remark=remark)
+
+            def advance(share: float, remark: str = "") -> None:
+                bar.update(task, completed=share, remark=remark)
+
+            yield advance
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -307,18 +311,25 @@ def compare(output: Output, before: Path, after: Path) -> None:
 @click.option(
     "--to", "path", default="report.html", type=click.Path(path_type=Path, dir_okay=False)
 )
+@click.option(
+    "--pictures", type=click.Path(path_type=Path), help="Write the first run's plots here."
+)
 @common
-def report(output: Output, runs: tuple[Path, ...], path: Path) -> None:
+def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | None) -> None:
     """Write a self-contained page (HTML) from one stored run, or a prediction and its measurement.
 
     \b
     gridlab report results/runs/RUN --to report.html
+    gridlab report results/runs/RUN --pictures slides/
     """
     import results
 
-    results.write_report([results.open_run(run) for run in runs], path)
-    output.document({"path": str(path)})
-    output.say(f"Wrote {path}")
+    opened = [results.open_run(run) for run in runs]
+    written = results.write_pictures(opened[0], pictures) if pictures else []
+    results.write_report(opened, path)
+    output.document({"path": str(path), "pictures": [str(picture) for picture in written]})
+    for file in (path, *written):
+        output.say(f"Wrote {file}")
 
 
 @cli.group()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from results import plots, report
     from results.comparison import compare, prediction_error
     from results.documents import document_schema
+    from results.pictures import write_pictures
     from results.records import Draft, RecordError, record_schema
     from results.report import write as write_report
     from results.run import Run
@@ -28,6 +29,7 @@ _HOMES = {
     "record_schema": "records",
     "render": "terminal",
     "render_comparison": "terminal",
+    "write_pictures": "pictures",
 }
 
 
@@ -44,5 +46,5 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Draft", "RecordError", "Run", "compare", "default_directory", "document_schema", "open_run",
     "plots", "prediction_error", "record_schema", "render", "render_comparison", "report",
-    "write_report",
+    "write_pictures", "write_report",
 ]  # fmt: skip

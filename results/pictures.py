@@ -1,0 +1,47 @@
+"""A run's plots as files of their own: SVG on white paper, for documents and slides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.records import RecordError
+from results.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_pictures(run: Run, directory: Path) -> list[Path]:
+    """Write every plot of a run to `directory` as `TOPOLOGY-PLOT.svg`.
+
+    Raises
+    ------
+    RecordError
+        The directory cannot be written.
+    """
+    import matplotlib
+
+    written = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, figure in _figures(run):
+            path = directory / f"{run.header.topology.name}-{name}.svg"
+            with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gridlab"}):
+                figure.savefig(path, facecolor="white", metadata={"Date": None})
+            written.append(path)
+    except OSError as error:
+        raise RecordError(f"{directory}: {error.strerror}; choose another directory") from None
+    return written
+
+
+def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
+    from results import plots
+
+    yield "load", plots.load(run)
+    yield "latency", plots.latency(run)
+    yield "distribution", plots.distribution(run)
+    yield "controllers", plots.controllers(run)
+    if len(run.latencies.topics()) > 1:
+        yield "topics", plots.topics(run)
