@@ -31,6 +31,8 @@ class Child:
 
     Attributes
     ----------
+    pid : int
+        Not reused before its end was noted here.
     pidfd : int
         Readable once the server has ended.
     identity : processes.Identity or None
@@ -42,10 +44,11 @@ class Child:
         self._output_file = f"{launch.log_file}.out"
         self._process = self._spawn()
         # A child that has ended keeps its process id until it is waited for.
-        self.pidfd = os.pidfd_open(self._process.pid)
+        self.pid = self._process.pid
+        self.pidfd = os.pidfd_open(self.pid)
         self.identity: processes.Identity | None = None
         with contextlib.suppress(ProcessLookupError):
-            self.identity = processes.Identity.of(self._process.pid)
+            self.identity = processes.Identity.of(self.pid)
 
     def __str__(self) -> str:
         launch = self._launch
@@ -97,7 +100,7 @@ class Child:
 
     def excess(self) -> str | None:
         """What it uses beyond its means; the machine's memory counts as well as its own."""
-        pid = self._process.pid
+        pid = self.pid
         try:
             resident_bytes = observation.resident_bytes(pid)
             descriptors = observation.descriptors(pid)

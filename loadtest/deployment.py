@@ -7,6 +7,7 @@ owns them, and returns when they answer. `down` leaves nothing: no process, no p
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -143,7 +144,8 @@ def _up(
     rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
     servers = sites.servers(topology)
     lease.clear_leftovers()
-    held = lease.claim(name)
+    with _disk_told():
+        held = lease.claim(name)
 
     def prepare() -> None:
         launches = sites.prepare(topology, name, held.directory, servers, place, options)
@@ -157,13 +159,28 @@ def _up(
     try:
         if stop := rails.stop_file(held.directory):
             raise DeploymentError(f"{stop}: asks every run to stop; remove it first")
-        _start(held, prepare)
-        sites.record_versions(held.directory, servers)
+        with _disk_told():
+            _start(held, prepare)
+            sites.record_versions(held.directory, servers)
     except BaseException:
         lease.release(held)
         raise
     held.close()
     return Grid(name, held.directory)
+
+
+@contextlib.contextmanager
+def _disk_told() -> Iterator[None]:
+    """Turn a full or read-only disk into a DeploymentError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        place = error.filename or lease.base_directory()
+        raise DeploymentError(
+            f"{place}: {error.strerror}; make room there, or set TMPDIR to a directory with some"
+        ) from None
 
 
 def _start(held: lease.Lease, prepare: Callable[[], None]) -> None:

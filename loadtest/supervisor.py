@@ -109,6 +109,7 @@ class Supervisor:
 
     def _pause(self, wait_s: float) -> list[str]:
         """Wait, at most `wait_s` [s]; Controllers whose server has ended. Raises Ended."""
+        processes.reap_adopted([child.pid for child in self._children.values()])
         ended = []
         for key, _ in self._selector.select(wait_s):
             if key.data in self._children:

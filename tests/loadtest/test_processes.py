@@ -106,3 +106,23 @@ def test_a_child_dies_with_its_parent():
         time.sleep(0.01)
     assert not grandchild.alive
     middle.stdout.close()
+
+
+ADOPT = """
+import os, subprocess, sys, time
+from loadtest import processes
+processes.adopt_orphans()
+own = subprocess.Popen(["sh", "-c", "sleep 0.1 & echo $!; exit 3"], stdout=subprocess.PIPE)
+orphan = int(own.stdout.readline())
+own.stdout.close()
+time.sleep(0.3)
+processes.reap_adopted([own.pid])
+print(own.wait())
+processes.reap_adopted([own.pid])
+print(os.path.exists(f"/proc/{orphan}"))
+"""
+
+
+def test_who_adopts_orphans_collects_them_but_not_its_own_children():
+    run = subprocess.run([sys.executable, "-c", ADOPT], capture_output=True, text=True, timeout=20)
+    assert run.stdout.split() == ["3", "False"], run.stderr
