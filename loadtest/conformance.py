@@ -11,11 +11,12 @@ at the same time, each bounded in time. What cannot be seen says why.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 SUBJECTS: Final = (
     "access",
     "authentication",
+    "certificates",
     "channel",
     "conduct",
     "delivery",
@@ -157,21 +159,45 @@ def conform(server: Server, progress: Progress | None = None) -> Report:
     deployment.DeploymentError
         The server is not installed, or does not start.
     """
-    with deployment.ephemeral(topologies.parse(topology(server))) as grid:
-        return conform_grid(grid, progress)
+    with deployed(server) as (grid, certified):
+        return conform_grid(grid, progress, certified=certified)
 
 
-def topology(server: Server) -> str:
+@contextlib.contextmanager
+def deployed(server: Server) -> Iterator[tuple[Grid, Grid]]:
+    """Two fresh grids: one with passwords and offline messages, one with certificates."""
+    with (
+        deployment.ephemeral(
+            topologies.parse(topology(server)), options=deployment.Options(offline=True)
+        ) as grid,
+        deployment.ephemeral(
+            topologies.parse(topology(server, platforms=2)),
+            options=deployment.Options(certificates=True),
+        ) as certified,
+    ):
+        yield grid, certified
+
+
+def topology(server: Server, platforms: int = 100) -> str:
     """The grid that probes need: a Broker with one Topic, and Platforms enough for all of them."""
     text = (resources.files("loadtest") / "templates" / "conformance.yaml").read_text()
-    return text.format(profile=_PROFILES[server], server=server)
+    return text.format(profile=_PROFILES[server], server=server, platforms=platforms)
 
 
-def conform_grid(grid: Grid, progress: Progress | None = None) -> Report:
+def conform_grid(
+    grid: Grid, progress: Progress | None = None, *, certified: Grid | None = None
+) -> Report:
     """Try every requirement on a grid that is up.
 
     It uses the grid's own accounts, one Platform at a time for one purpose, and Topics that it
     makes and deletes; what else happens on the grid is left alone.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Is told the finished share [1] and the requirement just tried.
+    certified : Grid, optional
+        Another grid of the same kind whose Platforms have certificates, where this one's do not.
 
     Raises
     ------
@@ -181,12 +207,13 @@ def conform_grid(grid: Grid, progress: Progress | None = None) -> Report:
         The owner of its Topics cannot log in.
     """
     grid.check()
+    told = progress or (lambda share, what: None)
     with rails.audited(f"conform {grid.name}", {"requirements": len(requirements())}):
-        return asyncio.run(_conform(grid, progress or (lambda share, what: None)))
+        return asyncio.run(_conform(grid, certified, told))
 
 
-async def _conform(grid: Grid, progress: Progress) -> Report:
-    async with Testbed.on(grid) as bed:
+async def _conform(grid: Grid, certified: Grid | None, progress: Progress) -> Report:
+    async with Testbed.on(grid, certified) as bed:
         findings = await try_all(bed, probes(), progress)
     rows = [
         Row(each, findings.get(each.id) or Finding("not observable", each.unobservable))

@@ -30,6 +30,7 @@ ANSWER_WITHIN_S: Final = 4.0
 STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
 SASL: Final = "urn:ietf:params:xml:ns:xmpp-sasl"
 _WRAPPER: Final = "<x xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>{}</x>"
+_HASHES: Final = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
 _SECRET: Final = re.compile(r"(<(?:auth|response|challenge|success)\b[^>]*>)[^<]+")
 
 Tls = Literal["none", "starttls", "direct"]
@@ -177,30 +178,47 @@ class Dialogue:
             raise Silence(f"not {' or '.join(names)} but {element.text}")
         return element
 
-    async def login(self, localpart: str, password: str, resource: str = "grid") -> Dialogue:
-        """Authenticate with SCRAM-SHA-256 and bind; itself, listening from then on."""
-        await self.authenticate(localpart, password)
-        return await self.bind(resource)
+    async def present(self, account: str) -> None:
+        """Authenticate as a bare JID with the certificate of the connection (EXTERNAL).
+
+        Raises
+        ------
+        Silence
+            The server said no, or nothing.
+        """
+        self.say(f"<auth xmlns='{SASL}' mechanism='EXTERNAL'>{_encode(account)}</auth>")
+        await self.read("success")
+        await self.greet()
 
     async def authenticate(self, localpart: str, password: str) -> None:
-        """Authenticate with SCRAM-SHA-256, the server's signature verified (RFC 5802, RFC 7677)."""
+        """Authenticate with SCRAM, the server's signature verified (RFC 5802, RFC 7677).
+
+        Raises
+        ------
+        Silence
+            The server said no, or nothing.
+        LoadError
+            It does not know the account's keys itself.
+        """
+        mechanism = next((name for name in _HASHES if name in self.mechanisms), "SCRAM-SHA-256")
+        hash_name = _HASHES[mechanism]
         first = f"n={localpart},r={secrets.token_urlsafe(18)}"
-        self.say(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{_encode('n,,' + first)}</auth>")
+        self.say(f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{_encode('n,,' + first)}</auth>")
         challenge = _decode(await self.read("challenge"))
         fields = dict(part.split("=", 1) for part in challenge.split(","))
         salted = hashlib.pbkdf2_hmac(
-            "sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
+            hash_name, password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
         )
         final = f"c=biws,r={fields['r']}"
         exchange = f"{first},{challenge},{final}".encode()
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        signature = hmac.digest(hashlib.sha256(client_key).digest(), exchange, "sha256")
+        client_key = hmac.digest(salted, b"Client Key", hash_name)
+        signature = hmac.digest(hashlib.new(hash_name, client_key).digest(), exchange, hash_name)
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
         final += ",p=" + base64.b64encode(proof).decode()
         self.say(f"<response xmlns='{SASL}'>{_encode(final)}</response>")
         told = _decode(await self.read("success"))
-        server_key = hmac.digest(salted, b"Server Key", "sha256")
-        known = base64.b64encode(hmac.digest(server_key, exchange, "sha256")).decode()
+        server_key = hmac.digest(salted, b"Server Key", hash_name)
+        known = base64.b64encode(hmac.digest(server_key, exchange, hash_name)).decode()
         if told != f"v={known}":
             raise LoadError("the server does not know the account's keys: wrong signature")
         await self.greet()

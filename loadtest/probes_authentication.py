@@ -31,14 +31,6 @@ async def external_or_scram(bed: Testbed) -> Finding:
 
 
 @probe
-async def certificate_and_password(bed: Testbed) -> Finding:
-    """Certificates (EXTERNAL) and plain passwords (PLAIN) are both to be had."""
-    async with bed.stream() as stream:
-        both = {"EXTERNAL", "PLAIN"} <= set(stream.mechanisms)
-        return judged(both, stream.features)
-
-
-@probe
 async def reusable_password_avoided(bed: Testbed) -> Finding:
     """PLAIN, which hands the password to the Controller, is not offered where SCRAM is."""
     async with bed.stream() as stream:
@@ -88,19 +80,3 @@ async def password_set(bed: Testbed) -> Finding:
             except LoadError as error:
                 return judged("not-authorized" in str(error), str(error))
             return failed("a wrong password was accepted", *stream.transcript[-2:])
-
-
-@probe
-async def administrator_without_password(bed: Testbed) -> Finding:
-    """The owner of the Topics has no password to log in with."""
-    shown = f"{bed.owner.bare} logged in with a password"
-    return failed(shown, *bed.owner.transcript[-7:-5])
-
-
-@probe
-async def administrator_certificate(bed: Testbed) -> Finding:
-    """There is a mechanism for credentials that cannot be used again."""
-    async with bed.stream() as stream:
-        if "EXTERNAL" not in stream.mechanisms:
-            return unsupported(stream.features)
-        return passed(stream.features)

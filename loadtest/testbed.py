@@ -26,12 +26,19 @@ SETTLE_S: Final = 0.4  # what a server sends after its reply has come by then
 
 @dataclass
 class Testbed:
-    """One Controller with its Broker, as probes use it; `on` opens one."""
+    """One Controller with its Broker, as probes use it; `on` opens one.
 
+    Attributes
+    ----------
+    certified : Grid or None
+        A grid of the same kind whose Platforms have certificates; it may be the same grid.
+    """
+
+    grid: Grid
+    certified: Grid | None
     server: str
     version: str
     door: Door
-    ca_file: Path
     log_file: Path
     broker: str
     owner: Dialogue
@@ -40,37 +47,35 @@ class Testbed:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def on(cls, grid: Grid) -> AsyncIterator[Testbed]:
+    async def on(cls, grid: Grid, certified: Grid | None = None) -> AsyncIterator[Testbed]:
         """A test bed on the first Controller of a grid that has a Broker.
 
         Raises
         ------
         Unobservable
-            None has one, or the Topics' owner has no account.
+            None has one.
+        LoadError
+            The owner of its Topics cannot log in.
         """
-        document = grid.document()
-        controller, broker = _served(document)
-        place = document["controllers"][controller]
+        name, broker = _served(grid)
+        place = grid.document()["controllers"][name]
+        launches = lease.read_json(grid.directory / lease.LAUNCH_FILE)["servers"]
+        log_file = next(each["log_file"] for each in launches if each["controller"] == name)
+        door = door_of(grid)
         passwords = {
             jid.partition("@")[0]: password
             for jid, password in grid.credentials().items()
-            if jid.endswith(f"@{place['domain']}")
+            if jid.endswith(f"@{door.domain}")
         }
-        launches = lease.read_json(grid.directory / lease.LAUNCH_FILE)["servers"]
-        log_file = next(each["log_file"] for each in launches if each["controller"] == controller)
-        context = ssl.create_default_context(cafile=place["ca_file"])
-        door = Door(
-            place["address"], place["port"], place["direct_tls_port"], place["domain"], context
-        )
-        owner = await Dialogue.open(door)
+        owner = await enter(grid, provisioning.OWNER, passwords.pop(provisioning.OWNER), "conform")
         try:
-            await owner.login(provisioning.OWNER, passwords.pop(provisioning.OWNER), "conform")
             owner.say("<presence/>")
             bed = cls(
+                grid,
+                certified or (grid if has_certificates(grid) else None),
                 place["server"],
                 place["version"],
                 door,
-                Path(place["ca_file"]),
                 Path(log_file),
                 broker,
                 owner,
@@ -109,11 +114,14 @@ class Testbed:
     @contextlib.asynccontextmanager
     async def session(self, localpart: str, *, online: bool = True) -> AsyncIterator[Dialogue]:
         """A session of this account."""
-        async with self.stream() as stream:
-            await stream.login(localpart, self.passwords[localpart], secrets.token_hex(4))
+        resource = secrets.token_hex(4)
+        session = await enter(self.grid, localpart, self.passwords[localpart], resource)
+        try:
             if online:
-                stream.say("<presence/>")
-            yield stream
+                session.say("<presence/>")
+            yield session
+        finally:
+            await session.leave()
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -146,7 +154,7 @@ class Testbed:
 
     def context(self) -> ssl.SSLContext:
         """A new context that trusts the grid's authority and nobody else."""
-        return ssl.create_default_context(cafile=str(self.ca_file))
+        return ssl.create_default_context(cafile=str(self.grid.ca_file))
 
     async def must(self, who: Dialogue, request: str) -> Stanza:
         """Have the Broker do what a probe builds on; Refused where it does not."""
@@ -156,11 +164,50 @@ class Testbed:
         return reply
 
 
-def _served(document: dict[str, dict[str, dict[str, str]]]) -> tuple[str, str]:
+async def enter(grid: Grid, localpart: str, password: str, resource: str) -> Dialogue:
+    """A session of an account: by its password, or by its certificate where no password is taken.
+
+    Raises
+    ------
+    LoadError
+        The server does not let it in.
+    """
+    door = door_of(grid)
+    account = f"{localpart}@{door.domain}"
+    if has_certificates(grid):
+        door.context.load_cert_chain(grid.certificate(account))
+    stream = await Dialogue.open(door)
+    try:
+        if any(each.startswith("SCRAM") for each in stream.mechanisms):
+            await stream.authenticate(localpart, password)
+        else:
+            await stream.present(account)
+        return await stream.bind(resource)
+    except BaseException:
+        await stream.leave()
+        raise
+
+
+def has_certificates(grid: Grid) -> bool:
+    """Whether a grid's Platforms have certificates."""
+    return "certificates_directory" in grid.document()
+
+
+def door_of(grid: Grid) -> Door:
+    """The door of the first Controller that has a Broker, with a new context."""
+    place = grid.document()["controllers"][_served(grid)[0]]
+    context = ssl.create_default_context(cafile=place["ca_file"])
+    ports = place["port"], place["direct_tls_port"]
+    return Door(place["address"], *ports, place["domain"], context)
+
+
+def _served(grid: Grid) -> tuple[str, str]:
+    """The first Controller that has a Broker, and the Broker's address."""
+    document = grid.document()
     for controller, place in document["controllers"].items():
         for broker in document["brokers"].values():
-            if str(broker).endswith(f".{place['domain']}"):
-                return controller, str(broker)
+            if broker.endswith(f".{place['domain']}"):
+                return controller, broker
     raise Unobservable("the grid has no Broker")
 
 
