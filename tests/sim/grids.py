@@ -66,7 +66,9 @@ def topology(
                 "study": study,
                 "duration": duration,
                 "arrivals": arrivals
-                or [{"topic": "t", "by": platforms[0]["name"], "process": "poisson", "rate": "1/s"}],
+                or [
+                    {"topic": "t", "by": platforms[0]["name"], "process": "poisson", "rate": "1/s"}
+                ],
             },
             "attacks": attacks or [],
             "slo": {"deadline": deadline},

@@ -106,9 +106,7 @@ def ordered(trace):
     return np.sort(trace, order=["row", "platform"])
 
 
-@settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.integers(0, 3), st.sampled_from([None, 0.37, 0.01]))
 def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
     topology, profile = world

@@ -42,7 +42,9 @@ class Measured:
     utilisation: Mean
 
 
-def measure(topology: Topology, profile: Profile, replications: int = 24, seed: int = 11) -> Measured:
+def measure(
+    topology: Topology, profile: Profile, replications: int = 24, seed: int = 11
+) -> Measured:
     """Simulate a steady study and take means after its first tenth."""
     run = sim.simulate(
         topology, seed=seed, replications=replications, processes=1, profiles={"c": profile}

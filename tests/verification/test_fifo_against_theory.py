@@ -98,9 +98,7 @@ def test_batches_of_publications_wait_as_in_m_x_d_1(rho):
     )
     got = queueing.measure(topology, grids.profile("fifo", copy="10 ms"))
     assert got.mean_s.matches(expected_s, 3 * NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
-    form = queues.batch_sojourn_s(
-        batches_per_s, queues.geometric(size), queues.constant(SERVICE_S)
-    )
+    form = queues.batch_sojourn_s(batches_per_s, queues.geometric(size), queues.constant(SERVICE_S))
     assert form.mean_s == pytest.approx(expected_s)
 
 

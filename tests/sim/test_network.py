@@ -1,0 +1,76 @@
+"""Publications reach their Controller in order of arrival, however they were planned."""
+
+import grids
+import numpy as np
+import pytest
+
+from sim.network import Uplink
+from sim.platforms import require_local, residents
+from topologies import TopologyError
+from topologies.plan import Plan
+
+PEOPLE = [
+    {"name": "near", "count": 1, "publishes": ["t"]},
+    {"name": "far", "count": 1, "publishes": ["t"], "network": {"delay": "100 ms"}},
+    {"name": "sub", "count": 3, "subscribes": ["t"]},
+]
+
+
+def taken(uplink, *ends_s):
+    return [
+        [(int(row), round(float(s), 6)) for row, s in zip(a.row, a.arrival_s, strict=True)]
+        for end_s in ends_s
+        for a, _ in uplink.windows(end_s)
+        if len(a)
+    ]
+
+
+def test_a_near_publication_overtakes_a_far_one():
+    topology = grids.topology(PEOPLE)
+    plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.05, 0, 0, 9), (0.2, 0, 0, 9)])
+    assert sum(taken(Uplink(plan), 1.0), []) == [(1, 0.05), (0, 0.1), (2, 0.2)]
+    assert taken(Uplink(plan), 0.1, 0.15, 1.0) == [[(1, 0.05)], [(0, 0.1)], [(2, 0.2)]]
+
+
+def test_at_one_instant_the_plan_decides():
+    topology = grids.topology(PEOPLE)
+    plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.1, 0, 0, 9)])
+    assert sum(taken(Uplink(plan), 1.0), []) == [(0, 0.1), (1, 0.1)]
+
+
+def test_windows_together_are_the_plan_and_its_hash():
+    arrivals = [{"topic": "t", "by": "far", "process": "poisson", "rate": "90000/s"}]
+    topology = grids.topology(PEOPLE, arrivals, duration="2 s")
+    plan = Plan(topology, 1)
+    uplink = Uplink(plan)
+    pieces = [piece for end_s in (0.5, 0.9, 5.0) for piece, _ in uplink.windows(end_s)]
+    assert max(map(len, pieces)) < 70_000
+    arrival_s = np.concatenate([piece.arrival_s for piece in pieces])
+    assert (np.diff(arrival_s) >= 0).all()
+    rows = np.concatenate([piece.row for piece in pieces])
+    assert sorted(rows.tolist()) == list(range(plan.rows))
+    assert uplink.sha256 == plan.sha256
+
+
+def test_residents_are_numbered_without_those_who_do_nothing():
+    idle = {"name": "idle", "count": 1000}
+    topology = grids.topology([idle, *PEOPLE])
+    home = residents(topology, "c", 1)
+    assert home.count == 5
+    assert home.subscribers.tolist() == [2, 3, 4]
+    assert home.number(np.array([1000, 1001, 1004], np.uint32)).tolist() == [0, 1, 4]
+    assert home.pair_names == (("t", "sub"),)
+
+
+def test_topics_of_another_controller_are_refused_with_a_repair():
+    topology = grids.topology(PEOPLE)
+    other = topology.controllers[0].model_copy(update={"name": "d", "domain": "d.test"})
+    moved = topology.platforms[2].model_copy(update={"controller": "d"})
+    federated = topology.model_copy(
+        update={
+            "controllers": (*topology.controllers, other),
+            "platforms": (*topology.platforms[:2], moved),
+        }
+    )
+    with pytest.raises(TopologyError, match=r'platforms\[2\].controller: "d": Topic t is on .*use'):
+        require_local(federated)

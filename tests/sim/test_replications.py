@@ -1,0 +1,126 @@
+"""A simulation as its user meets it: one record, the same however the work was shared."""
+
+import json
+
+import grids
+import numpy as np
+import pytest
+
+import sim
+import topologies
+from results.histogram import quantile
+
+SLOW = grids.profile("fifo", publish="2 ms", copy="0.5 ms", copy_distribution="exponential")
+PEOPLE = [
+    {"name": "pub", "count": 2, "publishes": ["t"]},
+    {"name": "sub", "count": 10, "subscribes": ["t"], "read_rate": "400/s"},
+]
+
+
+def world(rate="40/s", **more):
+    arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": rate}]
+    return grids.topology(PEOPLE, arrivals, duration="20 s", **more)
+
+
+def simulate(topology, **more):
+    settings = {"profiles": {"c": SLOW}, "processes": 1, "replications": 3} | more
+    return sim.simulate(topology, **settings)
+
+
+def document(run):
+    summary = run.summary()
+    return json.dumps({k: v for k, v in summary.items() if k not in VARY}, sort_keys=True)
+
+
+VARY = ("run_id", "wall_s", "peak_rss_bytes")
+
+
+def test_two_processes_give_what_one_gives():
+    topology = topologies.load("single-broker", ["workload.duration=20 s"])
+    one = sim.simulate(topology, seed=4, replications=3, processes=1)
+    two = sim.simulate(topology, seed=4, replications=3, processes=2)
+    assert document(one) == document(two)
+    for table in ("intervals", "latency", "publications"):
+        for name, column in one.columns(table).items():
+            np.testing.assert_array_equal(column, two.columns(table)[name], err_msg=name)
+    assert one.header.run_id != two.header.run_id
+
+
+def test_a_record_counts_every_copy_and_its_laws_hold():
+    run = simulate(world())
+    counts = run.header.counts
+    assert counts.expected == 10 * counts.publications == counts.delivered
+    assert counts.lost == 0
+    assert run.header.verdict.valid
+    assert {law.name.split()[0] for law in run.header.identities} == {"copies", "Little:", "busy"}
+    assert all(law.holds for law in run.header.identities)
+    assert run.columns("latency")["count"].sum() == counts.expected
+    assert run.header.stations == {"c": "batched", "c/egress": "batched", "c/readers": "batched"}
+    assert run.header.plan_sha256[2] == topologies.Plan(world(), 1, 2).sha256
+
+
+def test_the_reference_engine_gives_the_same_record():
+    fast, slow = simulate(world()), simulate(world(), engine="reference", replications=3)
+    for key in ("publications", "deliveries", "latency_s", "goodput_per_s", "topics"):
+        assert fast.summary()[key] == slow.summary()[key], key
+    assert slow.header.stations["c"] == "event"
+
+
+def test_overload_is_lost_and_said_so():
+    run = simulate(world("4000/s"), replications=2)
+    assert run.header.counts.lost > 0
+    assert run.header.verdict.valid
+    assert "more is offered than the grid can carry" in run.header.verdict.warnings[0]
+    assert np.isinf(quantile(run.latency.counts, 0.99))
+
+
+def test_load_scales_what_is_offered_and_the_reader_is_seen_to_be_busy():
+    run = simulate(world(), load=2.0)
+    offered = run.summary()["phases"][0]["offered_load_per_s"]
+    assert offered["low"] < 80 < offered["high"] + 4
+    assert run.header.measurement["readers"]["sub"]["whole"] == pytest.approx(0.2, rel=0.1)
+
+
+def test_one_plan_for_all_replications():
+    run = simulate(world(), plan_replication=7)
+    rows = run.publications
+    plans = [rows["intended_s"][rows["replication"] == r].tolist() for r in range(3)]
+    assert plans[0] == plans[1] == plans[2]
+    assert plans[0] == topologies.Plan(world(), 1, 7).columns().intended_s.tolist()
+    assert len(set(rows["last_s"][rows["publication"] == 5].tolist())) == 3
+
+
+def test_of_many_publications_every_nth_is_kept(monkeypatch):
+    monkeypatch.setattr("sim.replications.PUBLICATION_ROWS_MAX", 500)
+    run = simulate(world())
+    rows = run.publications["publication"]
+    assert len(rows) <= 500
+    assert run.header.publication_stride > 1
+    assert set(rows % run.header.publication_stride) == {0}
+    whole = simulate(world()).header.counts
+    assert run.header.counts == whole
+
+
+def test_a_steady_study_is_cut_and_a_campaign_is_not():
+    steady = simulate(world(study="steady"))
+    assert steady.header.phases[0].name in ("warm-up", "steady")
+    campaign = simulate(world())
+    assert campaign.header.phases[0].name == "whole"
+    for run in (steady, campaign):
+        last = run.header.phases[-1]
+        assert (last.name, last.measured) == ("drain", False)
+        assert last.start_s == 20.0
+
+
+def test_progress_is_told_and_reaches_the_end():
+    told = []
+    simulate(world(), progress=lambda share, remark: told.append(share))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) > 100
+
+
+@pytest.mark.parametrize("wrong", [{"replications": 0}, {"processes": 0}, {"load": 0.0}])
+def test_figures_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        simulate(world(), **wrong)
