@@ -27,7 +27,7 @@ _READY_FILE: Final = "ready"
 _LIBRARIES: Final = re.compile(r"^ERL_LIBS=['\"]?([^'\"\n]+)", re.MULTILINE)
 _HASHES: Final = {"SHA-256": "sha256", "SHA-1": "sha"}  # as Erlang calls them
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/sbin:/sbin"  # not on an ordinary user's PATH
-_PROGRAM: Final = 'ok = file:eval("start.eval").'
+_RUN: Final = 'ok = file:eval("start.eval").'
 # Erlang's own resolver is left without name servers, and the system's reads files alone.
 _INETRC: Final = '{resolv_conf, "/dev/null"}.\n{clear_ns}.\n{lookup, [native]}.\n'
 _NSSWITCH: Final = "hosts: files\n"
@@ -68,8 +68,7 @@ class Ejabberd:
         settings = configuration("ejabberd.yml", {"hash": _HASHES.__getitem__}, site)
         write_secret(directory / "ejabberd.yml", settings)
         write_secret(directory / "grid.terms", _grid_terms(site).encode())
-        program = resources.files("loadtest") / "templates" / "ejabberd.eval"
-        write_secret(directory / "start.eval", program.read_bytes())
+        write_secret(directory / "start.eval", program())
         write_secret(directory / "inetrc", _INETRC.encode())
         return Launch(
             controller=site.controller,
@@ -92,6 +91,11 @@ class Ejabberd:
     def version(self, directory: Path) -> str:
         """The version that the server told at its start."""
         return (directory / _READY_FILE).read_text()
+
+
+def program() -> bytes:
+    """What the virtual machine runs at its start."""
+    return (resources.files("loadtest") / "templates" / "ejabberd.eval").read_bytes()
 
 
 def _executable(name: str) -> str:
@@ -123,7 +127,7 @@ def _machine(site: Site) -> list[str]:
         *("+S", f"{schedulers}:{schedulers}", "+SDcpu", f"{schedulers}:{schedulers}"),
         *("+SDio", "1", "+A", "1", "+sbwt", "none", "+K", "true", "+P", "250000", "+Bd"),
         *("-noinput", "-boot", "no_dot_erlang", "-mnesia", "dir", '"tables"'),
-        *("-eval", _PROGRAM),
+        *("-eval", _RUN),
     ]
 
 

@@ -1,6 +1,7 @@
 """ejabberd as deployed: what it is told, and that nothing but its own ports is there."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -83,4 +84,20 @@ def test_a_start_that_fails_says_why(small_ejabberd, traces, monkeypatch):
     monkeypatch.setattr(ejabberd, "_grid_terms", lambda site: "{accounts, nobody}.")
     with pytest.raises(DeploymentError, match=r"ended with exit code 1(?s:.*)badmatch"):
         deployment.up(small_ejabberd)
+    assert traces() == []
+
+
+@pytest.mark.real
+def test_the_machine_ends_with_ejabberd(small_ejabberd, traces, monkeypatch):
+    """A crash inside does not leave a process that only looks like a server."""
+    program = ejabberd.program
+    crash = b"spawn(fun() -> timer:sleep(500), exit(whereis(ejabberd_sup), kill) end).\n"
+    monkeypatch.setattr(ejabberd, "program", lambda: program() + crash)
+    grid = deployment.up(small_ejabberd)
+    deadline_s = time.monotonic() + 10.0
+    while grid.document()["state"] == "up" and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    with pytest.raises(DeploymentError, match="ended with exit code 1"):
+        grid.check()
+    deployment.down()
     assert traces() == []
