@@ -475,6 +475,39 @@ def validate(
         sys.exit(INVALID_RUN)
 
 
+@cli.command()
+@click.option(
+    "--server", type=click.Choice(["prosody", "ejabberd"]), multiple=True, help="Deploy one."
+)
+@GRID_NAME
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a page (HTML)."
+)
+@common
+def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | None) -> None:
+    """Try every requirement of RFC 8600 and its XEPs on a fresh server, or on the grid that is up.
+
+    \b
+    gridlab conform --server prosody
+    gridlab conform --server prosody --server ejabberd --report conformance.html
+    gridlab grid up federation && gridlab conform
+    """
+    from loadtest import conformance, conformance_report, deployment
+
+    with output.progress("conforming") as advance:
+        if server:
+            reports = [conformance.conform(each, advance) for each in server]
+        else:
+            reports = [conformance.conform_grid(deployment.status(name), advance)]
+    documents = [each.document() for each in reports]
+    output.document(documents[0] if len(documents) == 1 else {"servers": documents})
+    for each in reports:
+        output.say(conformance_report.render(each))
+    if report is not None:
+        report.write_text(conformance_report.html(reports))
+        output.say(f"Wrote {report}")
+
+
 def finish(output: Output, run: Run, out: Path | None, report: Path | None) -> None:
     """Keep the run, print it, write its page, and end with 3 if it is invalid."""
     import results

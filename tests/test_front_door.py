@@ -173,7 +173,7 @@ def test_set_changes_a_field(small):
 @pytest.mark.parametrize(
     "command",
     ["", "init", "check", "list", "schema", "estimate", "simulate", "compare", "report", "grid",
-     "grid up", "grid status", "grid down", "load", "validate"],
+     "grid up", "grid status", "grid down", "load", "validate", "conform"],
 )  # fmt: skip
 def test_every_command_has_help(command):
     run = gridlab(*command.split(), "--help")
