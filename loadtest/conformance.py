@@ -12,22 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import importlib
 import ssl
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import topologies
 from loadtest import deployment, rails
-from loadtest.dialogue import Silence
 from loadtest.findings import (
     ALONE,
     PROBES,
-    VERDICTS,
     Finding,
     Probe,
     Refused,
@@ -35,7 +30,9 @@ from loadtest.findings import (
     failed,
     unsupported,
 )
+from loadtest.problems import LoadError
 from loadtest.receiver import StreamError
+from loadtest.requirements import Report, Row, requirements
 from loadtest.testbed import Testbed
 
 if TYPE_CHECKING:
@@ -62,81 +59,7 @@ ACCOUNTS_EACH: Final = 2
 _PROFILES: Final = {"prosody": "prosody-0.12", "ejabberd": "ejabberd-23"}
 
 Server = Literal["prosody", "ejabberd"]
-Level = Literal["MUST", "SHOULD", "SHOULD NOT", "MAY", "trusted"]
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One thing that a specification asks for.
-
-    Attributes
-    ----------
-    reference : str
-        Documents and sections, for example `RFC 8600 8.3.1; draft 8.3.1`.
-    level : str
-        RFC 2119's word, or `trusted` for what RFC 8600 section 8.1 takes for granted.
-    unobservable : str
-        Why no probe can see it; empty where one can.
-    """
-
-    id: str
-    reference: str
-    level: Level
-    text: str
-    unobservable: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A requirement and what was found out about it."""
-
-    requirement: Requirement
-    finding: Finding
-
-    def document(self) -> dict[str, str]:
-        """As JSON holds it."""
-        asked, found = self.requirement, self.finding
-        return {
-            "id": asked.id,
-            "reference": asked.reference,
-            "level": asked.level,
-            "text": asked.text,
-            "verdict": found.verdict,
-            "evidence": found.evidence,
-        }
-
-
-@dataclass(frozen=True)
-class Report:
-    """The conformance of one server."""
-
-    server: str
-    version: str
-    rows: tuple[Row, ...]
-
-    def document(self) -> dict[str, Any]:
-        """What `gridlab conform --json` prints."""
-        return {
-            "server": self.server,
-            "version": self.version,
-            "counts": self.counts(),
-            "requirements": [row.document() for row in self.rows],
-        }
-
-    def counts(self) -> dict[str, int]:
-        """How many requirements got each verdict."""
-        found = Counter(row.finding.verdict for row in self.rows)
-        return {verdict: found[verdict] for verdict in VERDICTS}
-
-
-@functools.cache
-def requirements() -> tuple[Requirement, ...]:
-    """All requirements, in the order of their documents."""
-    import yaml
-
-    text = (resources.files("loadtest") / "requirements.yaml").read_text()
-    return tuple(Requirement(**each) for each in yaml.safe_load(text))
 
 
 def probes() -> dict[str, Probe]:
@@ -209,7 +132,12 @@ def conform_grid(
     grid.check()
     told = progress or (lambda share, what: None)
     with rails.audited(f"conform {grid.name}", {"requirements": len(requirements())}):
-        return asyncio.run(_conform(grid, certified, told))
+        try:
+            report = asyncio.run(_conform(grid, certified, told))
+        except OSError as error:
+            raise LoadError(f'grid "{grid.name}": its owner cannot log in: {error}') from None
+        grid.check()
+    return report
 
 
 async def _conform(grid: Grid, certified: Grid | None, progress: Progress) -> Report:
@@ -254,5 +182,5 @@ async def attempt(bed: Testbed, probe: Probe) -> Finding:
         return Finding("not observable", str(reason))
     except TimeoutError:
         return failed(f"no end within {PROBE_WITHIN_S:g} s")
-    except (Silence, StreamError, ssl.SSLError, ConnectionError) as error:
+    except (LoadError, StreamError, ssl.SSLError, ConnectionError) as error:
         return failed(f"{type(error).__name__}: {error}")

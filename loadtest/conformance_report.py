@@ -12,7 +12,7 @@ from loadtest.findings import VERDICTS, Finding, Verdict
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from loadtest.conformance import Report, Requirement
+    from loadtest.requirements import Report, Requirement
 
 MARKS: Final[dict[Verdict, str]] = {
     "pass": "✓",

@@ -248,6 +248,8 @@ class Dialogue:
         Silence
             No reply in time, or the stream has ended.
         """
+        if self.closed is not None:
+            raise Silence(f"no answer: {self.closed}")
         number = f"q{next(self._numbers)}"
         reply = self._waiting[number] = asyncio.get_running_loop().create_future()
         target = "" if to is None else f" to='{to}'"
@@ -256,8 +258,7 @@ class Dialogue:
         try:
             return await asyncio.wait_for(reply, within_s)
         except TimeoutError:
-            ended = f"; {self.closed}" if self.closed else ""
-            raise Silence(f"no answer within {within_s:g} s to {question[:300]}{ended}") from None
+            raise Silence(f"no answer within {within_s:g} s to {question[:300]}") from None
         finally:
             self._waiting.pop(number, None)
 
@@ -300,6 +301,9 @@ class Dialogue:
                     self._news.set()
         self.closed = self.closed or "the server closed the connection"
         self._news.set()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(Silence(f"no answer: {self.closed}"))
 
     async def _next(self) -> Stanza:
         while True:

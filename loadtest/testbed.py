@@ -21,7 +21,7 @@ from loadtest.findings import Refused, Unobservable
 from loadtest.grid import Grid
 
 ACCOUNT_WITHIN_S: Final = 8.0
-SETTLE_S: Final = 0.4  # what a server sends after its reply has come by then
+SETTLE_S: Final = 0.8  # what a server sends after its reply has come by then
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Testbed:
         Raises
         ------
         Unobservable
-            None has one.
+            None has one, or the owner of its Topics has no account.
         LoadError
             The owner of its Topics cannot log in.
         """
@@ -67,6 +67,8 @@ class Testbed:
             for jid, password in grid.credentials().items()
             if jid.endswith(f"@{door.domain}")
         }
+        if provisioning.OWNER not in passwords:
+            raise Unobservable(f"the grid has no account {provisioning.OWNER}@{door.domain}")
         owner = await enter(grid, provisioning.OWNER, passwords.pop(provisioning.OWNER), "conform")
         try:
             owner.say("<presence/>")

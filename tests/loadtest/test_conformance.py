@@ -160,6 +160,8 @@ def test_a_grid_that_takes_certificates_only_is_entered_with_them(home):
     with deployment.ephemeral(topology, options=options) as grid:
         found = asyncio.run(story(grid))
     assert [found[name].verdict for name in names] == ["pass", "pass", "fail"]
+    with pytest.raises(deployment.DeploymentError, match="is not up"):
+        conformance.conform_grid(grid)
 
 
 def attempt(probe):
