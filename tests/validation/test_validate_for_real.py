@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,48 +19,67 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parent.parent.parent
 
 
-def servers() -> set[int]:
-    """Processes of any server or part of the lab's grids."""
-    names = ("prosody", "beam.smp", "epmd", "loadtest.")
-    return {
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if any(name in " ".join(process.info["cmdline"] or []) for name in names)
-    }
+def of_ours(mark: str) -> set[int]:
+    """Processes with this mark in their environment, or in their command line as servers have."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            marked = mark in process.environ().values() or mark in " ".join(process.cmdline())
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
+                found.add(process.pid)
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return found
 
 
-def listening() -> set[tuple[str, int]]:
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+class Command:
+    """`gridlab validate` with runtime and temporary directories of its own."""
 
+    def __init__(self, directory: Path) -> None:
+        self.mark = str(directory)
+        self.places = [directory / "runtime", directory / "temporary"]
+        for place in self.places:
+            place.mkdir(mode=0o700)
+        self.places[1].chmod(0o1777)  # the server's own user writes there
+        directory.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "GRIDLAB_TEST": self.mark,
+            "XDG_RUNTIME_DIR": str(self.places[0]),
+            "TMPDIR": str(self.places[1]),
+        }
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gridlab", "validate", "single-broker"]
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "gridlab", "validate", "single-broker"]
+        return subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+
+    def left(self) -> list[str]:
+        """Processes and files that are still there."""
+        files = [str(path) for place in self.places for path in place.rglob("*") if path.is_file()]
+        return [*map(str, of_ours(self.mark)), *files]
 
 
 @pytest.fixture
-def nothing_left():
-    before = servers(), listening()
-    yield
-    end_s = time.monotonic() + 5.0
-    while (servers() - before[0] or listening() - before[1]) and time.monotonic() < end_s:
-        time.sleep(0.1)
-    assert servers() - before[0] == set()
-    assert listening() - before[1] == set()
+def validate():
+    # Not pytest's own directory: the server's user must be able to reach it.
+    with tempfile.TemporaryDirectory(prefix="gridlab-test-", ignore_cleanup_errors=True) as path:
+        command = Command(Path(path))
+        yield command
+        end_s = time.monotonic() + 5.0
+        while command.left() and time.monotonic() < end_s:
+            time.sleep(0.1)
+        assert command.left() == []
 
 
-def test_predicts_first_then_measures_the_same_plan(tmp_path, nothing_left):
-    process = start("--points", "1,2", "--duration", 5, "--json", "--out", tmp_path)
+def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
+    process = validate.start("--points", "1,2", "--duration", 5, "--json", "--out", tmp_path)
     output, errors = process.communicate(timeout=150)
     assert process.returncode in (0, 3), errors  # 3: something else kept this machine busy
     document = json.loads(output)
@@ -76,13 +96,13 @@ def test_predicts_first_then_measures_the_same_plan(tmp_path, nothing_left):
         assert point["verdict"]["verdict"] in ("agrees", "disagrees", "invalid")
 
 
-def test_an_interrupted_validation_leaves_nothing_running(tmp_path, nothing_left):
-    process = start("--duration", 30, "--out", tmp_path)
-    before = servers()
+def test_an_interrupted_validation_leaves_nothing_running(tmp_path, validate):
+    process = validate.start("--duration", 30, "--out", tmp_path)
     end_s = time.monotonic() + 30.0
-    while not servers() - before - {process.pid} and time.monotonic() < end_s:
+    while of_ours(validate.mark) <= {process.pid} and time.monotonic() < end_s:
         time.sleep(0.1)
-    time.sleep(3.0)  # into the logins or the pilot
+    time.sleep(4.0)  # into the logins or the pilot
+    assert len(of_ours(validate.mark)) > 2
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
