@@ -1,7 +1,6 @@
 # make run       an answer in two minutes: ten busy minutes of a campus grid with a flood in the middle
 # make test      the whole suite, real servers included (installs what is missing, says so first)
 # make validate  the real-server part alone: predict, deploy, measure, compare
-# make prove     the long proofs (hours, resumable); ONLY=name picks one
 # make lint      style and types
 # make lock      write requirements.lock anew from pyproject.toml
 
