@@ -62,7 +62,7 @@ class Child:
                 return subprocess.Popen(
                     launch.argv,
                     cwd=launch.directory,
-                    env={**os.environ, **launch.environment},
+                    env=_environment(launch),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -136,6 +136,13 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    """The server's own: nothing of the caller's settings, or secrets, but where programs are."""
+    path = os.environ.get("PATH", os.defpath)
+    home = {"HOME": launch.directory, "LANG": "C.UTF-8", "PATH": path}
+    return home | dict(launch.environment)
 
 
 def _become(launch: Launch, parent_pid: int) -> None:

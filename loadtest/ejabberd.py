@@ -133,7 +133,6 @@ def _machine(site: Site) -> list[str]:
 
 def _environment(directory: Path) -> dict[str, str]:
     return {
-        "HOME": str(directory),
         "ERL_LIBS": _libraries(),
         "ERL_INETRC": str(directory / "inetrc"),
         "ERL_MAX_PORTS": str(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
