@@ -20,6 +20,7 @@ from sim.state import PUBLICATION, Integers, Records
 from sim.study import HistogramKey, Sparse, Study, Tally
 from topologies.profiles import Profile
 
+WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
 
 
@@ -89,18 +90,20 @@ class Controller:
     def _feed(self, arrivals: Arrivals) -> None:
         """Append publications to the ring of those in flight."""
         copies = np.diff(self._home.starts)[arrivals.topic]
-        self._intake.enter(arrivals, copies)
+        kind = self._intake.kind(arrivals)
+        self._intake.enter(arrivals, kind, copies)
         self._server = with_room(self._server, len(arrivals), int(copies.sum()))
-        now, ring = self._server.ledger[0], self._server.publications
-        records, first = self._records(arrivals, copies), int(now["fed"]) % len(ring)
+        now, records = self._server.ledger[0], self._records(arrivals, kind, copies)
+        ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field
+        first = int(now["fed"]) % len(ring)
         before_wrap = len(ring) - first
-        ring[first : first + len(records)] = records[:before_wrap]
-        ring[: max(len(records) - before_wrap, 0)] = records[before_wrap:]
+        ring[first : first + len(records)] = records.view(WHOLE)[:before_wrap]
+        ring[: max(len(records) - before_wrap, 0)] = records.view(WHOLE)[before_wrap:]
         now["fed"] += len(records)
 
-    def _records(self, arrivals: Arrivals, copies: Integers) -> Records:
+    def _records(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> Records:
         """Publications as the kernels know them."""
-        kind, payload_bytes = self._intake.kind(arrivals), arrivals.payload_bytes
+        payload_bytes = arrivals.payload_bytes
         records = np.zeros(len(arrivals), PUBLICATION)
         records["row"], records["topic"] = arrivals.row, arrivals.topic
         records["arrival_s"], records["intended_s"] = arrivals.arrival_s, arrivals.intended_s

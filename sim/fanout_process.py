@@ -164,7 +164,7 @@ def _route(server: Server, slot: int, first: int, last: int) -> None:
     now.held_bytes += (last - first) * payload_bytes(server, publication)
 
 
-@compiled
+@inlined
 def _end_publisher_slice(server: Server, number: int, publisher: int, time_s: float) -> None:
     """The copies that a publisher's slice routed reach their mailboxes; it queues up or rests."""
     core, platform = server.cores[number], server.platforms[publisher]

@@ -55,9 +55,9 @@ class Intake:
         segment = self._timetable.segments(arrivals.intended_s)
         return segment * self.roles + (self.role(arrivals) if self.roles > 1 else 0)
 
-    def enter(self, arrivals: Arrivals, copies: Integers) -> None:
-        """Book publications that have `copies` subscribers each."""
-        kind, intervals = self.kind(arrivals), self._timetable.intervals(arrivals.intended_s)
+    def enter(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> None:
+        """Book publications of these kinds that have `copies` subscribers each."""
+        intervals = self._timetable.intervals(arrivals.intended_s)
         legitimate = intervals[kind % self.roles == 0]
         accepted = self._timetable.intervals(arrivals.arrival_s)
         size = len(self.offered)

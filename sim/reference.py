@@ -156,7 +156,7 @@ class ReferenceController:
         intake = Intake(study.timetable, home, adversaries, study.row_stride)
         copies = np.array([len(each.subscribers) for each in self._publications], np.int64)
         arrivals = self._arrivals()
-        intake.enter(arrivals, copies)
+        intake.enter(arrivals, intake.kind(arrivals), copies)
         changes = self._owed(copies)
         lasts = [stop for _, stop in self._busy] + [instant for _, _, instant in self._received]
         drained_s = max([study.timetable.duration_s, changes[0][-1], *lasts])

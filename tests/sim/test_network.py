@@ -17,25 +17,31 @@ PEOPLE = [
 
 
 def taken(uplink, *ends_s):
-    return [
-        [(int(row), round(float(s), 6)) for row, s in zip(a.row, a.arrival_s, strict=True)]
-        for end_s in ends_s
-        for a, _ in uplink.windows(end_s)
-        if len(a)
-    ]
+    """Row and instant of what arrives before each of these ends."""
+    windows = []
+    for end_s in ends_s:
+        pieces = [piece for piece, _ in uplink.windows(end_s)]
+        windows.append(
+            [
+                (int(row), round(float(arrival_s), 6))
+                for piece in pieces
+                for row, arrival_s in zip(piece.row, piece.arrival_s, strict=True)
+            ]
+        )
+    return windows
 
 
 def test_a_near_publication_overtakes_a_far_one():
     topology = grids.topology(PEOPLE)
     plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.05, 0, 0, 9), (0.2, 0, 0, 9)])
-    assert sum(taken(Uplink(plan), 1.0), []) == [(1, 0.05), (0, 0.1), (2, 0.2)]
+    assert taken(Uplink(plan), 1.0) == [[(1, 0.05), (0, 0.1), (2, 0.2)]]
     assert taken(Uplink(plan), 0.1, 0.15, 1.0) == [[(1, 0.05)], [(0, 0.1)], [(2, 0.2)]]
 
 
 def test_at_one_instant_the_plan_decides():
     topology = grids.topology(PEOPLE)
     plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.1, 0, 0, 9)])
-    assert sum(taken(Uplink(plan), 1.0), []) == [(0, 0.1), (1, 0.1)]
+    assert taken(Uplink(plan), 1.0) == [[(0, 0.1), (1, 0.1)]]
 
 
 def test_windows_together_are_the_plan_and_its_hash():

@@ -1,4 +1,4 @@
-"""Small stories whose every instant was worked out by hand, for each discipline and both engines."""
+"""Small stories whose every instant was worked out by hand, told to both engines."""
 
 import grids
 import pytest
@@ -85,8 +85,8 @@ def test_loop_turns_collects_garbage_by_allocation(engine):
         "collection_step_every": 1.0, "allocation_publish": 0.0, "allocation_write": 0.0,
         "allocation_per_byte": 0.0, "events_max": 64,
     }  # fmt: skip
-    # Read until 10.5. The first copy starts a cycle of 5 ms with a step of 2 ms (13.5); each further
-    # one allocates for one step: 2 ms (16.5), the last 1 ms (18.5). Then s2, s1, s0.
+    # Read until 10.5. The first copy starts a cycle of 5 ms with a step of 2 ms (13.5); each of the
+    # others allocates for one step: 2 ms (16.5), the last 1 ms (18.5). Then s2, s1, s0.
     got = told(engine, grids.profile("loop-turns", **costs), [(0, 0)], 3)
     assert got == [[24.5, 22.5, 20.5]]
 
