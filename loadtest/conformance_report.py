@@ -35,17 +35,20 @@ def render(report: Report) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE, title=f"Conformance of {report.server} {report.version}")
-    for heading in ("", "requirement", "level", "reference", "id"):
-        table.add_column(heading, overflow="fold")
+    table = Table(
+        box=box.SIMPLE, title=f"Conformance of {report.server} {report.version}", expand=True
+    )
+    table.add_column("")
+    table.add_column("requirement", ratio=1)
+    table.add_column("level", no_wrap=True)
+    table.add_column("reference", max_width=16)
     for row in report.rows:
         asked, verdict = row.requirement, row.finding.verdict
         table.add_row(
             Text(MARKS[verdict], style=_STYLES[verdict]),
             Text(asked.text, style="dim" if verdict == "not observable" else ""),
             asked.level,
-            asked.reference,
-            Text(asked.id, style="dim"),
+            asked.reference.replace("; ", "\n"),
         )
     return Group(table, Text(f"{summary(report)}\n"))
 

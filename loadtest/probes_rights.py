@@ -18,15 +18,14 @@ async def authorization_model(bed: Testbed) -> Finding:
         "outcast": (False, False, False),
     }
     found = {}
-    wishes = {"access_model": "whitelist", "publish_model": "publishers"}
-    async with bed.topic(persist_items=1, max_items=5, **wishes) as node:
-        await bed.must(bed.owner, pubsub.publish(node, "first"))
-        for role in want:
-            async with bed.platform() as platform:
-                await bed.must(bed.owner, pubsub.affiliate(node, platform.bare, role))
-                published = await platform.ask("set", bed.broker, pubsub.publish(node, "mine"))
-                asked, read = await subscribed_and_read(bed, platform, node)
-                found[role] = (published.ok, read.ok, asked.ok)
+    wishes = {"access_model": "whitelist", "persist_items": 1, "max_items": 5}
+    for role in want:
+        async with bed.platform() as platform, bed.topic(**wishes) as node:
+            await bed.must(bed.owner, pubsub.publish(node, "first"))
+            await bed.must(bed.owner, pubsub.affiliate(node, platform.bare, role))
+            published = await platform.ask("set", bed.broker, pubsub.publish(node, "mine"))
+            asked, read = await subscribed_and_read(bed, platform, node)
+            found[role] = (published.ok, read.ok, asked.ok)
     text = "; ".join(f"{role}: {_rights(rights)}" for role, rights in found.items())
     return judged(found == want, text)
 

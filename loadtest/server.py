@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Protocol
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import OWNER, Account, Node
 
+_ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
 _HELLO: Final = (
     "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
@@ -95,9 +96,9 @@ class Site:
 
     @property
     def max_items(self) -> int:
-        """The most items that a Topic of it keeps."""
+        """The most items that a Topic of it may keep, also one that is made later."""
         nodes = (node for broker in self.brokers for node in broker.nodes)
-        return max((node.max_items for node in nodes), default=1)
+        return max(_ITEMS, *(node.max_items for node in nodes))
 
 
 @dataclass(frozen=True)
