@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.queues import ONE, Moments, compound, mgc_wait_s, mm1_quantile_s, ps_sojourn_s
 from sim.services import Demand, publication
@@ -154,34 +154,33 @@ def _single_copy_p99_s(costs: Fifo, courses: Sequence[_Course], way_s: float) ->
 
 
 def _loop_turns(profile: Profile, asked: Sequence[Demand], way_s: float) -> Sojourns:
+    """Near up to a load of 0.7; the last copy waits for turns in between, which have no form."""
     courses = _courses(asked, profile)
     form = "M^X/G/1, an approximation: nothing coalesces"
-    return _one_after_another(form, _batch_wait_s(courses), courses, way_s)
+    found = _one_after_another(form, _batch_wait_s(courses), courses, way_s)
+    return replace(found, last_s=None, reason="other publications come between; simulate")
 
 
 def _fanout_process(
     node: Controller, profile: Profile, asked: Sequence[Demand], service: Moments, way_s: float
 ) -> Sojourns:
-    """Fan-outs of different publishers interleave, which is near to processor sharing."""
+    """Fan-outs of different publishers interleave, for the mean copy near to processor sharing."""
+    law = "utilisation law only"
     if node.cores > 1:
-        return Sojourns("utilisation law only", "several cores on one run queue; simulate")
+        return Sojourns(law, "several cores on one run queue; simulate")
     if any(demand.batch != ONE for demand in asked):
-        return Sojourns("utilisation law only", "batches that interleave; simulate")
+        return Sojourns(law, "batches that interleave; simulate")
     rate_per_s, costs = sum(demand.rate_per_s for demand in asked), profile.costs
     assert isinstance(costs, FanoutProcess)
-    stretch = ps_sojourn_s(rate_per_s, 1.0, service.mean)
     copied = sum(demand.rate_per_s * demand.copies for demand in asked)
     if copied == 0.0:
-        return Sojourns("M/G/1 with processor sharing, an approximation", "nobody subscribes")
-    first_s = mean_s = last_s = way_s
+        return Sojourns(law, "nobody subscribes")
+    mean_s = way_s
     for course in _courses(asked, profile):
-        n, share = course.demand.copies, course.demand.rate_per_s / rate_per_s
+        n = course.demand.copies
         setup_s = profile.speed * (costs.setup + n * costs.setup_per_subscriber)
-        slice_s = (course.service.mean - setup_s) * min(costs.slice_recipients / max(n, 1), 1.0)
-        first_s += share * stretch * (setup_s + slice_s / 2.0)
+        work_s = 0.5 * (setup_s + course.service.mean)
         weight = course.demand.rate_per_s * n / copied
-        mean_s += weight * stretch * 0.5 * (setup_s + course.service.mean)
-        last_s += share * stretch * course.service.mean
+        mean_s += weight * ps_sojourn_s(rate_per_s, work_s, service.mean)
     form = "M/G/1 with processor sharing, an approximation"
-    return Sojourns(form, "copies interleave: none waits for a whole publication", None, first_s,
-                    mean_s, last_s)  # fmt: skip
+    return Sojourns(form, "depends on how many publishers take turns; simulate", mean_s=mean_s)

@@ -46,6 +46,29 @@ def test_a_fifo_topology_has_exact_latencies():
     assert run.latency.mean_s() == pytest.approx(paper["latency_s"]["mean"]["value"], rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("profile", "rate", "tolerance"),
+    [
+        ("ejabberd-23", "60/s", 0.05),
+        ("ejabberd-23", "90/s", 0.10),
+        ("prosody-0.12", "6/s", 0.15),
+        ("prosody-0.12", "12/s", 0.20),
+    ],
+)
+def test_approximations_are_as_near_as_the_readme_says(profile, rate, tolerance):
+    changes = [
+        "workload.duration=200 s",
+        f"controllers[0].profile={profile}",
+        f"workload.arrivals[0].rate={rate}",
+    ]
+    topology = topologies.load("single-broker", changes)
+    paper = sim.estimate(topology)["controllers"]["controller"]
+    assert "approximation" in paper["form"]
+    assert paper["latency_s"]["last"]["value"] is None
+    run = sim.simulate(topology, replications=4, processes=1)
+    assert paper["latency_s"]["mean"]["value"] == pytest.approx(run.latency.mean_s(), rel=tolerance)
+
+
 def test_what_has_no_form_says_why():
     paper = sim.estimate(topologies.load("campus-nac"))
     calm, attacked = (paper[part]["controller"] for part in ("controllers", "under_attack"))
