@@ -90,15 +90,15 @@ class Testbed:
             await owner.leave()
 
     @contextlib.asynccontextmanager
-    async def platform(self, *, online: bool = True) -> AsyncIterator[Dialogue]:
-        """A session of an account that no other probe uses meanwhile, available if `online`.
+    async def platform(self) -> AsyncIterator[Dialogue]:
+        """A session of an account that no other probe uses meanwhile.
 
         Raises
         ------
         Unobservable
             The grid has too few accounts.
         """
-        async with self.account() as localpart, self.session(localpart, online=online) as session:
+        async with self.account() as localpart, self.session(localpart) as session:
             yield session
 
     @contextlib.asynccontextmanager
@@ -114,13 +114,12 @@ class Testbed:
             self.free.put_nowait(localpart)
 
     @contextlib.asynccontextmanager
-    async def session(self, localpart: str, *, online: bool = True) -> AsyncIterator[Dialogue]:
-        """A session of this account."""
+    async def session(self, localpart: str) -> AsyncIterator[Dialogue]:
+        """A session of this account, available for messages."""
         resource = secrets.token_hex(4)
         session = await enter(self.grid, localpart, self.passwords[localpart], resource)
         try:
-            if online:
-                session.say("<presence/>")
+            session.say("<presence/>")
             yield session
         finally:
             await session.leave()

@@ -45,5 +45,10 @@ def test_there_is_enough_of_it(rows):
         assert any(f"XEP-{extension} " in each.reference for each in rows.values()), extension
 
 
+def test_the_readme_counts_right():
+    readme = (Path(conformance.__file__).parent / "README.md").read_text()
+    assert f"{len(conformance.probes())} of {len(requirements())} are tried" in readme
+
+
 def test_each_probe_says_what_it_tries():
     assert all(probe.__doc__ for probe in conformance.probes().values())
