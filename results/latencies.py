@@ -28,7 +28,7 @@ class Latencies:
             changed[1:] |= columns[name][1:] != columns[name][:-1]
         starts = np.flatnonzero(changed)
         heads = zip(*(columns[name][starts].tolist() for name in names), strict=True)
-        ends = np.append(starts[1:], len(changed))
+        ends = np.append(starts[1:], len(changed))[: len(starts)]
         self._bins, self._counts = columns["bin"], columns["count"]
         self._slices: list[tuple[Key, slice]] = [
             (head, slice(start, end)) for head, start, end in zip(heads, starts, ends, strict=True)

@@ -52,13 +52,11 @@ class Controller:
     def carry(self, arrivals: Arrivals, end_s: float) -> None:
         """Take in the arrivals before `end_s` that are its own, and work until `end_s`."""
         own = arrivals[self._home.topics[arrivals.topic]]
-        for first in range(0, len(own), FEED_ROWS):
+        for first in range(0, max(len(own), 1), FEED_ROWS):
             piece, following = own[first : first + FEED_ROWS], first + FEED_ROWS
             self._feed(piece)
             until_s = own.arrival_s[following] if following < len(own) else end_s
             self._discipline.advance(self._server, float(until_s))
-        if not len(own):
-            self._discipline.advance(self._server, end_s)
 
     def close(self) -> Tally:
         """Drain what is left, up to the horizon, and hand over what was counted."""

@@ -157,13 +157,16 @@ def _worked(tasks: list[Task], processes: int, progress: Progress | None) -> Ite
         for done, task in enumerate(tasks):
             yield replicate(task, _watch(progress, done, len(tasks)))
         return
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as executor:
         try:
             for future in as_completed([executor.submit(replicate, task) for task in tasks]):
                 yield future.result()
-        except BaseException:
+        except BaseException:  # above all an interrupt: nobody waits for work that is not wanted
             executor.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                if child not in others:
+                    child.terminate()
             raise
 
 

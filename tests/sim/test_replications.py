@@ -120,6 +120,60 @@ def test_progress_is_told_and_reaches_the_end():
     assert len(told) > 100
 
 
+@pytest.mark.parametrize("study", ["campaign", "steady"])
+@pytest.mark.parametrize(
+    ("people", "rate", "publications"), [(PEOPLE[:1], "50/s", True), (PEOPLE, "1e-9/s", False)]
+)
+@pytest.mark.parametrize("discipline", ["fifo", "loop-turns", "fanout-process"])
+def test_nobody_listens_or_nobody_speaks(discipline, people, rate, publications, study):
+    costs = {
+        "fifo": {"publish": "1 ms"},
+        "loop-turns": {"publish": "1 ms", "build": "0 ms", "write": "0 ms"},
+        "fanout-process": {"setup": "1 ms", "route": "0 ms", "write": "0 ms"},
+    }
+    arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": rate}]
+    topology = grids.topology(people, arrivals, study=study)
+    profile = grids.profile(discipline, **costs[discipline])
+    run = simulate(topology, profiles={"c": profile})
+    assert (run.header.counts.publications > 0) == publications
+    assert run.header.counts.expected == 0
+    assert run.header.verdict.valid
+    assert run.summary()["latency_s"]["p50"]["value"] is None
+
+
+def test_controllers_that_do_not_talk_are_independent():
+    alone = world()
+    other = {
+        "controllers": alone.controllers[0].model_copy(update={"name": "d", "domain": "d.test"}),
+        "brokers": alone.brokers[0].model_copy(update={"name": "b2", "controller": "d"}),
+        "topics": alone.topics[0].model_copy(update={"name": "u", "broker": "b2"}),
+    }
+    people = grids.topology(
+        [
+            {"name": "pub2", "count": 2, "publishes": ["u"]},
+            {"name": "sub2", "count": 4, "subscribes": ["u"]},
+        ],
+        [{"topic": "u", "by": "pub2", "process": "poisson", "rate": "30/s"}],
+    )
+    moved = [each.model_copy(update={"controller": "d"}) for each in people.platforms]
+    arrivals = (*alone.workload.arrivals, *people.workload.arrivals)
+    both = alone.model_copy(
+        update={
+            **{name: (*getattr(alone, name), each) for name, each in other.items()},
+            "platforms": (*alone.platforms, *moved),
+            "workload": alone.workload.model_copy(update={"arrivals": arrivals}),
+        }
+    )
+    constant = grids.profile("fifo", publish="2 ms", copy="0.5 ms")
+    loop = grids.profile("loop-turns", publish="1 ms", build="10 us", write="20 us")
+    one = simulate(alone, profiles={"c": constant})
+    two = simulate(both, profiles={"c": constant, "d": loop})
+    assert two.summary()["topics"]["t"] == one.summary()["topics"]["t"]
+    assert two.summary()["controllers"]["c"] == one.summary()["controllers"]["c"]
+    assert two.header.counts.expected > one.header.counts.expected
+    assert two.header.verdict.valid
+
+
 @pytest.mark.parametrize("wrong", [{"replications": 0}, {"processes": 0}, {"load": 0.0}])
 def test_figures_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
