@@ -1,7 +1,7 @@
 """What paper says, the simulation says as well, where paper can know it."""
 
-import grids
 import pytest
+import worlds
 from rich.console import Console
 
 import sim
@@ -80,13 +80,13 @@ def test_what_has_no_form_says_why():
 
 
 def test_too_much_load_is_unbounded():
-    profile = grids.profile("fifo", copy="10 ms", copy_distribution="exponential")
+    profile = worlds.profile("fifo", copy="10 ms", copy_distribution="exponential")
     people = [
         {"name": "pub", "count": 1, "publishes": ["t"]},
         {"name": "sub", "count": 1, "subscribes": ["t"]},
     ]
     arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": "50/s"}]
-    topology = grids.topology(people, arrivals)
+    topology = worlds.topology(people, arrivals)
     half = sim.estimate(topology, profiles={"c": profile})["controllers"]["c"]
     assert half["latency_s"]["mean"]["value"] == pytest.approx(0.020, rel=1e-6)
     assert half["latency_s"]["p99"]["value"] == pytest.approx(0.0921034, rel=1e-6)

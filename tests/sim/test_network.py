@@ -1,8 +1,8 @@
 """Publications reach their Controller in order of arrival, however they were planned."""
 
-import grids
 import numpy as np
 import pytest
+import worlds
 
 from sim.network import Uplink
 from sim.platforms import require_local, residents
@@ -32,21 +32,21 @@ def taken(uplink, *ends_s):
 
 
 def test_a_near_publication_overtakes_a_far_one():
-    topology = grids.topology(PEOPLE)
-    plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.05, 0, 0, 9), (0.2, 0, 0, 9)])
+    topology = worlds.topology(PEOPLE)
+    plan = worlds.GivenPlan(topology, [(0.0, 1, 0, 9), (0.05, 0, 0, 9), (0.2, 0, 0, 9)])
     assert taken(Uplink(plan), 1.0) == [[(1, 0.05), (0, 0.1), (2, 0.2)]]
     assert taken(Uplink(plan), 0.1, 0.15, 1.0) == [[(1, 0.05)], [(0, 0.1)], [(2, 0.2)]]
 
 
 def test_at_one_instant_the_plan_decides():
-    topology = grids.topology(PEOPLE)
-    plan = grids.GivenPlan(topology, [(0.0, 1, 0, 9), (0.1, 0, 0, 9)])
+    topology = worlds.topology(PEOPLE)
+    plan = worlds.GivenPlan(topology, [(0.0, 1, 0, 9), (0.1, 0, 0, 9)])
     assert taken(Uplink(plan), 1.0) == [[(0, 0.1), (1, 0.1)]]
 
 
 def test_windows_together_are_the_plan_and_its_hash():
     arrivals = [{"topic": "t", "by": "far", "process": "poisson", "rate": "90000/s"}]
-    topology = grids.topology(PEOPLE, arrivals, duration="2 s")
+    topology = worlds.topology(PEOPLE, arrivals, duration="2 s")
     plan = Plan(topology, 1)
     uplink = Uplink(plan)
     pieces = [piece for end_s in (0.5, 0.9, 5.0) for piece, _ in uplink.windows(end_s)]
@@ -60,7 +60,7 @@ def test_windows_together_are_the_plan_and_its_hash():
 
 def test_residents_are_numbered_without_those_who_do_nothing():
     idle = {"name": "idle", "count": 1000}
-    topology = grids.topology([idle, *PEOPLE])
+    topology = worlds.topology([idle, *PEOPLE])
     home = residents(topology, "c", 1)
     assert home.count == 5
     assert home.subscribers.tolist() == [2, 3, 4]
@@ -69,7 +69,7 @@ def test_residents_are_numbered_without_those_who_do_nothing():
 
 
 def test_topics_of_another_controller_are_refused_with_a_repair():
-    topology = grids.topology(PEOPLE)
+    topology = worlds.topology(PEOPLE)
     other = topology.controllers[0].model_copy(update={"name": "d", "domain": "d.test"})
     moved = topology.platforms[2].model_copy(update={"controller": "d"})
     federated = topology.model_copy(

@@ -1,8 +1,8 @@
 """The compiled engine does what the per-stanza model does, on small grids of every kind."""
 
-import grids
 import numpy as np
 import pytest
+import worlds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +85,7 @@ def worlds(draw):
     people = [publishers, near, far, bad]
     for population, delay in zip(people, delays, strict=True):
         population["network"] = {"delay": delay}
-    topology = grids.topology(
+    topology = worlds.topology(
         people,
         [
             {"topic": "t", "by": "pub", **draw(ARRIVALS)},
@@ -99,7 +99,7 @@ def worlds(draw):
     )
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     speed = draw(st.sampled_from([1.0, 1.7]))
-    return topology, grids.profile(speed=speed, notification="55 B", **costs)
+    return topology, worlds.profile(speed=speed, notification="55 B", **costs)
 
 
 def ordered(trace):
@@ -111,8 +111,8 @@ def ordered(trace):
 def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
     topology, profile = world
     plan = Plan(topology, seed)
-    fast = grids.compiled(topology, plan, profile, window_s)
-    slow = grids.stanza_by_stanza(topology, plan, profile)
+    fast = worlds.compiled(topology, plan, profile, window_s)
+    slow = worlds.stanza_by_stanza(topology, plan, profile)
     fast_trace, slow_trace = ordered(fast.trace), ordered(slow.trace)
     assert fast_trace["row"].tolist() == slow_trace["row"].tolist()
     assert fast_trace["platform"].tolist() == slow_trace["platform"].tolist()
@@ -139,9 +139,9 @@ def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
 @pytest.mark.parametrize(
     "profile",
     [
-        grids.profile("fifo", publish="1 ms", copy="7 ms"),
-        grids.profile("loop-turns", publish="1 ms", build="3 ms", write="4 ms", coalesced="4 ms"),
-        grids.profile("fanout-process", setup="2 ms", route="2 ms", write="5 ms"),
+        worlds.profile("fifo", publish="1 ms", copy="7 ms"),
+        worlds.profile("loop-turns", publish="1 ms", build="3 ms", write="4 ms", coalesced="4 ms"),
+        worlds.profile("fanout-process", setup="2 ms", route="2 ms", write="5 ms"),
     ],
     ids=lambda profile: profile.costs.discipline,
 )
@@ -151,10 +151,10 @@ def test_both_engines_lose_the_same_copies_when_far_too_much_is_offered(profile,
         {"name": "sub", "count": 8, "subscribes": ["t"]},
     ]
     arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": "900/s"}]
-    topology = grids.topology(people, arrivals, duration="0.5 s", cores=cores)
+    topology = worlds.topology(people, arrivals, duration="0.5 s", cores=cores)
     plan = Plan(topology, 5)
-    fast = grids.compiled(topology, plan, profile)
-    slow = grids.stanza_by_stanza(topology, plan, profile)
+    fast = worlds.compiled(topology, plan, profile)
+    slow = worlds.stanza_by_stanza(topology, plan, profile)
     assert fast.lost == slow.lost > 500
     assert ordered(fast.trace)["row"].tolist() == ordered(slow.trace)["row"].tolist()
     assert fast.expected == fast.delivered + fast.lost
@@ -163,7 +163,7 @@ def test_both_engines_lose_the_same_copies_when_far_too_much_is_offered(profile,
 
 
 def test_the_timetable_knows_the_flood():
-    topology = grids.topology(
+    topology = worlds.topology(
         [{"name": "pub", "count": 1, "publishes": ["t"]}, {"name": "bad", "count": 1}],
         attacks=[FLOOD],
     )

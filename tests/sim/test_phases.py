@@ -1,8 +1,8 @@
 """Phases, intervals, and where a warm-up ends."""
 
-import grids
 import numpy as np
 import pytest
+import worlds
 
 from sim import phases
 
@@ -16,7 +16,9 @@ def campaign(*spans):
          "start": f"{start} s", "duration": f"{length} s"}
         for i, (start, length) in enumerate(spans)
     ]  # fmt: skip
-    return phases.timetable(grids.topology([PUBLISHER, ATTACKER], duration="60 s", attacks=attacks))
+    return phases.timetable(
+        worlds.topology([PUBLISHER, ATTACKER], duration="60 s", attacks=attacks)
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_campaign_has_phases_around_its_attacks(spans, names, edges):
 
 
 def steady_phases(latency_s, count=10.0):
-    table = phases.timetable(grids.topology([PUBLISHER], duration="100 s", study="steady"))
+    table = phases.timetable(worlds.topology([PUBLISHER], duration="100 s", study="steady"))
     counts = np.full(phases.INTERVALS, count)
     return phases.phases(table, np.asarray(latency_s) * counts, counts)
 

@@ -2,15 +2,15 @@
 
 import json
 
-import grids
 import numpy as np
 import pytest
+import worlds
 
 import sim
 import topologies
 from results.histogram import quantile
 
-SLOW = grids.profile("fifo", publish="2 ms", copy="0.5 ms", copy_distribution="exponential")
+SLOW = worlds.profile("fifo", publish="2 ms", copy="0.5 ms", copy_distribution="exponential")
 PEOPLE = [
     {"name": "pub", "count": 2, "publishes": ["t"]},
     {"name": "sub", "count": 10, "subscribes": ["t"], "read_rate": "400/s"},
@@ -19,7 +19,7 @@ PEOPLE = [
 
 def world(rate="40/s", **more):
     arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": rate}]
-    return grids.topology(PEOPLE, arrivals, duration="20 s", **more)
+    return worlds.topology(PEOPLE, arrivals, duration="20 s", **more)
 
 
 def simulate(topology, **more):
@@ -132,8 +132,8 @@ def test_nobody_listens_or_nobody_speaks(discipline, people, rate, publications,
         "fanout-process": {"setup": "1 ms", "route": "0 ms", "write": "0 ms"},
     }
     arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": rate}]
-    topology = grids.topology(people, arrivals, study=study)
-    profile = grids.profile(discipline, **costs[discipline])
+    topology = worlds.topology(people, arrivals, study=study)
+    profile = worlds.profile(discipline, **costs[discipline])
     run = simulate(topology, profiles={"c": profile})
     assert (run.header.counts.publications > 0) == publications
     assert run.header.counts.expected == 0
@@ -148,7 +148,7 @@ def test_controllers_that_do_not_talk_are_independent():
         "brokers": alone.brokers[0].model_copy(update={"name": "b2", "controller": "d"}),
         "topics": alone.topics[0].model_copy(update={"name": "u", "broker": "b2"}),
     }
-    people = grids.topology(
+    people = worlds.topology(
         [
             {"name": "pub2", "count": 2, "publishes": ["u"]},
             {"name": "sub2", "count": 4, "subscribes": ["u"]},
@@ -164,8 +164,8 @@ def test_controllers_that_do_not_talk_are_independent():
             "workload": alone.workload.model_copy(update={"arrivals": arrivals}),
         }
     )
-    constant = grids.profile("fifo", publish="2 ms", copy="0.5 ms")
-    loop = grids.profile("loop-turns", publish="1 ms", build="10 us", write="20 us")
+    constant = worlds.profile("fifo", publish="2 ms", copy="0.5 ms")
+    loop = worlds.profile("loop-turns", publish="1 ms", build="10 us", write="20 us")
     one = simulate(alone, profiles={"c": constant})
     two = simulate(both, profiles={"c": constant, "d": loop})
     assert two.summary()["topics"]["t"] == one.summary()["topics"]["t"]

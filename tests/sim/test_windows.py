@@ -1,8 +1,8 @@
 """Results do not depend on how long the kernels carry in one go, nor on how much they are fed."""
 
-import grids
 import numpy as np
 import pytest
+import worlds
 
 import sim.controller
 from sim import phases
@@ -11,14 +11,14 @@ from sim.study import Study
 from topologies.plan import Plan
 
 PROFILES = {
-    "fifo": grids.profile(
+    "fifo": worlds.profile(
         "fifo", publish="0.3 ms", copy="50 us", copy_distribution="exponential", cv=0.4
     ),
-    "loop-turns": grids.profile(
+    "loop-turns": worlds.profile(
         "loop-turns", publish="0.4 ms", build="30 us", write="17 us", coalesced="4 us",
         acknowledge="30 us", wake="50 us", collection="15 ms", cv=0.2, collection_cv=0.2,
     ),
-    "fanout-process": grids.profile(
+    "fanout-process": worlds.profile(
         "fanout-process", setup="0.5 ms", route="10 us", write="28 us", finish="40 us",
         wake="150 us", cv=0.2, warmth_after=["1 ms", "100 ms"], warmth_factor=[0.8, 1.0],
     ),
@@ -34,7 +34,7 @@ def tally(topology, profile, window_s=None):
 
 def overloaded(cores=1):
     """A flood that piles up some 8,000 publications, more than the ring starts with."""
-    return grids.topology(
+    return worlds.topology(
         [
             {"name": "pub", "count": 6, "publishes": ["t"], "network": {"delay": "3 ms"}},
             {"name": "near", "count": 20, "subscribes": ["t"]},

@@ -4,9 +4,9 @@ Expected values are written out here and not taken from `sim.queues`, which a te
 them. Tolerance is four standard errors over 24 replications, and those must be narrow.
 """
 
-import grids
 import pytest
 import queueing
+import worlds
 
 from sim import queues
 
@@ -25,7 +25,7 @@ def steady(rho, copies, rate_per_s, cores=1, **arrivals):
     process = {"process": "poisson"} | arrivals
     stream = {"topic": "t", "by": "pub", "rate": f"{rate_per_s!r}/s", **process}
     duration_s = JOBS[rho] / rate_per_s
-    return grids.topology(
+    return worlds.topology(
         people, [stream], study="steady", duration=f"{duration_s!r} s", cores=cores
     )
 
@@ -33,7 +33,7 @@ def steady(rho, copies, rate_per_s, cores=1, **arrivals):
 @pytest.mark.parametrize("rho", UTILISATIONS)
 def test_constant_service_waits_as_in_m_d_1(rho):
     got = queueing.measure(
-        steady(rho, 1, rho / SERVICE_S), grids.profile("fifo", publish="0 ms", copy="10 ms")
+        steady(rho, 1, rho / SERVICE_S), worlds.profile("fifo", publish="0 ms", copy="10 ms")
     )
     expected_s = SERVICE_S + rho * SERVICE_S / (2 * (1 - rho))
     assert got.mean_s.matches(expected_s, NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
@@ -45,7 +45,7 @@ def test_constant_service_waits_as_in_m_d_1(rho):
 
 @pytest.mark.parametrize("rho", UTILISATIONS)
 def test_exponential_service_waits_as_in_m_m_1(rho):
-    profile = grids.profile("fifo", copy="10 ms", copy_distribution="exponential")
+    profile = worlds.profile("fifo", copy="10 ms", copy_distribution="exponential")
     got = queueing.measure(steady(rho, 1, rho / SERVICE_S), profile)
     expected_s = SERVICE_S / (1 - rho)
     assert got.mean_s.matches(expected_s, 2 * NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
@@ -55,7 +55,8 @@ def test_exponential_service_waits_as_in_m_m_1(rho):
 def test_lognormal_service_waits_as_in_m_g_1(rho):
     cv = 1.2
     got = queueing.measure(
-        steady(rho, 1, rho / SERVICE_S), grids.profile("fifo", publish="10 ms", copy="0 ms", cv=cv)
+        steady(rho, 1, rho / SERVICE_S),
+        worlds.profile("fifo", publish="10 ms", copy="0 ms", cv=cv),
     )
     expected_s = SERVICE_S + rho * SERVICE_S * (1 + cv**2) / (2 * (1 - rho))
     assert got.mean_s.matches(expected_s, 3 * NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
@@ -69,7 +70,7 @@ def test_fan_out_is_a_batch_queue(rho, distribution):
     variance = 0.0 if distribution == "constant" else copy_s**2
     square = n * variance + (n * copy_s) ** 2
     wait_s = rho / SERVICE_S * square / (2 * (1 - rho))
-    profile = grids.profile("fifo", copy="400 us", copy_distribution=distribution)
+    profile = worlds.profile("fifo", copy="400 us", copy_distribution=distribution)
     got = queueing.measure(steady(rho, n, rho / SERVICE_S), profile)
     for name, expected_s in (
         ("first_s", wait_s + copy_s),
@@ -96,7 +97,7 @@ def test_batches_of_publications_wait_as_in_m_x_d_1(rho):
     topology = steady(
         rho, 1, batches_per_s, process="batch", mean_size=size, distribution="geometric"
     )
-    got = queueing.measure(topology, grids.profile("fifo", copy="10 ms"))
+    got = queueing.measure(topology, worlds.profile("fifo", copy="10 ms"))
     assert got.mean_s.matches(expected_s, 3 * NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
     form = queues.batch_sojourn_s(batches_per_s, queues.geometric(size), queues.constant(SERVICE_S))
     assert form.mean_s == pytest.approx(expected_s)
@@ -110,7 +111,7 @@ def test_four_cores_wait_as_in_m_m_4(rho):
     last = load**4 / 24 / (1 - rho)
     waits = last / (sum(terms) + last)
     expected_s = SERVICE_S + waits * SERVICE_S / (cores - load)
-    profile = grids.profile("fifo", copy="10 ms", copy_distribution="exponential")
+    profile = worlds.profile("fifo", copy="10 ms", copy_distribution="exponential")
     got = queueing.measure(steady(rho, 1, load / SERVICE_S, cores=cores), profile)
     assert got.mean_s.matches(expected_s, NARROW[rho]), f"{got.mean_s}, theory {expected_s:.6g}"
     assert queues.erlang_c(load, cores) == pytest.approx(waits)
