@@ -64,7 +64,7 @@ FLOOD = {
 
 
 @st.composite
-def worlds(draw):
+def grids_of_any_kind(draw):
     """A topology with up to two Topics, two subscribing populations, a flood, and its profile."""
     delays = [draw(st.sampled_from(["0 s", "1 ms", "25 ms"])) for _ in range(4)]
     both = draw(st.booleans())
@@ -107,7 +107,7 @@ def ordered(trace):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(worlds(), st.integers(0, 3), st.sampled_from([None, 0.37, 0.01]))
+@given(grids_of_any_kind(), st.integers(0, 3), st.sampled_from([None, 0.37, 0.01]))
 def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
     topology, profile = world
     plan = Plan(topology, seed)
