@@ -122,6 +122,7 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+SCHEMAS = ("topology", "record", "simulate", "load", "compare", "validate", "conform")
 FACTOR = click.FloatRange(0, min_open=True)
 LOAD = click.option("--load", default=1.0, type=FACTOR, help="Scales legitimate rates.")
 GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
@@ -222,7 +223,7 @@ def list_topologies(output: Output) -> None:
 
 
 @cli.command()
-@click.argument("what", type=click.Choice(["topology", "record", "simulate", "validate"]))
+@click.argument("what", type=click.Choice(SCHEMAS))
 def schema(what: str) -> None:
     """Print the JSON Schema of a file format or of a command's document.
 
@@ -232,9 +233,18 @@ def schema(what: str) -> None:
     import results
     import topologies
 
-    documents = {"topology": topologies.schema_document, "record": results.record_schema}
-    make = documents.get(what) or functools.partial(results.document_schema, what)
-    click.echo(json.dumps(make(), indent=2))
+    match what:
+        case "topology":
+            document = topologies.schema_document()
+        case "record":
+            document = results.record_schema()
+        case "conform":
+            from loadtest import requirements
+
+            document = requirements.document_schema()
+        case _:
+            document = results.document_schema(what)
+    click.echo(json.dumps(document, indent=2))
 
 
 @cli.command()
