@@ -104,7 +104,7 @@ def reads_topology(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--seed`, `--out` and `--report`."""
+    """`--seed`, `--out` and `--report`, both places checked before any work is done for them."""
 
     @click.option(
         "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
@@ -116,13 +116,18 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Also write a page (HTML).",
     )
     @functools.wraps(function)
-    def wrapper(*positional: Any, **arguments: Any) -> Any:
-        return function(*positional, **arguments)
+    def wrapper(*positional: Any, out: Path | None, report: Path | None, **arguments: Any) -> Any:
+        import results
+
+        kept_in = results.claim_directory(out)
+        page = results.check_target(report) if report else None
+        return function(*positional, out=kept_in, report=page, **arguments)
 
     return wrapper
 
 
 SCHEMAS = ("topology", "record", "simulate", "load", "compare", "validate", "conform")
+PLATFORMS = click.IntRange(1, 5_000_000)
 FACTOR = click.FloatRange(0, min_open=True)
 LOAD = click.option("--load", default=1.0, type=FACTOR, help="Scales legitimate rates.")
 GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
@@ -157,8 +162,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--platforms", default=200, help="Subscribing Platforms.")
-@click.option("--publishers", default=2, help="Publishing Platforms.")
+@click.option("--platforms", default=200, type=PLATFORMS, help="Subscribing Platforms.")
+@click.option("--publishers", default=2, type=PLATFORMS, help="Publishing Platforms.")
 @click.option("--rate", default="6/s", help="Publications per second, all publishers together.")
 @click.option("--payload", default="1.6 KB", help="Size of an item.")
 @click.option(
@@ -224,6 +229,7 @@ def list_topologies(output: Output) -> None:
 
 @cli.command()
 @click.argument("what", type=click.Choice(SCHEMAS))
+@click.option("--json", is_flag=True, expose_value=False, help="What it prints is JSON anyway.")
 def schema(what: str) -> None:
     """Print the JSON Schema of a file format or of a command's document.
 
@@ -283,7 +289,7 @@ def estimate(output: Output, topology: Any, load: float) -> None:
 @records_run
 @common
 def simulate(
-    output: Output, topology: Any, out: Path | None, report: Path | None, **arguments: Any
+    output: Output, topology: Any, out: Path, report: Path | None, **arguments: Any
 ) -> None:
     """Simulate a topology and keep the run.
 
@@ -326,7 +332,7 @@ def compare(output: Output, before: Path, after: Path) -> None:
 )
 @common
 def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | None) -> None:
-    """Write a self-contained page (HTML) from one stored run, or a prediction and its measurement.
+    """Write a self-contained page (HTML) from stored runs; predictions go with their measurements.
 
     \b
     gridlab report results/runs/RUN --to report.html
@@ -334,9 +340,12 @@ def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | 
     """
     import results
 
+    if len(set(runs)) < len(runs):
+        raise click.UsageError("a run is named twice; name each once")
+    target = results.check_target(path)
     opened = [results.open_run(run) for run in runs]
+    results.write_report(opened, target)
     written = results.write_pictures(opened[0], pictures) if pictures else []
-    results.write_report(opened, path)
     output.document({"path": str(path), "pictures": [str(picture) for picture in written]})
     for file in (path, *written):
         output.say(f"Wrote {file}")
@@ -415,7 +424,7 @@ def load(
     output: Output,
     topology: Any,
     name: str,
-    out: Path | None,
+    out: Path,
     report: Path | None,
     **arguments: Any,
 ) -> None:
@@ -453,7 +462,7 @@ def validate(
     output: Output,
     topology: Any,
     points: str | None,
-    out: Path | None,
+    out: Path,
     report: Path | None,
     **arguments: Any,
 ) -> None:
@@ -472,7 +481,7 @@ def validate(
             topology,
             predict=functools.partial(sim.simulate, processes=1),
             points=validation.read_points(points),
-            out=out or results.default_directory(),
+            out=out,
             progress=advance,
             **arguments,
         )
@@ -518,19 +527,19 @@ def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | N
         output.say(f"Wrote {report}")
 
 
-def finish(output: Output, run: Run, out: Path | None, report: Path | None) -> None:
+def finish(output: Output, run: Run, out: Path, report: Path | None) -> None:
     """Keep the run, print it, write its page, and end with 3 if it is invalid."""
     import results
 
-    kept = run.save(out or results.default_directory())
+    kept = run.save(out)
     summary = run.summary()
     output.document(summary)
     output.say(results.render(summary))
+    shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
+    output.say(f"Kept {shown}. Next: gridlab report {shown}")
     if report is not None:
         results.write_report([run], report)
         output.say(f"Wrote {report}")
-    shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
-    output.say(f"Kept {shown}. Next: gridlab report {shown}")
     if not run.header.verdict.valid:
         sys.exit(INVALID_RUN)
 
@@ -542,7 +551,10 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
-        click.echo("Interrupted; whatever was finished is kept.", err=True)
+        click.echo(
+            "Interrupted: runs that were stored before are kept, the unfinished one is not.",
+            err=True,
+        )
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()

@@ -31,6 +31,7 @@ CONCURRENT_LOGINS = 16
 START_LEAD_S = 0.25
 LATE_S = 10.0  # a pacer that is behind by this much at the end is stopped
 STOPPED_DRAIN_S = 1.0
+BY_HAND = "stopped by hand"  # why a run ended early, where it was Ctrl-C
 QUIET_S = 2.0
 QUIET_UNANSWERED_S = 10.0
 _POLL_S = 0.1
@@ -118,7 +119,7 @@ class Conduct:
         try:
             self._play(generator, duration_s)
         except KeyboardInterrupt:
-            self.stopped = "stopped by hand"
+            self.stopped = BY_HAND
         if self.stopped:
             elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9
             self.played_s = min(duration_s, elapsed_s)
@@ -126,7 +127,7 @@ class Conduct:
         try:
             self._drain(generator, STOPPED_DRAIN_S if self.stopped else self._settings.drain_s)
         except KeyboardInterrupt:
-            self.stopped = self.stopped or "stopped by hand"
+            self.stopped = self.stopped or BY_HAND
 
     def _log_in(self, generator: Generator) -> None:
         limit_s = 60.0 + 3.0 * self._cast.sessions / self._settings.logins_per_s

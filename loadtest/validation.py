@@ -19,6 +19,7 @@ import results
 from loadtest import deployment, engine, spinner
 from loadtest.agreement import Outcome, Point, render
 from loadtest.calibration import Fit, Measure, Predict, fit
+from loadtest.conduct import BY_HAND
 from loadtest.problems import LoadError
 
 if TYPE_CHECKING:
@@ -76,15 +77,20 @@ def validate(
 
     def measure(grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():
-            return engine.play(
+            run = engine.play(
                 played, grid, seed=seed, load=load, door=DOOR, settings=settings, progress=told.play
             )
+        kept = run.save(out)
+        if why := run.header.measurement["stopped"]:
+            if why == BY_HAND:
+                raise KeyboardInterrupt
+            raise LoadError(f"{why}; what was played is kept in {kept}")
+        return run
 
     told.next("fitting costs", PILOT_S + 4.0)
     with deployment.ephemeral(topology, cores=server_cores) as grid:
         on_grid: Measure = partial(measure, grid)
         fitted = fit(topology, predict, on_grid, seed=seed, duration_s=PILOT_S)
-    fitted.pilot.save(out)
 
     topology = engine.lasting(topology.model_copy(update={"attacks": ()}), duration_s)
     told.next("predicting", 2.0)
@@ -98,7 +104,6 @@ def validate(
         for load, prediction in zip(loads, predictions, strict=True):
             told.next(f"playing load {load:.3g}", duration_s + 3.0)
             measured = measure(grid, topology, seed=seed, load=load)
-            measured.save(out)
             error = results.prediction_error(prediction, measured)
             outcome.points.append(Point(load, prediction, measured, error))
     return outcome

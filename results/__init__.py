@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from results.records import Draft, RecordError, record_schema
     from results.report import write as write_report
     from results.run import Run
-    from results.store import default_directory, open_run
+    from results.store import check_target, claim_directory, default_directory, open_run
     from results.terminal import render, render_comparison
 
 # Where each name lives; nothing is imported before it is used.
@@ -21,6 +21,8 @@ _HOMES = {
     "Draft": "records",
     "RecordError": "records",
     "Run": "run",
+    "check_target": "store",
+    "claim_directory": "store",
     "compare": "comparison",
     "default_directory": "store",
     "document_schema": "documents",
@@ -44,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Draft", "RecordError", "Run", "compare", "default_directory", "document_schema", "open_run",
-    "plots", "prediction_error", "record_schema", "render", "render_comparison", "report",
-    "write_pictures", "write_report",
+    "Draft", "RecordError", "Run", "check_target", "claim_directory", "compare",
+    "default_directory", "document_schema", "open_run", "plots", "prediction_error",
+    "record_schema", "render", "render_comparison", "report", "write_pictures", "write_report",
 ]  # fmt: skip

@@ -37,7 +37,7 @@ def units(runs: Sequence[Run]) -> list[Unit]:
 
 
 def measured_phases(run: Run) -> tuple[str, ...]:
-    """Names of the phases whose figures count: all but the warm-up."""
+    """Names of the phases whose figures count: all but the warm-up and the drain."""
     return tuple(phase.name for phase in run.header.phases if phase.measured)
 
 

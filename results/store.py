@@ -36,6 +36,42 @@ def default_directory() -> Path:
     return Path("gridlab-runs")
 
 
+def claim_directory(parent: Path | None) -> Path:
+    """The directory for runs, made if need be, before any work is done for it.
+
+    Raises
+    ------
+    RecordError
+        It cannot be made or written.
+    """
+    directory = parent or default_directory()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{directory}: {error.strerror}; {_ELSEWHERE}") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise RecordError(f"{directory}: cannot be written; {_ELSEWHERE}")
+    return directory
+
+
+def check_target(path: Path) -> Path:
+    """The file that will be written, checked before any work is done for it.
+
+    Raises
+    ------
+    RecordError
+        Its directory is not there or cannot be written, or it is no file.
+    """
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RecordError(
+            f"{path}: its directory is not there or cannot be written; choose another file"
+        )
+    if path.exists() and not path.is_file():
+        raise RecordError(f"{path}: is no file; choose another file")
+    return path
+
+
 def write(run: Run, parent: Path) -> Path:
     """Write a run as the new directory `parent / run_id`.
 

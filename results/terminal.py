@@ -52,7 +52,10 @@ def _notes(summary: Summary) -> Iterator[str]:
         f"{deliveries['delivered']:,} of {deliveries['expected']:,} deliveries arrived; "
         f"{deliveries['rejected']:,} rejected, {deliveries['lost']:,} lost."
     )
-    yield f"± is a 95 % interval; goodput is what arrives within {summary['deadline_s']:g} s."
+    yield (
+        "± is a 95 % interval; throughput is what arrives in a phase, goodput what was published "
+        f"in it and arrives within {summary['deadline_s']:g} s."
+    )
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     if broken:
         yield f"Broken identities: {'; '.join(broken)}."

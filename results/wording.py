@@ -170,7 +170,8 @@ def table_caption(summary: Summary) -> str:
     times = f"{replications} replications" if replications > 1 else "one replication"
     return (
         f"{summary['origin'].capitalize()}: {times} of {summary['duration_s']:g} s, seed "
-        f"{summary['seed']}. ± is a 95 % interval; goodput is the legitimate deliveries within "
+        f"{summary['seed']}. ± is a 95 % interval; throughput is what arrives in a phase, "
+        "goodput the legitimate deliveries published in it that arrive within "
         f"{summary['deadline_s']:g} s."
     )
 

@@ -26,10 +26,12 @@ from sim.state import (
     Server,
 )
 from sim.study import Study
+from topologies.problems import TopologyError
 from topologies.profiles import Profile
 from topologies.schema import Controller
 
 ASLEEP_S = np.nextafter(0.0, -1.0)  # servers sleep when the run begins, also for what comes at 0
+IN_FLIGHT_MAX = 2**23  # publications: more would take gigabytes, and say nothing new
 RING = 4096  # publications in flight that there is room for at the start
 
 
@@ -102,6 +104,9 @@ def with_room(server: Server, publications: int, copies: int) -> Server:
     """The same server with room for so many more publications and copies."""
     now = server.ledger[0]
     in_flight = int(now["fed"] - now["oldest"]) + publications
+    if in_flight > IN_FLIGHT_MAX:
+        rule = f"more than {IN_FLIGHT_MAX:,} publications wait for one Controller"
+        raise TopologyError([f"load: {rule}: it is overloaded; lower the load or the duration"])
     if in_flight > len(server.publications):
         server = _grown_ring(server, in_flight)
     owed = int(now["owed"]) + _expected(server) + copies

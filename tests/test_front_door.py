@@ -123,6 +123,49 @@ def test_bad_usage_ends_with_2(arguments, word):
     assert word in run.stderr
 
 
+IDLE = "controllers:\n  - {name: b, domain: b.grid.test, profile: prosody-0.12}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("simulate", "FILE", "--out", "/proc/none"), "/proc/none"),
+        (("simulate", "FILE", "--report", "/none/here.html"), "/none/here.html"),
+        (("validate", "FILE", "--report", "/none/here.html"), "/none/here.html"),
+        (("estimate", "FILE", "--load", "nan"), "load"),
+        (("estimate", "FILE", "--load", "inf"), "load"),
+        (("simulate", "FILE", "--load", "1e9"), "publications"),
+        (("report", "x", "x"), "twice"),
+        (("init", "mine.yaml", "--publishers", "0"), "publishers"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_any_work(arguments, word, small, tmp_path):
+    before = set(tmp_path.iterdir())
+    run = gridlab(*(str(small) if a == "FILE" else a for a in arguments), cwd=tmp_path)
+    assert run.returncode == 2, run.stderr
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+    assert word in run.stderr
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
+
+
+@pytest.mark.parametrize("command", ["check", "estimate", "simulate"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda text: text.replace("controllers:\n", IDLE), id="an idle Controller"),
+        pytest.param(lambda text: text.replace("6/s", "1e-9/s"), id="no publication at all"),
+    ],
+)
+def test_a_quiet_grid_is_answered(command, change, tmp_path):
+    path = tmp_path / "quiet.yaml"
+    path.write_text(change(SMALL))
+    arguments = ["--out", tmp_path / "runs"] if command == "simulate" else []
+    run = gridlab(command, path, "--json", *arguments)
+    assert run.returncode == 0, run.stderr
+    json.loads(run.stdout)
+
+
 def test_simulate_prints_one_document_and_keeps_the_run(small, tmp_path):
     run = gridlab("simulate", small, "--json", "--replications", 3, "--out", tmp_path / "runs")
     assert run.returncode == 0, run.stderr

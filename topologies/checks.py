@@ -12,7 +12,6 @@ from topologies.profiles import FanoutProcess, Profile
 from topologies.schema import Topology
 
 DURATION_S_MAX = 366 * 86_400.0
-PUBLICATIONS_MAX = 1e9
 PLATFORMS_MAX = 10_000_000
 PAYLOAD_BYTES_MAX = 10e6
 PERIODS_MAX = 10_000
@@ -203,8 +202,9 @@ def _amounts(topology: Topology) -> Iterator[Problem]:
         yield Problem(("platforms",), rule, "lower the counts")
     rows = sum(each.rate * each.duration for each in topology.attacks)
     rows += sum(_rate_max(each) for each in topology.workload.arrivals) * duration
-    if rows > PUBLICATIONS_MAX:
-        rule = f"may ask for {rows:.3g} publications, more than {PUBLICATIONS_MAX:.0e}"
+    if rows > streams.PUBLICATIONS_MAX:
+        most = f"{streams.PUBLICATIONS_MAX:.0e}"
+        rule = f"may ask for {rows:.3g} publications, more than {most}"
         yield Problem(("workload",), rule, "lower the rates or the duration")
 
 

@@ -20,7 +20,7 @@ from topologies import draws, schema
 from topologies.arrivals import EvenPoints, TracePoints, cell_edges, points
 from topologies.intensity import Floats
 from topologies.problems import TopologyError
-from topologies.streams import Stream, directory, offered, streams
+from topologies.streams import PUBLICATIONS_MAX, Stream, directory, offered, streams
 
 BLOCK_ROWS = 65_536
 
@@ -86,6 +86,9 @@ class Plan:
         ]
         self._first_row = np.sum([rows.points.first_row for rows in self._rows_of], axis=0)
         self.rows = int(self._first_row[-1])
+        if self.rows > PUBLICATIONS_MAX:
+            rule = f"asks for {self.rows:,} publications, more than {PUBLICATIONS_MAX:.0e}"
+            raise TopologyError([f"load: {load:g}: {rule}; lower the load, rates or duration"])
         self.blocks = -(-self.rows // BLOCK_ROWS)
 
     def __iter__(self) -> Iterator[Block]:

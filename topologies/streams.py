@@ -20,6 +20,7 @@ from topologies.arrivals import cell_edges, points
 from topologies.intensity import intensity
 
 Role = Literal["legitimate", "adversary"]
+PUBLICATIONS_MAX = 1e9  # a plan of more would not fit one machine
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,9 @@ def test_no_run_without_a_log(log):
 
 
 def test_no_other_module_of_the_load_side_opens_a_connection():
-    ways = re.compile(r"open_connection|create_connection\(|sock_connect|connect_ex|\.connect\(\(")
+    # A stream may be opened on a socket that the dialler made: `open_connection(sock=...)`.
+    ways = re.compile(
+        r"open_connection\((?!\s*sock=)|create_connection\(|sock_connect|connect_ex|\.connect\(\("
+    )
     modules = Path(rails.__file__).parent.glob("*.py")
     assert [path.name for path in modules if ways.search(path.read_text())] == ["rails.py"]
