@@ -51,7 +51,12 @@ def reach(server: Server, time_s: float) -> None:
 
 @inlined
 def admit(server: Server) -> Index:
-    """The next publication reaches the server, which from now on owes its copies; its slot."""
+    """The next publication reaches the server, which from now on owes its copies; its slot.
+
+    Copies are owed from the arrival's instant. `loop-turns` may admit an arrival only at its next
+    step: the peak of the backlog is then noted in the interval that the server has come to, which
+    may be later than that of the arrival.
+    """
     now = server.ledger[0]
     slot = np.uint32(now.arrived & (server.publications.size - 1))
     publication = server.publications[slot]

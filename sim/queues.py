@@ -13,7 +13,9 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 
 @dataclass(frozen=True)
@@ -53,55 +55,48 @@ def compound(count: Moments, each: Moments) -> Moments:
     return Moments(mean, count.mean * each.variance + count.square * each.mean**2)
 
 
-def mg1_wait_s(rate_per_s: float, service: Moments) -> float:
-    """Mean wait before service in M/G/1: lambda E[S^2] / (2 (1 - rho)), Pollaczek and Khinchine.
+def cut_lognormal(mean: float, cv: float, most: float) -> Moments:
+    """Moments of min(X, most), X log-normal with this mean and coefficient of variation.
 
-    [1]_ eq. 5.70. [s]
+    With ln X normal (m, s), E[X^k; X < most] = E[X^k] Phi((ln most - m) / s - k s).
     """
-    rho = rate_per_s * service.mean
-    return rate_per_s * service.square / (2.0 * (1.0 - rho)) if rho < 1.0 else math.inf
+    if cv == 0.0:
+        return constant(min(mean, most))
+    s = math.sqrt(math.log1p(cv**2))
+    limit = math.log(most / mean) / s + 0.5 * s
+    normal = NormalDist()
+    above = normal.cdf(-limit)
+    return Moments(
+        mean * normal.cdf(limit - s) + most * above,
+        (1.0 + cv**2) * mean**2 * normal.cdf(limit - 2.0 * s) + most**2 * above,
+    )
 
 
 @dataclass(frozen=True)
-class BatchSojourn:
-    """Mean times from a batch's arrival until its copies are done. [s]"""
+class Flow:
+    """Jobs at `rate_per_s` that come in Poisson batches of `batch` and take `service` each."""
 
-    first_s: float
-    mean_s: float
-    last_s: float
+    rate_per_s: float
+    batch: Moments
+    service: Moments
 
 
-def batch_sojourn_s(
-    rate_per_s: float, size: Moments, service: Moments, setup: Moments | None = None
-) -> BatchSojourn:
-    """Sojourn of the first, the average and the last copy of a batch in M^X/G/1.
+def batch_wait_s(flows: Sequence[Flow]) -> float:
+    """Mean wait of a job in M^X/G/1 that several flows share; M/G/1 where batches are of one.
 
-    A batch waits as one job of service setup + X copies would in M/G/1; its first copy is done one
-    service after that, its last after all X. The copy that an average copy is has
-    (E[X^2] - E[X]) / (2 E[X]) others of its batch before it [2]_. [s]
-
-    Parameters
-    ----------
-    rate_per_s : float
-        Batches. [1/s]
-    size : Moments
-        Copies in a batch.
-    service : Moments
-        Service of one copy. [s]
-    setup : Moments, optional
-        Work on the batch before its first copy, independent of the size. [s]
+    A batch waits as one job with all its service would in M/G/1: lambda E[B^2] / (2 (1 - rho)),
+    [1]_ eq. 5.70. A job waits also for those before it in its batch, (E[X^2] - E[X]) / (2 E[X]) on
+    average [2]_. [s]
     """
-    before = setup or constant(0.0)
-    copies = compound(size, service)
-    mean_s = before.mean + copies.mean
-    batch = Moments(mean_s, before.variance + copies.variance + mean_s**2)
-    start_s = mg1_wait_s(rate_per_s, batch) + before.mean
-    others = (size.square - size.mean) / (2.0 * size.mean)
-    return BatchSojourn(
-        first_s=start_s + service.mean,
-        mean_s=start_s + (others + 1.0) * service.mean,
-        last_s=start_s + size.mean * service.mean,
-    )
+    rate = rho = square = before = 0.0
+    for flow in flows:
+        size, jobs_per_s = flow.batch, flow.rate_per_s
+        rate += jobs_per_s
+        rho += jobs_per_s * flow.service.mean
+        square += jobs_per_s / size.mean * compound(size, flow.service).square
+        others = (size.square - size.mean) / (2.0 * size.mean)
+        before += jobs_per_s * others * flow.service.mean
+    return square / (2.0 * (1.0 - rho)) + before / rate if rho < 1.0 else math.inf
 
 
 def erlang_c(load: float, cores: int) -> float:

@@ -91,8 +91,7 @@ def simulate(  # noqa: PLR0913
     Raises
     ------
     TopologyError
-        A Platform uses a Topic of another Controller, or a trace or profile cannot be read.
-    ValueError
+        A Platform uses a Topic of another Controller, a trace or profile cannot be read, or
         `load` or a number of replications or processes is out of range.
     """
     started, created = time.perf_counter(), datetime.now(UTC)
@@ -135,7 +134,8 @@ def simulate(  # noqa: PLR0913
 def _require(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
-            raise ValueError(f'{name}: "{count}": must be at least 1; write for example 8')
+            rule = "must be at least 1; write for example 8"
+            raise topologies.TopologyError([f'{name}: "{count}": {rule}'])
 
 
 def _worthwhile(topology: Topology, load: float, replications: int, engine: Engine) -> int:

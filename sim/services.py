@@ -12,13 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.queues import ONE, Moments, constant, geometric
+from sim.queues import ONE, Moments, constant, cut_lognormal, geometric
 from topologies import schema
+from topologies.arrivals import read_trace
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Topology
-from topologies.streams import mean_rows, streams
+from topologies.streams import Stream, directory, mean_rows, streams
 
 AGES = 200  # quantiles of a session's age at which warmth is averaged
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """Sessions of one population that get a publication, and how often each is written. [1/s]"""
+
+    count: int
+    written_per_s: float
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,16 @@ class Demand:
 
     topic: str
     rate_per_s: float
-    copies: int
+    receivers: tuple[Receivers, ...]
     payload: Moments
     batch: Moments
     memoryless: bool
     delay_s: float
+
+    @property
+    def copies(self) -> int:
+        """Receivers in all."""
+        return sum(each.count for each in self.receivers)
 
 
 @dataclass(frozen=True)
@@ -49,33 +63,70 @@ class Service:
 def demands(topology: Topology, controller: str, load: float, attacks: bool) -> list[Demand]:
     """What is asked of one Controller; attacks with the rate that they have while they last."""
     hosts = {broker.name: broker.controller for broker in topology.brokers}
-    found = []
+    local = {topic.name for topic in topology.topics if hosts[topic.broker] == controller}
+    offered = []
     for stream in streams(topology):
-        topic = topology.topics[stream.topic]
-        attack = stream.role == "adversary"
-        if hosts[topic.broker] != controller or (attack and not attacks):
-            continue
-        length_s = topology.workload.duration
-        if attack:
-            length_s = stream.window_s[1] - stream.window_s[0]
-        if length_s <= 0.0:
-            continue
-        rate_per_s = mean_rows(topology, stream) / length_s * (1.0 if attack else load)
-        copies = sum(each.subscriber_count(topic.name) for each in topology.platforms)
-        payload = stream.payload
-        square = (1.0 + payload.cv**2) * payload.size**2
-        found.append(
-            Demand(
-                topic=topic.name,
-                rate_per_s=rate_per_s,
-                copies=copies,
-                payload=Moments(payload.size, square),
-                batch=_batch(stream.arrivals),
-                memoryless=isinstance(stream.arrivals, schema.Poisson | schema.Batch),
-                delay_s=stream.population.network.delay,
-            )
+        rate_per_s = _rate_per_s(topology, stream, load)
+        wanted = attacks or stream.role == "legitimate"
+        if wanted and rate_per_s > 0.0 and stream.arrivals.topic in local:
+            offered.append((stream, rate_per_s))
+    rates_per_s: dict[str, float] = {}
+    for stream, rate_per_s in offered:
+        topic = stream.arrivals.topic
+        rates_per_s[topic] = rates_per_s.get(topic, 0.0) + rate_per_s
+    return [
+        Demand(
+            topic=stream.arrivals.topic,
+            rate_per_s=rate_per_s,
+            receivers=_receivers(topology, stream.arrivals.topic, rates_per_s),
+            payload=_payload(topology, stream),
+            batch=_batch(stream.arrivals),
+            memoryless=isinstance(stream.arrivals, schema.Poisson | schema.Batch),
+            delay_s=stream.population.network.delay,
         )
-    return found
+        for stream, rate_per_s in offered
+    ]
+
+
+def _rate_per_s(topology: Topology, stream: Stream, load: float) -> float:
+    """Mean publications of a stream: over the run, or while an attack lasts. [1/s]"""
+    if stream.role == "legitimate":
+        return load * mean_rows(topology, stream) / topology.workload.duration
+    length_s = stream.window_s[1] - stream.window_s[0]
+    return mean_rows(topology, stream) / length_s if length_s > 0.0 else 0.0
+
+
+def _receivers(
+    topology: Topology, topic: str, rates_per_s: dict[str, float]
+) -> tuple[Receivers, ...]:
+    """A Topic's receivers by population, each written for the other Topics that it may have too.
+
+    A receiver of this Topic has another with the chance that its population subscribes to that.
+    """
+    found = []
+    for population in topology.platforms:
+        count = population.subscriber_count(topic)
+        if count:
+            written_per_s = rates_per_s[topic] + sum(
+                rate_per_s * population.subscriber_count(other) / population.count
+                for other, rate_per_s in rates_per_s.items()
+                if other != topic
+            )
+            found.append(Receivers(count, written_per_s))
+    return tuple(found)
+
+
+def _payload(topology: Topology, stream: Stream) -> Moments:
+    """Moments of a stream's payloads: those of its trace, if that has any, else of the Topic."""
+    if isinstance(stream.arrivals, schema.Trace):
+        trace = read_trace(directory(topology) / stream.arrivals.file)
+        if trace.payload_bytes is not None:
+            start_s, end_s = stream.window_s
+            inside = (trace.intended_s >= start_s) & (trace.intended_s < end_s)
+            sizes = trace.payload_bytes[inside].astype(np.float64)
+            return Moments(float(sizes.mean()), float(np.square(sizes).mean()))
+    payload = stream.payload
+    return cut_lognormal(payload.size, payload.cv, payload.max)
 
 
 def _batch(arrivals: schema.Arrivals) -> Moments:
@@ -88,10 +139,12 @@ def _batch(arrivals: schema.Arrivals) -> Moments:
 
 def service(asked: Sequence[Demand], profile: Profile) -> Service:
     """CPU time per publication, averaged over the demands by their rates."""
+    if not asked:
+        return Service(constant(0.0), 0.0)
     total_per_s = sum(demand.rate_per_s for demand in asked)
     mean = square = least = 0.0
     for demand in asked:
-        moments, least_s = publication(demand, profile, asked)
+        moments, least_s = publication(demand, profile)
         share = demand.rate_per_s / total_per_s
         mean += share * moments.mean
         square += share * moments.square
@@ -99,13 +152,13 @@ def service(asked: Sequence[Demand], profile: Profile) -> Service:
     return Service(Moments(mean, square), least)
 
 
-def publication(demand: Demand, profile: Profile, asked: Sequence[Demand]) -> tuple[Moments, float]:
+def publication(demand: Demand, profile: Profile) -> tuple[Moments, float]:
     """CPU time of one publication of a demand, and its mean when all its writes coalesce. [s]"""
     match profile.costs:
         case LoopTurns() as costs:
             moments, least_s = _loop_turns(demand, costs)
         case FanoutProcess() as costs:
-            moments, least_s = _fanout_process(demand, costs, asked)
+            moments, least_s = _fanout_process(demand, costs)
         case Fifo() as costs:
             moments, least_s = _fifo(demand, costs)
     speed = profile.speed
@@ -136,13 +189,12 @@ def _loop_turns(demand: Demand, costs: LoopTurns) -> tuple[Moments, float]:
     return moments, moments.mean - written + n * costs.coalesced
 
 
-def _fanout_process(
-    demand: Demand, costs: FanoutProcess, asked: Sequence[Demand]
-) -> tuple[Moments, float]:
+def _fanout_process(demand: Demand, costs: FanoutProcess) -> tuple[Moments, float]:
     """Set-up, routing and writes, these as warm as sessions are that are written at random."""
     n = demand.copies
-    most_per_s = sum(each.rate_per_s for each in asked if each.copies)
-    warmth, hottest = _warmth(costs, most_per_s)
+    warmths = [each.count * _warmth(costs, each.written_per_s) for each in demand.receivers]
+    warmth = sum(warmths) / n if n else 1.0
+    hottest = min(costs.warmth_factor) if costs.warmth_after else 1.0
     setup_s = costs.setup + n * costs.setup_per_subscriber
     own = (
         setup_s + n * costs.route + costs.finish,
@@ -154,14 +206,14 @@ def _fanout_process(
     return moments, moments.mean - (warmth - hottest) * cold_s
 
 
-def _warmth(costs: FanoutProcess, rate_per_s: float) -> tuple[float, float]:
-    """Mean relative cost of a write to a session written `rate_per_s`, and the least there is."""
+def _warmth(costs: FanoutProcess, rate_per_s: float) -> float:
+    """Mean relative cost of a write to a session written `rate_per_s` at random."""
     if not costs.warmth_after:
-        return 1.0, 1.0
+        return 1.0
     quantiles = (np.arange(AGES) + 0.5) / AGES
     ages_s = -np.log1p(-quantiles) / rate_per_s
     factors = np.interp(np.log(ages_s), np.log(costs.warmth_after), costs.warmth_factor)
-    return float(factors.mean()), min(costs.warmth_factor)
+    return float(factors.mean())
 
 
 def _fifo(demand: Demand, costs: Fifo) -> tuple[Moments, float]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sim.queues import ONE, Moments, compound, mgc_wait_s, mm1_quantile_s, ps_sojourn_s
+from sim.queues import ONE, Flow, Moments, batch_wait_s, mgc_wait_s, mm1_quantile_s, ps_sojourn_s
 from sim.services import Demand, publication
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Controller, Topology
@@ -36,6 +35,8 @@ def sojourns(
     service: Moments,
 ) -> Sojourns:
     """The form that fits a Controller's discipline, cores and arrivals."""
+    if not asked:
+        return Sojourns("idle", "nothing is published")
     if not all(demand.memoryless for demand in asked):
         reason = "arrivals are not all Poisson; simulate"
         return Sojourns("utilisation law only", reason)
@@ -80,7 +81,7 @@ class _Course:
 def _courses(asked: Sequence[Demand], profile: Profile) -> list[_Course]:
     courses = []
     for demand in asked:
-        moments, _ = publication(demand, profile, asked)
+        moments, _ = publication(demand, profile)
         step_s = copy_s(demand, profile)
         before_s = moments.mean - demand.copies * step_s
         courses.append(_Course(demand, moments, before_s, step_s))
@@ -114,17 +115,10 @@ def _one_after_another(
 
 
 def _batch_wait_s(courses: Sequence[_Course]) -> float:
-    """Mean wait of a publication in M^X/G/1: of its batch, and for those before it in there. [s]"""
-    rate = rho = square = others = 0.0
-    for course in courses:
-        demand, size = course.demand, course.demand.batch
-        batches_per_s = demand.rate_per_s / size.mean
-        rate += demand.rate_per_s
-        rho += demand.rate_per_s * course.service.mean
-        square += batches_per_s * compound(size, course.service).square
-        before = (size.square - size.mean) / (2.0 * size.mean)
-        others += demand.rate_per_s * before * course.service.mean
-    return square / (2.0 * (1.0 - rho)) + others / rate if rho < 1.0 else math.inf
+    """Mean wait of a publication with one core. [s]"""
+    return batch_wait_s(
+        [Flow(each.demand.rate_per_s, each.demand.batch, each.service) for each in courses]
+    )
 
 
 def _fifo(

@@ -47,13 +47,13 @@ def estimate(
     Raises
     ------
     TopologyError
-        A Platform uses a Topic of another Controller.
-    ValueError
-        `load` is not positive and finite.
+        A Platform uses a Topic of another Controller, `load` is not positive and finite, or a
+        trace or profile cannot be read.
     """
     require_local(topology)
     if not 0.0 < load < math.inf:
-        raise ValueError(f'load: "{load}": must be more than 0 and finite; write for example 1')
+        rule = "must be more than 0 and finite; write for example 1"
+        raise topologies.TopologyError([f'load: "{load}": {rule}'])
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     calm, attacked = (
@@ -92,7 +92,7 @@ def _controller(
             cores / each.moments.mean, cores / each.moments.mean, cores / each.least_s
         )
         if each.least_s > 0.0
-        else _none("a publication costs nothing"),
+        else _none("a publication costs nothing" if asked else "nothing is published"),
         "egress_share": _value(wire_per_s / node.nic),
         "wait_s": _latency(found, "wait_s"),
         "latency_s": {
@@ -111,7 +111,13 @@ def _memory_bytes(
 ) -> float:
     """Memory of the idle server and of the largest publication's copies. [B]"""
     memory = profile.memory
-    subscriptions = sum({demand.topic: demand.copies for demand in asked}.values())
+    hosts = {broker.name: broker.controller for broker in topology.brokers}
+    subscriptions = sum(
+        population.subscriber_count(topic.name)
+        for topic in topology.topics
+        if hosts[topic.broker] == node.name
+        for population in topology.platforms
+    )
     copies = max(
         (demand.copies * (memory.queued_copy + demand.payload.mean) for demand in asked),
         default=0.0,

@@ -174,7 +174,22 @@ def test_controllers_that_do_not_talk_are_independent():
     assert two.header.verdict.valid
 
 
-@pytest.mark.parametrize("wrong", [{"replications": 0}, {"processes": 0}, {"load": 0.0}])
+def test_a_controller_without_topics_is_idle():
+    alone = world()
+    idle = alone.controllers[0].model_copy(update={"name": "d", "domain": "d.test"})
+    both = alone.model_copy(update={"controllers": (*alone.controllers, idle)})
+    run = simulate(both, profiles={"c": SLOW, "d": SLOW})
+    figures = run.summary()["phases"][0]["controllers"]
+    assert figures["d"]["utilisation"]["value"] == 0.0
+    assert figures["c"]["utilisation"]["value"] > 0.1
+    assert run.header.verdict.valid
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"replications": 0}, {"processes": 0}]
+    + [{"load": load} for load in (0.0, -1.0, float("nan"), float("inf"))],
+)
 def test_figures_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(topologies.TopologyError, match=r"must be .*; write for example"):
         simulate(world(), **wrong)
