@@ -1,0 +1,63 @@
+"""Spinners keep cores awake, give way to work, and end with whoever started them."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+
+from loadtest import observation, spinner
+
+# Works 30 ms and sleeps 20 ms for two seconds, in a session of its own, as a server does.
+WORK = """
+import os, time
+os.setsid()
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    begun = time.process_time()
+    while time.process_time() < begun + 0.03:
+        pass
+    time.sleep(0.02)
+print(open("/proc/self/schedstat").read())
+"""
+
+
+def spinners() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if "loadtest.spinner" in child.cmdline()]
+
+
+def waited_share() -> float:
+    """Time that the work waited for its core over the time that it ran."""
+    output = subprocess.run(
+        [sys.executable, "-c", WORK], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    ran, waited = map(int, output.split()[:2])
+    return waited / ran
+
+
+def test_one_a_core_busy_and_gone_afterwards():
+    with spinner.awake(30.0):
+        time.sleep(1.0)
+        started = spinners()
+        assert len(started) == len(os.sched_getaffinity(0))
+        assert all(observation.cpu_s(process.pid) > 0.05 for process in started)
+    assert spinners() == []
+
+
+def test_a_server_in_its_own_session_hardly_waits_for_them():
+    """A plain idle-class loop would make it wait about as long as it runs."""
+    with spinner.awake(30.0):
+        time.sleep(0.5)
+        shares = [waited_share() for _ in range(3)]
+    assert min(shares) < 0.3
+
+
+def test_it_ends_by_itself_and_without_its_parent():
+    command = [sys.executable, "-m", "loadtest.spinner", str(min(os.sched_getaffinity(0)))]
+    begun_s = time.monotonic()
+    subprocess.run([*command, "0.3", str(os.getpid())], timeout=30, check=True)
+    subprocess.run([*command, "600", "1"], timeout=30, check=True)  # its parent is another
+    assert time.monotonic() - begun_s < 20.0
