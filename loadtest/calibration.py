@@ -1,6 +1,7 @@
 """A ten-second cost fit: what this machine's server pays per publication, against the profile's.
 
-The pilot plays the topology's own Platforms and payloads at a light, even load. One figure is taken
+The pilot plays the topology's own Platforms and payloads at a light Poisson load: evenly spaced
+publications cost a real Prosody less each, and no grid publishes so. One figure is taken
 from it, the server's CPU seconds per publication, and one number is fitted for each Controller, the
 profile's speed factor: all its costs scale with it, its structure stays. The pilot's plan is never
 one that a validation point plays.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import topologies
 from results import figures, statistics
 from topologies.profiles import Profile
-from topologies.schema import Deterministic, Topology
+from topologies.schema import Poisson, Topology
 
 if TYPE_CHECKING:
     from results import Run
@@ -65,11 +66,11 @@ def fit(
     topology: Topology, predict: Predict, measure: Measure, *, seed: int, duration_s: float
 ) -> Fit:
     """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost."""
-    even = pilot(topology, duration_s)
+    light = pilot(topology, duration_s)
     key = seed + PILOT_SEED_SHIFT
-    measured = measure(even, seed=key, load=1.0)
+    measured = measure(light, seed=key, load=1.0)
     predicted = predict(
-        even, seed=key, profiles=None, load=1.0, plan_replication=0, door="gridlab validate"
+        light, seed=key, profiles=None, load=1.0, plan_replication=0, door="gridlab validate"
     )
     samples = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(samples[0], samples[1], paired=False)
@@ -82,13 +83,13 @@ def fit(
 
 
 def pilot(topology: Topology, duration_s: float) -> Topology:
-    """The same grid with publications evenly spaced, about six a second, and no attack."""
+    """The same grid with Poisson publications, about six a second, and no attack."""
     workload = topology.workload
     pairs = {(arrivals.topic, arrivals.by) for arrivals in workload.arrivals}
     arrivals = tuple(
-        Deterministic.model_validate(
+        Poisson.model_validate(
             {
-                "process": "deterministic",
+                "process": "poisson",
                 "topic": topic,
                 "by": by,
                 "rate": f"{PILOT_RATE_PER_S / len(pairs)} /s",
@@ -96,7 +97,7 @@ def pilot(topology: Topology, duration_s: float) -> Topology:
         )
         for topic, by in sorted(pairs)
     )
-    even = workload.model_copy(
+    light = workload.model_copy(
         update={"arrivals": arrivals, "duration": duration_s, "study": "steady"}
     )
-    return topology.model_copy(update={"workload": even, "attacks": ()})
+    return topology.model_copy(update={"workload": light, "attacks": ()})
