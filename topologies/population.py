@@ -1,0 +1,67 @@
+"""The Platforms of a topology file: populations, what they subscribe to, and their network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from topologies.model import NODE, Model, Name, Node, Sourced, Whole
+from topologies.quantities import Fraction, PositivePerSecond, Seconds
+
+
+class Subscription(Model):
+    """A Topic and the share of the population that subscribes to it; a bare name means all."""
+
+    topic: Node = Field(description="Topic")
+    fraction: Fraction = Field(1.0, description="seeded choice of this share of the Platforms [1]")
+
+    def platforms_of(self, count: int) -> int:
+        """That share of so many Platforms, rounded to whole ones."""
+        return math.floor(count * self.fraction + 0.5)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: object) -> object:
+        return {"topic": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        reference = handler(core_schema)
+        resolved = handler.resolve_ref_schema(reference)
+        section = dict(resolved)
+        resolved.clear()
+        resolved.update(anyOf=[{"type": "string", "pattern": NODE}, section])
+        return reference
+
+
+class Network(Model):
+    """The path between a Platform and its Controller."""
+
+    delay: Seconds = Field(0.0, description="one-way delay, constant [s]")
+
+
+class Population(Sourced):
+    """A group of like Platforms (RFC 8600 section 2: Platform)."""
+
+    name: Name = Field(description="first part of its Platforms' accounts")
+    count: Whole = Field(ge=1, le=5_000_000, description="how many Platforms")
+    controller: Name = Field(description="Controller that they log in to")
+    role: Literal["legitimate", "adversary"] = Field(
+        "legitimate", description="whose side it is on"
+    )
+    publishes: tuple[Node, ...] = Field((), description="Topics that it may publish on")
+    subscribes: tuple[Subscription, ...] = Field((), description="Topics that it receives")
+    network: Network = Field(Network(), description="its path to the Controller")
+    read_rate: PositivePerSecond | None = Field(
+        None, description="items per second that one Platform can take in; absent: no limit [1/s]"
+    )
+
+    def subscriber_count(self, topic: str) -> int:
+        """Platforms of it that subscribe to the Topic."""
+        wishes = (each for each in self.subscribes if each.topic == topic)
+        return next((each.platforms_of(self.count) for each in wishes), 0)

@@ -1,0 +1,48 @@
+"""The services of a topology file: Controllers, their Brokers, and the Topics that these keep."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from topologies.model import Domain, Model, Name, Node, Sourced, Whole
+from topologies.quantities import BytesPerSecond, PositiveBytes, Ratio
+
+
+class Controller(Sourced):
+    """An XMPP server (RFC 8600 section 2: Controller)."""
+
+    name: Name = Field(description="how the rest of the file calls it")
+    domain: Domain = Field(description="its XMPP domain; Platforms are `population-k@domain`")
+    profile: Name = Field(description="cost profile: a file in profiles/ or beside the topology")
+    cores: Whole = Field(1, ge=1, le=256, description="cores that the server may use")
+    nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
+    memory: PositiveBytes = Field(4e9, description="memory that the server may fill [B]")
+
+
+class Broker(Sourced):
+    """A publish-subscribe service (XEP-0060) in the Controller's process; it keeps Topics."""
+
+    name: Domain = Field(description="first part of its address, `name.domain`")
+    controller: Name = Field(description="Controller that hosts it")
+
+
+class Payload(Model):
+    """Content of a Topic's items: what kind and how large on the wire."""
+
+    kind: Literal["iodef", "json", "opaque"] = Field("opaque", description="what an item holds")
+    size: PositiveBytes = Field(description="mean payload size, before the cut [B]")
+    cv: Ratio = Field(0.0, description="standard deviation of a log-normal size over its mean [1]")
+    max: PositiveBytes = Field(200e3, description="larger sizes are cut to this [B]")
+
+
+class Topic(Sourced):
+    """A XEP-0060 node."""
+
+    name: Node = Field(description="its node")
+    broker: Name = Field(description="Broker that keeps it")
+    payload: Payload = Field(description="kind and size of its items")
+    access: Literal["open", "whitelist"] = Field("open", description="who may subscribe")
+    persist: bool = Field(False, description="whether items are kept on disk")
+    max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")
