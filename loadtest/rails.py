@@ -26,6 +26,7 @@ from typing import Final
 from loadtest.problems import RailsError
 
 STOP_NAME: Final = "STOP"
+_IP_BIND_ADDRESS_NO_PORT: Final = 24  # ip(7); Python has no name for it
 _LOOPBACK_V4: Final = ipaddress.ip_network("127.0.0.0/8")
 _LOOPBACK_V6: Final = ipaddress.ip_address("::1")
 
@@ -133,8 +134,17 @@ class Meter:
 _meter: Final = Meter(int(CAPS.connections_per_s))
 
 
-def dial(address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+def dial(
+    address: str, port: int, timeout_s: float = 5.0, source: str | None = None
+) -> socket.socket:
     """A connected TCP socket without Nagle's delay, to a numeric loopback address.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Longest wait for the connection. [s]
+    source : str, optional
+        Loopback address to come from; by default the system's choice.
 
     Raises
     ------
@@ -143,7 +153,7 @@ def dial(address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
     OSError
         Nobody accepts there within `timeout_s` [s].
     """
-    connection = _open_socket(address)
+    connection = _open_socket(address, source)
     try:
         connection.settimeout(timeout_s)
         connection.connect((check_address(address), port))
@@ -153,14 +163,16 @@ def dial(address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
     return connection
 
 
-async def dial_async(address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+async def dial_async(
+    address: str, port: int, timeout_s: float = 5.0, source: str | None = None
+) -> socket.socket:
     """Like `dial`, on the running loop; the socket does not block.
 
     Hand it to `loop.create_connection(..., sock=...)`.
     """
     import asyncio  # here: the supervisor does without
 
-    connection = _open_socket(address)
+    connection = _open_socket(address, source)
     try:
         connection.setblocking(False)
         connecting = asyncio.get_running_loop().sock_connect(
@@ -173,11 +185,19 @@ async def dial_async(address: str, port: int, timeout_s: float = 5.0) -> socket.
     return connection
 
 
-def _open_socket(address: str) -> socket.socket:
+def _open_socket(address: str, source: str | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in check_address(address) else socket.AF_INET
     _meter.admit()
     connection = socket.socket(family, socket.SOCK_STREAM)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source is not None:
+            # The port is chosen with the connection, so that one address can hold many.
+            connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            connection.bind((check_address(source), 0))
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
