@@ -1,0 +1,141 @@
+"""The commands that deploy, drive and question a real grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from results.commands import LOAD, Output, common, finish, records_run
+from topologies.commands import reads_topology
+
+GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
+
+
+@click.group()
+def grid() -> None:
+    """A real XMPP-Grid on loopback: bring it up, look at it, take it down."""
+
+
+@grid.command("up")
+@reads_topology
+@click.option("--name", default="default", help="Name of this grid; several can be up.")
+@click.option(
+    "--address", help="Loopback address to listen on; default: one derived from the name."
+)
+@click.option(
+    "--port",
+    default=5222,
+    type=click.IntRange(1, 65_534),
+    help="STARTTLS port; direct TLS is the next one.",
+)
+@common
+def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
+    """Deploy the topology's servers with certificates, accounts and Topics; wait until ready.
+
+    \b
+    gridlab grid up single-broker
+    """
+    from loadtest import deployment
+
+    up = deployment.up(topology, **arguments)
+    output.document(up.document())
+    output.say(deployment.render(up))
+
+
+@grid.command("status")
+@click.option("--name", default="default", show_default=True)
+@common
+def grid_status(output: Output, name: str) -> None:
+    """Say how to reach a grid that is up."""
+    from loadtest import deployment
+
+    status = deployment.status(name)
+    output.document(status.document())
+    output.say(deployment.render(status))
+
+
+@grid.command("down")
+@click.argument("name", default="default")
+@click.option("--all", "everything", is_flag=True, help="Every grid of this user.")
+@common
+def grid_down(output: Output, name: str, everything: bool) -> None:
+    """Stop a grid and remove all that it left."""
+    from loadtest import deployment
+
+    stopped = deployment.down_all() if everything else deployment.down(name)
+    names = stopped if isinstance(stopped, list) else [name] if stopped else []
+    output.document({"stopped": names})
+    output.say(f"Stopped {', '.join(names)}" if names else "Nothing was up")
+
+
+@click.command()
+@reads_topology
+@click.option("--name", default="default", help="Grid to drive; see gridlab grid up.")
+@LOAD
+@click.option(
+    "--duration",
+    "duration_s",
+    type=click.FloatRange(1, 3600),
+    help="Seconds; default: the topology's.",
+)
+@records_run
+@common
+def load(
+    output: Output,
+    topology: Any,
+    name: str,
+    out: Path,
+    report: Path | None,
+    **arguments: Any,
+) -> None:
+    """Drive a real grid that is up, on the topology's plan, and keep the run.
+
+    \b
+    gridlab grid up single-broker
+    gridlab load single-broker --duration 30
+    """
+    from loadtest import deployment, engine
+
+    with output.progress("playing") as advance:
+
+        def tell(news: Mapping[str, Any]) -> None:
+            advance(min(news["elapsed_s"] / news["duration_s"], 1.0), news["state"])
+
+        run = engine.play(topology, deployment.status(name), progress=tell, **arguments)
+    finish(output, run, out, report)
+
+
+@click.command()
+@click.option(
+    "--server", type=click.Choice(["prosody", "ejabberd"]), multiple=True, help="Deploy one."
+)
+@GRID_NAME
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a page (HTML)."
+)
+@common
+def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | None) -> None:
+    """Try every requirement of RFC 8600 and its XEPs on a fresh server, or on the grid that is up.
+
+    \b
+    gridlab conform --server prosody
+    gridlab conform --server prosody --server ejabberd --report conformance.html
+    gridlab grid up federation && gridlab conform
+    """
+    from loadtest import conformance, conformance_report, deployment
+
+    with output.progress("conforming") as advance:
+        if server:
+            reports = [conformance.conform(each, advance) for each in server]
+        else:
+            reports = [conformance.conform_grid(deployment.status(name), advance)]
+    documents = [each.document() for each in reports]
+    output.document(documents[0] if len(documents) == 1 else {"servers": documents})
+    for each in reports:
+        output.say(conformance_report.render(each))
+    if report is not None:
+        report.write_text(conformance_report.html(reports))
+        output.say(f"Wrote {report}")

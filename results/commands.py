@@ -1,0 +1,171 @@
+"""What all commands share, and the commands that read runs.
+
+Every command prints for people; with `--json` it prints one document on standard output and nothing
+else there. Heavy modules are imported when a command runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from results.run import Run
+
+VALID, GATE_FAILED, BAD_INPUT, INVALID_RUN, INTERRUPTED = 0, 1, 2, 3, 130
+LOAD = click.option(
+    "--load",
+    default=1.0,
+    type=click.FloatRange(0, min_open=True),
+    help="Scales legitimate rates.",
+)
+
+
+class Output:
+    """Where one command's answer goes: a document for programs, or text for people."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    @functools.cached_property
+    def console(self) -> Console:
+        """The people's side: standard output, or standard error when a document owns it."""
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False)
+
+    def say(self, text: RenderableType) -> None:
+        """Print for people."""
+        self.console.print(text)
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        """Print the document, if one was asked for."""
+        if self.as_json:
+            click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[float, str], None]]:
+        """A bar on standard error with the share done, a remark, and the time left."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[remark]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=1.0, remark="")
+
+            def advance(share: float, remark: str = "") -> None:
+                bar.update(task, completed=share, remark=remark)
+
+            yield advance
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json` on every command; the function gets an `Output` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+    @functools.wraps(function)
+    def wrapper(as_json: bool, **arguments: Any) -> Any:
+        return function(Output(as_json), **arguments)
+
+    return wrapper
+
+
+def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--seed`, `--out` and `--report`, both places checked before any work is done for them."""
+
+    @click.option(
+        "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
+    )
+    @click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
+    @click.option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Also write a page (HTML).",
+    )
+    @functools.wraps(function)
+    def wrapper(*positional: Any, out: Path | None, report: Path | None, **arguments: Any) -> Any:
+        import results
+
+        kept_in = results.claim_directory(out)
+        page = results.check_target(report) if report else None
+        return function(*positional, out=kept_in, report=page, **arguments)
+
+    return wrapper
+
+
+def finish(output: Output, run: Run, out: Path, report: Path | None) -> None:
+    """Keep the run, print it, write its page, and end with 3 if it is invalid."""
+    import results
+
+    kept = run.save(out)
+    summary = run.summary()
+    output.document(summary)
+    output.say(results.render(summary))
+    shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
+    output.say(f"Kept {shown}. Next: gridlab report {shown}")
+    if report is not None:
+        results.write_report([run], report)
+        output.say(f"Wrote {report}")
+    if not run.header.verdict.valid:
+        sys.exit(INVALID_RUN)
+
+
+@click.command()
+@click.argument("before", metavar="RUN_A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="RUN_B", type=click.Path(path_type=Path))
+@common
+def compare(output: Output, before: Path, after: Path) -> None:
+    """Compare two runs, replication by replication, with intervals on the difference.
+
+    \b
+    gridlab compare results/runs/A results/runs/B
+    """
+    import results
+
+    document = results.compare(results.open_run(before), results.open_run(after))
+    output.document(document)
+    output.say(results.render_comparison(document))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to", "path", default="report.html", type=click.Path(path_type=Path, dir_okay=False)
+)
+@click.option(
+    "--pictures", type=click.Path(path_type=Path), help="Write the first run's plots here."
+)
+@common
+def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | None) -> None:
+    """Write a self-contained page (HTML) from stored runs; predictions go with their measurements.
+
+    \b
+    gridlab report results/runs/RUN --to report.html
+    gridlab report results/runs/RUN --pictures slides/
+    """
+    import results
+
+    if len(set(runs)) < len(runs):
+        raise click.UsageError("a run is named twice; name each once")
+    target = results.check_target(path)
+    opened = [results.open_run(run) for run in runs]
+    results.write_report(opened, target)
+    written = results.write_pictures(opened[0], pictures) if pictures else []
+    output.document({"path": str(path), "pictures": [str(picture) for picture in written]})
+    for file in (path, *written):
+        output.say(f"Wrote {file}")

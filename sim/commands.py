@@ -1,0 +1,63 @@
+"""The commands that answer on paper and in virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from results.commands import LOAD, Output, common, finish, records_run
+from topologies.commands import reads_topology
+
+
+@click.command()
+@reads_topology
+@LOAD
+@common
+def estimate(output: Output, topology: Any, load: float) -> None:
+    """Answer on paper: closed forms for utilisation, waiting, capacity and memory.
+
+    \b
+    gridlab estimate campus-nac --load 1.5
+    """
+    import sim
+    from sim import theory
+
+    document = sim.estimate(topology, load=load)
+    output.document(document)
+    output.say(theory.render(document))
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--replications", default=8, type=click.IntRange(1, 10_000), help="Seeded repetitions."
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 1024), help="Worker processes; default: one a core."
+)
+@click.option(
+    "--engine",
+    default="compiled",
+    type=click.Choice(["compiled", "reference"]),
+    help="The reference is slow and exact.",
+)
+@LOAD
+@records_run
+@common
+def simulate(
+    output: Output, topology: Any, out: Path, report: Path | None, **arguments: Any
+) -> None:
+    """Simulate a topology and keep the run.
+
+    \b
+    gridlab simulate campus-nac --report report.html
+    gridlab simulate single-broker --seed 7 --json
+    gridlab simulate mine.yaml --set controllers[0].nic="10 Gbit/s" --replications 16
+    """
+    import sim
+
+    with output.progress("simulating") as advance:
+        run = sim.simulate(topology, progress=advance, **arguments)
+    finish(output, run, out, report)
