@@ -81,6 +81,8 @@ class Child:
         launch = self._launch
         if launch.ready_file is not None and not os.path.exists(launch.ready_file):
             return False
+        if not launch.hello:
+            return True
         try:
             with rails.dial(launch.address, launch.port, _PROBE_TIMEOUT_S) as connection:
                 connection.sendall(launch.hello.encode())

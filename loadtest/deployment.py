@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Final
 from loadtest import lease, processes, rails, sites
 from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
-from loadtest.server import Options
+from loadtest.server import Options, python_path
 
 if TYPE_CHECKING:
     from topologies.schema import Topology
@@ -213,13 +213,11 @@ def _start(held: lease.Lease, prepare: Callable[[], None]) -> None:
 def _spawn_supervisor(
     held: lease.Lease, control: socket.socket, log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    package_parent = str(Path(__file__).resolve().parents[1])
-    search_path = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
     inherited = (control.fileno(), held.descriptor)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "loadtest.supervisor", str(held.directory)]
         + [str(descriptor) for descriptor in inherited],
-        env={**os.environ, "PYTHONPATH": search_path},
+        env={**os.environ, "PYTHONPATH": python_path()},
         cwd="/",
         pass_fds=inherited,
         start_new_session=True,

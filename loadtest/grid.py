@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loadtest import lease, observation, processes, sites
 from loadtest.problems import DeploymentError
+
+if TYPE_CHECKING:
+    from loadtest.front import Front
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,24 @@ class Grid:
         pid = self._state()["servers"][controller]["pid"]
         assert isinstance(pid, int)
         return pid
+
+    def proxy(self, controller: str) -> Front:
+        """The fault proxy before a Controller, to steer it.
+
+        Raises
+        ------
+        DeploymentError
+            It was deployed without one.
+        """
+        from loadtest.front import Front
+
+        served = self.document()["controllers"][controller]
+        if "proxy_directory" not in served:
+            raise DeploymentError(
+                f'grid "{self.name}": controller "{controller}" has no proxy before it; '
+                "deploy it with Options(proxied=True), or gridlab grid up --proxied"
+            )
+        return Front(Path(served["proxy_directory"]))
 
     def _state(self) -> dict[str, Any]:
         state = lease.read_json(self.directory / lease.STATE_FILE)

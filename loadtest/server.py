@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +20,7 @@ from loadtest.provisioning import OWNER, Account, Node
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
+_HELPER_MEMORY_BYTES: Final = 512e6
 _HELLO: Final = (
     "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
     "xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -40,12 +42,15 @@ class Options:
         What the servers show of themselves.
     offline : bool
         Messages for Platforms that are not online are kept (XEP-0160).
+    proxied : bool
+        A fault proxy stands before each Controller (see `front.Front`).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
     certificates: bool = False
     server_certificate: Literal["valid", "expired", "wrong-name", "wrong-authority"] = "valid"
     offline: bool = False
+    proxied: bool = False
 
     @property
     def scram_hash(self) -> str:
@@ -105,9 +110,10 @@ class Site:
 class Launch:
     """How to start one server, see that it is ready, and find what went wrong; ready for JSON.
 
-    It is ready when it answers `hello` on its port with something that contains `answer`, and
-    `ready_file`, if there is one, exists; anything in `errors_file` by then is a failed start.
-    `own_files` are put over the system's of that name, for this server's eyes alone.
+    It is ready when it answers `hello`, if there is one, on its port with something that contains
+    `answer`, and `ready_file`, if there is one, exists; anything in `errors_file` by then is a
+    failed start. A helper has a `controller` of more than one word. `own_files` are
+    put over the system's of that name, for this server's eyes alone.
     """
 
     controller: str
@@ -125,6 +131,41 @@ class Launch:
     environment: Mapping[str, str]
     ready_file: str | None
     own_files: Mapping[str, str]
+
+
+def helper(
+    what: str,
+    module: str,
+    directory: Path,
+    place: tuple[str, int],
+    *,
+    ready_file: Path,
+    arguments: Sequence[str] = (),
+) -> Launch:
+    """How to start a process of ours beside the servers, `python -m MODULE`, as the caller."""
+    return Launch(
+        controller=what,
+        argv=(sys.executable, "-P", "-m", module, *arguments),
+        directory=str(directory),
+        user=None,
+        cores=(),
+        address=place[0],
+        port=place[1],
+        hello="",
+        answer="",
+        log_file=str(directory / "log"),
+        errors_file=str(directory / "errors"),
+        memory_bytes=_HELPER_MEMORY_BYTES,
+        environment={"PYTHONPATH": python_path()},
+        ready_file=str(ready_file),
+        own_files={},
+    )
+
+
+def python_path() -> str:
+    """Where a Python of ours finds this package, whatever its own directory is."""
+    package_parent = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
 
 
 class Server(Protocol):

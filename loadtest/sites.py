@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import topologies
 from loadtest import addresses, lease, provisioning, rails
@@ -116,6 +116,9 @@ def prepare(
             "leave it out, and each gets its own"
         )
     where = _addresses(topology, name, place)
+    doors = where
+    if options.proxied:  # the proxy is met where the server would be, and the server elsewhere
+        where = _addresses(topology, f"{name} behind", Place(port=place.port))
     planned = [
         _site(topology, controller, directory, kinds[controller.name], where, place, options)
         for controller in topology.controllers
@@ -129,6 +132,9 @@ def prepare(
         certificates.write(directory, authority, [site.accounts for site in planned])
     launches = [_furnish(site, kinds[site.controller], authority) for site in planned]
     document = _document(topology, directory, planned, kinds)
+    for site in planned:
+        if options.proxied:
+            launches.append(_front(site, directory, doors[site.controller], document))
     if options.certificates:
         document["certificates_directory"] = str(directory / certificates.DIRECTORY)
     lease.write_json(directory / GRID_FILE, document)
@@ -223,6 +229,18 @@ def _furnish(site: Site, server: Server, authority: Authority) -> Launch:
     return launch
 
 
+def _front(site: Site, directory: Path, door: str, document: dict[str, Any]) -> Launch:
+    """A proxy before a Controller; the grid's document then leads there."""
+    from loadtest import front
+
+    served = document["controllers"][site.controller]
+    served["server_address"], served["address"] = site.address, door
+    served["proxy_directory"] = str(directory / f"proxy-{site.controller}")
+    ports = (site.port, site.direct_tls_port)
+    routes = {(door, port): (site.address, port) for port in ports}
+    return front.launch(site.controller, Path(served["proxy_directory"]), routes, None)
+
+
 def _give(directory: Path, user: str) -> None:
     for place, _, files in os.walk(directory):
         for path in (place, *(os.path.join(place, file) for file in files)):
@@ -240,7 +258,7 @@ def record_versions(directory: Path, kinds: Mapping[str, Server]) -> None:
 
 def _document(
     topology: Topology, directory: Path, planned: list[Site], kinds: Mapping[str, Server]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What is fixed while the grid is up, in the form of `gridlab grid status --json`."""
     source = topology.source
     return {
