@@ -17,6 +17,7 @@ import topologies
 from loadtest import addresses, lease, provisioning, rails
 from loadtest.problems import DeploymentError
 from loadtest.server import FEDERATION_PORT, Broker, Launch, Options, Server, Site
+from topologies import support
 
 if TYPE_CHECKING:
     from loadtest.authority import Authority
@@ -31,6 +32,12 @@ _KINDS: Final = {
     "ejabberd": ("loadtest.ejabberd", "Ejabberd"),
 }
 _SPARE_DESCRIPTORS: Final = 100
+UNSUPPORTED: Final = (
+    "controllers.limits",
+    "controllers.queue",
+    "platforms.network.uplink",
+    "platforms.network.downlink",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,12 @@ def servers(topology: Topology) -> dict[str, Server]:
     DeploymentError
         What cannot be deployed, all at once.
     """
-    problems, kinds = [], {}
+    problems: list[str] = []
+    kinds = {}
+    try:
+        support.refuse(topology, UNSUPPORTED, "deployed grids")
+    except topologies.TopologyError as error:
+        problems += error.problems
     for number, controller in enumerate(topology.controllers):
         try:
             kinds[controller.name] = _server(topology, controller)

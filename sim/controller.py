@@ -12,6 +12,7 @@ from sim import draws
 from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
+from sim.inbound import Inbound
 from sim.intake import ROLES, Intake
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
@@ -44,6 +45,8 @@ class Controller:
         self._home = residents(topology, name, study.seed)
         adversaries = np.array([each.role == "adversary" for each in topology.platforms])
         self._intake = Intake(study.timetable, self._home, adversaries, study.row_stride)
+        self._inbound = Inbound(node, profile, self._home)
+        self._rejected = 0  # copies of publications that limits refused
         self._discipline = discipline(profile)
         self._server = empty_server(
             study, node, profile, self._discipline, self._home, self._intake
@@ -51,7 +54,8 @@ class Controller:
 
     def carry(self, arrivals: Arrivals, end_s: float) -> None:
         """Take in the arrivals before `end_s` that are its own, and work until `end_s`."""
-        own = arrivals[self._home.topics[arrivals.topic]]
+        own, refused = self._inbound.passed(arrivals[self._home.topics[arrivals.topic]], end_s)
+        self._rejected += self._turn_away(refused, refused=True)
         for first in range(0, max(len(own), 1), FEED_ROWS):
             piece, following = own[first : first + FEED_ROWS], first + FEED_ROWS
             self._feed(piece)
@@ -61,6 +65,7 @@ class Controller:
     def close(self) -> Tally:
         """Drain what is left, up to the horizon, and hand over what was counted."""
         self._discipline.advance(self._server, self._study.horizon_s)
+        unread = self._turn_away(self._inbound.unread(), refused=False)
         now, cores = self._server.ledger[0], self._server.cores
         undelivered = self._abandon() if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
@@ -73,17 +78,25 @@ class Controller:
             offered=self._intake.offered,
             legitimate=self._intake.legitimate,
             accepted=self._intake.accepted,
+            refused=self._intake.refused,
             histograms=self._histograms(expected),
             publications=self._publications(),
             expected=int(expected.sum()),
             delivered=int(now["delivered"]),
-            lost=int(now["late"]) + undelivered,
+            rejected=self._rejected,
+            lost=int(now["late"]) + undelivered + unread,
             drained_s=drained_s,
             idle_s=float(now["idle_s"] + (drained_s - cores["idle_since_s"]).sum()),
             owed_area_s=float(now["owed_area_s"]),
             sojourn_s=float(now["sojourn_s"]),
             trace=self._server.trace[: now["traced"]],
         )
+
+    def _turn_away(self, arrivals: Arrivals, *, refused: bool) -> int:
+        """Book publications that the server never handles; how many copies that costs."""
+        copies = np.diff(self._home.starts)[arrivals.topic]
+        self._intake.turn_away(arrivals, self._intake.kind(arrivals), copies, refused=refused)
+        return int(copies.sum())
 
     def _feed(self, arrivals: Arrivals) -> None:
         """Append publications to the ring of those in flight."""

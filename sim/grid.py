@@ -46,7 +46,7 @@ class Grid:
         window_s: float | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self._study, self._uplink = study, Uplink(plan)
+        self._study, self._uplink = study, Uplink(plan, profiles)
         self._controllers = [
             Controller(study, node.name, profiles[node.name]) for node in study.topology.controllers
         ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sim.network import Arrivals
 from sim.phases import Timetable
 from sim.platforms import Residents
-from sim.state import Integers
+from sim.state import Floats, Integers
 
 ROLES = ("legitimate", "adversary")
 
@@ -42,7 +42,9 @@ class Intake:
         self.roles = 2 if adversaries.any() else 1
         self.segments = len(timetable.segment_edges_s) - 1
         intervals = len(timetable.edges_s)
-        self.offered, self.legitimate, self.accepted = np.zeros((3, intervals), np.int64)
+        self.offered, self.legitimate, self.accepted, self.refused = np.zeros(
+            (4, intervals), np.int64
+        )
         self._kinds = np.zeros((self.segments * self.roles, len(home.topics)), np.int64)
         self._rows: list[dict[str, npt.NDArray[Any]]] = []
 
@@ -57,13 +59,29 @@ class Intake:
 
     def enter(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> None:
         """Book publications of these kinds that have `copies` subscribers each."""
+        accepted = self._timetable.intervals(arrivals.arrival_s)
+        self.accepted += np.bincount(accepted, minlength=len(self.offered))
+        self._book(arrivals, kind, copies, arrivals.arrival_s)
+
+    def turn_away(
+        self, arrivals: Arrivals, kind: Integers, copies: Integers, *, refused: bool
+    ) -> None:
+        """Book publications that the server refused, or (not refused) never came to handle."""
+        if len(arrivals) == 0:
+            return
+        if refused:
+            when = self._timetable.intervals(arrivals.reached_s)
+            self.refused += np.bincount(when, minlength=len(self.offered))
+        self._book(arrivals, kind, copies, np.full(len(arrivals), np.nan))
+
+    def _book(
+        self, arrivals: Arrivals, kind: Integers, copies: Integers, accepted_s: Floats
+    ) -> None:
         intervals = self._timetable.intervals(arrivals.intended_s)
         legitimate = intervals[kind % self.roles == 0]
-        accepted = self._timetable.intervals(arrivals.arrival_s)
         size = len(self.offered)
         self.offered += np.bincount(intervals, minlength=size)
         self.legitimate += np.bincount(legitimate, minlength=size)
-        self.accepted += np.bincount(accepted, minlength=size)
         np.add.at(self._kinds, (kind, arrivals.topic), 1)
         kept = arrivals.row % self._row_stride == 0
         chosen = arrivals[kept]
@@ -75,7 +93,7 @@ class Intake:
                 "payload_bytes": chosen.payload_bytes.astype(np.uint32),
                 "intended_s": chosen.intended_s,
                 "sent_s": chosen.intended_s,
-                "accepted_s": chosen.arrival_s,
+                "accepted_s": accepted_s[kept],
                 "expected": copies[kept],
             }
         )

@@ -1,20 +1,23 @@
 """The way in: publications in the order in which they reach their Controller.
 
-A publication leaves at its intended instant and travels for its population's delay. Delays differ,
-so publications overtake each other; `Uplink` sorts them again as the plan's blocks come in.
+A publication leaves at its intended instant, waits for its Platform's own uplink if that has a
+rate, and travels for its population's delay. Delays differ, so publications overtake each other;
+`Uplink` sorts them again as the plan's blocks come in.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sim.limiters import send
 from topologies.plan import Block, Plan
+from topologies.profiles import Profile
 from topologies.schema import Topology
 
 Floats = npt.NDArray[np.float64]
@@ -23,7 +26,10 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Publications in order of arrival: columns of equal length. `row` is the plan's."""
+    """Publications in order of arrival: columns of equal length. `row` is the plan's.
+
+    `reached_s` is when they reached their Controller, `arrival_s` when its limits let them through.
+    """
 
     row: Integers
     arrival_s: Floats
@@ -31,6 +37,7 @@ class Arrivals:
     publisher: npt.NDArray[np.uint32]
     topic: npt.NDArray[np.uint16]
     payload_bytes: Floats
+    reached_s: Floats
 
     def __len__(self) -> int:
         return len(self.row)
@@ -41,13 +48,24 @@ class Arrivals:
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
         return (
             self.row, self.arrival_s, self.intended_s, self.publisher, self.topic,
-            self.payload_bytes,
+            self.payload_bytes, self.reached_s,
         )  # fmt: skip
+
+    def at(self, arrival_s: Floats) -> Arrivals:
+        """The same at other instants of arrival."""
+        return replace(self, arrival_s=arrival_s)
 
     def followed_by(self, others: Arrivals) -> Arrivals:
         """Both, one after the other."""
         columns = zip(self._columns(), others._columns(), strict=True)
         return Arrivals(*(np.concatenate(pair) for pair in columns))
+
+
+def nothing() -> Arrivals:
+    """No publications."""
+    none, instants = np.zeros(0, np.int64), np.zeros(0)
+    who, where = np.zeros(0, np.uint32), np.zeros(0, np.uint16)
+    return Arrivals(none, instants, instants, who, where, instants, instants)
 
 
 def delays(topology: Topology) -> tuple[Integers, Floats]:
@@ -57,6 +75,30 @@ def delays(topology: Topology) -> tuple[Integers, Floats]:
     return np.cumsum(counts) - counts, delay_s
 
 
+class _OwnUplinks:
+    """Platforms whose uplink has a rate: each sends one publication after another."""
+
+    def __init__(self, topology: Topology, profiles: Mapping[str, Profile]) -> None:
+        people = topology.platforms
+        rates = [population.network.uplink or np.inf for population in people]
+        self._s_per_byte = 1.0 / np.array(rates)
+        self._envelope_bytes = np.array(
+            [profiles[population.controller].publication_bytes for population in people]
+        )
+        self.any = bool(self._s_per_byte.any())
+        self._free_s = np.zeros(topology.platform_count if self.any else 0)
+
+    def send(self, block: Block, population: Integers) -> Floats:
+        """Instants at which the block's publications are on their way. [s]"""
+        if not self.any:
+            return block.intended_s
+        size_bytes = block.payload_bytes + self._envelope_bytes[population]
+        sent_s = np.empty(len(block))
+        send_s = size_bytes * self._s_per_byte[population]
+        send(block.intended_s, send_s, block.publisher, self._free_s, sent_s)
+        return sent_s
+
+
 class Uplink:
     """A plan's publications by arrival.
 
@@ -64,22 +106,17 @@ class Uplink:
     ----------
     plan : Plan
         The publications; its blocks are made one after another, as far as they are needed.
+    profiles : mapping of str to Profile
+        The profile of each Controller: what surrounds a payload on its way in.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, profiles: Mapping[str, Profile]) -> None:
         self._plan = plan
         self._first, self._delay_s = delays(plan.topology)
+        self._own = _OwnUplinks(plan.topology, profiles)
         self._digest = hashlib.sha256()
         self._next_block = 0
-        self._pending = self._arrivals(
-            Block(
-                first_row=0,
-                intended_s=np.zeros(0),
-                publisher=np.zeros(0, np.uint32),
-                topic=np.zeros(0, np.uint16),
-                payload_bytes=np.zeros(0, np.uint32),
-            )
-        )
+        self._pending = nothing()
         self._known_s = -np.inf
         self._read()
 
@@ -117,11 +154,13 @@ class Uplink:
 
     def _arrivals(self, block: Block) -> Arrivals:
         population = np.searchsorted(self._first, block.publisher, side="right") - 1
+        arrival_s = self._own.send(block, population) + self._delay_s[population]
         return Arrivals(
             row=np.arange(block.first_row, block.first_row + len(block)),
-            arrival_s=block.intended_s + self._delay_s[population],
+            arrival_s=arrival_s,
             intended_s=block.intended_s,
             publisher=block.publisher,
             topic=block.topic,
             payload_bytes=block.payload_bytes.astype(np.float64),
+            reached_s=arrival_s,
         )

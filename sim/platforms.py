@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.state import NOBODY, PLATFORM, POPULATION, UNTOUCHED, Indices, Records
-from topologies import TopologyError
+from topologies import TopologyError, support
 from topologies.plan import subscribers
 from topologies.schema import Population, Topology
 
@@ -118,14 +118,28 @@ def _takes_part(population: Population, controller: str) -> bool:
     )
 
 
+UNSUPPORTED = (
+    "controllers.limits.server",
+    "controllers.limits.server_stanza",
+    "controllers.limits.address",
+    "controllers.limits.account.sessions",
+    "controllers.limits.failed_logins",
+    "controllers.queue",
+    "platforms.network.downlink",
+)
+
+
 def require_local(topology: Topology) -> None:
     """Links between Controllers are not modelled: Platforms must use Topics of their own.
+
+    Neither are logins nor what limits them.
 
     Raises
     ------
     TopologyError
-        One line for each Topic that is on another Controller.
+        One line for each Topic that is on another Controller, or each field without a model.
     """
+    support.refuse(topology, UNSUPPORTED, "the simulator")
     hosts = {broker.name: broker.controller for broker in topology.brokers}
     homes = {topic.name: hosts[topic.broker] for topic in topology.topics}
     problems = []

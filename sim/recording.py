@@ -137,7 +137,7 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
             publications=sum(outcome.publications for outcome in outcomes),
             expected=sum(tally.expected for tally in tallies),
             delivered=sum(tally.delivered for tally in tallies),
-            rejected=0,
+            rejected=sum(tally.rejected for tally in tallies),
             lost=sum(tally.lost for tally in tallies),
         ),
         identities=laws,
@@ -192,7 +192,8 @@ def _identities(outcomes: Sequence[Outcome]) -> Iterator[Identity]:
         at, busy_s = f" ({tally.controller})", float(tally.intervals["busy_s"].sum())
         received = int(tally.intervals["received"].sum())
         for name, left, right in (
-            ("copies expected = delivered + lost", tally.expected, tally.delivered + tally.lost),
+            ("copies expected = delivered + rejected + lost", tally.expected,
+             tally.delivered + tally.rejected + tally.lost),
             ("copies delivered = received in all intervals", tally.delivered, received),
             ("Little: copies owed over time = sum of times owed", tally.owed_area_s,
              tally.sojourn_s),
@@ -283,7 +284,7 @@ def _intervals(outcomes: Sequence[Outcome], passed: tuple[Phase, ...]) -> Column
                 "offered": tally.offered[:count],
                 "offered_legitimate": tally.legitimate[:count],
                 "accepted": tally.accepted[:count],
-                "rejected": np.zeros(count, np.int64),
+                "rejected": tally.refused[:count],
                 "delivered": rows["received"],
                 "timely": rows["timely"],
                 "busy_s": rows["busy_s"],

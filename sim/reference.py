@@ -20,6 +20,7 @@ from sim.draws import Purpose
 from sim.intake import ROLES, Intake
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
+from sim.reference_inbound import Door
 from sim.reference_servers import (
     FanoutProcessServer,
     FifoServer,
@@ -80,9 +81,13 @@ class ReferenceController:
                 server = FanoutProcessServer(costs, around)
             case Fifo():
                 server = FifoServer(costs, around)
+        limits = self._node.limits
+        self._door = Door(self._env, self._node, self._profile, server.receive)
+        limited = limits.client or limits.client_stanza or limits.account.rate
+        enter = self._door.arrive if limited else server.receive
         for publication in self._publications:
-            arrival = self._env.timeout(publication.arrival_s)
-            arrival.callbacks.append(lambda _, publication=publication: server.receive(publication))
+            arrival = self._env.timeout(publication.reached_s)
+            arrival.callbacks.append(lambda _, publication=publication: enter(publication))
         self._env.run(until=self._study.horizon_s)
         return self._tally()
 
@@ -98,26 +103,33 @@ class ReferenceController:
         ]
         key = (self._study.seed, Purpose.SERVICE, self._study.replication)
         factors = draws.lognormals(*key, np.arange(len(rows)), self._profile.costs.cv)
-        found = []
+        found: list[Publication] = []
+        free_s: dict[int, float] = {}  # when a Platform's own uplink is free
         for row in range(len(rows)):
             receivers = lists[rows.topic[row]]
             if receivers is not None:
                 publisher = int(rows.publisher[row])
-                delay_s = self._population(publisher).network.delay
-                intended_s = float(rows.intended_s[row])
+                network = self._population(publisher).network
+                intended_s, payload = float(rows.intended_s[row]), float(rows.payload_bytes[row])
+                sent_s = intended_s
+                if network.uplink is not None:
+                    size_bytes = payload + self._profile.publication_bytes
+                    begun_s = max(intended_s, free_s.get(publisher, 0.0))
+                    free_s[publisher] = sent_s = begun_s + size_bytes / network.uplink
                 found.append(
                     Publication(
                         row=row,
-                        arrival_s=intended_s + delay_s,
+                        reached_s=sent_s + network.delay,
+                        arrival_s=sent_s + network.delay,
                         intended_s=intended_s,
                         publisher=publisher,
                         topic=int(rows.topic[row]),
-                        payload_bytes=float(rows.payload_bytes[row]),
+                        payload_bytes=payload,
                         factor=float(factors[row]),
                         subscribers=receivers,
                     )
                 )
-        return sorted(found, key=lambda publication: publication.arrival_s)
+        return sorted(found, key=lambda publication: publication.reached_s)
 
     def _population(self, platform: int) -> schema.Population:
         place = int(np.searchsorted(self._first, platform, side="right")) - 1
@@ -154,13 +166,21 @@ class ReferenceController:
         home = residents(study.topology, self._node.name, study.seed)
         adversaries = np.array([each.role == "adversary" for each in study.topology.platforms])
         intake = Intake(study.timetable, home, adversaries, study.row_stride)
-        copies = np.array([len(each.subscribers) for each in self._publications], np.int64)
-        arrivals = self._arrivals()
+        refused = {each.row for each in self._door.refused}
+        unread = self._door.waiting
+        self._handled = [each for each in self._publications if each.row not in refused | unread]
+        rejected = sum(len(each.subscribers) for each in self._door.refused)
+        copies, arrivals = _copies(self._handled), self._arrivals(self._handled)
         intake.enter(arrivals, intake.kind(arrivals), copies)
+        for chosen in (refused, unread):
+            away = [each for each in self._publications if each.row in chosen]
+            turned = self._arrivals(away)
+            intake.turn_away(turned, intake.kind(turned), _copies(away), refused=chosen is refused)
         changes = self._owed(copies)
         lasts = [stop for _, stop in self._busy] + [instant for _, _, instant in self._received]
         drained_s = max([study.timetable.duration_s, changes[0][-1], *lasts])
-        expected, busy_s = int(copies.sum()), sum(stop - start for start, stop in self._busy)
+        expected = sum(len(each.subscribers) for each in self._publications)
+        busy_s = sum(stop - start for start, stop in self._busy)
         return Tally(
             controller=self._node.name,
             cores=self._cores,
@@ -168,11 +188,13 @@ class ReferenceController:
             offered=intake.offered,
             legitimate=intake.legitimate,
             accepted=intake.accepted,
+            refused=intake.refused,
             histograms=self._histograms(),
             publications=self._rows(intake),
             expected=expected,
             delivered=len(self._received),
-            lost=expected - len(self._received),
+            rejected=rejected,
+            lost=expected - rejected - len(self._received),
             drained_s=drained_s,
             idle_s=self._cores * drained_s - busy_s,
             owed_area_s=float((np.diff(changes[0]) * np.cumsum(changes[1])[:-1]).sum()),
@@ -180,19 +202,21 @@ class ReferenceController:
             trace=self._trace(),
         )
 
-    def _arrivals(self) -> Arrivals:
-        columns = ("row", "arrival_s", "intended_s", "publisher", "topic", "payload_bytes")
-        kinds = (np.int64, np.float64, np.float64, np.uint32, np.uint16, np.float64)
+    def _arrivals(self, publications: list[Publication]) -> Arrivals:
+        columns = (
+            "row", "arrival_s", "intended_s", "publisher", "topic", "payload_bytes", "reached_s",
+        )  # fmt: skip
+        kinds = (np.int64, np.float64, np.float64, np.uint32, np.uint16, np.float64, np.float64)
         return Arrivals(
             *(
-                np.array([getattr(each, name) for each in self._publications], kind)
+                np.array([getattr(each, name) for each in publications], kind)
                 for name, kind in zip(columns, kinds, strict=True)
             )
         )
 
     def _owed(self, copies: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Instants at which the number of copies owed changes, and by how much."""
-        arrived_s = [each.arrival_s for each in self._publications]
+        arrived_s = [each.arrival_s for each in self._handled]
         written_s = [instant for instant, _ in self._written]
         unwritten = int(copies.sum()) - len(written_s)
         ends_s = [self._study.horizon_s] if unwritten else []
@@ -203,12 +227,12 @@ class ReferenceController:
 
     def _sojourn_s(self, copies: npt.NDArray[np.int64]) -> float:
         """Time that copies were owed, all together. [s]"""
-        missing = {each.row: int(n) for each, n in zip(self._publications, copies, strict=True)}
+        missing = {each.row: int(n) for each, n in zip(self._handled, copies, strict=True)}
         total_s = 0.0
         for instant, publication in self._written:
             total_s += instant - publication.arrival_s
             missing[publication.row] -= 1
-        for publication in self._publications:
+        for publication in self._handled:
             left_s = self._study.horizon_s - publication.arrival_s
             total_s += missing[publication.row] * left_s
         return total_s
@@ -285,6 +309,10 @@ class ReferenceController:
         trace["platform"] = [platform for _, platform, _ in self._received]
         trace["received_s"] = [instant for _, _, instant in self._received]
         return trace
+
+
+def _copies(publications: list[Publication]) -> npt.NDArray[np.int64]:
+    return np.array([len(each.subscribers) for each in publications], np.int64)
 
 
 def _most(rows: Records, column: str, instants_s: Floats, levels: npt.NDArray[Any]) -> None:

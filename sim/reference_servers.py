@@ -27,9 +27,13 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(eq=False)
 class Publication:
-    """A publication and the Platforms that are to get it."""
+    """A publication and the Platforms that are to get it.
+
+    It reached the Controller at `reached_s` and passed its limits at `arrival_s` (nan: not yet).
+    """
 
     row: int
+    reached_s: float
     arrival_s: float
     intended_s: float
     publisher: int

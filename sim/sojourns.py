@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sim.queues import ONE, Flow, Moments, batch_wait_s, mgc_wait_s, mm1_quantile_s, ps_sojourn_s
 from sim.services import Demand, publication
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
-from topologies.schema import Controller, Topology
+from topologies.schema import Controller, Limits, Topology
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ def sojourns(
     if not all(demand.memoryless for demand in asked):
         reason = "arrivals are not all Poisson; simulate"
         return Sojourns("utilisation law only", reason)
+    if node.limits != Limits() or any(each.network.uplink for each in topology.platforms):
+        reason = "limits and rates of Platforms have no form; simulate"
+        return Sojourns("utilisation law only, as offered", reason)
     way_s = _way_s(topology, node, profile, asked)
     match profile.costs:
         case Fifo() as costs:

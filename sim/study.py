@@ -46,7 +46,8 @@ class Tally:
     """What one Controller counted in one replication.
 
     `intervals` are those of the timetable and one more for the drain, which ends at `drained_s`;
-    `offered`, `legitimate` and `accepted` publications have one entry for each. Histograms are
+    `offered`, `legitimate`, `accepted` and `refused` publications have one entry for
+    each. Histograms are
     sparse. `owed_area_s` is the integral of the copies owed over time, `sojourn_s` the sum of the
     times that copies were owed.
     """
@@ -57,10 +58,12 @@ class Tally:
     offered: Integers
     legitimate: Integers
     accepted: Integers
+    refused: Integers
     histograms: Mapping[HistogramKey, Sparse]
     publications: Mapping[str, npt.NDArray[Any]]
     expected: int
     delivered: int
+    rejected: int
     lost: int
     drained_s: float
     idle_s: float

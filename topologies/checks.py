@@ -20,7 +20,17 @@ SWITCHES_MAX = 1_000_000
 
 def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]) -> list[Problem]:
     """Every broken rule of a topology whose names all resolve."""
-    rules = (_addresses, _payloads, _populations, _topics, _arrivals, _attacks, _amounts)
+    rules = (
+        _addresses,
+        _limits,
+        _queues,
+        _payloads,
+        _populations,
+        _topics,
+        _arrivals,
+        _attacks,
+        _amounts,
+    )
     found = list(_profiles(topology, functools.cache(read_profile)))
     found += [problem for rule in rules for problem in rule(topology)]
     return found[:FOUND_MAX]
@@ -69,6 +79,29 @@ def _addresses(topology: Topology) -> Iterator[Problem]:
         if address in domains.values():
             rule = f"its address {address} is the domain of a Controller"
             yield Problem(("brokers", number, "name"), rule, "rename one", broker.name)
+
+
+def _limits(topology: Topology) -> Iterator[Problem]:
+    for number, node in enumerate(topology.controllers):
+        client = node.limits.client
+        if node.limits.shape == "drop" and client is not None and client.burst == 0.0:
+            rule = "is 0: a policer without a burst refuses every stanza"
+            path: Path = ("controllers", number, "limits", "client", "burst")
+            yield Problem(path, rule, "write for example burst: 20 kB", client.burst)
+
+
+def _queues(topology: Topology) -> Iterator[Problem]:
+    for number, node in enumerate(topology.controllers):
+        if (queue := node.queue) is None:
+            continue
+        path: Path = ("controllers", number, "queue", "policy")
+        bounded = queue.bytes is not None or queue.stanzas is not None
+        if queue.policy == "grow" and bounded:
+            rule, repair = "does not bound a queue", "choose another policy or leave the bound out"
+            yield Problem(path, rule, repair, queue.policy)
+        if queue.policy in ("disconnect", "drop-oldest", "drop-newest") and not bounded:
+            rule, repair = "needs a bound", "write for example stanzas: 10000"
+            yield Problem(path, rule, repair, queue.policy)
 
 
 def _payloads(topology: Topology) -> Iterator[Problem]:

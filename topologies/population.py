@@ -9,7 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from topologies.model import NODE, Model, Name, Node, Sourced, Whole
-from topologies.quantities import Fraction, PositivePerSecond, Seconds
+from topologies.quantities import BytesPerSecond, Fraction, PositivePerSecond, Seconds
 
 
 class Subscription(Model):
@@ -43,6 +43,12 @@ class Network(Model):
     """The path between a Platform and its Controller."""
 
     delay: Seconds = Field(0.0, description="one-way delay, constant [s]")
+    uplink: BytesPerSecond | None = Field(
+        None, description="a Platform's own rate to its Controller; absent: no limit [B/s]"
+    )
+    downlink: BytesPerSecond | None = Field(
+        None, description="a Platform's own rate from its Controller; absent: no limit [B/s]"
+    )
 
 
 class Population(Sourced):

@@ -33,6 +33,9 @@ class Envelope(Model):
     notification: Bytes = Field(
         380.0, description="event notification around the payload, down to the wire [B]"
     )
+    publication: Bytes = Field(
+        193.0, description="publish stanza around the payload, as inbound limits count it [B]"
+    )
 
 
 class LoopTurns(Model):
@@ -138,3 +141,10 @@ class Profile(Model):
     speed: float = Field(
         1.0, gt=0, le=1000, description="this machine's cost over the profile's machine's [1]"
     )
+
+    @property
+    def publication_bytes(self) -> float:
+        """What a publish stanza adds to its payload. [B]"""
+        if isinstance(self.costs, LoopTurns):
+            return self.costs.publish_envelope
+        return self.envelope.publication

@@ -2,8 +2,8 @@
 
 The models are frozen; figures are floats in seconds, bytes, 1/s and B/s (`topologies.quantities`
 reads the units). Messages, the JSON Schema and the tables in the docs come from here. Sections live
-in `model`, `services`, `population`, `workload` and `disturbances`; this module puts them together
-and is where all their names can be had. Rules that need more than one section live in
+in `model`, `services`, `limits`, `population`, `workload` and `disturbances`; this module puts them
+together and is where all their names can be had. Rules that need more than one section live in
 `topologies.checks`.
 """
 
@@ -16,6 +16,14 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from topologies.disturbances import Attack, PublishFlood
+from topologies.limits import (
+    AccountLimit,
+    AddressLimit,
+    ByteRate,
+    FailedLogins,
+    Limits,
+    SessionQueue,
+)
 from topologies.model import (
     DOMAIN,
     NAME,
@@ -119,14 +127,19 @@ __all__ = [
     "DOMAIN",
     "NAME",
     "NODE",
+    "AccountLimit",
+    "AddressLimit",
     "ArrivalProcess",
     "Arrivals",
     "Attack",
     "Batch",
     "Broker",
+    "ByteRate",
     "Controller",
     "Deterministic",
     "Domain",
+    "FailedLogins",
+    "Limits",
     "Model",
     "Name",
     "Network",
@@ -138,6 +151,7 @@ __all__ = [
     "Provenance",
     "PublishFlood",
     "Ramp",
+    "SessionQueue",
     "Sine",
     "Slo",
     "Source",

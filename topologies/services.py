@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from topologies.limits import Limits, SessionQueue
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import BytesPerSecond, PositiveBytes, Ratio
 
@@ -19,6 +20,10 @@ class Controller(Sourced):
     cores: Whole = Field(1, ge=1, le=256, description="cores that the server may use")
     nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
     memory: PositiveBytes = Field(4e9, description="memory that the server may fill [B]")
+    limits: Limits = Field(Limits(), description="what it takes in at most")
+    queue: SessionQueue | None = Field(
+        None, description="outbound queue of each session; absent: a copy is written and gone"
+    )
 
 
 class Broker(Sourced):

@@ -14,6 +14,7 @@ PEOPLE = [
     {"name": "far", "count": 1, "publishes": ["t"], "network": {"delay": "100 ms"}},
     {"name": "sub", "count": 3, "subscribes": ["t"]},
 ]
+PROFILES = {"c": worlds.profile("fifo")}
 
 
 def taken(uplink, *ends_s):
@@ -34,21 +35,32 @@ def taken(uplink, *ends_s):
 def test_a_near_publication_overtakes_a_far_one():
     topology = worlds.topology(PEOPLE)
     plan = worlds.GivenPlan(topology, [(0.0, 1, 0, 9), (0.05, 0, 0, 9), (0.2, 0, 0, 9)])
-    assert taken(Uplink(plan), 1.0) == [[(1, 0.05), (0, 0.1), (2, 0.2)]]
-    assert taken(Uplink(plan), 0.1, 0.15, 1.0) == [[(1, 0.05)], [(0, 0.1)], [(2, 0.2)]]
+    assert taken(Uplink(plan, PROFILES), 1.0) == [[(1, 0.05), (0, 0.1), (2, 0.2)]]
+    assert taken(Uplink(plan, PROFILES), 0.1, 0.15, 1.0) == [[(1, 0.05)], [(0, 0.1)], [(2, 0.2)]]
 
 
 def test_at_one_instant_the_plan_decides():
     topology = worlds.topology(PEOPLE)
     plan = worlds.GivenPlan(topology, [(0.0, 1, 0, 9), (0.1, 0, 0, 9)])
-    assert taken(Uplink(plan), 1.0) == [[(0, 0.1), (1, 0.1)]]
+    assert taken(Uplink(plan, PROFILES), 1.0) == [[(0, 0.1), (1, 0.1)]]
+
+
+def test_a_platforms_own_uplink_sends_one_publication_after_the_other():
+    slow = [{**PEOPLE[0], "network": {"delay": "10 ms", "uplink": "10 kB/s"}}, *PEOPLE[1:]]
+    plan = worlds.GivenPlan(
+        worlds.topology(slow),
+        [(0.0, 0, 0, 807), (0.05, 0, 0, 807), (0.06, 1, 0, 9), (1, 0, 0, 807)],
+    )
+    # 807 B and the stanza around them are 1,000 B: 100 ms each, then 10 ms of way.
+    uplink = Uplink(plan, {"c": worlds.profile("fifo")})
+    assert taken(uplink, 2.0) == [[(0, 0.11), (2, 0.16), (1, 0.21), (3, 1.11)]]
 
 
 def test_windows_together_are_the_plan_and_its_hash():
     arrivals = [{"topic": "t", "by": "far", "process": "poisson", "rate": "90000/s"}]
     topology = worlds.topology(PEOPLE, arrivals, duration="2 s")
     plan = Plan(topology, 1)
-    uplink = Uplink(plan)
+    uplink = Uplink(plan, PROFILES)
     pieces = [piece for end_s in (0.5, 0.9, 5.0) for piece, _ in uplink.windows(end_s)]
     assert max(map(len, pieces)) < 70_000
     arrival_s = np.concatenate([piece.arrival_s for piece in pieces])

@@ -57,6 +57,22 @@ ARRIVALS = st.sampled_from(
         {"process": "batch", "rate": "5/s", "mean_size": 3, "distribution": "geometric"},
     ]
 )
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "client": st.fixed_dictionaries(
+            {
+                "rate": st.sampled_from(["1.9 kB/s", "9.7 kB/s", "470 kB/s"]),
+                "burst": st.sampled_from(["451 B", "2011 B"]),
+            }
+        ),
+        "shape": st.sampled_from(["server", "server", "delay", "drop"]),
+        "client_stanza": st.just("700 B"),
+        "account": st.fixed_dictionaries(
+            {"rate": st.just("7.3/s"), "burst": st.sampled_from([1, 3])}
+        ),
+    },
+)
 FLOOD = {
     "kind": "publish-flood", "name": "flood", "by": "bad", "topic": "t", "start": "0.3 s",
     "duration": "0.2 s", "rate": "60/s",
@@ -85,6 +101,8 @@ def grids_of_any_kind(draw):
     people = [publishers, near, far, bad]
     for population, delay in zip(people, delays, strict=True):
         population["network"] = {"delay": delay}
+    if draw(st.booleans()):
+        publishers["network"]["uplink"] = draw(st.sampled_from(["3.1 kB/s", "77 kB/s"]))
     topology = worlds.topology(
         people,
         [
@@ -96,10 +114,12 @@ def grids_of_any_kind(draw):
         nic=draw(st.sampled_from(["1 GB/s", "60 kB/s"])),
         deadline=draw(st.sampled_from(["20 ms", "1 s"])),
         attacks=[FLOOD] if draw(st.booleans()) else [],
+        limits=draw(st.one_of(st.just({}), LIMITS)),
     )
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     speed = draw(st.sampled_from([1.0, 1.7]))
-    return topology, worlds.profile(speed=speed, notification="55 B", **costs)
+    server = draw(st.sampled_from(["none", "prosody", "ejabberd"]))
+    return topology, worlds.profile(speed=speed, notification="55 B", server=server, **costs)
 
 
 def ordered(trace):
@@ -118,18 +138,18 @@ def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
     assert fast_trace["platform"].tolist() == slow_trace["platform"].tolist()
     received_s = slow_trace["received_s"]
     np.testing.assert_allclose(fast_trace["received_s"], received_s, rtol=1e-9, atol=0)
-    for count in ("expected", "delivered", "lost"):
+    for count in ("expected", "delivered", "rejected", "lost"):
         assert getattr(fast, count) == getattr(slow, count)
     for column in ("busy_s", "egress_bytes", "received", "timely", "latencies", "latency_s"):
         np.testing.assert_allclose(
             fast.intervals[column], slow.intervals[column], rtol=1e-9, atol=1e-9, err_msg=column
         )
-    for column in ("offered", "legitimate", "accepted"):
+    for column in ("offered", "legitimate", "accepted", "refused"):
         assert getattr(fast, column).tolist() == getattr(slow, column).tolist()
     for law in ("owed_area_s", "sojourn_s", "idle_s", "drained_s"):
         assert getattr(fast, law) == pytest.approx(getattr(slow, law), rel=1e-9, abs=1e-9), law
     assert fast.histograms.keys() == slow.histograms.keys()
-    for column in ("first_s", "last_s", "delivered", "expected"):
+    for column in ("accepted_s", "first_s", "last_s", "delivered", "expected"):
         np.testing.assert_allclose(
             fast.publications[column], slow.publications[column], rtol=1e-9, err_msg=column
         )

@@ -32,7 +32,7 @@ def tally(topology, profile, window_s=None):
     return Grid(study, plan, {"c": profile}, window_s=window_s).run()[0]
 
 
-def overloaded(cores=1):
+def overloaded(cores=1, **controller):
     """A flood that piles up some 8,000 publications, more than the ring starts with."""
     return worlds.topology(
         [
@@ -48,6 +48,7 @@ def overloaded(cores=1):
         nic="20 MB/s",
         attacks=[{"kind": "publish-flood", "name": "f", "by": "bad", "topic": "t", "start": "2 s",
                   "duration": "4 s", "rate": "2500/s"}],
+        **controller,
     )  # fmt: skip
 
 
@@ -59,7 +60,15 @@ def assert_same(one, other):
         assert counts.tolist() == other.histograms[key][1].tolist()
     for name, column in one.publications.items():
         np.testing.assert_array_equal(column, other.publications[name], err_msg=name)
-    for name in ("delivered", "lost", "drained_s", "idle_s", "owed_area_s", "sojourn_s"):
+    for name in (
+        "delivered",
+        "rejected",
+        "lost",
+        "drained_s",
+        "idle_s",
+        "owed_area_s",
+        "sojourn_s",
+    ):
         assert getattr(one, name) == getattr(other, name), name
 
 

@@ -16,13 +16,15 @@ from topologies.profiles import Profile
 from topologies.schema import Topology
 
 
-def profile(discipline: str, speed: float = 1.0, notification: str = "0 B", **costs) -> Profile:
+def profile(
+    discipline: str, speed: float = 1.0, notification: str = "0 B", server: str = "none", **costs
+) -> Profile:
     """A profile without memory; `costs` are those of the discipline."""
     return Profile.model_validate(
         {
             "schema": 1,
             "name": "test",
-            "server": "none",
+            "server": server,
             "version": "1",
             "machine": "paper",
             "measured": "2026-11-22",
@@ -46,8 +48,9 @@ def topology(
     nic: str = "1 TB/s",
     deadline: str = "1 s",
     attacks: list[dict] | None = None,
+    **controller: dict,
 ) -> Topology:
-    """One Controller `c` with Topic `t` (or those given) and these populations."""
+    """One Controller `c` (with these further fields), Topic `t` or those given, populations."""
     topics = topics or {"t": {"size": "1000 B"}}
     return Topology.model_validate(
         {
@@ -55,6 +58,7 @@ def topology(
             "name": "test",
             "controllers": [
                 {"name": "c", "domain": "c.test", "profile": "test", "cores": cores, "nic": nic}
+                | controller
             ],
             "brokers": [{"name": "b", "controller": "c"}],
             "topics": [
