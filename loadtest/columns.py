@@ -161,7 +161,8 @@ class Tables:
     def _stages(self) -> dict[LatencyKey, tuple[Floats, int]]:
         """Parts of the way, over the whole run and all Topics and populations."""
         delay_s = self.played.harvest.delay_ns[self.ledger.first] / 1e9
-        parts = {"lateness": self.lateness_s, "transit": self.transit_s, "reading": delay_s}
+        transit_s = self.transit_s[~np.isnan(self.transit_s)]
+        parts = {"lateness": self.lateness_s, "transit": transit_s, "reading": delay_s}
         return {
             (self.replication, "", "", "", "legitimate", name): (seconds, 0)
             for name, seconds in parts.items()
@@ -249,8 +250,9 @@ class Tables:
         """Most copies at one time that were sent for and had not come, by interval."""
         harvest = self.played.harvest
         sent = self._published_at(controller) & (harvest.sent_ns != NEVER) & ~harvest.refused
-        instants = np.concatenate([self.since_start(harvest.sent_ns)[sent], self.received_s[here]])
-        change = np.concatenate([self.ledger.delivered_of[sent], np.full(int(here.sum()), -1)])
+        came = here & sent[self.publication]
+        instants = np.concatenate([self.since_start(harvest.sent_ns)[sent], self.received_s[came]])
+        change = np.concatenate([self.ledger.delivered_of[sent], np.full(int(came.sum()), -1)])
         order = np.argsort(instants, kind="stable")
         instants, waiting = instants[order], np.cumsum(change[order])
         place = np.searchsorted(instants, edges)

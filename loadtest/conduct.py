@@ -18,6 +18,7 @@ import numpy as np
 
 from loadtest import rails, shares
 from loadtest.generator import Generator
+from loadtest.harvest import Ended
 from loadtest.observation import Observation, Observer
 from loadtest.problems import LoadError
 
@@ -60,14 +61,16 @@ class Conduct:
         self.played_s = 0.0
         self.stopped: str | None = None
         self.observations: dict[str, Observation] = {}
+        self.ended: dict[int, Ended] = {}
+        self.own: dict[int, dict[str, Any]] = {}  # by worker: what it says of its part
         self._online: dict[int, int] = {}
-        self._windows: list[dict[str, Any]] = []
+        self._windows: dict[int, list[dict[str, Any]]] = {}
         self._counts: dict[int, dict[str, int]] = {}
         self._publishing: set[int] = set()
         self._checked_s = 0.0
 
-    def specs(self, seed: int) -> list[shares.Spec]:
-        """What each generator process is to do; writes the plan where they find it."""
+    def specs(self, parents: tuple[int, ...] = ()) -> list[shares.Spec]:
+        """What each process of these parents is to do; writes the plan where they find it."""
         plan_file = self._directory / "plan.npz"
         with plan_file.open("xb") as stream:
             np.savez(
@@ -90,6 +93,7 @@ class Conduct:
                 tls=self._settings.tls,
                 directory=str(self._directory),
                 plan_file=str(plan_file),
+                parents=parents,
             ),
         )
 
@@ -111,7 +115,16 @@ class Conduct:
         if self.played_s <= 0.0:
             raise LoadError(f"nothing was played: {self.stopped}")
         generator.tell(finish=True)
-        generator.wait_for("done", 30.0 + len(self._rows) / 50_000)
+        rest: list[dict[str, Any]] = []
+        for event in generator.wait_for("done", 30.0 + len(self._rows) / 50_000):
+            match event["event"]:
+                case "ended":
+                    self._bury(generator, event)
+                case "rest":
+                    rest.append(event)
+                case "done" if "own" in event:
+                    self.own[event["place"]] = event["own"]
+        self._report(rest, [])
 
     def _play_to_the_end(self, generator: Generator, duration_s: float) -> None:
         """Play and drain; Ctrl-C ends the one and shortens the other."""
@@ -198,6 +211,9 @@ class Conduct:
                     self._counts[event["place"]] = event
                 case "window":
                     windows.append(event)
+                    self._windows.setdefault(event["place"], []).append(event)
+                case "ended":
+                    self._bury(generator, event)
                 case "played":
                     self._publishing.discard(event["place"])
             yield event
@@ -206,6 +222,20 @@ class Conduct:
         if now_s > self._checked_s + 2 * _POLL_S:
             self._checked_s = now_s
             self.stopped = self.stopped or self._reason_to_stop()
+
+    def _bury(self, generator: Generator, event: Mapping[str, Any]) -> None:
+        """A process has ended in the middle of the run, and its sessions with it."""
+        place, spec = event["place"], generator.specs[event["place"]]
+        self._publishing.discard(place)
+        self._counts.get(place, {}).pop("unanswered", None)
+        self.ended[place] = Ended(
+            role=spec.role,
+            worker=spec.worker,
+            after_s=max(0.0, (time.monotonic_ns() - self.start_ns) / 1e9),
+            platforms=tuple(login.platform for login in spec.logins),
+            why=event["why"],
+            windows=self._windows.get(place, []),
+        )
 
     def _reason_to_stop(self) -> str | None:
         if stop := rails.stop_file(self._grid.directory):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,26 @@ class Settings:
     drain_s: float = DRAIN_S
 
 
+class Hands:
+    """Who starts the generator's processes: here, the process that plays.
+
+    Attributes
+    ----------
+    parents : tuple of int
+        Process ids of those who start them; empty: this one.
+    """
+
+    parents: tuple[int, ...] = ()
+
+    def generator(self, directory: Path, specs: Sequence[shares.Spec]) -> Generator:
+        """The processes for these specs, not yet started."""
+        return Generator(directory, specs)
+
+    def told(self, own: Mapping[int, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        """What the record says of each of them, from what they said, by place of the process."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Played:
     """All that a run left: what was intended, what the processes saw, what the servers used."""
@@ -75,6 +95,7 @@ class Played:
     harvest: Harvest
     observations: Mapping[str, Observation]
     wall_s: float
+    workers: tuple[Mapping[str, Any], ...] = ()
 
 
 def play(  # noqa: PLR0913 (the keyword arguments are the run)
@@ -88,6 +109,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     progress: Progress | None = None,
     door: str = "gridlab load",
     settings: Settings | None = None,
+    hands: Hands | None = None,
 ) -> Run:
     """Play one replication of a topology's plan on a real grid.
 
@@ -112,6 +134,8 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         The command that asked, for the record.
     settings : Settings, optional
         How to play it.
+    hands : Hands, optional
+        Who starts the generator's processes; default: this process.
 
     Returns
     -------
@@ -126,7 +150,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     from loadtest.recorder import record
     from topologies.plan import Plan
 
-    settings = settings or Settings()
+    settings, hands = settings or Settings(), hands or Hands()
     begun_s = time.monotonic()
     topology = lasting(topology, duration_s)
     plan = Plan(topology, seed, replication, load)
@@ -145,9 +169,10 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         ) as directory,
     ):
         conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress)
-        with Generator(Path(directory), conduct.specs(seed)) as generator:
+        with hands.generator(Path(directory), conduct.specs(hands.parents)) as generator:
             conduct.run(generator, plan.duration_s)
-            harvest = gather([Path(spec.result_file) for spec in generator.specs], len(rows))
+            files = [Path(spec.result_file) for spec in generator.specs]
+            harvest = gather(files, len(rows), conduct.ended)
         played = int(np.searchsorted(rows.intended_s, conduct.played_s))
         ending.why = conduct.stopped or "played to the end"
     return record(
@@ -165,6 +190,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
             harvest=harvest.first(played),
             observations=conduct.observations,
             wall_s=time.monotonic() - begun_s,
+            workers=hands.told(conduct.own),
         ),
         door,
     )

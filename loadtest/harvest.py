@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,34 @@ import numpy.typing as npt
 from loadtest.ledger import NEVER, Received
 
 Instants = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended in the middle of a run: what it measured since is not known.
+
+    Attributes
+    ----------
+    role : str
+        `receive` or `publish`.
+    worker : int
+        Whose child it was.
+    after_s : float
+        When it ended, from the start of the run. [s]
+    platforms : tuple of int
+        Whose sessions went with it.
+    why : str
+        What it left to say.
+    windows : list of dict
+        What it had told until then.
+    """
+
+    role: str
+    worker: int
+    after_s: float
+    platforms: tuple[int, ...]
+    why: str
+    windows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,8 @@ class Harvest:
         How often the server gave each reason to refuse a publication.
     scheduling : str
         Scheduling class that the publishing processes had.
+    ended : tuple of Ended
+        Processes that were killed, or died, before they handed over.
     """
 
     sent_ns: Instants
@@ -52,6 +82,17 @@ class Harvest:
     facts: list[dict[str, Any]]
     conditions: dict[str, int]
     scheduling: str
+    ended: tuple[Ended, ...] = ()
+
+    @property
+    def deaf(self) -> set[int]:
+        """Platforms whose deliveries went with a process."""
+        return {each for ended in self.ended if ended.role == "receive" for each in ended.platforms}
+
+    @property
+    def mute(self) -> set[int]:
+        """Platforms whose publications went with a process."""
+        return {each for ended in self.ended if ended.role == "publish" for each in ended.platforms}
 
     def first(self, rows: int) -> Harvest:
         """The same for the first rows of the plan only; all copies stay."""
@@ -63,8 +104,19 @@ class Harvest:
         )
 
 
-def gather(files: Sequence[Path], rows: int) -> Harvest:
-    """Read the result files of all processes of a run over `rows` publications."""
+def gather(files: Sequence[Path], rows: int, ended: Mapping[int, Ended] | None = None) -> Harvest:
+    """Read the result files of all processes of a run.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        One for each process, in the order of the specs.
+    rows : int
+        Publications of the plan.
+    ended : mapping, optional
+        By place in `files`: the processes that left none.
+    """
+    ended = ended or {}
     sent_ns = np.full(rows, NEVER, dtype=np.int64)
     answered_ns = sent_ns.copy()
     refused = np.zeros(rows, dtype=np.bool_)
@@ -75,6 +127,9 @@ def gather(files: Sequence[Path], rows: int) -> Harvest:
     conditions: dict[str, int] = {}
     scheduling: set[str] = set()
     for share, file in enumerate(files):
+        if share in ended:
+            windows += [{**window, "share": share} for window in ended[share].windows]
+            continue
         with np.load(file) as result:
             told = json.loads(str(result["facts"]))
             windows += [{**window, "share": share} for window in told.pop("windows")]
@@ -94,6 +149,7 @@ def gather(files: Sequence[Path], rows: int) -> Harvest:
     return Harvest(
         sent_ns, answered_ns, refused, received, delay_ns,
         np.concatenate(logins), windows, facts, conditions, ", ".join(sorted(scheduling)),
+        tuple(ended.values()),
     )  # fmt: skip
 
 

@@ -2,12 +2,13 @@
 
 A *copy* is one publication for one subscriber. Expected are all publications times the subscribers
 of their Topic. A copy that came is delivered; one that did not is rejected (the server refused the
-publication), dropped (the generator never sent it), in flight (the server never answered) or lost.
+publication), dropped (the generator never sent it), in flight (the server never answered),
+unobserved (the generator's process that would have known was killed) or lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,7 @@ class Sent:
     sent_ns: Instants = field(metadata={"unit": "ns, NEVER if it was not sent"})
     answered_ns: Instants = field(metadata={"unit": "ns, NEVER if the server did not answer"})
     refused: Mask
+    unknown: Mask | None = None  # those of a process that was killed
 
     def __len__(self) -> int:
         return len(self.publisher)
@@ -61,6 +63,7 @@ class Ledger:
     dropped: int
     in_flight: int
     lost: int
+    unobserved: int
     duplicated: int
     replayed: int
     reordered: int
@@ -73,8 +76,8 @@ class Ledger:
     @property
     def copies_balance(self) -> tuple[int, int]:
         """Expected copies, and the sum of their outcomes."""
-        outcomes = self.delivered + self.rejected + self.dropped + self.in_flight + self.lost
-        return self.expected, outcomes
+        missing = self.rejected + self.dropped + self.in_flight + self.lost + self.unobserved
+        return self.expected, self.delivered + missing
 
     @property
     def receipts_balance(self) -> tuple[int, int]:
@@ -89,7 +92,10 @@ class Ledger:
 
 
 def account(
-    sent: Sent, received: Received, subscribers: Sequence[npt.NDArray[np.uint32]]
+    sent: Sent,
+    received: Received,
+    subscribers: Sequence[npt.NDArray[np.uint32]],
+    deaf: Collection[int] = (),
 ) -> Ledger:
     """Settle a run.
 
@@ -101,6 +107,8 @@ def account(
         All copies that came.
     subscribers : sequence of ndarray
         For each Topic its subscribers, ascending.
+    deaf : collection of int
+        Subscribers whose process was killed: what they received is not known.
     """
     fan_out = np.array([len(platforms) for platforms in subscribers], dtype=np.int64)
     expected_of = fan_out[sent.topic]
@@ -110,8 +118,11 @@ def account(
     delivered_of = np.bincount(received.publication[first], minlength=len(sent))
     came = np.zeros(int(expected_of.sum()), dtype=np.bool_)
     came[cell[first]] = True
-    missing = np.repeat(_outcome_if_missing(sent), expected_of)[~came]
-    outcomes = np.bincount(missing, minlength=4)
+    missing = np.repeat(_outcome_if_missing(sent), expected_of)
+    if deaf:
+        ears = [np.isin(platforms, np.array(sorted(deaf))) for platforms in subscribers]
+        missing[np.concatenate([ears[topic] for topic in sent.topic] or [missing < 0])] = 4
+    outcomes = np.bincount(missing[~came], minlength=5)
     return Ledger(
         expected=int(fan_out @ np.bincount(sent.topic, minlength=len(fan_out))),
         delivered=int(np.count_nonzero(first)),
@@ -119,6 +130,7 @@ def account(
         in_flight=int(outcomes[1]),
         rejected=int(outcomes[2]),
         dropped=int(outcomes[3]),
+        unobserved=int(outcomes[4]),
         duplicated=int(np.count_nonzero(again & ~received.replayed)),
         replayed=int(np.count_nonzero(again & received.replayed)),
         reordered=_reordered(sent, received, first),
@@ -168,10 +180,14 @@ def _first_of_each(cell: Indices, replayed: Mask) -> Mask:
 
 
 def _outcome_if_missing(sent: Sent) -> Indices:
-    """By publication, why its copies did not come: 0 lost, 1 in flight, 2 rejected, 3 dropped."""
+    """By publication, why its copies did not come.
+
+    0 lost, 1 in flight, 2 rejected, 3 dropped, 4 unobserved.
+    """
     outcome = np.where(sent.answered_ns == NEVER, 1, 0)
     outcome = np.where(sent.refused, 2, outcome)
-    return np.where(sent.sent_ns == NEVER, 3, outcome)
+    outcome = np.where(sent.sent_ns == NEVER, 3, outcome)
+    return outcome if sent.unknown is None else np.where(sent.unknown, 4, outcome)
 
 
 def _reordered(sent: Sent, received: Received, first: Mask) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from loadtest import verdict
 from loadtest.columns import Tables
+from loadtest.harvest import Ended
 from loadtest.histograms import Floats
 from loadtest.ledger import Ledger
 from loadtest.payload import MINIMUM_BYTES
@@ -32,7 +33,7 @@ def facts(played: Played, ledger: Ledger, tables: Tables) -> dict[str, Any]:
 
 def _ledger(played: Played, ledger: Ledger) -> dict[str, Any]:
     names = (
-        *("expected", "delivered", "rejected", "dropped", "in_flight", "lost"),
+        *("expected", "delivered", "rejected", "dropped", "in_flight", "lost", "unobserved"),
         *("received", "duplicated", "replayed", "reordered", "unexpected"),
     )
     minimum = np.array([MINIMUM_BYTES[topic.payload.kind] for topic in played.topology.topics])
@@ -70,12 +71,23 @@ def _generator(played: Played, tables: Tables) -> dict[str, Any]:
         "peak_rss_bytes": [facts["peak_rss_bytes"] for facts in harvest.facts],
         "lost_sessions": [lost for facts in harvest.facts for lost in facts["lost_sessions"]],
         "scheduling": harvest.scheduling,
+        "workers": list(played.workers),
+        "ended": [_ended(each) for each in harvest.ended],
         "settings": asdict(played.settings),
     }
 
 
+def _ended(ended: Ended) -> dict[str, Any]:
+    """A process that ended too early, and how many sessions with it."""
+    return {
+        **{name: getattr(ended, name) for name in ("role", "worker", "after_s", "why")},
+        "sessions": len(ended.platforms),
+    }
+
+
 def _spread(seconds: Floats) -> dict[str, float | None]:
-    """Median, p99 and maximum, None without data. [s]"""
+    """Median, p99 and maximum of what is known, None without data. [s]"""
+    seconds = seconds[~np.isnan(seconds)]
     if not len(seconds):
         return {"p50": None, "p99": None, "max": None}
     p50, p99 = np.quantile(seconds, [0.5, 0.99])
@@ -138,6 +150,13 @@ def _broken(played: Played, ledger: Ledger) -> list[str]:
     reasons = []
     if not ledger.balanced:
         reasons.append("the ledger does not balance")
+    for ended in played.harvest.ended:
+        reasons.append(
+            f"{ended.why.splitlines()[0].rstrip(':')} after {ended.after_s:.1f} s, and "
+            f"{len(ended.platforms)} sessions with it"
+        )
+    if ledger.unobserved:
+        reasons.append(f"{ledger.unobserved} copies went unobserved with them")
     if mismatches:
         reasons.append(f"{mismatches} notifications read differently by a full parse")
     if ledger.dropped:

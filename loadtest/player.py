@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from loadtest import deployment, processes
-from loadtest.engine import Settings, play
+from loadtest.engine import Hands, Settings, play
+from loadtest.workers import Worker, Workers
 
 VALID, BAD_INPUT, INVALID = 0, 2, 3
 
@@ -35,6 +36,7 @@ class Wish:
     logins_per_s: float
     out: str
     parent_pid: int
+    workers: tuple[Mapping[str, Any], ...] = ()  # name and pid of each; none: this process
 
     def play(self) -> int:
         """Play it; the exit code of the command that asked."""
@@ -51,6 +53,7 @@ class Wish:
             progress=tell,
             door="locust",
             settings=Settings(logins_per_s=self.logins_per_s),
+            hands=self._hands(),
         )
         path = run.save(Path(self.out))
         verdict, code = run.header.verdict, VALID if run.header.verdict.valid else INVALID
@@ -65,6 +68,12 @@ class Wish:
             }
         )
         return code
+
+    def _hands(self) -> Hands:
+        if not self.workers:
+            return Hands()
+        workers = [Worker(each["name"], each["pid"]) for each in self.workers]
+        return Workers(workers, lambda shares: tell({"state": "sharing", **shares}))
 
 
 def tell(news: Mapping[str, Any]) -> None:

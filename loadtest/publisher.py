@@ -121,17 +121,18 @@ class PublishShare(Share):
 
         assert self._pacer is not None
         sent = slice(self._reported, self._done)
-        due_ns = self.start_ns + (self._intended_s * 1e9).astype(np.int64)
-        late_s = ((self._pacer.sent_ns - due_ns)[sent] / 1e9)[self._pacer.sent_ns[sent] != UNSENT]
+        sent_s = (self._pacer.sent_ns[sent] - self.start_ns) / 1e9
+        late_s = (sent_s - self._intended_s[sent])[self._pacer.sent_ns[sent] != UNSENT]
         answers, self._answers = np.array(self._answers, dtype=np.int64), []
-        took_s = (self._answered_ns[answers] - due_ns[answers]) / 1e9
-        bins, counts = histogram.sparse(histogram.count(took_s))
+        answered_s = (self._answered_ns[answers] - self.start_ns) / 1e9
+        took_s = answered_s - self._intended_s[answers]
         self._reported = self._done
         return {
             "sent": len(late_s),
             "lateness_s": float(np.quantile(late_s, 0.99)) if len(late_s) else 0.0,
             "refused": int(np.count_nonzero(self._refused[answers])),
-            "answer": [bins.tolist(), counts.tolist()],
+            "answer": histogram.pairs(took_s),
+            "late": histogram.pairs(late_s),
         }
 
     def count(self) -> dict[str, int]:

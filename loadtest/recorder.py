@@ -9,6 +9,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from loadtest import measurement
 from loadtest.columns import Tables
@@ -52,12 +53,18 @@ def record(played: Played, door: str) -> Run:
         harvest.sent_ns,
         harvest.answered_ns,
         harvest.refused,
+        _unknown(played),
     )
-    ledger = account(sent, harvest.received, played.cast.subscribers)
+    ledger = account(sent, harvest.received, played.cast.subscribers, harvest.deaf)
     tables = Tables(played, ledger, phases(played), played.plan.replication)
     latency = tables.latency()
     header = _header(played, ledger, tables, latency, door)
     return Run(Draft(header, tables.intervals(), latency, tables.publications()))
+
+
+def _unknown(played: Played) -> npt.NDArray[np.bool_]:
+    """By publication, whether its fate went with a process that was killed."""
+    return np.isin(played.rows.publisher, np.array(sorted(played.harvest.mute), dtype=np.int64))
 
 
 def phases(played: Played) -> tuple[Phase, ...]:
@@ -151,26 +158,28 @@ def _counts(played: Played, ledger: Ledger) -> Counts:
         expected=ledger.expected,
         delivered=ledger.delivered,
         rejected=ledger.rejected,
-        lost=ledger.lost + ledger.in_flight + ledger.dropped,
+        lost=ledger.lost + ledger.in_flight + ledger.dropped + ledger.unobserved,
         duplicated=ledger.duplicated,
         reordered=ledger.reordered,
         replayed=ledger.replayed,
-        dropped=int(np.count_nonzero(played.harvest.sent_ns == NEVER)),
+        dropped=int(np.count_nonzero((played.harvest.sent_ns == NEVER) & ~_unknown(played))),
     )
 
 
 def _identities(played: Played, ledger: Ledger) -> tuple[Identity, ...]:
     harvest = played.harvest
-    unsent = harvest.sent_ns == NEVER
-    unanswered = ~unsent & (harvest.answered_ns == NEVER)
-    fates = [harvest.refused, unsent, unanswered, ~harvest.refused & ~unsent & ~unanswered]
+    unknown = _unknown(played)
+    unsent = (harvest.sent_ns == NEVER) & ~unknown
+    unanswered = ~unsent & (harvest.answered_ns == NEVER) & ~unknown
+    accepted = ~harvest.refused & ~unsent & ~unanswered & ~unknown
+    fates = [harvest.refused, unsent, unanswered, unknown, accepted]
     published = (len(played.rows), sum(int(np.count_nonzero(fate)) for fate in fates))
     sides = {
-        "copies expected = delivered + rejected + dropped + in flight + lost": (
+        "copies expected = delivered + rejected + dropped + in flight + lost + unobserved": (
             ledger.copies_balance
         ),
         "copies received = delivered + duplicated + replayed + unexpected": ledger.receipts_balance,
-        "publications = accepted + refused + unanswered + unsent": published,
+        "publications = accepted + refused + unanswered + unsent + unknown": published,
     }
     return tuple(
         Identity(name=name, left=left, right=right, tolerance=0.0, holds=left == right)

@@ -100,6 +100,7 @@ class Share:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        tell(event="rest", role=self.spec.role, **self.window())
         self._hand_over()
         tell(event="done")
 
@@ -165,8 +166,7 @@ class Share:
         newest = self.sessions[self._told :]
         self._told += len(newest)
         took_s = [(each.timeline.bound_ns - each.timeline.began_ns) / 1e9 for each in newest]
-        bins, counts = histogram.sparse(histogram.count(took_s))
-        tell(event="online", count=self._told, login=[bins.tolist(), counts.tolist()])
+        tell(event="online", count=self._told, login=histogram.pairs(took_s))
 
     def _hand_over(self) -> None:
         lost = [(each.number, each.lost) for each in self.sessions if each.lost]
@@ -192,7 +192,7 @@ class ReceiveShare(Share):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         with np.load(spec.plan_file) as plan:
-            self._intended_ns = (plan["intended_s"] * 1e9).astype(np.int64)
+            self._intended_s = plan["intended_s"]
         self._seen = self._read_bytes = 0
 
     def stand_by(self) -> None:
@@ -205,16 +205,17 @@ class ReceiveShare(Share):
 
         publication, _, received_ns, delay_ns = self.log.since(self._seen)
         self._seen += len(publication)
-        known = publication < len(self._intended_ns)
-        due_ns = self.start_ns + self._intended_ns[publication[known]]
-        bins, counts = histogram.sparse(histogram.count((received_ns[known] - due_ns) / 1e9))
+        known = publication < len(self._intended_s)
+        # As the record's tables reckon it, so that no latency falls into another bin there.
+        received_s = (received_ns[known] - self.start_ns) / 1e9
+        latency_s = received_s - self._intended_s[publication[known]]
         read_bytes = TimedTransport.read_bytes - self._read_bytes
         self._read_bytes += read_bytes
         return {
             "deliveries": len(publication),
             "read_bytes": read_bytes,
             "delay_s": float(np.quantile(delay_ns, 0.99)) / 1e9 if len(delay_ns) else 0.0,
-            "latency": [bins.tolist(), counts.tolist()],
+            "latency": histogram.pairs(latency_s),
         }
 
     def count(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,6 +86,7 @@ class Spec:
     cores: tuple[int, ...]
     plan_file: str
     result_file: str
+    worker: int = 0  # which of the parents starts it
 
     def write(self, path: Path) -> None:
         """Write it for the owner's eyes only."""
@@ -227,6 +228,7 @@ class Terms:
     tls: Literal["direct", "starttls"]
     directory: str
     plan_file: str
+    parents: tuple[int, ...] = ()  # processes that start the shares; empty: this one
 
 
 def specs(
@@ -244,12 +246,13 @@ def specs(
         The grid lacks an account.
     """
     accounts = Accounts(topology, passwords)
-    groups = [("receive", part) for part in _parts(cast.receivers)]
-    groups += [("publish", part) for part in _parts(cast.publishers)]
+    parents = terms.parents or (os.getpid(),)
+    groups = [("receive", *each) for each in _parts(cast.receivers, len(parents))]
+    groups += [("publish", *each) for each in _parts(cast.publishers, len(parents))]
     doors = {name: _door(each, terms.tls) for name, each in grid["controllers"].items()}
     prunes = _prunes(topology, cast, accounts)
     made = []
-    for number, (role, platforms) in enumerate(groups):
+    for number, (role, worker, platforms) in enumerate(groups):
         receiving = role == "receive"
         resource = RECEIVING if receiving else PUBLISHING
         share_of_logins = len(platforms) / cast.sessions
@@ -258,7 +261,7 @@ def specs(
                 role="receive" if receiving else "publish",
                 number=number,
                 tag=terms.tag,
-                parent_pid=os.getpid(),
+                parent_pid=parents[worker],
                 doors=doors,
                 logins=tuple(accounts.login(int(each), resource) for each in platforms),
                 topics_of=tuple(
@@ -272,13 +275,19 @@ def specs(
                 cores=terms.cores,
                 plan_file=terms.plan_file,
                 result_file=f"{terms.directory}/result-{number}.npz",
+                worker=worker,
             )
         )
     return made
 
 
-def _parts(platforms: npt.NDArray[np.uint32]) -> list[npt.NDArray[np.uint32]]:
-    return split(platforms, -(-len(platforms) // SESSIONS_PER_PROCESS))
+def _parts(
+    platforms: npt.NDArray[np.uint32], workers: int
+) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
+    """Each worker's Platforms, in as many processes as they need; a worker may have none."""
+    for worker, mine in enumerate(split(platforms, workers)):
+        for part in split(mine, -(-len(mine) // SESSIONS_PER_PROCESS)):
+            yield worker, part
 
 
 def _door(controller: Mapping[str, Any], tls: Literal["direct", "starttls"]) -> Door:

@@ -91,6 +91,12 @@ def sparse(counts: Counts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]
     return bins, counts[bins]
 
 
+def pairs(latency_s: npt.ArrayLike) -> list[list[int]]:
+    """Histogram of the latencies [s] as [bins, counts], ready for JSON."""
+    bins, counts = sparse(count(latency_s))
+    return [bins.tolist(), counts.tolist()]
+
+
 def dense(bins: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Counts:
     """A full counts array from (bin, count) pairs; repeated bins add up."""
     full = empty()

@@ -13,7 +13,7 @@ from loadtest.ledger import NEVER, Ledger, Received, Sent, account
 SUBSCRIBERS = [np.array([0, 1, 2], dtype=np.uint32), np.array([1, 3], dtype=np.uint32)]
 PUBLISHED = [(10, 0), (10, 0), (11, 1), (10, 1)]
 OUTCOMES = (
-    *("delivered", "rejected", "dropped", "in_flight", "lost"),
+    *("delivered", "rejected", "dropped", "in_flight", "lost", "unobserved"),
     *("duplicated", "replayed", "reordered", "unexpected"),
 )
 ALL = [(p, s) for p, (_, topic) in enumerate(PUBLISHED) for s in SUBSCRIBERS[topic].tolist()]
@@ -26,6 +26,8 @@ def settle(
     unsent: tuple[int, ...] = (),
     unanswered: tuple[int, ...] = (),
     refused: tuple[int, ...] = (),
+    unknown: tuple[int, ...] = (),
+    deaf: tuple[int, ...] = (),
 ) -> Ledger:
     n = len(PUBLISHED)
     answered = np.arange(n, dtype=np.int64)
@@ -45,9 +47,11 @@ def settle(
             sent_ns=sent,
             answered_ns=answered,
             refused=np.isin(np.arange(n), refused),
+            unknown=np.isin(np.arange(n), unknown),
         ),
         received,
         SUBSCRIBERS,
+        deaf,
     )
     assert ledger.balanced
     return ledger
@@ -88,6 +92,20 @@ def test_unsent_publication_is_dropped() -> None:
 def test_unanswered_publication_is_in_flight_where_it_did_not_come() -> None:
     copies = [copy for copy in ALL if copy != (2, 3)]
     assert outcomes(settle(copies, unanswered=(2,))) == {"delivered": 9, "in_flight": 1}
+
+
+def test_copies_for_a_killed_receiver_are_unobserved() -> None:
+    # Platform 1 has both Topics; of what it got, one copy was told before its process was killed.
+    copies = [copy for copy in ALL if copy[1] != 1 and copy != (0, 2)]
+    told = outcomes(settle([*copies, (0, 1)], deaf=(1,)))
+    assert told == {"delivered": 6, "unobserved": 3, "lost": 1}
+
+
+def test_copies_of_a_killed_publisher_are_delivered_or_unobserved() -> None:
+    # Publisher 11 was killed with its log: whether publication 2 was sent shows in what came.
+    copies = [copy for copy in ALL if copy != (2, 3)]
+    told = outcomes(settle(copies, unsent=(2,), unknown=(2,)))
+    assert told == {"delivered": 9, "unobserved": 1}
 
 
 def test_second_copy_is_a_duplicate() -> None:

@@ -77,12 +77,6 @@ def test_locust_without_a_grid_says_how_to_get_one(place):
     assert "Traceback" not in outcome.stderr
 
 
-def test_locust_refuses_several_engines(grid, place):
-    outcome = locust(place, "--grid", "engine-test", "--master")
-    assert outcome.returncode == 2
-    assert "one engine plays the whole plan" in outcome.stderr
-
-
 def test_web_page_stays_on_loopback():
     program = (
         "import loadtest.locustfile; from locust.argument_parser import get_parser; "

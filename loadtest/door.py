@@ -1,0 +1,201 @@
+"""Locust's side of a run: it starts the engine with a test, shows what it tells, ends with it.
+
+The engine is a process of its own (`loadtest.player`). With `--master` or `--processes` its
+generator processes are started by the workers (`loadtest.relay`), which count their own part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import subprocess
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+import topologies
+from loadtest import deployment, workers
+from loadtest.relay import Relay
+from loadtest.users import Board, shares
+from topologies import Topology
+
+INVALID = 3
+END_WITHIN_S = 20.0
+HELLO, ORDER = "gridlab-worker", "gridlab-shares"
+
+
+class Door:
+    """The process that Locust's user looks at: alone, or the master of workers."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._options: Namespace = environment.parsed_options
+        self._player: subprocess.Popen | None = None
+        self._watching: gevent.Greenlet | None = None
+        self._hellos: dict[str, Mapping[str, Any]] = {}
+        grid = deployment.status(self._options.grid).document()
+        described = self._options.topology or grid["topology_file"] or grid["topology"]
+        self._file = str(described)
+        self._changes = () if self._options.topology else tuple(grid["overrides"])
+        self._topology = topologies.load(self._file, self._changes)
+        # Locust would stop the clock while sessions still log in; the engine counts from the
+        # first publication and ends by itself.
+        self._duration_s, self._options.run_time = self._options.run_time, None
+        self._options.num_users = self._options.num_users or self._topology.platform_count
+        self._options.spawn_rate = self._options.spawn_rate or 100
+        self._overrides(self._options.num_users)
+        environment.events.test_start.add_listener(self.start)
+        environment.events.test_stop.add_listener(self.stop)
+        environment.events.quitting.add_listener(self.stop)
+        if isinstance(environment.runner, MasterRunner):
+            environment.runner.register_message(HELLO, self._meet)
+
+    @property
+    def _distributed(self) -> bool:
+        return isinstance(self._environment.runner, MasterRunner)
+
+    def _meet(self, msg: Any, **_: object) -> None:
+        self._hellos[msg.node_id] = msg.data
+
+    def _overrides(self, users: int) -> tuple[str, ...]:
+        topology: Topology = self._topology
+        counts = {each.name: each.count for each in topology.platforms}
+        if users == topology.platform_count:
+            return self._changes
+        dealt = shares(counts, users)
+        fewer = (f"platforms[{name}].count={count}" for name, count in dealt.items())
+        return (*self._changes, *fewer)
+
+    def start(self, **_: object) -> None:
+        """Start the engine for the number of users that Locust is asked for."""
+        options, runner = self._options, self._environment.runner
+        wish = {
+            "topology": self._file,
+            "overrides": self._overrides(runner.target_user_count),
+            "grid": options.grid,
+            "seed": options.seed,
+            "replication": options.replication,
+            "load": options.load,
+            "duration_s": self._duration_s,
+            "logins_per_s": float(options.spawn_rate),
+            "out": options.out,
+            "parent_pid": os.getpid(),
+            "workers": self._workers() if self._distributed else (),
+        }
+        self._player = subprocess.Popen(
+            [sys.executable, "-P", "-m", "loadtest.player"],
+            env={**os.environ, "PYTHONPATH": _search_path()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches Locust, which asks it to stop
+        )
+        self._player.stdin.write(json.dumps(wish).encode() + b"\n")
+        self._player.stdin.flush()
+        self._watching = gevent.spawn(self._watch, self._player)
+
+    def _workers(self) -> list[dict[str, Any]]:
+        """The workers that are there, once they have all said who they are."""
+        clients = self._environment.runner.clients
+        names = [each.id for each in (*clients.ready, *clients.spawning, *clients.running)]
+        deadline_s = time.monotonic() + 5.0
+        while not set(names) <= set(self._hellos) and time.monotonic() < deadline_s:
+            gevent.sleep(0.05)
+        foreign = [
+            name
+            for name in names
+            if self._hellos.get(name, {"clock": None})["clock"] != workers.clock()
+        ]
+        if foreign:
+            self._fail(
+                f"worker {', '.join(foreign)}: has another clock than this process, so that "
+                "latencies would mean nothing; start all workers on this machine, with this "
+                "locustfile",
+                2,
+            )
+        return [{"name": name, "pid": self._hellos[name]["pid"]} for name in names]
+
+    def _fail(self, problem: str, code: int) -> None:
+        print(problem, file=sys.stderr)
+        self._environment.process_exit_code = code
+        gevent.spawn(self._end)
+        raise RuntimeError(problem)
+
+    def _watch(self, player: subprocess.Popen) -> None:
+        board = Board(self._environment.stats, self._topology.name)
+        last: dict[str, Any] = {"state": "failed", "problem": "the engine died", "code": INVALID}
+        for line in player.stdout:
+            news = json.loads(line)
+            if news["state"] == "sharing":
+                self._share_out(news)
+            elif not self._distributed:  # else the workers report their own
+                board.show(news, time.time())
+            if news["state"] in ("done", "failed"):
+                last = news
+        player.wait()
+        self._environment.process_exit_code = last["code"]
+        if last["state"] == "failed":
+            print(last["problem"], file=sys.stderr)
+        else:
+            lost = last["counts"]["lost"] + last["counts"]["rejected"]
+            board.fail("DELIVER", "not delivered", lost, time.time())
+            for remark in (*last["reasons"], *last["warnings"]):
+                print(remark, file=sys.stderr)
+            print(f"record: {last['path']}", file=sys.stderr)
+        gevent.spawn(self._end)
+
+    def _share_out(self, news: Mapping[str, Any]) -> None:
+        for name in {each["worker"] for each in news["shares"]}:
+            order = {**news, "name": name, "out": self._options.out, "rows": self._topology.name}
+            self._environment.runner.send_message(ORDER, order, client_id=name)
+
+    def _end(self) -> None:
+        """The run is over; in the web page, another may follow."""
+        runner = self._environment.runner
+        if self._options.headless:
+            runner.quit()
+        else:
+            runner.stop()
+
+    def stop(self, **_: object) -> None:
+        """End the engine's run, if it is still on, and wait for its record."""
+        player, self._player = self._player, None
+        if player is None:
+            return
+        if player.poll() is None:
+            player.send_signal(signal.SIGTERM)
+        if self._watching is not None and self._watching is not gevent.getcurrent():
+            self._watching.join(END_WITHIN_S)
+
+
+class WorkerDoor:
+    """A worker: it says who it is, and does what the master's engine asks of it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._relay: Relay | None = None
+        environment.runner.register_message(ORDER, self._obey)
+        environment.events.quitting.add_listener(self._finish)
+        hello = {"pid": os.getpid(), "clock": workers.clock()}
+        environment.runner.send_message(HELLO, hello)
+
+    def _obey(self, msg: Any, **_: object) -> None:
+        board = Board(self._environment.stats, msg.data["rows"])
+        self._relay = Relay(msg.data, board)
+
+    def _finish(self, **_: object) -> None:
+        """Ctrl-C reaches all of Locust's processes: let the master end the run in good order."""
+        if self._relay is not None:
+            self._relay.wait(END_WITHIN_S)
+
+
+def _search_path() -> str:
+    parent = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join(filter(None, (parent, os.environ.get("PYTHONPATH"))))
