@@ -134,8 +134,8 @@ def settle(server: Server, slot: int) -> None:
 
 
 @inlined
-def _transmit(server: Server, publication: Any, platform: Any, written_s: float) -> float:
-    """Instant at which the Platform has read a copy written at `written_s`. [s]"""
+def _transmit(server: Server, publication: Any, number: int, written_s: float) -> float:
+    """Instant at which Platform `number` has read a copy written at `written_s`. [s]"""
     now = server.ledger[0]
     link_s = max(written_s, now.link_free_s)
     link_s += publication.wire_bytes * server.setting[0].wire_s_per_byte
@@ -143,11 +143,11 @@ def _transmit(server: Server, publication: Any, platform: Any, written_s: float)
     while link_s >= server.intervals[now.link_interval].end_s:
         now.link_interval += 1
     server.intervals[now.link_interval].egress_bytes += publication.wire_bytes
-    population = server.populations[platform.population]
+    population = server.populations[server.platforms[number].population]
     received_s = link_s + population.delay_s
     if population.read_s > 0.0:
-        received_s = max(received_s, platform.reader_free_s) + population.read_s
-        platform.reader_free_s = received_s
+        received_s = max(received_s, server.reader_free_s[number]) + population.read_s
+        server.reader_free_s[number] = received_s
     return received_s
 
 
@@ -178,7 +178,7 @@ def deliver(server: Server, slot: int, number: int, written_s: float) -> None:
     """Carry one copy, written at `written_s`, to Platform `number` and count it."""
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
-    received_s = _transmit(server, publication, platform, written_s)
+    received_s = _transmit(server, publication, number, written_s)
     now.sojourn_s += written_s - publication.arrival_s
     row = np.uint32(publication.segment + server.pairs[publication.topic, platform.population])
     if received_s > setting.horizon_s:

@@ -23,7 +23,8 @@ from sim.delivery import (
     settle,
     weigh,
 )
-from sim.draws import Purpose, exponential_at
+from sim.draws import Purpose, exponential_at, fill_exponentials
+from sim.spans import BLOCK, DRAWN, deliver_block
 from sim.state import Server
 
 COPY = int(Purpose.COPY)
@@ -39,6 +40,19 @@ def _copy_s(server: Server, slot: int, copy: int) -> float:
     return publication.copy_s * draw
 
 
+@inlined
+def _draw(server: Server, copy: int) -> None:
+    """Have the draws of the first core's copies from `copy` on at hand."""
+    core, setting = server.cores[0], server.setting[0]
+    publication = server.publications[core.slot]
+    core.drawn_first = copy // BLOCK * BLOCK
+    core.drawn_end = min(core.drawn_first + BLOCK, publication.copies)
+    fill_exponentials(
+        setting.seed, COPY, setting.replication, publication.row,
+        core.drawn_first, core.drawn_end - core.drawn_first, server.scratch[DRAWN:],
+    )  # fmt: skip
+
+
 @compiled
 def _start(server: Server, number: int, time_s: float) -> None:
     """Core `number`, which is idle, begins with the next waiting publication."""
@@ -48,7 +62,7 @@ def _start(server: Server, number: int, time_s: float) -> None:
     now.started += 1
     now.idle_cores -= 1
     now.idle_s += time_s - core.idle_since_s
-    core.slot, core.copy = slot, 0
+    core.slot, core.copy, core.drawn_end = slot, 0, 0
     core.ready_s = time_s + publication.intake_s * publication.factor
     if publication.copies > 0:
         core.ready_s += _copy_s(server, slot, 0)
@@ -92,6 +106,69 @@ def _work(server: Server, number: int, stop_s: float) -> None:
             break
 
 
+@inlined
+def _write(server: Server, before_s: float, most: int) -> int:
+    """Let the first core write its next copies, at most `most` of them and all before `before_s`.
+
+    The instants go to the scratch; how many there are. The core is then at work on the next copy.
+    `before_s` is not past the end of the present interval.
+    """
+    core, now, instants_s = server.cores[0], server.ledger[0], server.scratch
+    publication = server.publications[core.slot]
+    exponential, copy_s, arrival_s = (
+        server.setting[0].exponential, publication.copy_s, publication.arrival_s,
+    )  # fmt: skip
+    time_s, since_s, busy_s = core.ready_s, now.owed_since_s, 0.0
+    owed, area_s, sojourn_s = now.owed, now.owed_area_s, now.sojourn_s
+    copy, count, last = core.copy, 0, publication.copies - 1
+    end_s = server.intervals[now.interval].end_s
+    busy_s = server.intervals[now.interval].busy_s
+    while count < most and time_s < before_s:
+        instants_s[count] = time_s
+        area_s += owed * (time_s - since_s)
+        sojourn_s += time_s - arrival_s
+        since_s, owed, count = time_s, owed - 1, count + 1
+        if copy == last:
+            copy += 1
+            break
+        copy += 1
+        next_s = time_s + copy_s
+        if exponential:
+            if copy >= core.drawn_end:
+                _draw(server, copy)
+            next_s = time_s + copy_s * instants_s[DRAWN + copy - core.drawn_first]
+        if next_s < end_s:
+            busy_s += next_s - time_s
+            time_s = next_s
+        else:
+            server.intervals[now.interval].busy_s = busy_s
+            charge(server, time_s, next_s)
+            busy_s = server.intervals[now.interval].busy_s
+            time_s = next_s
+    server.intervals[now.interval].busy_s = busy_s
+    now.owed_since_s, now.owed, now.owed_area_s, now.sojourn_s = since_s, owed, area_s, sojourn_s
+    core.ready_s, core.copy = time_s, copy
+    return count
+
+
+@inlined
+def _work_alone(server: Server, stop_s: float) -> None:
+    """Complete the copies of the only core's job that are due before `stop_s`."""
+    core, now = server.cores[0], server.ledger[0]
+    copies = server.publications[core.slot].copies
+    while core.ready_s < stop_s:
+        reach(server, core.ready_s)
+        if core.copy < copies:
+            before_s = min(stop_s, server.intervals[now.interval].end_s)
+            copy, most = core.copy, min(BLOCK, copies - core.copy)
+            count = _write(server, before_s, most)
+            deliver_block(server, core.slot, copy, count)
+        core.idle_since_s = core.ready_s
+        if core.copy >= copies:
+            _finish(server, np.uint32(0), core.ready_s)
+            break
+
+
 @compiled
 def advance(server: Server, end_s: float) -> None:
     """Complete every copy that is due before `end_s`; all arrivals before `end_s` are known."""
@@ -110,5 +187,7 @@ def advance(server: Server, end_s: float) -> None:
             admit(server)
             if now.idle_cores > 0:
                 _start(server, lowest_idle(server), arrival_s)
+        elif cores.size == 1:
+            _work_alone(server, min(arrival_s, end_s))
         else:
             _work(server, number, min(arrival_s, later_s, end_s))

@@ -65,6 +65,14 @@ class Residents:
         records["written_s"] = -np.inf
         return records
 
+    def span_ends(self) -> Indices:
+        """Of each entry of `subscribers`, where the entries of its Topic and population end."""
+        group = np.searchsorted(np.cumsum(self.sizes), self.subscribers, side="right")
+        changes = np.flatnonzero(np.diff(group)) + 1
+        ends = np.unique(np.concatenate([changes, self.starts[1:]]))
+        ends = ends[ends > 0]
+        return np.repeat(ends, np.diff(ends, prepend=0)).astype(np.uint32)
+
     def population_records(self) -> Records:
         """Delay and reading time of each population of the topology. [s]"""
         records = np.zeros(len(self.populations), POPULATION)

@@ -12,6 +12,7 @@ from sim.draws import Purpose
 from sim.intake import Intake
 from sim.phases import Timetable
 from sim.platforms import Residents
+from sim.spans import SCRATCH
 from sim.state import (
     CORE,
     DELIVERY,
@@ -61,6 +62,9 @@ def empty_server(
         populations=home.population_records(),
         starts=home.starts,
         subscribers=home.subscribers,
+        span_ends=home.span_ends(),
+        reader_free_s=np.zeros(home.count),
+        scratch=np.zeros(SCRATCH),
         nodes=_free_nodes(1 if discipline.mode == "event" else 0),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * home.count), np.uint32),

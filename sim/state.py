@@ -55,7 +55,7 @@ PUBLICATION = np.dtype(
 )
 
 # A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
-# its own that the server has not finished, and how far the first one is), its reader.
+# its own that the server has not finished, and how far the first one is).
 PLATFORM = np.dtype(
     [
         ("population", "u4"),
@@ -69,7 +69,6 @@ PLATFORM = np.dtype(
         ("results", "i4"),
         ("setup_s", "f8"),
         ("written_s", "f8"),
-        ("reader_free_s", "f8"),
     ],
     align=True,
 )
@@ -79,7 +78,8 @@ POPULATION = np.dtype([("delay_s", "f8"), ("read_s", "f8")])
 # One copy in a mailbox.
 NODE = np.dtype([("publication", "u4"), ("next", "u4")])
 
-# A core: when its work ends, and what it is.
+# A core: when its work ends, and what it is; of a publication's copies, those whose service times
+# are drawn and at hand.
 CORE = np.dtype(
     [
         ("ready_s", "f8"),
@@ -90,6 +90,8 @@ CORE = np.dtype(
         ("slot", "u4"),
         ("finished", "i4"),
         ("copy", "i4"),
+        ("drawn_first", "i4"),
+        ("drawn_end", "i4"),
     ],
     align=True,
 )
@@ -165,7 +167,7 @@ def _fingerprint() -> str:
     kernel of other code another kernel.
     """
     here = Path(__file__).parent
-    names = ("state", "draws", "delivery", "fanout_process", "fifo", "loop_turns")
+    names = ("state", "draws", "delivery", "spans", "fanout_process", "fifo", "loop_turns")
     files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
@@ -215,7 +217,9 @@ class Server(NamedTuple):
     `publications` is a ring indexed by arrival number modulo its length, a power of two; so is
     `ring`, which holds the run queue or the ready list. `starts` and `subscribers` list the
     Platforms of each Topic. `pairs` says which histogram of a segment belongs to (Topic,
-    receiving population). `warmth` holds log age and relative cost.
+    receiving population). `warmth` holds log age and relative cost. `span_ends` says of each
+    subscriber of the list up to where those of its population stand. `scratch` is room for what a
+    kernel computes and does not keep.
     """
 
     ledger: Records
@@ -225,6 +229,9 @@ class Server(NamedTuple):
     populations: Records
     starts: Integers
     subscribers: Indices
+    span_ends: Indices
+    reader_free_s: Floats
+    scratch: Floats
     nodes: Records
     cores: Records
     ring: Indices
