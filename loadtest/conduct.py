@@ -64,7 +64,7 @@ class Conduct:
         self.ended: dict[int, Ended] = {}
         self.own: dict[int, dict[str, Any]] = {}  # by worker: what it says of its part
         self._online: dict[int, int] = {}
-        self._windows: dict[int, list[dict[str, Any]]] = {}
+        self.windows: dict[int, list[dict[str, Any]]] = {}
         self._counts: dict[int, dict[str, int]] = {}
         self._publishing: set[int] = set()
         self._checked_s = 0.0
@@ -91,6 +91,7 @@ class Conduct:
                 concurrent_logins=CONCURRENT_LOGINS,
                 cores=self._settings.cores,
                 tls=self._settings.tls,
+                receivers=self._settings.receivers,
                 directory=str(self._directory),
                 plan_file=str(plan_file),
                 parents=parents,
@@ -120,6 +121,8 @@ class Conduct:
             match event["event"]:
                 case "ended":
                     self._bury(generator, event)
+                case "window":
+                    self.windows.setdefault(event["place"], []).append(event)
                 case "rest":
                     rest.append(event)
                 case "done" if "own" in event:
@@ -211,7 +214,7 @@ class Conduct:
                     self._counts[event["place"]] = event
                 case "window":
                     windows.append(event)
-                    self._windows.setdefault(event["place"], []).append(event)
+                    self.windows.setdefault(event["place"], []).append(event)
                 case "ended":
                     self._bury(generator, event)
                 case "played":
@@ -234,7 +237,6 @@ class Conduct:
             after_s=max(0.0, (time.monotonic_ns() - self.start_ns) / 1e9),
             platforms=tuple(login.platform for login in spec.logins),
             why=event["why"],
-            windows=self._windows.get(place, []),
         )
 
     def _reason_to_stop(self) -> str | None:

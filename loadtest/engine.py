@@ -22,6 +22,7 @@ from loadtest.generator import Generator
 from loadtest.harvest import Harvest, gather
 from loadtest.observation import Observation
 from loadtest.problems import LoadError
+from loadtest.spool import Spool
 
 if TYPE_CHECKING:
     from loadtest.deployment import Grid
@@ -49,6 +50,8 @@ class Settings:
         How sessions are secured.
     drain_s : float
         Longest wait for deliveries after the last publication. [s]
+    receivers : {"counting", "full", "stock"}
+        What receiving sessions are once online, see `shares.Receivers`.
     """
 
     logins_per_s: float = LOGINS_PER_S
@@ -56,6 +59,7 @@ class Settings:
     cores: tuple[int, ...] = ()
     tls: Literal["direct", "starttls"] = "direct"
     drain_s: float = DRAIN_S
+    receivers: shares.Receivers = "counting"
 
 
 class Hands:
@@ -171,8 +175,8 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress)
         with hands.generator(Path(directory), conduct.specs(hands.parents)) as generator:
             conduct.run(generator, plan.duration_s)
-            files = [Path(spec.result_file) for spec in generator.specs]
-            harvest = gather(files, len(rows), conduct.ended)
+            spools = [Spool(spec.result) for spec in generator.specs]
+            harvest = gather(spools, len(rows), conduct.windows, conduct.ended)
         played = int(np.searchsorted(rows.intended_s, conduct.played_s))
         ending.why = conduct.stopped or "played to the end"
     return record(

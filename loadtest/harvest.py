@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loadtest.ledger import NEVER, Received
+from loadtest.receiver import columns
+from loadtest.spool import Spool
 
 Instants = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended in the middle of a run: what it measured since is not known.
+    """A process that ended in the middle of a run: what it saw in its last second is not known.
 
     Attributes
     ----------
@@ -32,8 +33,6 @@ class Ended:
         Whose sessions went with it.
     why : str
         What it left to say.
-    windows : list of dict
-        What it had told until then.
     """
 
     role: str
@@ -41,7 +40,6 @@ class Ended:
     after_s: float
     platforms: tuple[int, ...]
     why: str
-    windows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,12 @@ class Harvest:
 
     @property
     def deaf(self) -> set[int]:
-        """Platforms whose deliveries went with a process."""
+        """Platforms that nobody listened for once their process had ended."""
         return {each for ended in self.ended if ended.role == "receive" for each in ended.platforms}
 
     @property
     def mute(self) -> set[int]:
-        """Platforms whose publications went with a process."""
+        """Platforms that published nothing once their process had ended."""
         return {each for ended in self.ended if ended.role == "publish" for each in ended.platforms}
 
     def first(self, rows: int) -> Harvest:
@@ -104,73 +102,48 @@ class Harvest:
         )
 
 
-def gather(files: Sequence[Path], rows: int, ended: Mapping[int, Ended] | None = None) -> Harvest:
-    """Read the result files of all processes of a run.
+def gather(
+    spools: Sequence[Spool],
+    rows: int,
+    windows: Mapping[int, Sequence[Mapping[str, Any]]],
+    ended: Mapping[int, Ended] | None = None,
+) -> Harvest:
+    """Read what all processes of a run have left.
 
     Parameters
     ----------
-    files : sequence of Path
+    spools : sequence of Spool
         One for each process, in the order of the specs.
     rows : int
         Publications of the plan.
+    windows : mapping
+        By place in `spools`, what the process told second by second.
     ended : mapping, optional
-        By place in `files`: the processes that left none.
+        By place in `spools`: the processes that did not come to their end.
     """
-    ended = ended or {}
-    sent_ns = np.full(rows, NEVER, dtype=np.int64)
-    answered_ns = sent_ns.copy()
-    refused = np.zeros(rows, dtype=np.bool_)
-    copies: list[dict[str, npt.NDArray[Any]]] = []
-    logins: list[Instants] = [np.empty((0, 5), dtype=np.int64)]
-    windows: list[dict[str, Any]] = []
-    facts: list[dict[str, Any]] = []
-    conditions: dict[str, int] = {}
-    scheduling: set[str] = set()
-    for share, file in enumerate(files):
-        if share in ended:
-            windows += [{**window, "share": share} for window in ended[share].windows]
-            continue
-        with np.load(file) as result:
-            told = json.loads(str(result["facts"]))
-            windows += [{**window, "share": share} for window in told.pop("windows")]
-            facts.append(told)
-            if len(result["logins_ns"]):
-                logins.append(result["logins_ns"])
-            if "rows" in result:
-                sent_ns[result["rows"]] = result["sent_ns"]
-                answered_ns[result["rows"]] = result["answered_ns"]
-                refused[result["rows"]] = result["refused"]
-                scheduling.add(str(result["scheduling"]))
-                for name, count in result["conditions"]:
-                    conditions[str(name)] = conditions.get(str(name), 0) + int(count)
-            if "publication" in result:
-                copies.append({name: result[name] for name in _COPY_COLUMNS})
-    received, delay_ns = _together(copies)
+    outcomes = np.full((3, rows), NEVER, dtype=np.int64)
+    outcomes[2] = 0
+    for spool in spools:
+        mine = spool.read_publications()
+        outcomes[:, mine[0]] = mine[1:]
+    deliveries = np.concatenate([spool.read_deliveries() for spool in spools])
+    publication, session, received_ns, delay_ns, replayed = columns(deliveries)
+    facts = [told for spool in spools if (told := spool.read_facts())]
+    conditions: Counter[str] = Counter()
+    for each in facts:
+        conditions.update(each.pop("conditions", {}))
+    scheduling = {str(each.pop("scheduling")) for each in facts if "scheduling" in each}
+    logins = [login for each in facts for login in each.pop("logins_ns")]
     return Harvest(
-        sent_ns, answered_ns, refused, received, delay_ns,
-        np.concatenate(logins), windows, facts, conditions, ", ".join(sorted(scheduling)),
-        tuple(ended.values()),
-    )  # fmt: skip
-
-
-_COPY_COLUMNS = ("publication", "session", "received_ns", "delay_ns", "replayed_rows")
-
-
-def _together(copies: list[dict[str, npt.NDArray[Any]]]) -> tuple[Received, Instants]:
-    """The delivery logs one after another; a session's copies stay in their order."""
-    kinds = {"publication": np.uint32, "session": np.uint32}
-    columns = {
-        name: np.concatenate(
-            [np.empty(0, kinds.get(name, np.int64)), *(each[name] for each in copies)]
-        )
-        for name in _COPY_COLUMNS[:4]
-    }
-    masks = [np.zeros(0, dtype=np.bool_)]
-    for each in copies:
-        mask = np.zeros(len(each["publication"]), dtype=np.bool_)
-        mask[each["replayed_rows"]] = True
-        masks.append(mask)
-    received = Received(
-        columns["publication"], columns["session"], columns["received_ns"], np.concatenate(masks)
+        sent_ns=outcomes[0],
+        answered_ns=outcomes[1],
+        refused=outcomes[2] > 0,
+        received=Received(publication, session, received_ns, replayed),
+        delay_ns=delay_ns,
+        logins_ns=np.array(logins, dtype=np.int64).reshape(-1, 5),
+        windows=[{**each, "share": place} for place, told in windows.items() for each in told],
+        facts=facts,
+        conditions=dict(conditions),
+        scheduling=", ".join(sorted(scheduling)),
+        ended=tuple((ended or {}).values()),
     )
-    return received, columns["delay_ns"]

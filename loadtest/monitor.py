@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadtest.client import Session
+from loadtest.counting import CountingSession
 
 TICK_S = 0.02
 SAMPLED_SESSIONS = 32
@@ -38,13 +39,15 @@ class Monitor:
 
     Parameters
     ----------
-    sessions : sequence of Session
+    sessions : sequence of Session or CountingSession
         Some of them are looked at: what the kernel holds for them, unread or unsent.
     closed : callable
         Gets each window as it closes.
     """
 
-    def __init__(self, sessions: Sequence[Session], closed: Callable[[Window], None]) -> None:
+    def __init__(
+        self, sessions: Sequence[Session | CountingSession], closed: Callable[[Window], None]
+    ) -> None:
         stride = max(1, len(sessions) // SAMPLED_SESSIONS)
         self._sampled = sessions[::stride]
         self._closed = closed
@@ -69,9 +72,9 @@ class Monitor:
             second, used_s, lag_s = (now_ns - start_ns) // 1_000_000_000, now_used_s, 0.0
 
 
-def _unread_bytes(session: Session) -> int:
+def _unread_bytes(session: Session | CountingSession) -> int:
     """Bytes that the kernel has received and nobody has read (SIOCINQ, tcp(7))."""
-    connection = session.transport and session.transport.get_extra_info("socket")
+    connection = session.transport.get_extra_info("socket") if session.transport else None
     if connection is None or connection.fileno() < 0:
         return 0
     answer = bytearray(4)
@@ -80,7 +83,7 @@ def _unread_bytes(session: Session) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
-def _unsent_bytes(session: Session) -> int:
+def _unsent_bytes(session: Session | CountingSession) -> int:
     return session.transport.get_write_buffer_size() if session.transport else 0
 
 

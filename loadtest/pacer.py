@@ -34,6 +34,8 @@ class Pacer:
         `await sleep(seconds)`: lets others run; may wake a little late. [s]
     nap : callable
         `nap(seconds)`: waits exactly, while nothing else runs. [s]
+    sent_ns : ndarray of int64, shape (n,), optional
+        Where to note when each was sent; its own by default. [ns]
     """
 
     def __init__(
@@ -44,13 +46,15 @@ class Pacer:
         clock: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]],
         nap: Callable[[float], None],
+        sent_ns: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self._due_ns = due_ns
         self._send = send
         self._clock = clock
         self._sleep = sleep
         self._nap = nap
-        self.sent_ns: npt.NDArray[np.int64] = np.full(len(due_ns), UNSENT, dtype=np.int64)
+        self.sent_ns = np.empty(len(due_ns), dtype=np.int64) if sent_ns is None else sent_ns
+        self.sent_ns[:] = UNSENT
 
     async def run(self) -> None:
         """Send all; cancelling it leaves the rest `UNSENT`."""

@@ -48,8 +48,7 @@ class PublishShare(Share):
             ]
         self._row_list: list[int] = self._rows.tolist()
         self._pending: dict[int, int] = {}  # rows on their way, and their places in the columns
-        self._answered_ns = np.full(len(self._rows), UNSENT, dtype=np.int64)
-        self._refused = np.zeros(len(self._rows), dtype=np.bool_)
+        self._sent_ns, self._answered_ns, self._refused = self.spool.publications(self._rows)
         self._conditions: Counter[str] = Counter()
         self._answers: list[int] = []
         self._done = self._reported = 0
@@ -77,6 +76,7 @@ class PublishShare(Share):
             clock=time.monotonic_ns,
             sleep=asyncio.sleep,
             nap=time.sleep,
+            sent_ns=self._sent_ns,
         )
         await self._pacer.run()
         tell(event="played")
@@ -110,7 +110,7 @@ class PublishShare(Share):
         self._answered_ns[place] = received_ns
         self._answers.append(place)
         if answer[2] == b"error":
-            self._refused[place] = True
+            self._refused[place] = 1
             condition = _CONDITION.search(stanza)
             self._conditions[condition[1].decode() if condition else "unnamed"] += 1
         return True
@@ -139,17 +139,9 @@ class PublishShare(Share):
         """Publications sent, and those of them that the server has not answered."""
         return {"sent": self._done, "unanswered": len(self._pending)}
 
-    def result(self) -> dict[str, Any]:
-        """What became of each row."""
-        sent_ns = np.full(len(self._rows), UNSENT) if self._pacer is None else self._pacer.sent_ns
-        return {
-            "rows": self._rows,
-            "sent_ns": sent_ns,
-            "answered_ns": self._answered_ns,
-            "refused": self._refused,
-            "scheduling": np.array(self._scheduling),
-            "conditions": np.array(sorted(self._conditions.items()), dtype=np.str_).reshape(-1, 2),
-        }
+    def facts(self) -> dict[str, Any]:
+        """Why publications were refused, and how this process was scheduled."""
+        return {"scheduling": self._scheduling, "conditions": dict(self._conditions)}
 
 
 def _go_first() -> str:

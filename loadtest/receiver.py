@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 CHECK_EVERY = 256
 STANZA_BYTES_MAX = 1 << 20
+PUBLICATION_MAX = 10**9 - 1  # what fits a row of the log; no plan has as many
 
 _EVENT = "{http://jabber.org/protocol/pubsub#event}"
 _DELAY = "{urn:xmpp:delay}delay"
@@ -76,32 +77,42 @@ def element_end(data: bytes, start: int) -> int:
 
 
 class DeliveryLog:
-    """Deliveries of one process in order of receipt, as compact growing columns."""
+    """Deliveries of one process in order of receipt, as compact growing rows."""
 
     def __init__(self) -> None:
-        self.publication = array("I")
-        self.session = array("I")
-        self.received_ns = array("q")  # by the kernel where it said so
-        self.delay_ns = array("q")  # from there to here
-        self.replayed = array("I")  # rows of this log that carry a delay stamp (XEP-0203)
+        # One array and one call for each delivery: (publication << 32 | session), received by the
+        # kernel where it said so [ns], delay from there to here [ns]; a replay's (XEP-0203) is -1
+        # minus the delay.
+        self._rows = array("q")
+        self.append: Callable[[tuple[int, int, int]], None] = self._rows.extend
+        self._taken = 0
         self.foreign = 0  # items of other runs
+        self.others = 0  # stanzas that are no deliveries
         self.checked = 0
         self.mismatches = 0
 
     def __len__(self) -> int:
-        return len(self.publication)
+        return self._taken + len(self._rows) // 3
 
-    def since(self, row: int) -> tuple[npt.NDArray[Any], ...]:
-        """Copies of (publication, session, received_ns, delay_ns) from `row` on."""
-        columns = (self.publication, self.session, self.received_ns, self.delay_ns)
-        return tuple(np.array(column[row:], dtype=column.typecode) for column in columns)
+    def take(self) -> npt.NDArray[np.int64]:
+        """The rows since it was last called, which the log then forgets; shape (n, 3)."""
+        rows = np.array(self._rows, dtype=np.int64).reshape(-1, 3)
+        self._taken += len(rows)
+        del self._rows[:]
+        return rows
 
-    def note(self, publication: int, session: int, received_ns: int, delay_ns: int) -> None:
-        """Append one delivery."""
-        self.publication.append(publication)
-        self.session.append(session)
-        self.received_ns.append(received_ns)
-        self.delay_ns.append(delay_ns)
+
+def columns(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
+    """(publication, session, received_ns, delay_ns, replayed) of rows of a delivery log."""
+    key, delay_ns = rows[:, 0], rows[:, 2]
+    replayed = delay_ns < 0
+    return (
+        (key >> 32).astype(np.uint32),
+        (key & 0xFFFFFFFF).astype(np.uint32),
+        rows[:, 1],
+        np.where(replayed, -1 - delay_ns, delay_ns),
+        replayed,
+    )
 
 
 class Receiver:
@@ -117,19 +128,27 @@ class Receiver:
         Where deliveries are noted.
     other : callable
         Takes every other top-level element, whole, with its instant of receipt [ns].
+    left : bytes
+        The beginning of an element whose end is still to come.
     """
 
-    __slots__ = ("_head", "_left", "_log", "_other", "_session", "_tag")
+    __slots__ = ("_append", "_head", "_key", "_log", "_other", "_tag", "left")
 
     def __init__(
-        self, session: int, tag: str, log: DeliveryLog, other: Callable[[bytes, int], None]
+        self,
+        session: int,
+        tag: str,
+        log: DeliveryLog,
+        other: Callable[[bytes, int], None],
+        left: bytes = b"",
     ) -> None:
-        self._session = session
         self._tag = tag
         self._head = _head(tag)
         self._log = log
+        self._append = log.append
         self._other = other
-        self._left = b""
+        self.left = left
+        self._key = session & 0xFFFFFFFF
 
     def feed(self, data: bytes, received_ns: int, delay_ns: int) -> None:
         """Take in bytes of the stream.
@@ -148,40 +167,37 @@ class Receiver:
         StreamError
             Not an XMPP stream, or a stanza above `STANZA_BYTES_MAX`.
         """
-        if self._left:
-            data = self._left + data
+        if self.left:
+            data = self.left + data
         position, size = 0, len(data)
         while position < size:
-            end = self._plain(data, position, received_ns, delay_ns)
-            if end == 0:
-                end = self._odd(data, position, received_ns, delay_ns)
+            head = self._head(data, position)
+            end = 0
+            if head is not None:
+                # A notification of one item, if it ends as one does and there is no other.
+                inside = head.end()
+                end = data.find(_CLOSE, inside) + 10
+                if end < inside:
+                    break
+                if data.endswith(_TAIL, inside, end) and data.find(b"<item ", inside, end) < 0:
+                    publication = int(head[1])
+                    self._append((publication << 32 | self._key, received_ns, delay_ns))
+                    if not (publication + self._key) % CHECK_EVERY:
+                        self._check(data[position:end], publication)
+                else:
+                    end = 0
+            end = end or self._odd(data, position, received_ns, delay_ns)
             if end < 0:
                 break
             position = end
-        self._left = data[position:]
-        if len(self._left) > STANZA_BYTES_MAX:
+        self.left = data[position:] if position < size else b""
+        if len(self.left) > STANZA_BYTES_MAX:
             raise StreamError(f"a stanza of more than {STANZA_BYTES_MAX} B")
 
-    def _plain(self, data: bytes, start: int, received_ns: int, delay_ns: int) -> int:
-        """Note a notification of one item; its end, -1 if incomplete, 0 if it is anything else."""
-        head = self._head(data, start)
-        if head is None:
-            return 0
-        inside = head.end()
-        end = data.find(_CLOSE, inside) + len(_CLOSE)
-        if end < inside:
-            return -1
-        if not data.endswith(_TAIL, inside, end) or data.find(b"<item ", inside, end) >= 0:
-            return 0
-        publication = int(head[1])
-        log = self._log
-        log.note(publication, self._session, received_ns, delay_ns)
-        if len(log.publication) % CHECK_EVERY == 0:
-            log.checked += 1
-            log.mismatches += list(_items(data[start:end])) != [
-                (f"{self._tag}-{publication}", False)
-            ]
-        return end
+    def _check(self, stanza: bytes, publication: int) -> None:
+        """Parse a plain notification in full as well."""
+        self._log.checked += 1
+        self._log.mismatches += list(_items(stanza)) != [(f"{self._tag}-{publication}", False)]
 
     def _odd(self, data: bytes, start: int, received_ns: int, delay_ns: int) -> int:
         """Take any other element, or the blanks before it; its end, or -1 if incomplete."""
@@ -192,17 +208,17 @@ class Receiver:
             return -1
         stanza = data[start:end]
         items = list(_items(stanza)) if stanza.startswith(b"<message") else []
-        if not items:
-            self._other(stanza, received_ns)
         log = self._log
+        if not items:
+            log.others += 1
+            self._other(stanza, received_ns)
         for item_id, replayed in items:
             tag, _, number = item_id.rpartition("-")
-            if tag != self._tag or not number.isdecimal():
+            if tag != self._tag or not number.isdecimal() or int(number) > PUBLICATION_MAX:
                 log.foreign += 1
                 continue
-            if replayed:
-                log.replayed.append(len(log))
-            log.note(int(number), self._session, received_ns, delay_ns)
+            noted_ns = -1 - delay_ns if replayed else delay_ns
+            log.append((int(number) << 32 | self._key, received_ns, noted_ns))
         return end
 
 
@@ -210,9 +226,7 @@ def _head(tag: str) -> Callable[[bytes, int], re.Match[bytes] | None]:
     """Matcher of a notification up to the id of its first item, which is one of the run's."""
     return re.compile(
         rb"<message [^<>]*><event xmlns=[\"']http://jabber\.org/protocol/pubsub#event[\"']>"
-        rb"<items [^<>]*><item (?:[^<>]* )?id=[\"']"
-        + re.escape(tag.encode())
-        + rb"-(\d{1,10})[\"']"
+        rb"<items [^<>]*><item (?:[^<>]* )?id=[\"']" + re.escape(tag.encode()) + rb"-(\d{1,9})[\"']"
     ).match
 
 

@@ -64,7 +64,11 @@ def record(played: Played, door: str) -> Run:
 
 def _unknown(played: Played) -> npt.NDArray[np.bool_]:
     """By publication, whether its fate went with a process that was killed."""
-    return np.isin(played.rows.publisher, np.array(sorted(played.harvest.mute), dtype=np.int64))
+    mute = np.array(sorted(played.harvest.mute), dtype=np.int64)
+    # What had been answered is known: it is on disk as it happens.
+    unknown: npt.NDArray[np.bool_] = np.isin(played.rows.publisher, mute)
+    unknown &= played.harvest.answered_ns == NEVER
+    return unknown
 
 
 def phases(played: Played) -> tuple[Phase, ...]:

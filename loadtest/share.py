@@ -1,7 +1,7 @@
 """One generator process: it opens its sessions, waits for the common start, plays, hands over.
 
 `python -m loadtest.share SPEC` is started by `loadtest.engine`. It reads commands and tells events
-as lines of JSON, over its standard input and output; what it measured goes to a file at the end. It
+as lines of JSON, over its standard input and output; what it measures goes to files (`spool`). It
 ends at once when its parent does.
 """
 
@@ -25,14 +25,18 @@ import numpy as np
 
 from loadtest import processes
 from loadtest.client import Endpoint, Session
+from loadtest.counting import CountingSession
 from loadtest.monitor import Monitor, Window, peak_rss_bytes
 from loadtest.problems import LoadError
-from loadtest.receiver import DeliveryLog
+from loadtest.reactor import Reactor
+from loadtest.receiver import DeliveryLog, columns
 from loadtest.shares import Login, Prune, Spec
+from loadtest.spool import Spool
 from loadtest.subscriptions import end_others, subscribe
 from loadtest.transport import TimedTransport
 
 REPORT_LOGINS_S = 0.25
+PATIENCE_S = 1e-3  # see `reactor.Reactor`; epoll waits for whole milliseconds
 _PR_SET_TIMERSLACK = 29
 
 
@@ -42,8 +46,8 @@ class Share:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.log = DeliveryLog()
-        self.sessions: list[Session] = []
-        self.windows: list[dict[str, Any]] = []
+        self.spool = Spool(spec.result)
+        self.sessions: list[Session | CountingSession] = []
         self.start_ns = self._told = 0
         contexts = {door.ca_file: _context(door.ca_file) for door in spec.doors.values()}
         self._endpoints = {
@@ -62,6 +66,10 @@ class Share:
             log=self.log,
         )
 
+    def online(self, session: Session) -> Session | CountingSession:
+        """A session that has just come online, as it is to stay."""
+        return session
+
     def stand_by(self) -> None:
         """All are online; the start is near."""
 
@@ -76,8 +84,8 @@ class Share:
         """Running totals, for the drain."""
         return {}
 
-    def result(self) -> dict[str, Any]:
-        """Columns of the result file."""
+    def facts(self) -> dict[str, Any]:
+        """What to say at the end, beside what every process says."""
         return {}
 
     async def run(self) -> None:
@@ -105,9 +113,7 @@ class Share:
         tell(event="done")
 
     def _close(self, window: Window) -> None:
-        document = {"role": self.spec.role, **vars(window), **self.window()}
-        self.windows.append(document)
-        tell(event="window", **document)
+        tell(event="window", role=self.spec.role, **vars(window), **self.window())
 
     async def _log_in(self) -> None:
         reporting = asyncio.ensure_future(self._report_logins())
@@ -140,9 +146,10 @@ class Share:
                 by_broker.setdefault(node.broker, []).append(node.name)
             for broker, topics in by_broker.items():
                 await subscribe(session, broker, topics)
-            if by_broker:
-                session.send_presence()  # the bare JID's deliveries go to sessions with presence
-            self.sessions.append(session)
+            if by_broker and session.transport is not None:
+                # The bare JID's deliveries go to sessions with presence.
+                session.transport.write(b"<presence/>")
+            self.sessions.append(self.online(session))
 
     async def _prune(self, prune: Prune) -> None:
         owner = self.open(prune.owner)
@@ -169,19 +176,20 @@ class Share:
         tell(event="online", count=self._told, login=histogram.pairs(took_s))
 
     def _hand_over(self) -> None:
-        lost = [(each.number, each.lost) for each in self.sessions if each.lost]
-        facts = {
-            "foreign": self.log.foreign,
-            "checked": self.log.checked,
-            "mismatches": self.log.mismatches,
-            "sessions": len(self.sessions),
-            "lost_sessions": lost,
-            "peak_rss_bytes": peak_rss_bytes(),
-            "windows": self.windows,
-        }
-        steps = np.array([list(vars(each.timeline).values()) for each in self.sessions])
-        with Path(self.spec.result_file).open("xb") as stream:
-            np.savez(stream, facts=json.dumps(facts), logins_ns=steps, **self.result())
+        self.spool.finish(
+            {
+                "role": self.spec.role,
+                "foreign": self.log.foreign,
+                "others": self.log.others,
+                "checked": self.log.checked,
+                "mismatches": self.log.mismatches,
+                "sessions": len(self.sessions),
+                "lost_sessions": [(each.number, each.lost) for each in self.sessions if each.lost],
+                "peak_rss_bytes": peak_rss_bytes(),
+                "logins_ns": [each.timeline.instants() for each in self.sessions],
+                **self.facts(),
+            }
+        )
         for session in self.sessions:
             session.leave()
 
@@ -193,18 +201,28 @@ class ReceiveShare(Share):
         super().__init__(spec)
         with np.load(spec.plan_file) as plan:
             self._intended_s = plan["intended_s"]
-        self._seen = self._read_bytes = 0
+        self._read_bytes = 0
+
+    def online(self, session: Session) -> Session | CountingSession:
+        """What the spec's `receivers` says."""
+        if self.spec.receivers == "counting":
+            return CountingSession(session, self.spec.tag, self.log)
+        if self.spec.receivers == "stock":
+            session.read_as_usual(self.spec.tag, self.log)
+        return session
 
     def stand_by(self) -> None:
-        """Count bytes from here on; the sessions do the rest."""
+        """Count bytes from here on, and wait for sockets only; the sessions do the rest."""
         self._read_bytes = TimedTransport.read_bytes
+        Reactor.of_loop().patience_s = PATIENCE_S
 
     def window(self) -> dict[str, Any]:
         """Deliveries of the window, their latency as (bin, count) pairs, and the delay in here."""
         from results import histogram
 
-        publication, _, received_ns, delay_ns = self.log.since(self._seen)
-        self._seen += len(publication)
+        rows = self.log.take()
+        self.spool.append(rows)
+        publication, _, received_ns, delay_ns, _ = columns(rows)
         known = publication < len(self._intended_s)
         # As the record's tables reckon it, so that no latency falls into another bin there.
         received_s = (received_ns[known] - self.start_ns) / 1e9
@@ -222,16 +240,10 @@ class ReceiveShare(Share):
         """Deliveries so far."""
         return {"deliveries": len(self.log)}
 
-    def result(self) -> dict[str, Any]:
-        """The delivery log."""
-        publication, session, received_ns, delay_ns = self.log.since(0)
-        return {
-            "publication": publication,
-            "session": session,
-            "received_ns": received_ns,
-            "delay_ns": delay_ns,
-            "replayed_rows": np.array(self.log.replayed, dtype=np.int64),
-        }
+    def facts(self) -> dict[str, Any]:
+        """Nothing more, once the rest of the log is on disk."""
+        self.spool.append(self.log.take())
+        return {}
 
 
 def tell(**event: object) -> None:

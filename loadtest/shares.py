@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 Role = Literal["receive", "publish"]
+Receivers = Literal["counting", "full", "stock"]
+"""What receiving sessions are once online: deliveries are counted off the bytes and slixmpp is
+gone; likewise, but slixmpp stays for all else; slixmpp's own handlers read everything."""
 
 RECEIVING, PUBLISHING = "grid", "grid-publish"
-SESSIONS_PER_PROCESS = 4_000
+SESSIONS_PER_PROCESS = 16_000  # below the usual limit on descriptors
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ class Spec:
     logins_per_s: float
     concurrent_logins: int
     cores: tuple[int, ...]
+    receivers: Receivers
     plan_file: str
-    result_file: str
+    result: str  # what the names of its result files begin with
     worker: int = 0  # which of the parents starts it
 
     def write(self, path: Path) -> None:
@@ -226,6 +230,7 @@ class Terms:
     concurrent_logins: int
     cores: tuple[int, ...]
     tls: Literal["direct", "starttls"]
+    receivers: Receivers
     directory: str
     plan_file: str
     parents: tuple[int, ...] = ()  # processes that start the shares; empty: this one
@@ -273,8 +278,9 @@ def specs(
                 logins_per_s=terms.logins_per_s * share_of_logins,
                 concurrent_logins=max(1, round(terms.concurrent_logins * share_of_logins)),
                 cores=terms.cores,
+                receivers=terms.receivers,
                 plan_file=terms.plan_file,
-                result_file=f"{terms.directory}/result-{number}.npz",
+                result=f"{terms.directory}/result-{number}",
                 worker=worker,
             )
         )

@@ -1,4 +1,4 @@
-"""One TLS connection on the event loop that knows when the kernel received what it reads.
+"""One TLS connection that knows when the kernel received what it reads.
 
 asyncio's own TLS hides the socket, so it can give no kernel time stamps (SO_TIMESTAMPNS,
 socket(7)), and it keeps a read buffer of 256 KiB for each connection. Here the socket is read into
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -16,21 +17,27 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
+from loadtest.reactor import Reactor
+
 BUFFER_BYTES = 65_536
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _TIMESPEC = struct.Struct("@qq")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+_RECORD_BYTES = 16_384  # most that one TLS record holds (RFC 8446 section 5.1)
 
-# One event loop runs in one thread, so one pair of buffers serves all its connections.
+# One event loop runs in one thread, so one buffer serves all its connections.
 _ENCRYPTED = memoryview(bytearray(BUFFER_BYTES))
-_PLAIN = memoryview(bytearray(BUFFER_BYTES))
+_BUFFERS = [_ENCRYPTED]
 
 
 class Stream(Protocol):
     """What stands behind a transport."""
 
     def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
-        """Take bytes, received by the kernel at `received_ns`, `delay_ns` ago. [ns]"""
+        """Take bytes, received by the kernel at `received_ns`, `delay_ns` ago. [ns]
+
+        A ValueError that it raises closes the connection.
+        """
 
     def connection_lost(self, exception: BaseException | None) -> None:
         """Learn that the connection has ended."""
@@ -54,6 +61,8 @@ class TimedTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._socket = connection
         self._stream = stream
+        self.hand_to: Callable[[bytes, int, int], None] = stream.bytes_received
+        self._receive = connection.recvmsg_into
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._handshake: asyncio.Future[None] | None = None
@@ -64,7 +73,23 @@ class TimedTransport(asyncio.Transport):
         self.quick = True
         with contextlib.suppress(OSError):  # then the instants are those of reading
             connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._loop.add_reader(connection, self._readable)
+        self._reactor = Reactor.of_loop()
+        self._reactor.watch(connection.fileno(), self._served)
+
+    def set_stream(
+        self, stream: Stream, hand_to: Callable[[bytes, int, int], None] | None = None
+    ) -> None:
+        """Put another stream behind the transport.
+
+        Parameters
+        ----------
+        stream : Stream
+            The new one.
+        hand_to : callable, optional
+            Takes the bytes instead of `stream.bytes_received`, and so saves a call.
+        """
+        self._stream = stream
+        self.hand_to = hand_to or stream.bytes_received
 
     async def secure(self, context: ssl.SSLContext, name: str) -> None:
         """Put TLS on the connection, the server's certificate being verified for `name`.
@@ -106,53 +131,63 @@ class TimedTransport(asyncio.Transport):
         else:
             self._handshake.set_exception(error)
 
+    def _served(self, events: int) -> None:
+        """Serve the socket, which is ready for `events` of epoll."""
+        if events & select.EPOLLOUT:
+            self._writable()
+        if events & ~select.EPOLLOUT and not self._closing:
+            self._readable()
+
     def _readable(self) -> None:
         try:
-            size, ancillary, _, _ = self._socket.recvmsg_into([_ENCRYPTED], _ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._receive(_BUFFERS, _ANCILLARY_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
             self._lose(error)
             return
         received_ns = time.monotonic_ns()
-        delay_ns = _since_receipt_ns(ancillary)
-        received_ns -= delay_ns
+        delay_ns = 0
+        if ancillary:
+            # The stamp is on the wall clock. Only a difference is taken, right here, so that that
+            # clock's steps and drift do not matter.
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            delay_ns = max(0, time.time_ns() - seconds * 1_000_000_000 - nanoseconds)
+            received_ns -= delay_ns
         if not size:
             self._lose(None)
             return
         TimedTransport.read_bytes += size
         if self.quick:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        if self._tls is None:
-            self._stream.bytes_received(bytes(_ENCRYPTED[:size]), received_ns, delay_ns)
-            return
-        self._incoming.write(_ENCRYPTED[:size])
-        if self._handshake is None or self._shake_hands():
-            self._decrypt(self._tls, received_ns, delay_ns)
+        tls = self._tls
+        try:
+            if tls is None:
+                self.hand_to(bytes(_ENCRYPTED[:size]), received_ns, delay_ns)
+                return
+            self._incoming.write(_ENCRYPTED[:size])
+            if self._handshake is None or self._shake_hands():
+                self._decrypt(tls, received_ns, delay_ns)
+        except (ssl.SSLError, ValueError) as error:
+            self._lose(error)
 
     def _decrypt(self, tls: ssl.SSLObject, received_ns: int, delay_ns: int) -> None:
-        read: Callable[[int, memoryview], int] = tls.read  # type: ignore[assignment]
-        size, closed = 0, False
-        lost: ssl.SSLError | None = None
-        while self._incoming.pending and size < BUFFER_BYTES and not closed:
+        incoming, data = self._incoming, b""
+        while incoming.pending:
             try:
-                got = read(BUFFER_BYTES - size, _PLAIN[size:])
+                more = tls.read(_RECORD_BYTES)
             except ssl.SSLWantReadError:
                 break
-            except ssl.SSLError as error:
-                lost = error
-                break
-            size, closed = size + got, not got
+            if not more:  # closed by the other side
+                if data:
+                    self.hand_to(data, received_ns, delay_ns)
+                self.close()
+                return
+            data = data + more if data else more
         if self._outgoing.pending:
             self._flush()
-        if size:
-            self._stream.bytes_received(bytes(_PLAIN[:size]), received_ns, delay_ns)
-        if lost is not None:
-            self._lose(lost)
-        elif closed:
-            self.close()
-        elif self._incoming.pending and not self._closing:
-            self._decrypt(tls, received_ns, delay_ns)
+        if data:
+            self.hand_to(data, received_ns, delay_ns)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes, encrypted; what the kernel does not take yet waits here."""
@@ -179,7 +214,7 @@ class TimedTransport(asyncio.Transport):
                 return
             if not data:
                 return
-            self._loop.add_writer(self._socket, self._writable)
+            self._reactor.want_write(self._socket.fileno(), True)
         self._unsent += data
 
     def _writable(self) -> None:
@@ -191,7 +226,7 @@ class TimedTransport(asyncio.Transport):
             self._lose(error)
             return
         if not self._unsent:
-            self._loop.remove_writer(self._socket)
+            self._reactor.want_write(self._socket.fileno(), False)
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not taken yet. [B]"""
@@ -220,21 +255,7 @@ class TimedTransport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._reactor.forget(self._socket.fileno())
         self._socket.close()
         self._settle_handshake(error or ConnectionResetError("the server closed the connection"))
         self._loop.call_soon(self._stream.connection_lost, error)
-
-
-def _since_receipt_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """How long ago the kernel received the newest byte that was read; 0 where it does not say. [ns]
-
-    The stamp is on the wall clock; only a difference is taken, right here, so that clock's steps
-    and drift do not matter.
-    """
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-            return max(0, time.time_ns() - int(seconds) * 1_000_000_000 - int(nanoseconds))
-    return 0

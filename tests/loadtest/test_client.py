@@ -93,7 +93,7 @@ class TestLogin:
             return one
 
         online = asyncio.run(story())
-        steps = list(vars(online.timeline).values())
+        steps = online.timeline.instants()
         assert steps == sorted(steps)
         assert all(steps)
         assert online.lost is None

@@ -75,6 +75,7 @@ def story(topology, *, missing=(), late_s=0.0, **changes) -> Played:
         windows=[window(k, role) for k in range(10) for role in ("receive", "publish")],
         facts=[
             {
+                "role": "receive",
                 "foreign": 0,
                 "checked": 0,
                 "mismatches": 0,

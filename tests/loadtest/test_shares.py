@@ -62,7 +62,7 @@ def rows(*publishers: int) -> Block:
 
 
 def terms(directory) -> shares.Terms:
-    return shares.Terms("r1", 60.0, 12, (1,), "direct", str(directory), "plan.npz")
+    return shares.Terms("r1", 60.0, 12, (1,), "direct", "counting", str(directory), "plan.npz")
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_many_sessions_take_several_processes(topology, tmp_path, monkeypatch):
     cast = shares.cast(topology, rows(0), 1)
     receiving = shares.specs(topology, cast, GRID, PASSWORDS, terms(tmp_path))[:-1]
     assert [[login.platform for login in spec.logins] for spec in receiving] == [[2, 4], [3, 5]]
-    assert len({spec.result_file for spec in receiving}) == 2
+    assert len({spec.result for spec in receiving}) == 2
 
 
 def test_spec_survives_its_private_file(specs, tmp_path):
