@@ -161,7 +161,7 @@ def _grid_terms(site: Site) -> str:
     accounts = [
         _account(each, scram, hash_name) for each, scram in zip(site.accounts, keys, strict=True)
     ]
-    topics = [_topic(site, broker, node) for broker in site.brokers for node in broker.nodes]
+    topics = [_topic(site, broker, node) for broker in site.in_process for node in broker.nodes]
     return f"{term((Atom('accounts'), accounts))}.\n{term((Atom('topics'), topics))}.\n"
 
 
@@ -174,17 +174,16 @@ def _account(account: Account, keys: ScramKeys, hash_name: str) -> Term:
 
 def _topic(site: Site, broker: Broker, node: Node) -> Term:
     """A Topic's place, owner, settings (by the names of mod_pubsub's own) and rights."""
-    members = dict.fromkeys(node.members if node.whitelist else (), "member")
-    publishers = dict.fromkeys(node.publishers, "publisher")
-    rights = [(account, Atom(right)) for account, right in {**members, **publishers}.items()]
-    return (broker.jid, site.domain, node.name, node.owner, _settings(node), rights)
+    rights = [(account, Atom(right)) for account, right in node.rights.items()]
+    approved = list(node.approved)
+    return (broker.jid, site.domain, node.name, node.owner, _settings(node), rights, approved)
 
 
 def _settings(node: Node) -> Term:
     """As Prosody's Topics are, where ejabberd's own defaults differ: no retractions are notified,
     nothing is sent at login."""
     settings: dict[str, Term] = {
-        "access_model": Atom("whitelist" if node.whitelist else "open"),
+        "access_model": Atom(node.access),
         "publish_model": Atom("publishers"),
         "persist_items": node.persist,
         "max_items": node.max_items,

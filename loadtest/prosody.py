@@ -55,7 +55,7 @@ class Prosody:
         for directory in (data, site.directory / "none"):
             directory.mkdir(mode=0o700)
         _write_accounts(data, site)
-        for broker in site.brokers:
+        for broker in site.in_process:
             _write_nodes(data, broker)
         if site.peers:
             _write_routes(site)
@@ -160,12 +160,10 @@ def _node(node: Node) -> LuaTable:
     Only affiliated publishers may publish; on a whitelist everybody else is an outcast. `headline`
     notifications are not kept for those offline.
     """
-    members = dict.fromkeys(node.members if node.whitelist else (), "member")
-    publishers = dict.fromkeys(node.publishers, "publisher")
     return {
         "name": node.name,
         "config": {
-            "access_model": "whitelist" if node.whitelist else "open",
+            "access_model": node.access,
             "publish_model": "publishers",
             "persist_items": node.persist,
             "max_items": node.max_items,
@@ -175,7 +173,7 @@ def _node(node: Node) -> LuaTable:
             "notification_type": "headline",
             "notify_retract": False,
         },
-        "affiliations": {**members, **publishers, node.owner: "owner"},
+        "affiliations": {**node.rights, node.owner: "owner"},
         "subscribers": {},
     }
 

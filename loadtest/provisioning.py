@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from topologies.schema import Population, Topic, Topology
@@ -53,15 +53,28 @@ class Node:
     """A Topic as its Broker keeps it (XEP-0060 section 4.5), and who may do what there.
 
     Owner and publishers may publish; on a whitelist only they and the members may subscribe.
+    Where `access` is `authorize`, the owner has approved the members, and whoever else subscribes
+    waits for it.
     """
 
     name: str
-    whitelist: bool
+    access: Literal["open", "whitelist", "authorize"]
     persist: bool
     max_items: int
     owner: str
     publishers: tuple[str, ...]
     members: tuple[str, ...]
+
+    @property
+    def rights(self) -> dict[str, str]:
+        """Affiliation of each bare JID that has one beside the owner's."""
+        members = self.members if self.access == "whitelist" else ()
+        return dict.fromkeys(members, "member") | dict.fromkeys(self.publishers, "publisher")
+
+    @property
+    def approved(self) -> tuple[str, ...]:
+        """Who is subscribed from the beginning."""
+        return self.members if self.access == "authorize" else ()
 
 
 def accounts(topology: Topology, controller: str) -> list[Account]:
@@ -106,7 +119,7 @@ def nodes(topology: Topology, broker: str) -> list[Node]:
     return [
         Node(
             name=topic.name,
-            whitelist=topic.access == "whitelist",
+            access=topic.access,
             persist=topic.persist,
             max_items=topic.max_items,
             owner=owner,

@@ -10,15 +10,17 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import OWNER, Account, Node
+from topologies.limits import Limits
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
+COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
 _HELPER_MEMORY_BYTES: Final = 512e6
 _HELLO: Final = (
@@ -60,11 +62,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Broker:
-    """A publish-subscribe service in the server's process."""
+    """A publish-subscribe service: in the server's process, or with a `secret` beside it."""
 
     jid: str
     owner: str
     nodes: Sequence[Node]
+    secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,17 @@ class Site:
     cores_used: int
     memory_bytes: float
     cores: tuple[int, ...]
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def in_process(self) -> list[Broker]:
+        """The Brokers that the server itself is."""
+        return [broker for broker in self.brokers if broker.secret is None]
+
+    @property
+    def components(self) -> list[Broker]:
+        """The Brokers that come to it as components (XEP-0114)."""
+        return [broker for broker in self.brokers if broker.secret is not None]
 
     @property
     def hello(self) -> str:
@@ -215,6 +229,9 @@ def configuration(template: str, filters: Mapping[str, Callable[[Any], str]], si
     environment.filters.update(filters)
     text = (resources.files("loadtest") / "templates" / template).read_text()
     rendered = environment.from_string(text).render(
-        site=site, directory=str(site.directory), federation_port=FEDERATION_PORT
+        site=site,
+        directory=str(site.directory),
+        federation_port=FEDERATION_PORT,
+        component_port=COMPONENT_PORT,
     )
     return rendered.encode()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import topologies
-from loadtest import addresses, lease, provisioning, rails
+from loadtest import addresses, capabilities, lease, provisioning, rails
 from loadtest.problems import DeploymentError
-from loadtest.server import FEDERATION_PORT, Broker, Launch, Options, Server, Site
+from loadtest.server import COMPONENT_PORT, FEDERATION_PORT, Broker, Launch, Options, Server, Site
 from topologies import support
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _KINDS: Final = {
 }
 _SPARE_DESCRIPTORS: Final = 100
 UNSUPPORTED: Final = (
+    "controllers.nodes",
     "controllers.limits",
     "controllers.queue",
     "platforms.network.uplink",
@@ -89,6 +90,8 @@ def _server(topology: Topology, controller: Controller) -> Server:
     server = cast(Server, getattr(importlib.import_module(module), name)())
     server.locate()
     server.user()
+    if missing := list(capabilities.lacks(topology, controller, kind)):
+        raise DeploymentError("\n".join(missing))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     sessions = sum(p.count for p in topology.platforms if p.controller == controller.name)
     if sessions + _SPARE_DESCRIPTORS > limit:
@@ -147,6 +150,7 @@ def prepare(
     for site in planned:
         if options.proxied:
             launches.append(_front(site, directory, doors[site.controller], document))
+        launches += _components(site, directory)
     if options.certificates:
         document["certificates_directory"] = str(directory / certificates.DIRECTORY)
     lease.write_json(directory / GRID_FILE, document)
@@ -156,6 +160,8 @@ def prepare(
 def _addresses(topology: Topology, grid: str, place: Place) -> dict[str, str]:
     """An address for each Controller on which all its ports are free."""
     ports = [place.port, place.direct_tls_port]
+    if any(broker.kind == "component" for broker in topology.brokers):
+        ports.append(COMPONENT_PORT)
     if len(topology.controllers) > 1:
         ports.append(FEDERATION_PORT)
     if place.address is None:
@@ -189,6 +195,7 @@ def _site(
                 f"{broker.name}.{controller.domain}",
                 owner,
                 provisioning.nodes(topology, broker.name),
+                secrets.token_urlsafe(24) if broker.kind == "component" else None,
             )
             for broker in topology.brokers
             if broker.controller == controller.name
@@ -198,6 +205,7 @@ def _site(
         cores_used=controller.cores,
         memory_bytes=controller.memory,
         cores=place.cores,
+        limits=controller.limits,
     )
 
 
@@ -239,6 +247,17 @@ def _furnish(site: Site, server: Server, authority: Authority) -> Launch:
     if launch.user is not None:
         _give(site.directory, launch.user)
     return launch
+
+
+def _components(site: Site, directory: Path) -> list[Launch]:
+    """The Brokers that are processes of their own."""
+    from loadtest import component
+
+    place = (site.address, COMPONENT_PORT)
+    return [
+        component.launch(broker, directory / f"broker-{broker.jid}", place, site.max_items)
+        for broker in site.components
+    ]
 
 
 def _front(site: Site, directory: Path, door: str, document: dict[str, Any]) -> Launch:

@@ -133,6 +133,8 @@ UNSUPPORTED = (
     "controllers.limits.account.sessions",
     "controllers.limits.failed_logins",
     "controllers.queue",
+    "controllers.nodes",
+    "brokers.kind",
     "platforms.network.downlink",
 )
 

@@ -20,6 +20,9 @@ class Controller(Sourced):
     cores: Whole = Field(1, ge=1, le=256, description="cores that the server may use")
     nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
     memory: PositiveBytes = Field(4e9, description="memory that the server may fill [B]")
+    nodes: Whole = Field(
+        1, ge=1, le=16, description="servers that share the domain as one cluster (ejabberd)"
+    )
     limits: Limits = Field(Limits(), description="what it takes in at most")
     queue: SessionQueue | None = Field(
         None, description="outbound queue of each session; absent: a copy is written and gone"
@@ -27,10 +30,14 @@ class Controller(Sourced):
 
 
 class Broker(Sourced):
-    """A publish-subscribe service (XEP-0060) in the Controller's process; it keeps Topics."""
+    """A publish-subscribe service (XEP-0060) of a Controller; it keeps Topics."""
 
     name: Domain = Field(description="first part of its address, `name.domain`")
     controller: Name = Field(description="Controller that hosts it")
+    kind: Literal["in-process", "component"] = Field(
+        "in-process",
+        description="in the server's own process, or a process beside it (XEP-0114)",
+    )
 
 
 class Payload(Model):
@@ -48,6 +55,8 @@ class Topic(Sourced):
     name: Node = Field(description="its node")
     broker: Name = Field(description="Broker that keeps it")
     payload: Payload = Field(description="kind and size of its items")
-    access: Literal["open", "whitelist"] = Field("open", description="who may subscribe")
+    access: Literal["open", "whitelist", "authorize"] = Field(
+        "open", description="who may subscribe: all, those listed, those that the owner approves"
+    )
     persist: bool = Field(False, description="whether items are kept on disk")
     max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")

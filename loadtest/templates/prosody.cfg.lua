@@ -55,11 +55,19 @@ s2s_secure_auth = true
 {% else %}
 modules_disabled = { "s2s", "s2s_auth_certs" }
 {% endif %}
+{% if site.components %}
+component_ports = { {{ component_port }} }
+component_interfaces = { {{ site.address | lua }} }
+{% endif %}
 
 VirtualHost {{ site.domain | lua }}
 {% if site.brokers %}  disco_items = { {% for broker in site.brokers %}{ {{ broker.jid | lua }} }, {% endfor %}}
 {% endif %}
-{%- for broker in site.brokers %}
+{%- for broker in site.components %}
+Component {{ broker.jid | lua }}
+  component_secret = {{ broker.secret | lua }}
+{% endfor %}
+{%- for broker in site.in_process %}
 Component {{ broker.jid | lua }} "pubsub"
   admins = { {{ broker.owner | lua }} }
   pubsub_max_items = {{ site.max_items }}

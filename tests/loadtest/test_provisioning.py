@@ -75,23 +75,23 @@ def test_accounts_are_written_as_csv(small):
 
 
 @pytest.mark.parametrize(
-    ("topic", "whitelist", "persist", "max_items", "publishers", "members"),
+    ("topic", "access", "persist", "max_items", "publishers", "members"),
     [
         (
             "indicators",
-            False,
+            "open",
             False,
             1,
             ("sensor-0@alpha.test",),
             ("tool-0@alpha.test", "tool-1@alpha.test"),
         ),
-        ("secrets", True, True, 3, ("sensor-0@alpha.test",), ("insider-0@alpha.test",)),
+        ("secrets", "whitelist", True, 3, ("sensor-0@alpha.test",), ("insider-0@alpha.test",)),
     ],
 )
 def test_a_topic_gives_each_population_its_rights(
-    small, topic, whitelist, persist, max_items, publishers, members
+    small, topic, access, persist, max_items, publishers, members
 ):
     node = {node.name: node for node in provisioning.nodes(small, "broker")}[topic]
     assert node == provisioning.Node(
-        topic, whitelist, persist, max_items, "admin@alpha.test", publishers, members
+        topic, access, persist, max_items, "admin@alpha.test", publishers, members
     )

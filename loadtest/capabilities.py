@@ -1,0 +1,28 @@
+"""What a kind of server cannot be deployed to do, said before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from topologies.schema import Controller, Topology
+
+
+def lacks(topology: Topology, controller: Controller, kind: str) -> Iterator[str]:
+    """What this Controller is described to do and its kind of server does not; each with a repair.
+
+    Parameters
+    ----------
+    kind : str
+        `prosody` or `ejabberd`.
+    """
+    brokers = {each.name: each for each in topology.brokers if each.controller == controller.name}
+    for number, topic in enumerate(topology.topics):
+        broker = brokers.get(topic.broker)
+        in_process = broker is not None and broker.kind == "in-process"
+        if kind == "prosody" and in_process and topic.access == "authorize":
+            yield (
+                f'topics[{number}].access: "authorize": is not supported by Prosody\'s own Broker; '
+                "make the Broker a component (kind: component) or choose ejabberd"
+            )
