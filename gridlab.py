@@ -19,15 +19,16 @@ import click
 
 import loadtest.commands
 import results.commands
+import sim.capacity_commands
 import sim.commands
 from results.commands import BAD_INPUT, INTERRUPTED, INVALID_RUN, Output, common, records_run
 from topologies.commands import reads_topology
 
-SCHEMAS = ("topology", "record", "simulate", "load", "compare", "validate", "conform")
+SCHEMAS = ("topology", "record", "simulate", "load", "compare", "validate", "conform", "sweep")
 PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema",
-    "estimate", "simulate", "compare", "report",
+    "estimate", "simulate", "sweep", "compare", "report",
     "grid", "load", "validate", "conform",
 )  # fmt: skip
 
@@ -203,6 +204,7 @@ def validate(
 
 for command in (
     *(sim.commands.estimate, sim.commands.simulate),
+    sim.capacity_commands.sweep,
     *(results.commands.compare, results.commands.report),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
 ):

@@ -231,7 +231,46 @@ class Validation(TypedDict):
     refuted: list[Refutation]
 
 
-_DOCUMENTS = {"simulate": Summary, "load": Summary, "compare": Comparison, "validate": Validation}
+class ScenarioFigures(TypedDict):
+    """Figures of one scenario over its measured phases; utilisation is the busiest Controller's."""
+
+    offered_load_per_s: Estimate
+    throughput_per_s: Estimate
+    goodput_per_s: Estimate
+    latency_p50_s: Estimate
+    latency_p99_s: Estimate
+    latency_p999_s: Estimate
+    utilisation: Estimate
+
+
+class ScenarioRow(TypedDict):
+    """One scenario: what is set, and its figures or why there are none."""
+
+    key: str
+    settings: dict[str, str]
+    refused: list[str] | None
+    figures: ScenarioFigures | None
+
+
+class SweepDocument(TypedDict):
+    """The document of `gridlab sweep --json`; `worked` scenarios were not stored before."""
+
+    topology: str
+    directory: str
+    seed: int
+    replications: int
+    worked: int
+    wall_s: float
+    scenarios: list[ScenarioRow]
+
+
+_DOCUMENTS = {
+    "simulate": Summary,
+    "load": Summary,
+    "compare": Comparison,
+    "validate": Validation,
+    "sweep": SweepDocument,
+}
 
 
 def document_schema(command: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -13,13 +14,19 @@ def software(*packages: str) -> dict[str, str]:
     """Versions of Python, the lab and the packages that took part; the commit in a checkout."""
     versions = {"python": platform.python_version()}
     for package in ("xmpp-grid-lab", *packages):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+        if version := _version(package):
+            versions[package] = version
     if commit := _commit():
         versions["commit"] = commit
     return versions
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def machine() -> dict[str, str]:
@@ -33,6 +40,7 @@ def machine() -> dict[str, str]:
     }
 
 
+@functools.cache
 def _field(path: str, name: str) -> str:
     """The first value of that name in a file of `name : value` lines; empty if there is none."""
     try:
@@ -43,6 +51,7 @@ def _field(path: str, name: str) -> str:
     return next((value.strip() for key, _, value in pairs if key.strip() == name), "")
 
 
+@functools.cache
 def _commit() -> str:
     checkout = Path(__file__).resolve().parents[1]
     if not (checkout / ".git").exists():

@@ -24,7 +24,9 @@ def text(topology: Topology) -> str:
 
     fields = topology.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     head = f"# {topology.name}, written from its fields\n"
-    return head + yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    body = yaml.dump(fields, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
+    return head + str(body)
 
 
 def sha256(topology: Topology) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from topologies import checks, overrides, references, wording
+from topologies import checks, identity, overrides, references, wording
 from topologies.documents import BYTES_MAX, Document, read
 from topologies.problems import Problem, TopologyError, choice, printable, quoted
 from topologies.profiles import Profile
@@ -53,6 +53,21 @@ def parse(text: str | bytes, name: str = "<text>", overrides: Sequence[str] = ()
         All that is wrong with it.
     """
     return _topology(text, name, None, overrides)
+
+
+def varied(topology: Topology, changes: Sequence[str]) -> Topology:
+    """The topology with further changes, e.g. `controllers[0].cores=8`, checked anew.
+
+    Raises
+    ------
+    TopologyError
+        All that is wrong with it.
+    """
+    source = topology.source
+    text, path = identity.text(topology), source.path if source else None
+    if source is not None and text != source.text:
+        return _topology(source.text, topology.name, path, (*source.overrides, *changes))
+    return _topology(text, topology.name, path, changes)
 
 
 def profile(topology: Topology, controller: str) -> Profile:
