@@ -206,3 +206,26 @@ def mser5(batch_means: npt.ArrayLike) -> int:
     squares = np.cumsum(centred[::-1] ** 2)[::-1]
     errors = (squares - sums**2 / kept) / kept**2
     return int(np.argmin(errors[: series.size // 2 + 1]))
+
+
+def certainty(sample: Sample, bound: float) -> float:
+    """How sure it is that the true figure lies on the same side of a bound as its value. [1]
+
+    One minus the one-sided level of Student's t at the bound; 1 where the value is unbounded (it
+    lies beyond any bound), 0.5 where the parts say nothing.
+    """
+    from scipy.special import stdtr
+
+    n = len(sample.parts)
+    if math.isinf(sample.value):
+        return 1.0
+    if math.isnan(sample.value):
+        return 1.0
+    if n < 2:
+        return 0.5
+    if not np.isfinite(sample.parts).all():
+        return float(np.mean((sample.parts > bound) == (sample.value > bound)))
+    error = math.sqrt(sample.variance()) + sample.resolution
+    if error == 0.0:
+        return 1.0
+    return float(stdtr(n - 1, abs(sample.value - bound) / error))

@@ -1,0 +1,278 @@
+"""The smallest grid that keeps what is promised: bounds first, then a search over simulations.
+
+Each Controller of the topology is designed by itself: its cores first, where more of them are of
+use, then more Controllers in its place (`sim.designs`). A design that a closed form refuses is not
+simulated. The answer is minimal: one size less is refused or misses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import topologies
+from sim.advice import Advice, advice
+from sim.bounds import RESOURCES, cores_at_least
+from sim.designs import Arrangement, Design, parallel, part, smaller
+from sim.objectives import Objective, objectives
+from sim.trials import Bench, Trial
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+LOAD_STEPS = 4  # halvings of the range in which the head-room lies
+SPARE = 1.25  # memory that is asked for over the most that was held
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest design that is looked at: Controllers in place of one, and cores of each."""
+
+    controllers: int = 32
+    cores: int = 16
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """One Controller's answer; `answer` is None where nothing in the budget keeps the promise."""
+
+    controller: str
+    profile: Profile
+    bench: Bench
+    answer: Trial | None
+    less: Trial | None
+    headroom: tuple[float, float]
+    lost_one: Trial | None
+    attacked: Trial | None
+    compared: tuple[Arrangement, ...]
+
+    @property
+    def design(self) -> Design:
+        """The answer's design; there must be one."""
+        assert self.answer is not None
+        return self.answer.design
+
+    def memory_bytes(self) -> float:
+        """Memory to buy for each of the answer's Controllers. [B]"""
+        held = [
+            trial.memory_bytes
+            for trial in (self.answer, self.lost_one, self.attacked)
+            if trial is not None and trial.meets
+        ]
+        return SPARE * max(held, default=0.0)
+
+    def constraints(self) -> list[tuple[str, float]]:
+        """Resources by how much of each the answer uses, the binding one first. [1]"""
+        assert self.answer is not None
+        used = {share.resource: share.mean for share in self.answer.shares}
+        used = {name: share for name, share in used.items() if math.isfinite(share)}
+        order = sorted(used, key=lambda name: (-used[name], RESOURCES.index(name)))
+        first = self._breaks(order[0])
+        return [(name, used[name]) for name in [first, *(n for n in order if n != first)]]
+
+    def _breaks(self, otherwise: str) -> str:
+        """What breaks one size below: what a bound says, else waiting, which is the CPU's."""
+        if self.less is None:
+            return otherwise
+        over = [share for share in self.less.shares if share.impossible]
+        return over[0].resource if over else "cpu"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All answers, what was asked, and what should be heard before."""
+
+    topology: Topology
+    profiles: Mapping[str, Profile]
+    asked: tuple[Objective, ...]
+    budget: Budget
+    seed: int
+    sizings: tuple[Sizing, ...]
+    advice: tuple[Advice, ...]
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is an answer for every Controller."""
+        return all(each.answer is not None for each in self.sizings)
+
+
+def plan(
+    topology: Topology,
+    *,
+    slo: Sequence[str] = (),
+    budget: Budget | None = None,
+    attacks: bool = False,
+    seed: int = 1,
+    processes: int | None = None,
+    profiles: Mapping[str, Profile] | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """The smallest grid that keeps what is promised.
+
+    Parameters
+    ----------
+    topology : Topology
+        The grid; its cores are a starting point, everything else is given.
+    slo : sequence of str
+        Objectives such as `p99 < 1 s`; the topology's by default.
+    budget : Budget, optional
+        The largest design to look at.
+    attacks : bool
+        Whether the promise must be kept while all attacks last, too.
+    seed : int
+        Key of plans and draws.
+    processes : int, optional
+        Worker processes.
+    profiles : mapping of str to Profile, optional
+        Cost profile by Controller; those that the topology names by default.
+    progress : callable, optional
+        Called with the share that is done and a remark.
+
+    Raises
+    ------
+    TopologyError
+        An objective that is none, or a profile that cannot be read.
+    """
+    asked, budget = objectives(topology, slo), budget or Budget()
+    if profiles is None:
+        profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
+    hosts = {broker.controller for broker in topology.brokers}
+    nodes = [node.name for node in topology.controllers if node.name in hosts]
+    sizings = []
+    for number, name in enumerate(nodes):
+
+        def tell(text: str, done: int = number, name: str = name) -> None:
+            if progress is not None:
+                progress(done / len(nodes), f"{name}: {text}")
+
+        bench = Bench(
+            topology, name, profiles[name], asked, seed=seed, processes=processes, tell=tell
+        )
+        sizings.append(_sized(bench, budget, attacks))
+    return Plan(
+        topology, profiles, asked, budget, seed, tuple(sizings),
+        tuple(advice(topology, profiles)),
+    )  # fmt: skip
+
+
+def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
+    """Search, then what surrounds the answer: one size less, more load, one lost, attacks."""
+
+    def keeps(design: Design) -> bool:
+        return bench.trial(design).meets and (
+            not attacks or not bench.topology.attacks or bench.trial(design, "attacks").meets
+        )
+
+    design, compared = _smallest(bench, budget, keeps)
+    if design is None:
+        return Sizing(
+            bench.controller, bench.profile, bench, None, None, (0.0, 0.0), None, None, compared
+        )
+    below = smaller(design, bench.profile)
+    less = bench.trial(below) if below is not None else None
+    if less is not None and less.meets and attacks:
+        less = bench.trial(less.design, "attacks")
+    lost = replace(design, controllers=design.controllers - 1)
+    bench.trial(_larger(design, bench.profile))
+    return Sizing(
+        bench.controller,
+        bench.profile,
+        bench,
+        bench.trial(design),
+        less,
+        _headroom(bench, design),
+        bench.trial(lost) if lost.controllers else None,
+        bench.trial(design, "attacks") if bench.topology.attacks else None,
+        compared,
+    )
+
+
+def _larger(design: Design, profile: Profile) -> Design:
+    """One size more."""
+    if parallel(profile):
+        return replace(design, cores=design.cores + 1)
+    return replace(design, controllers=design.controllers + 1)
+
+
+def _smallest(
+    bench: Bench, budget: Budget, keeps: Callable[[Design], bool]
+) -> tuple[Design | None, tuple[Arrangement, ...]]:
+    """The smallest design that keeps the promise, and the arrangements that were compared."""
+    cores_max = budget.cores if parallel(bench.profile) else 1
+    alone = part(bench.topology, bench.controller, bench.profile, Design(1, 1))
+    least = cores_at_least(alone, bench.controller, bench.profile) if cores_max > 1 else 1
+    cores = first(lambda c: keeps(Design(1, c)), min(least, cores_max), cores_max)
+    if cores is not None:
+        return Design(1, cores), ()
+    arrangements: tuple[Arrangement, ...] = ("subscribers", "topics")
+    found: list[Design] = []
+    for arrangement in arrangements:
+        design = _several(bench, budget, arrangement, cores_max, keeps)
+        if design is not None:
+            found.append(design)
+    best = min(found, key=lambda each: (each.cores_total, each.controllers), default=None)
+    return best, arrangements
+
+
+def _several(
+    bench: Bench,
+    budget: Budget,
+    arrangement: Arrangement,
+    cores_max: int,
+    keeps: Callable[[Design], bool],
+) -> Design | None:
+    """The fewest Controllers of the most cores, then the fewest cores of so many Controllers."""
+
+    def possible(controllers: int) -> bool:
+        design = Design(controllers, cores_max, arrangement)
+        return not any(share.impossible for share in bench.bounded(design))
+
+    topics = len(bench.topology.topics)
+    most = min(budget.controllers, topics) if arrangement == "topics" else budget.controllers
+    least = next((k for k in range(2, most + 1) if possible(k)), None)
+    if least is None:
+        return None
+    controllers = first(lambda k: keeps(Design(k, cores_max, arrangement)), least, most)
+    if controllers is None:
+        return None
+    cores = first(lambda c: keeps(Design(controllers, c, arrangement)), 1, cores_max)
+    return Design(controllers, cores or cores_max, arrangement)
+
+
+def first(test: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The first of `low` to `high` that passes a test which all after it pass too.
+
+    Looks upwards in doubling steps, then halves what is left between a failure and a pass.
+    """
+    failed, at, step = low - 1, low, 1
+    while not test(at):
+        if at == high:
+            return None
+        failed, at, step = at, min(at + step, high), 2 * step
+    while at - failed > 1:
+        middle = (at + failed) // 2
+        if test(middle):
+            at = middle
+        else:
+            failed = middle
+    return at
+
+
+def _headroom(bench: Bench, design: Design) -> tuple[float, float]:
+    """Loads, as multiples of the file's, between which the design ceases to keep its promise."""
+    bounds = bench.bounded(design)
+    most = min(
+        1.0 / share.least for share in bounds
+        if share.resource in ("cpu", "link", "readers") and share.least > 0.0
+    )  # fmt: skip
+    low, high = 1.0, min(most, 16.0)
+    for _ in range(LOAD_STEPS):
+        if high / low < 1.05:
+            break
+        middle = float(f"{math.sqrt(low * high):.3g}")
+        if bench.trial(design, load=middle).meets:
+            low = middle
+        else:
+            high = middle
+    return low, high

@@ -1,0 +1,209 @@
+"""Trials of a plan: a design is refused by a bound, or simulated until its verdict is sure.
+
+All trials of a plan play the same plans of publications with the same draws (common random
+numbers), so that designs differ by what they are and not by the dice. A trial stops after the first
+stage in which its verdict is certain enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from results.figures import Figures
+from results.statistics import Estimate
+from sim.bounds import Share, shares
+from sim.designs import Case, Design, changed, part
+from sim.objectives import Objective, latency_bound_s
+from sim.replications import simulate
+from topologies import TopologyError, offered
+from topologies.profiles import Profile
+from topologies.schema import Batch, Deterministic, Poisson, Topology
+
+STAGES = (4, 12)  # replications after which a trial may stop
+CERTAIN = 0.95
+DELIVERIES = 1.5e6  # of one replication: what a busy window holds at most
+WINDOW_S = (10.0, 120.0)  # least and greatest length of a busy window
+Verdict = Literal["meets", "misses", "refused"]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A design in one case at one load, and whether it keeps what is promised.
+
+    `shares` are those of the closed forms; `figures` those of the simulation, by objective.
+    """
+
+    design: Design
+    case: Case
+    load: float
+    verdict: Verdict
+    reason: str
+    certainty: float
+    shares: tuple[Share, ...]
+    figures: dict[str, Estimate] = field(default_factory=dict)
+    p99: Estimate | None = None
+    memory_bytes: float = 0.0
+    replications: int = 0
+    window_s: float = 0.0
+
+    @property
+    def meets(self) -> bool:
+        """Whether everything that was promised is kept."""
+        return self.verdict == "meets"
+
+    def share(self, resource: str) -> Share:
+        """The share of one resource."""
+        return next(each for each in self.shares if each.resource == resource)
+
+
+class Bench:
+    """Where the designs of one Controller are tried.
+
+    Parameters
+    ----------
+    topology : Topology
+        The whole grid.
+    controller : str
+        Whose work is designed.
+    profile : Profile
+        Its costs.
+    asked : sequence of Objective
+        What must be kept.
+    seed : int
+        Key of all plans and draws.
+    processes : int, optional
+        Worker processes.
+    tell : callable, optional
+        Told what is being tried.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        controller: str,
+        profile: Profile,
+        asked: Sequence[Objective],
+        *,
+        seed: int = 1,
+        processes: int | None = None,
+        tell: Tell | None = None,
+    ) -> None:
+        self.topology, self.controller, self.profile = topology, controller, profile
+        self._asked, self._seed, self._processes = tuple(asked), seed, processes
+        self._tell = tell or (lambda text: None)
+        self._known: dict[tuple[Design, Case, float], Trial] = {}
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All that was tried, in order."""
+        return list(self._known.values())
+
+    def bounded(self, design: Design, case: Case = "normal") -> tuple[Share, ...]:
+        """What closed forms say of a design at the file's load."""
+        own = part(self.topology, self.controller, self.profile, design, case=case)
+        return tuple(shares(own, self.controller, self.profile, latency_bound_s(self._asked)))
+
+    def trial(self, design: Design, case: Case = "normal", load: float = 1.0) -> Trial:
+        """The trial of a design; each is done once."""
+        key = (design, case, load)
+        if key not in self._known:
+            bounds = self.bounded(design, case)
+            reason = _refusal(bounds, load)
+            self._known[key] = (
+                Trial(design, case, load, "refused", reason, 1.0, bounds)
+                if reason
+                else self.simulated(design, case, load, bounds)
+            )
+        return self._known[key]
+
+    def simulated(
+        self,
+        design: Design,
+        case: Case,
+        load: float,
+        bounds: tuple[Share, ...],
+        stages: Sequence[int] = STAGES,
+    ) -> Trial:
+        """Simulate a design whatever the bounds say, in as many replications as it takes."""
+        at = f" at {load:.3g} times the load" if load != 1.0 else ""
+        self._tell(f"{design.text()}{at}{' under attack' if case == 'attacks' else ''}")
+        own = self._windowed(part(self.topology, self.controller, self.profile, design, case=case))
+        found: dict[str, Any] = {}
+        for replications in stages:
+            try:
+                found = self._figures(own, load, replications)
+            except TopologyError as error:
+                reason = error.problems[0]
+                return Trial(design, case, load, "misses", reason, 1.0, bounds)
+            if found["certainty"] >= CERTAIN:
+                break
+        return Trial(design, case, load, shares=bounds, window_s=own.workload.duration, **found)
+
+    def _figures(self, own: Topology, load: float, replications: int) -> dict[str, Any]:
+        run = simulate(
+            own,
+            seed=self._seed,
+            replications=replications,
+            processes=self._processes,
+            profiles={self.controller: self.profile},
+            load=load,
+            door="gridlab plan",
+        )
+        figures = Figures([run])
+        samples = {each: each.sample(figures) for each in self._asked}
+        missed = [each for each, sample in samples.items() if not each.met(sample)]
+        memory_bytes = float(figures.memory_bytes_max(self.controller))
+        full = memory_bytes > own.controllers[0].memory
+        reasons = [f"misses {each.text}" for each in missed] + ["memory is full"] * full
+        sure = [each.certainty(sample) for each, sample in samples.items()]
+        ruling = [s for each, s in zip(samples, sure, strict=True) if each in missed]
+        return {
+            "verdict": "misses" if reasons else "meets",
+            "reason": "; ".join(reasons),
+            "certainty": 1.0 if full else max(ruling) if missed else min(sure),
+            "figures": {each.text: sample.estimate() for each, sample in samples.items()},
+            "p99": figures.latency().quantile(0.99),
+            "memory_bytes": memory_bytes,
+            "replications": replications,
+        }
+
+    def _windowed(self, own: Topology) -> Topology:
+        """The topology over a busy window, where its rates do not change over time."""
+        steady = all(
+            isinstance(each, Poisson | Deterministic | Batch) and each.start == 0.0 and not each.end
+            for each in own.workload.arrivals
+        )
+        duration_s = own.workload.duration
+        if steady:
+            copies = own.fan_out()
+            rates = offered(own)
+            per_s = max(sum(rate * copies[name] for name, rate in rates.items()), 1e-9)
+            low_s, high_s = WINDOW_S
+            window_s = min(max(DELIVERIES / per_s, low_s), high_s)
+            duration_s = min(duration_s, float(f"{window_s:.2g}"))
+        study = "campaign" if own.attacks or not steady else "steady"
+        attacks = tuple(changed(each, duration=duration_s) for each in own.attacks)
+        workload = changed(own.workload, duration=duration_s, study=study)
+        return changed(own, workload=workload, attacks=attacks)
+
+
+def _refusal(bounds: Sequence[Share], load: float) -> str:
+    """Why a design is impossible, in words; empty if it may be possible."""
+    for share in bounds:
+        scaled = share.least if share.resource in ("memory", "latency") else share.least * load
+        if scaled >= 1.0 and math.isfinite(scaled):
+            return f"{_WORDS[share.resource]}: {100.0 * scaled:.3g} % at least"
+    return ""
+
+
+_WORDS = {
+    "cpu": "the CPU is asked for more than there is",
+    "link": "the network link is asked for more than it carries",
+    "memory": "sessions alone fill the memory",
+    "readers": "readers get more than they can take",
+    "latency": "the latency of an idle grid breaks the objective",
+}
