@@ -10,6 +10,7 @@ there. Exit codes: 0 the answer is valid, 1 a gate that was asked for failed, 2 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -24,12 +25,21 @@ import sim.commands
 from results.commands import BAD_INPUT, INTERRUPTED, INVALID_RUN, Output, common, records_run
 from topologies.commands import reads_topology
 
-SCHEMAS = ("topology", "record", "simulate", "load", "compare", "validate", "conform", "sweep")
+DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
+    "doctor": ("loadtest.doctor", "Diagnosis"),
+    "history": ("results.history", "History"),
+    "regress": ("results.regression", "Regression"),
+}
+SCHEMAS = (
+    *("topology", "record", "simulate", "load", "compare", "validate", "conform", "sweep"),
+    *DOCUMENTS,
+)
 PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema",
     "estimate", "simulate", "sweep", "compare", "report",
     "grid", "load", "validate", "conform",
+    "regress", "history", "doctor",
 )  # fmt: skip
 
 
@@ -148,9 +158,19 @@ def schema(what: str) -> None:
             from loadtest import requirements
 
             document = requirements.document_schema()
+        case _ if what in DOCUMENTS:
+            document = typed_schema(*DOCUMENTS[what])
         case _:
             document = results.document_schema(what)
     click.echo(json.dumps(document, indent=2))
+
+
+def typed_schema(module: str, name: str) -> dict[str, Any]:
+    """JSON Schema of a document whose keys a TypedDict declares."""
+    from pydantic import TypeAdapter
+
+    document = getattr(importlib.import_module(module), name)
+    return TypeAdapter(document).json_schema(mode="serialization")
 
 
 @cli.command()
@@ -202,11 +222,107 @@ def validate(
         sys.exit(INVALID_RUN)
 
 
+def _refuse_unlike(base: Any, head: Any) -> None:
+    """Both sides of a gate play the same plan: refuse what would differ for another reason."""
+    from topologies import TopologyError
+
+    parts = ("topics", "platforms", "workload", "attacks")
+    unlike = [part for part in parts if getattr(base, part) != getattr(head, part)]
+    if unlike:
+        rule = "must be alike in base and head, which differ in their Controllers alone"
+        raise TopologyError([f"{part}: {rule}" for part in unlike])
+
+
+def _simulated(topology: Any, seed: int, number: int) -> Any:
+    """One run of a gate in virtual time, on plan(seed, number)."""
+    import sim
+
+    return sim.simulate(
+        topology, seed=seed, replications=1, plan_replication=number, door="gridlab regress"
+    )
+
+
+@click.command()
+@click.option("--base", required=True, metavar="A.yaml", help="Topology of what is there.")
+@click.option("--head", required=True, metavar="B.yaml", help="Topology of what shall come.")
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="METRIC=SHARE",
+    help="How much dearer head may be, e.g. p99=5%; cpu=5% is always set.",
+)
+@click.option("--quick", is_flag=True, help="Fewer and shorter pairs: about a minute.")
+@click.option("--simulated", is_flag=True, help="Simulate both instead of deploying them.")
+@click.option("--strict", is_flag=True, help="End with 1 also where the pairs do not decide.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write a summary."
+)
+@click.option("--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of the plans.")
+@click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
+@common
+def regress(  # noqa: PLR0913 (an option each)
+    output: Output,
+    *,
+    base: str,
+    head: str,
+    budgets: tuple[str, ...],
+    quick: bool,
+    simulated: bool,
+    strict: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Gate a change: play base and head in pairs on this machine and compare what they cost.
+
+    \b
+    gridlab regress --base main.yaml --head branch.yaml
+    gridlab regress --base main.yaml --head branch.yaml --budget p99=10% --junit gate.xml
+    gridlab regress --base campus-nac --head mine.yaml --simulated
+    """
+    import results
+    import topologies
+    from results import gate, regression
+
+    limits = regression.Limits(
+        pairs_min=4 if quick else 6,
+        pairs_max=8 if quick else 14,
+        budgets=regression.read_budgets(budgets),
+    )
+    sides = topologies.load(base), topologies.load(head)
+    _refuse_unlike(*sides)
+    kept = results.claim_directory(out)
+    for path in filter(None, (junit, markdown)):
+        results.check_target(path)
+    duration_s = 3.0 if quick else 6.0
+    with output.progress("regressing") as advance:
+        if simulated:
+            one, other = (functools.partial(_simulated, side, seed) for side in sides)
+            document, _ = regression.regress(one, other, limits, seed=seed, progress=advance)
+        else:
+            from loadtest import pairs
+
+            door = "gridlab regress"
+            with pairs.grids(
+                *sides, seed=seed, duration_s=duration_s, out=kept, door=door
+            ) as plays:
+                document, _ = regression.regress(*plays, limits, seed=seed, progress=advance)
+    output.document(document)
+    output.say(gate.render(document))
+    for path in gate.write(document, junit, markdown):
+        output.say(f"Wrote {path}")
+    sys.exit(gate.exit_code(document, strict=strict))
+
+
 for command in (
     *(sim.commands.estimate, sim.commands.simulate),
     sim.capacity_commands.sweep,
-    *(results.commands.compare, results.commands.report),
+    *(results.commands.compare, results.commands.report, results.commands.history),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
+    *(regress, loadtest.commands.doctor),
 ):
     cli.add_command(command)
 

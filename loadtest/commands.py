@@ -139,3 +139,19 @@ def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | N
     if report is not None:
         report.write_text(conformance_report.html(reports))
         output.say(f"Wrote {report}")
+
+
+@click.command()
+@common
+def doctor(output: Output) -> None:
+    """Say what is installed, what is missing and how to get it, and whether this machine is quiet.
+
+    \b
+    gridlab doctor
+    """
+    from loadtest import doctor as machine
+
+    with output.progress("looking") as advance:
+        diagnosis = machine.diagnose(advance)
+    output.document(diagnosis)
+    output.say(machine.render(diagnosis))

@@ -72,7 +72,7 @@ class Ejabberd:
         write_secret(directory / "inetrc", _INETRC.encode())
         return Launch(
             controller=site.controller,
-            argv=(_executable("erl"), *_machine(site)),
+            argv=(site.development.executable or _executable("erl"), *_machine(site)),
             directory=str(directory),
             user=self.user(),
             cores=site.cores,

@@ -57,15 +57,14 @@ class Prosody:
         _write_accounts(data, site)
         for broker in site.in_process:
             _write_nodes(data, broker)
-        if site.peers:
-            _write_routes(site)
+        _write_modules(site)
         authority, revoked = (site.directory / name for name in ("ca.crt", "revoked.crl"))
         write_secret(site.directory / "clients.crt", authority.read_bytes() + revoked.read_bytes())
         settings = site.directory / "prosody.cfg.lua"
         write_secret(settings, configuration("prosody.cfg.lua", {"lua": lua}, site))
         return Launch(
             controller=site.controller,
-            argv=(_executable(), "-F", "--config", str(settings)),
+            argv=(site.development.executable or _executable(), "-F", "--config", str(settings)),
             directory=str(site.directory),
             user=self.user(),
             cores=site.cores,
@@ -100,12 +99,16 @@ def _executable() -> str:
     return path
 
 
-def _write_routes(site: Site) -> None:
-    """The module that finds the other Controllers: Prosody takes modules as files only."""
+def _write_modules(site: Site) -> None:
+    """Modules of ours and of a server under development: Prosody takes modules as files only."""
     modules = site.directory / "modules"
     modules.mkdir(mode=0o700)
-    source = resources.files("loadtest") / "modules" / "mod_grid_routes.lua"
-    write_secret(modules / "mod_grid_routes.lua", source.read_bytes())
+    contents = dict(site.development.modules)
+    if site.peers:  # finds the other Controllers
+        own = resources.files("loadtest") / "modules" / "mod_grid_routes.lua"
+        contents["grid_routes"] = own.read_bytes()
+    for name, content in contents.items():
+        write_secret(modules / f"mod_{name}.lua", content)
 
 
 def lua(value: str | int | bool | LuaTable) -> str:

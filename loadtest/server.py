@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from loadtest.development import Development
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import OWNER, Account, Node
 from topologies.limits import Limits
@@ -92,6 +93,7 @@ class Site:
     memory_bytes: float
     cores: tuple[int, ...]
     limits: Limits = field(default_factory=Limits)
+    development: Development = field(default_factory=Development)
 
     @property
     def in_process(self) -> list[Broker]:

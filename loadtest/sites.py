@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import topologies
 from loadtest import addresses, capabilities, lease, provisioning, rails
+from loadtest.development import development
 from loadtest.problems import DeploymentError
 from loadtest.server import COMPONENT_PORT, FEDERATION_PORT, Broker, Launch, Options, Server, Site
 from topologies import support
@@ -88,7 +89,9 @@ def _server(topology: Topology, controller: Controller) -> Server:
         )
     module, name = _KINDS[kind]
     server = cast(Server, getattr(importlib.import_module(module), name)())
-    server.locate()
+    _developed(topology, controller, kind)
+    if controller.server is None or controller.server.executable is None:
+        server.locate()
     server.user()
     if missing := list(capabilities.lacks(topology, controller, kind)):
         raise DeploymentError("\n".join(missing))
@@ -100,6 +103,15 @@ def _server(topology: Topology, controller: Controller) -> Server:
             f"{limit} files; raise the hard limit (ulimit -Hn) or use fewer Platforms"
         )
     return server
+
+
+def _developed(topology: Topology, controller: Controller, kind: str) -> None:
+    """Refuse what cannot be read now, and modules for a server that takes none from us."""
+    if development(topology, controller).modules and kind != "prosody":
+        raise DeploymentError(
+            f"server.modules: {kind} does not load modules from files; put them into its "
+            "installation and name its program in server.executable"
+        )
 
 
 def prepare(
@@ -206,6 +218,7 @@ def _site(
         memory_bytes=controller.memory,
         cores=place.cores,
         limits=controller.limits,
+        development=development(topology, controller),
     )
 
 

@@ -69,7 +69,7 @@ def validate(
         The grid cannot be deployed or driven.
     """
     duration_s = duration_s or POINT_S
-    server_cores, generator_cores = _split_cores()
+    server_cores, generator_cores = split_cores()
     settings = engine.Settings(cores=generator_cores)
     loads = list(points or ())
     total_s = PILOT_S + duration_s * (len(loads) or 2) + 12.0
@@ -146,7 +146,7 @@ def _near_saturation(topology: Topology, fitted: Fit, predict: Predict, seed: in
     return round(NEAR_SATURATION / max(used, 1e-6), 2)
 
 
-def _split_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
+def split_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
     """One core for the server, the others for the generator; all for both where there is one."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
     return ((), ()) if len(cores) < 2 else (cores[:1], cores[1:])

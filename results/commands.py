@@ -169,3 +169,44 @@ def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | 
     output.document({"path": str(path), "pictures": [str(picture) for picture in written]})
     for file in (path, *written):
         output.say(f"Wrote {file}")
+
+
+@click.command()
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--metric", default="cpu_s_per_delivery", help="Figure to follow.")
+@click.option("--topology", help="Runs of this topology.")
+@click.option("--origin", type=click.Choice(["simulated", "measured"]), help="Runs of this origin.")
+@click.option(
+    "--to", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG)."
+)
+@click.option("--trial", is_flag=True, help="Try the detector on made series instead.")
+@common
+def history(
+    output: Output, directory: Path | None, metric: str, picture: Path | None, trial: bool,
+    **chosen: Any,
+) -> None:  # fmt: skip
+    """Follow a figure over stored runs and mark where it changed for good; it never blocks.
+
+    \b
+    gridlab history results/runs --metric p99 --topology single-broker
+    gridlab history --trial
+    """
+    from results import history as series
+    from results import pictures, plots
+    from results.records import RecordError
+    from results.store import check_target, default_directory
+
+    if trial:
+        tried = series.trial(seed=1)
+        output.document(tried)
+        output.say(series.render_trial(tried))
+        return
+    if metric not in series.METRICS:
+        raise RecordError(f'--metric: "{metric}": must be one of {", ".join(series.METRICS)}')
+    target = check_target(picture) if picture else None
+    document = series.history(directory or default_directory(), series.Chosen(metric, **chosen))
+    output.document(document)
+    output.say(series.render(document))
+    if target is not None:
+        pictures.write_figure(plots.history(document), target)
+        output.say(f"Wrote {picture}")

@@ -21,19 +21,24 @@ def write_pictures(run: Run, directory: Path) -> list[Path]:
     RecordError
         The directory cannot be written.
     """
-    import matplotlib
-
     written = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, figure in _figures(run):
             path = directory / f"{run.header.topology.name}-{name}.svg"
-            with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gridlab"}):
-                figure.savefig(path, facecolor="white", metadata={"Date": None})
+            write_figure(figure, path)
             written.append(path)
     except OSError as error:
         raise RecordError(f"{directory}: {error.strerror}; choose another directory") from None
     return written
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write one figure as an SVG that is the same for the same data."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gridlab"}):
+        figure.savefig(path, facecolor="white", metadata={"Date": None})
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Figure]]:

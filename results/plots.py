@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from results import histogram, style, units
 from results.figures import Figures, measured_phases
+from results.history import History, levels
 from results.latencies import Latency
 from results.run import Run
 from results.statistics import FloatArray
@@ -246,4 +247,20 @@ def _tails(curves: Sequence[tuple[str, Latency]]) -> Figure:
     style.title(axes, "Share of deliveries that are later than …")
     if len(curves) > 1:
         axes.legend(ncols=len(curves), loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+@style.styled
+def history(document: History) -> Figure:
+    """A figure over stored runs, with the level of each piece between changes."""
+    figure, (axes,) = style.panels([2.4])
+    values = [entry["value"] for entry in document["entries"]]
+    axes.plot(range(len(values)), values, ".", color=style.MUTED)
+    for first, last, level in levels(document):
+        axes.plot([first - 0.4, last + 0.4], [level, level], color=style.BLUE)
+    for change in document["changes"]:
+        axes.axvline(change["index"] - 0.5, color=style.VERMILION, linewidth=0.8)
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("run, oldest first")
+    style.title(axes, f"{document['topology']} ({document['origin']}): {document['metric']}")
     return figure

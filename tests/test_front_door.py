@@ -183,6 +183,35 @@ def test_simulate_prints_one_document_and_keeps_the_run(small, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+def test_a_dearer_head_fails_the_gate(small, tmp_path):
+    """Twice the cores' cost on paper is a failure whose document, page and exit code agree."""
+    slow = tmp_path / "slow.yaml"
+    slow.write_text(small.read_text().replace("prosody-0.12", "slow"))
+    profile = Path(__file__).parent.parent / "topologies" / "profiles" / "prosody-0.12.yaml"
+    text = profile.read_text().replace("name: prosody-0.12", "name: slow")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "slow.yaml").write_text(text + "speed: 1.3\n")
+    arguments = (
+        "--simulated",
+        "--quick",
+        "--json",
+        "--out",
+        tmp_path,
+        "--junit",
+        tmp_path / "g.xml",
+    )
+    run = gridlab("regress", "--base", small, "--head", slow, *arguments)
+    assert run.returncode == 1, run.stderr
+    document = json.loads(run.stdout)
+    jsonschema.validate(document, json.loads(gridlab("schema", "regress").stdout))
+    assert document["verdict"] == "fail"
+    assert document["metrics"][0]["ratio"] == pytest.approx(1.3, rel=0.01)
+    assert "failure" in (tmp_path / "g.xml").read_text()
+    same = gridlab("regress", "--base", small, "--head", small, *arguments)
+    assert same.returncode == 0, same.stderr
+    assert {each["ratio"] for each in json.loads(same.stdout)["metrics"]} == {1.0}
+
+
 def test_the_same_seed_gives_the_same_document_for_any_number_of_processes(small, tmp_path):
     documents = []
     for processes in (1, 2):
@@ -216,7 +245,8 @@ def test_set_changes_a_field(small):
 @pytest.mark.parametrize(
     "command",
     ["", "init", "check", "list", "schema", "estimate", "simulate", "compare", "report", "grid",
-     "grid up", "grid status", "grid down", "load", "validate", "conform"],
+     "grid up", "grid status", "grid down", "load", "validate", "conform",
+     "regress", "history", "doctor"],
 )  # fmt: skip
 def test_every_command_has_help(command):
     run = gridlab(*command.split(), "--help")

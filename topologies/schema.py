@@ -38,7 +38,7 @@ from topologies.model import (
 )
 from topologies.population import Network, Population, Subscription
 from topologies.quantities import PositiveSeconds
-from topologies.services import Broker, Controller, Payload, Topic
+from topologies.services import Broker, Controller, Payload, Server, Topic
 from topologies.workload import (
     ArrivalProcess,
     Arrivals,
@@ -151,6 +151,7 @@ __all__ = [
     "Provenance",
     "PublishFlood",
     "Ramp",
+    "Server",
     "SessionQueue",
     "Sine",
     "Slo",

@@ -11,6 +11,20 @@ from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import BytesPerSecond, PositiveBytes, Ratio
 
 
+class Server(Sourced):
+    """A server under development: what is deployed instead of, or beside, the system's package."""
+
+    executable: str | None = Field(
+        None, description="program instead of the installed one; a path relative to the file"
+    )
+    configuration: str | None = Field(
+        None, description="file whose text goes into the server's global settings"
+    )
+    modules: tuple[str, ...] = Field(
+        (), max_length=100, description="files `mod_NAME.lua` that Prosody also loads"
+    )
+
+
 class Controller(Sourced):
     """An XMPP server (RFC 8600 section 2: Controller)."""
 
@@ -26,6 +40,9 @@ class Controller(Sourced):
     limits: Limits = Field(Limits(), description="what it takes in at most")
     queue: SessionQueue | None = Field(
         None, description="outbound queue of each session; absent: a copy is written and gone"
+    )
+    server: Server | None = Field(
+        None, description="a server under development, for `gridlab grid`, `load` and `regress`"
     )
 
 

@@ -44,9 +44,12 @@ modules_enabled = {
 {% if site.peers %}
   "grid_routes",
 {% endif %}
+{% for name in site.development.modules %}
+  {{ name | lua }},
+{% endfor %}
 }
-{% if site.peers %}
 plugin_paths = { {{ (directory ~ "/modules") | lua }} }
+{% if site.peers %}
 grid_routes = {{ site.peers | lua }}
 s2s_ports = { {{ federation_port }} }
 s2s_direct_tls_ports = {}
@@ -60,6 +63,7 @@ component_ports = { {{ component_port }} }
 component_interfaces = { {{ site.address | lua }} }
 {% endif %}
 
+{{ site.development.settings }}
 VirtualHost {{ site.domain | lua }}
 {% if site.brokers %}  disco_items = { {% for broker in site.brokers %}{ {{ broker.jid | lua }} }, {% endfor %}}
 {% endif %}

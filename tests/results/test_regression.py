@@ -1,0 +1,149 @@
+"""The gate's verdicts on made runs whose true cost ratio is known, and what it writes."""
+
+import itertools
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from synthetic import steady
+
+from results import Run, gate, regression
+from results.records import RecordError, Verdict
+from results.regression import Limits, Pairs, read_budgets, regress
+
+
+def noisy_sides(slower, *, seed, noise=0.03, **head):
+    """Plays of both sides: the machine's speed drifts, and each play is off by some noise."""
+    draws = np.random.default_rng(seed)
+    drift = itertools.accumulate(draws.normal(0.0, 0.02, 100))
+    level = {}
+
+    def play(factor, **changes):
+        def one(number):
+            if number not in level:
+                level[number] = np.exp(next(drift))
+            speed = factor * level[number] * np.exp(draws.normal(0.0, noise))
+            seeds = 1000 * seed + number
+            return Run(steady(seed=seeds, replications=1, speed=speed, **changes))
+
+        return one
+
+    return play(1.0), play(slower, **head)
+
+
+def shares(slower, verdict, tries=6):
+    """How many of some gates end with the verdict."""
+    limits = Limits(pairs_min=6, pairs_max=10)
+    return sum(
+        regress(*noisy_sides(slower, seed=seed), limits)[0]["verdict"] == verdict
+        for seed in range(tries)
+    )
+
+
+def test_identical_sides_never_fail_and_mostly_pass():
+    assert shares(1.0, "fail") == 0
+    assert shares(1.0, "pass") >= 4
+
+
+def test_a_tenth_more_fails():
+    assert shares(1.15, "fail") >= 5
+
+
+def test_ratios_are_those_that_were_put_in():
+    document, pairs = regress(*noisy_sides(1.5, seed=3, noise=0.001), Limits())
+    ratios = {each["name"]: each for each in document["metrics"]}
+    cpu = ratios["cpu_s_per_delivery"]
+    assert cpu["low"] < 1.5 < cpu["high"]
+    assert cpu["high"] - cpu["low"] < 0.03
+    assert ratios["p99"]["ratio"] > 1.5  # waiting grows faster than service
+    assert ratios["egress_bytes_per_delivery"]["ratio"] == pytest.approx(1.0)
+    assert document["pairs"] == len(pairs) == 6
+
+
+def test_both_sides_play_the_same_number_in_alternating_order():
+    played = []
+
+    def side(name):
+        def one(number):
+            played.append((name, number))
+            return Run(steady(seed=number, replications=1))
+
+        return one
+
+    regress(side("base"), side("head"), Limits(pairs_min=3, pairs_max=3))
+    assert played == [
+        ("base", 0), ("head", 0), ("head", 1), ("base", 1), ("base", 2), ("head", 2),
+    ]  # fmt: skip
+
+
+def test_what_is_lost_on_head_alone_fails_whatever_it_costs():
+    document, _ = regress(*noisy_sides(0.5, seed=1, lost_share=0.001), Limits())
+    assert document["verdict"] == "fail"
+    assert document["invariants"]["nothing more lost"]["head"] > 0
+    assert gate.exit_code(document, strict=False) == 1
+
+
+def test_plays_that_are_not_valid_are_discarded_and_too_many_are_no_answer():
+    bad = Verdict(valid=False, reasons=("the generator was late",))
+    base, head = noisy_sides(1.0, seed=1, verdict=bad)
+    document, pairs = regress(base, head, Limits(pairs_min=2, pairs_max=4))
+    assert document["verdict"] == "invalid"
+    assert len(pairs) == 0
+    assert document["discarded"] == 6
+    assert "the generator was late" in document["reasons"][0]
+    assert gate.exit_code(document, strict=False) == 3
+
+
+def test_quantile_ratios_are_of_merged_histograms():
+    pairs = Pairs(*([Run(steady(seed=s, replications=1)) for s in side] for side in ((1, 2), (3,))))
+    parts = [[run.latency.counts for run in side] for side in (pairs.base, pairs.base)]
+    chosen = np.array([[0, 1], [0, 0]])
+    ratio, ratios = regression._quantile_ratios(*parts, chosen)["p95"]
+    assert ratio == 1.0
+    assert ratios.tolist() == [1.0, 1.0]
+    merged = parts[0][0] + parts[0][1]
+    value = regression._quantiles(np.stack(parts[0]), np.array([[1, 1]]))["p95"][0]
+    from results import histogram
+
+    assert value == histogram.quantile(merged, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("texts", "budgets"),
+    [
+        ((), {"cpu_s_per_delivery": 0.05}),
+        (("p99=5%",), {"cpu_s_per_delivery": 0.05, "p99": 0.05}),
+        (("cpu=0.1", "memory=2.5%"), {"cpu_s_per_delivery": 0.1, "memory_bytes": 0.025}),
+    ],
+)
+def test_budgets_are_read(texts, budgets):
+    assert read_budgets(texts) == pytest.approx(budgets)
+
+
+@pytest.mark.parametrize("text", ["p99", "p98=5%", "cpu=-1", "cpu=a"])
+def test_bad_budgets_name_the_repair(text):
+    with pytest.raises(RecordError, match="p99=5%"):
+        read_budgets([text])
+
+
+def test_junit_has_a_case_for_each_gated_metric_and_invariant(tmp_path):
+    document, _ = regress(*noisy_sides(1.3, seed=2), Limits())
+    gate.write_junit(document, tmp_path / "gate.xml")
+    suites = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    assert suites.tag == "testsuites"
+    (suite,) = suites
+    cases = {case.get("name"): case for case in suite}
+    assert cases.keys() == {"cpu_s_per_delivery", *document["invariants"]}
+    assert suite.get("tests") == str(len(cases))
+    assert suite.get("failures") == "1"
+    assert "budget +5 %" in cases["cpu_s_per_delivery"].find("failure").get("message")
+
+
+def test_the_step_summary_of_github_gets_the_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    (tmp_path / "step.md").write_text("before\n")
+    document, _ = regress(*noisy_sides(1.0, seed=2), Limits())
+    assert gate.write(document, None, None) == [tmp_path / "step.md"]
+    text = (tmp_path / "step.md").read_text()
+    assert text.startswith("before\n### Performance: ")
+    assert "| cpu_s_per_delivery |" in text
