@@ -1,6 +1,7 @@
 # make run       an answer in two minutes: ten busy minutes of a campus grid with a flood in the middle
 # make test      the whole suite, real servers included (installs what is missing, says so first)
 # make validate  the real-server part alone: predict, deploy, measure, compare
+# make prove     the long proofs, those that are out of date (ONLY="name ...": these alone)
 # make lint      style and types
 # make lock      write requirements.lock anew from pyproject.toml
 
@@ -12,7 +13,7 @@ SERVERS := prosody prosody-modules lua-unbound ejabberd
 TOOLS := tsung go-sendxmpp tcpdump chromium
 SPLIT := \# ---- with the extras
 
-.PHONY: run test validate lint lock servers clean help
+.PHONY: run test prove validate lint lock servers clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,6 +40,9 @@ servers:
 test: servers $(VENV)/.full
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/python -m pytest
+
+prove: servers $(VENV)/.full
+	@PYTHONPATH=. $(BIN)/python tests/prove.py $(ONLY)
 
 lint: $(VENV)/.full
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

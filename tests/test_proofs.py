@@ -1,0 +1,56 @@
+"""What `make prove` stored is whole, young enough, and quoted rightly by the docs."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import prove
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BYTES_MAX = 10_000_000
+# A figure of a stored proof in a doc: [1.4 %](results/reference/NAME.json "path.to.figure")
+QUOTE = re.compile(r'\[([^\]]+)\]\([./]*(?:results/)?reference/([a-z0-9-]+)\.json "([^"]+)"\)')
+SCALES = {"%": 100.0, "ms": 1e3, "us": 1e6, "MB": 1e-6, "M/s": 1e-6, "k/s": 1e-3}
+STORED = [proof for proof in prove.proofs() if proof.path.is_file()]
+DOCS = [path for path in ROOT.rglob("*.md") if ".venv" not in path.parts]
+
+
+def quotes():
+    for path in DOCS:
+        for text, name, place in QUOTE.findall(path.read_text()):
+            yield pytest.param(text, name, place, id=f"{path.name}:{name}:{place}")
+
+
+@pytest.mark.parametrize("proof", STORED, ids=lambda proof: proof.name)
+def test_a_stored_proof_is_whole_and_young_enough(proof):
+    kept = proof.stored()
+    assert kept["command"] == proof.command
+    assert kept["document"]
+    assert proof.lag() <= proof.may_lag, "run `make prove` and commit what it stores"
+
+
+def test_nothing_else_is_stored_and_all_of_it_is_small():
+    names = {f"{proof.name}.json" for proof in prove.proofs()}
+    kept = [path for path in prove.REFERENCE.glob("*") if path.suffix != ".partial"]
+    assert {path.name for path in kept if path.suffix == ".json"} <= names
+    assert sum(path.stat().st_size for path in kept) < BYTES_MAX
+
+
+@pytest.mark.parametrize(("text", "name", "place"), quotes())
+def test_docs_quote_what_was_stored(text, name, place):
+    """The number in the text is the stored one, to the digits that it is given with."""
+    figure = json.loads((prove.REFERENCE / f"{name}.json").read_text())["document"]
+    for key in place.split("."):
+        figure = figure[int(key)] if isinstance(figure, list) else figure[key]
+    number, unit = re.match(r"([\d.,]+)\s*(\S*)", text).groups()
+    shown = float(number.replace(",", ""))
+    value = figure * SCALES.get(unit, 1.0)
+    digits = len(number.partition(".")[2])
+    significant = 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 0.0
+    assert abs(shown - value) <= max(0.5 * 10.0**-digits, 0.5 * significant), (shown, value)
+
+
+def test_there_is_something_to_prove():
+    assert STORED
