@@ -1,7 +1,8 @@
-"""One Controller with its Broker: its state, what it is fed, and what it has counted."""
+"""One station, a Controller with its Broker: its state, what it is fed, what it has counted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,66 +14,134 @@ from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
 from sim.inbound import Inbound
-from sim.intake import ROLES, Intake
+from sim.intake import ROLES, Census, Intake
+from sim.jobs import Inbox, Jobs
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
+from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
 from sim.state import PUBLICATION, Integers, Records
+from sim.stations import Graph, Line, Station
 from sim.study import HistogramKey, Sparse, Study, Tally
-from topologies.profiles import Profile
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
 
 
 class Controller:
-    """A simulated server that is fed publications in order of arrival.
+    """A simulated server that is fed jobs in order of arrival.
 
     Parameters
     ----------
     study : Study
         The replication.
-    name : str
-        The Controller.
-    profile : Profile
-        Its cost profile.
+    graph : Graph
+        The stations of the grid.
+    station : Station
+        Which one it is.
+    census : Census
+        Of all publications.
     """
 
-    def __init__(self, study: Study, name: str, profile: Profile) -> None:
-        topology = study.topology
-        node = next(each for each in topology.controllers if each.name == name)
-        self.name, self._study, self._profile = name, study, profile
-        self._home = residents(topology, name, study.seed)
-        adversaries = np.array([each.role == "adversary" for each in topology.platforms])
-        self._intake = Intake(study.timetable, self._home, adversaries, study.row_stride)
-        self._inbound = Inbound(node, profile, self._home)
-        self._rejected = 0  # copies of publications that limits refused
-        self._discipline = discipline(profile)
+    def __init__(self, study: Study, graph: Graph, station: Station, census: Census) -> None:
+        self.station, self._study, self._census = station, study, census
+        self._home = residents(graph, station.number, study.seed)
+        self._routes = routes(graph, station.number, self._home, study.seed)
+        self._intake = Intake(study.timetable, census.roles, study.row_stride)
+        self._inbound = Inbound(station.node, station.profile, self._home)
+        self._inbox = Inbox(len(self._routes.inward) + 1)
+        self._fan_out = np.array(list(graph.topology.fan_out().values()))
+        self._discipline = discipline(station.profile)
         self._server = empty_server(
-            study, node, profile, self._discipline, self._home, self._intake
-        )
+            study, station, self._discipline, self._home, self._routes,
+            census.segments * census.roles,
+        )  # fmt: skip
+        self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
+        self._reached = self._passing = 0  # copies fed for Platforms here, for other stations
 
-    def carry(self, arrivals: Arrivals, end_s: float) -> None:
-        """Take in the arrivals before `end_s` that are its own, and work until `end_s`."""
-        own, refused = self._inbound.passed(arrivals[self._home.topics[arrivals.topic]], end_s)
-        self._rejected += self._turn_away(refused, refused=True)
-        for first in range(0, max(len(own), 1), FEED_ROWS):
-            piece, following = own[first : first + FEED_ROWS], first + FEED_ROWS
-            self._feed(piece)
-            until_s = own.arrival_s[following] if following < len(own) else end_s
+    def publish(self, reaching: Arrivals, kind: Integers, until_s: float) -> None:
+        """Publications of its own Platforms reach it: all that do before `until_s`, in order."""
+        arrivals, refused = self._inbound.passed(reaching, until_s)
+        if arrivals is not reaching:
+            kind = self._census.kind(arrivals)
+        if len(refused):
+            self._census.refuse(refused.topic)
+            self._turn_away(refused, refused=True)
+        self._intake.enter(arrivals, kind, self._fan_out[arrivals.topic])
+        jobs = Jobs(
+            row=arrivals.row,
+            arrival_s=arrivals.arrival_s,
+            intended_s=arrivals.intended_s,
+            payload_bytes=arrivals.payload_bytes,
+            topic=arrivals.topic,
+            kind=kind,
+            socket=self._home.number(arrivals.publisher),
+            target=np.full(len(arrivals), FAN_OUT, np.uint32),
+        )
+        self._inbox.put(len(self._routes.inward), jobs)
+
+    def _turn_away(self, arrivals: Arrivals, *, refused: bool) -> None:
+        """Book publications that the server never handles."""
+        copies = self._fan_out[arrivals.topic]
+        self._intake.turn_away(arrivals, self._census.kind(arrivals), copies, refused=refused)
+
+    def socket(self, line: Line) -> int:
+        """Session on which a line comes in."""
+        return self._home.count + len(self._routes.outward) + self._routes.inward.index(line)
+
+    def receive(self, line: Line, jobs: Jobs) -> None:
+        """Jobs are on their way to it by a line."""
+        self._inbox.put(self._routes.inward.index(line), jobs)
+
+    def carry(self, end_s: float) -> None:
+        """Work until `end_s`; all that arrives before is known."""
+        due = self._inbox.take(end_s)
+        count = 0 if due is None else len(due)
+        for first in range(0, max(count, 1), FEED_ROWS):
+            following = first + FEED_ROWS
+            if due is not None:
+                self._feed(due[first:following])
+            until_s = due.arrival_s[following] if due is not None and following < count else end_s
             self._discipline.advance(self._server, float(until_s))
 
-    def close(self) -> Tally:
-        """Drain what is left, up to the horizon, and hand over what was counted."""
-        self._discipline.advance(self._server, self._study.horizon_s)
-        unread = self._turn_away(self._inbound.unread(), refused=False)
+    def idle_until_s(self, now_s: float) -> float:
+        """No copy leaves before this instant, given that it has worked until `now_s`. [s]"""
+        now = self._server.ledger[0]
+        busy = now["owed"] or now["arrived"] < now["fed"]
+        return now_s if busy else self._inbox.next_s()
+
+    def sent(self) -> Iterator[tuple[Line, Records, int]]:
+        """What has left for other stations since it was last asked, by line, with a kind's stride.
+
+        The records are good until it works again.
+        """
+        now = self._server.ledger[0]
+        if not now["dispatched"]:
+            return
+        outbox = self._server.outbox[: now["dispatched"]]
+        now["dispatched"] = 0
+        self._passing -= len(outbox)
+        peer = outbox["peer"] - self._home.count
+        for number in np.unique(peer).tolist():
+            yield self._routes.outward[number], outbox[peer == number], self._kinds
+
+    @property
+    def outcomes(self) -> Records:
+        """What has become of the kept publications, as far as its own Platforms are concerned."""
+        return self._server.outcomes
+
+    def close(self, outcomes: Records) -> Tally:
+        """Hand over what was counted; `outcomes` are those of all stations together."""
+        self._turn_away(self._inbound.unread(), refused=False)
         now, cores = self._server.ledger[0], self._server.cores
-        undelivered = self._abandon() if now["owed"] else 0
+        unwritten = self._abandon() if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
-        expected = self._intake.expected()
+        expected = self._census.expected(self._home)
+        total, rejected = int(expected.sum()), self._census.rejected(self._home)
+        came = self._reached + self._passing - unwritten
         return Tally(
-            controller=self.name,
+            controller=self.station.name,
             cores=len(cores),
             intervals=self._intervals(drained_s),
             offered=self._intake.offered,
@@ -80,11 +149,11 @@ class Controller:
             accepted=self._intake.accepted,
             refused=self._intake.refused,
             histograms=self._histograms(expected),
-            publications=self._publications(),
-            expected=int(expected.sum()),
+            publications=self._publications(outcomes),
+            expected=total,
             delivered=int(now["delivered"]),
-            rejected=self._rejected,
-            lost=int(now["late"]) + undelivered + unread,
+            rejected=rejected,
+            lost=int(now["late"]) + total - rejected - came,
             drained_s=drained_s,
             idle_s=float(now["idle_s"] + (drained_s - cores["idle_since_s"]).sum()),
             owed_area_s=float(now["owed_area_s"]),
@@ -92,19 +161,14 @@ class Controller:
             trace=self._server.trace[: now["traced"]],
         )
 
-    def _turn_away(self, arrivals: Arrivals, *, refused: bool) -> int:
-        """Book publications that the server never handles; how many copies that costs."""
-        copies = np.diff(self._home.starts)[arrivals.topic]
-        self._intake.turn_away(arrivals, self._intake.kind(arrivals), copies, refused=refused)
-        return int(copies.sum())
-
-    def _feed(self, arrivals: Arrivals) -> None:
-        """Append publications to the ring of those in flight."""
-        copies = np.diff(self._home.starts)[arrivals.topic]
-        kind = self._intake.kind(arrivals)
-        self._intake.enter(arrivals, kind, copies)
-        self._server = with_room(self._server, len(arrivals), int(copies.sum()))
-        now, records = self._server.ledger[0], self._records(arrivals, kind, copies)
+    def _feed(self, jobs: Jobs) -> None:
+        """Append jobs to the ring of those in flight."""
+        start, copies = self._routes.entries(self._home, jobs.topic, jobs.target)
+        here = self._routes.here(jobs.topic, jobs.target, copies)
+        self._reached += int(here.sum())
+        self._passing += int((copies - here).sum())
+        self._server = with_room(self._server, len(jobs), int(copies.sum()))
+        now, records = self._server.ledger[0], self._records(jobs, start, copies)
         ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field
         first = int(now["fed"]) % len(ring)
         before_wrap = len(ring) - first
@@ -112,24 +176,29 @@ class Controller:
         ring[: max(len(records) - before_wrap, 0)] = records.view(WHOLE)[before_wrap:]
         now["fed"] += len(records)
 
-    def _records(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> Records:
-        """Publications as the kernels know them."""
-        payload_bytes = arrivals.payload_bytes
-        records = np.zeros(len(arrivals), PUBLICATION)
-        records["row"], records["topic"] = arrivals.row, arrivals.topic
-        records["arrival_s"], records["intended_s"] = arrivals.arrival_s, arrivals.intended_s
-        records["wire_bytes"] = payload_bytes + self._profile.envelope.notification
-        records["platform"] = self._home.number(arrivals.publisher)
-        records["segment"] = kind * len(self._home.pair_names)
-        records["interval"] = self._study.timetable.intervals(arrivals.intended_s)
-        records["legitimate"] = kind % self._intake.roles == 0
+    def _records(self, jobs: Jobs, start: Integers, copies: Integers) -> Records:
+        """Jobs as the kernels know them."""
+        payload_bytes = jobs.payload_bytes
+        records = np.zeros(len(jobs), PUBLICATION)
+        records["row"], records["topic"], records["start"] = jobs.row, jobs.topic, start
+        records["arrival_s"], records["intended_s"] = jobs.arrival_s, jobs.intended_s
+        records["wire_bytes"] = payload_bytes + self.station.profile.envelope.notification
+        records["platform"] = jobs.socket
+        records["segment"] = jobs.kind * self._kinds
+        records["interval"] = self._study.timetable.intervals(jobs.intended_s)
+        records["legitimate"] = jobs.kind % self._census.roles == 0
         records["missing"] = records["copies"] = copies
-        records["first_s"] = np.inf
+        records["first_s"], records["last_s"] = np.inf, -np.inf
         key = (self._study.seed, Purpose.SERVICE, self._study.replication)
-        cv = self._discipline.settings["cv"]
-        records["factor"] = draws.lognormals(*key, arrivals.row, cv)
+        records["factor"] = draws.lognormals(*key, jobs.row, self._discipline.settings["cv"])
+        records["answered"] = True
         for name, column in self._discipline.per_publication(payload_bytes, copies).items():
             records[name] = column
+        passed_on = ~self._routes.published[jobs.topic] | (jobs.target != FAN_OUT)
+        if passed_on.any():
+            receive_s, per_byte = self.station.profile.receive_s()
+            records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
+            records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
         return records
 
     def _abandon(self) -> int:
@@ -148,12 +217,12 @@ class Controller:
 
     def _intervals(self, drained_s: float) -> Records:
         """The intervals with their end, and with all the memory of the server."""
-        intervals, memory = self._server.intervals, self._profile.memory
+        intervals, memory = self._server.intervals, self.station.profile.memory
         intervals["end_s"][-1] = drained_s
         intervals["memory_bytes"] += (
             memory.base
-            + memory.session * session_count(self._study.topology, self.name)
-            + memory.subscription * len(self._home.subscribers)
+            + memory.session * session_count(self._study.topology, self.station.node.name)
+            + memory.subscription * self._routes.subscriptions
         )
         return intervals
 
@@ -166,12 +235,17 @@ class Controller:
                 continue
             row = counts[kind * len(names) + pair].astype(np.int64)
             row[histogram.UNDELIVERED] += copies - row.sum()
-            segment, role = divmod(int(kind), self._intake.roles)
+            segment, role = divmod(int(kind), self._census.roles)
             found[segment, *names[pair], ROLES[role]] = histogram.sparse(row)
         return found
 
-    def _publications(self) -> dict[str, npt.NDArray[Any]]:
+    def _publications(self, outcomes: Records) -> dict[str, npt.NDArray[Any]]:
         """The kept rows of the publications table."""
         rows = self._intake.rows()
-        outcomes = self._server.outcomes[rows["publication"] // self._study.row_stride]
-        return rows | {name: outcomes[name] for name in ("first_s", "last_s", "delivered")}
+        chosen = outcomes[rows["publication"] // self._study.row_stride]
+        received = chosen["delivered"] > 0
+        return rows | {
+            "first_s": np.where(received, chosen["first_s"], np.nan),
+            "last_s": np.where(received, chosen["last_s"], np.nan),
+            "delivered": chosen["delivered"],
+        }

@@ -112,9 +112,8 @@ def payload_bytes(server: Server, publication: Any) -> float:
 def settle(server: Server, slot: int) -> None:
     """All copies of a publication are accounted for: book its totals, free the ring behind it."""
     now, publication = server.ledger[0], server.publications[slot]
-    delivered = publication.copies - publication.missing - publication.late
+    delivered = publication.copies - publication.missing - publication.elsewhere
     now.delivered += delivered
-    now.late += publication.late
     now.received_s = max(now.received_s, publication.last_s)
     if publication.legitimate:
         interval = server.intervals[publication.interval]
@@ -124,18 +123,17 @@ def settle(server: Server, slot: int) -> None:
     stride = server.setting[0].row_stride
     if publication.row % stride == 0:
         outcome = server.outcomes[publication.row // stride]
-        outcome.delivered = delivered
-        if delivered > 0:
-            outcome.first_s = publication.first_s
-            outcome.last_s = publication.last_s
+        outcome.delivered += delivered
+        outcome.first_s = min(outcome.first_s, publication.first_s)
+        outcome.last_s = max(outcome.last_s, publication.last_s)
     publication.missing = SETTLED
     while now.oldest < now.arrived and publication_of(server, now.oldest).missing == SETTLED:
         now.oldest += 1
 
 
 @inlined
-def _transmit(server: Server, publication: Any, number: int, written_s: float) -> float:
-    """Instant at which Platform `number` has read a copy written at `written_s`. [s]"""
+def _leave(server: Server, publication: Any, written_s: float) -> float:
+    """Instant at which a copy written at `written_s` has left by the egress link. [s]"""
     now = server.ledger[0]
     link_s = max(written_s, now.link_free_s)
     link_s += publication.wire_bytes * server.setting[0].wire_s_per_byte
@@ -143,6 +141,13 @@ def _transmit(server: Server, publication: Any, number: int, written_s: float) -
     while link_s >= server.intervals[now.link_interval].end_s:
         now.link_interval += 1
     server.intervals[now.link_interval].egress_bytes += publication.wire_bytes
+    return link_s
+
+
+@inlined
+def _transmit(server: Server, publication: Any, number: int, written_s: float) -> float:
+    """Instant at which Platform `number` has read a copy written at `written_s`. [s]"""
+    link_s = _leave(server, publication, written_s)
     population = server.populations[server.platforms[number].population]
     received_s = link_s + population.delay_s
     if population.read_s > 0.0:
@@ -174,16 +179,44 @@ def _count_received(server: Server, received_s: float) -> None:
 
 
 @inlined
-def deliver(server: Server, slot: int, number: int, written_s: float) -> None:
-    """Carry one copy, written at `written_s`, to Platform `number` and count it."""
+def deliver(server: Server, slot: int, number: int, entry: int, written_s: float) -> None:
+    """Carry one copy, written to session `number` at `written_s`, to its Platform or its peer."""
+    publication = server.publications[slot]
+    server.ledger[0].sojourn_s += written_s - publication.arrival_s
+    if number < server.setting[0].residents:
+        _receive(server, slot, number, written_s)
+    else:
+        send_on(server, slot, number, entry, _leave(server, publication, written_s))
+    publication.missing -= 1
+    if publication.missing == 0:
+        settle(server, slot)
+
+
+@compiled
+def send_on(server: Server, slot: int, number: int, entry: int, left_s: float) -> None:
+    """Note a copy that goes on to another station and has left by the egress link."""
+    now, publication = server.ledger[0], server.publications[slot]
+    dispatch = server.outbox[now.dispatched]
+    dispatch.left_s, dispatch.intended_s = left_s, publication.intended_s
+    dispatch.row, dispatch.topic = publication.row, publication.topic
+    dispatch.payload_bytes = payload_bytes(server, publication)
+    dispatch.segment = publication.segment
+    dispatch.peer, dispatch.target = number, server.targets[np.uint32(entry)]
+    now.dispatched += 1
+    publication.elsewhere += 1
+
+
+@inlined
+def _receive(server: Server, slot: int, number: int, written_s: float) -> None:
+    """Carry one copy to Platform `number` and count it."""
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
     received_s = _transmit(server, publication, number, written_s)
-    now.sojourn_s += written_s - publication.arrival_s
     row = np.uint32(publication.segment + server.pairs[publication.topic, platform.population])
     if received_s > setting.horizon_s:
         server.histograms[row, histogram.UNDELIVERED] += 1
-        publication.late += 1
+        publication.elsewhere += 1
+        now.late += 1
     else:
         latency_s = received_s - publication.intended_s
         server.histograms[row, bin_of(latency_s)] += 1
@@ -197,19 +230,16 @@ def deliver(server: Server, slot: int, number: int, written_s: float) -> None:
             entry = server.trace[now.traced]
             entry.row, entry.platform, entry.received_s = publication.row, number, received_s
             now.traced += 1
-    publication.missing -= 1
-    if publication.missing == 0:
-        settle(server, slot)
 
 
 @inlined
-def post(server: Server, slot: int, number: int) -> None:
-    """Put a copy into the mailbox of Platform `number`."""
+def post(server: Server, slot: int, number: int, entry: int) -> None:
+    """Put the copy for an entry of `subscribers` into the mailbox of session `number`."""
     now, platform = server.ledger[0], server.platforms[number]
     place = now.free_node
     node = server.nodes[place]
     now.free_node = node.next
-    node.publication, node.next = slot, NOBODY
+    node.publication, node.entry, node.next = slot, entry, NOBODY
     if platform.mail_head == NOBODY:
         platform.mail_head = place
     else:
@@ -218,13 +248,13 @@ def post(server: Server, slot: int, number: int) -> None:
 
 
 @inlined
-def take(server: Server, place: int) -> tuple[int, int]:
-    """Return a node to the pool; its publication's slot and the next node of its chain."""
+def take(server: Server, place: int) -> tuple[int, int, int]:
+    """Return a node to the pool; its job's slot, its entry, and the next node of its chain."""
     now, node = server.ledger[0], server.nodes[place]
-    slot, following = node.publication, node.next
+    slot, entry, following = node.publication, node.entry, node.next
     node.next = now.free_node
     now.free_node = place
-    return slot, following
+    return slot, entry, following
 
 
 @inlined

@@ -106,7 +106,7 @@ def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
         copy += routed
         room -= routed
         if copy == publication.copies:
-            slice_s += setting.finish_s * publication.factor
+            slice_s += setting.finish_s * publication.factor * publication.answered
             finished += 1
             slot, copy, setup_s = publication.next, 0, UNTOUCHED
     core.finished, core.copy, core.setup_s = finished, copy, setup_s
@@ -138,10 +138,10 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
     now, platform = server.ledger[0], server.platforms[session]
     place, copies = server.cores[number].chain, 0
     while place != NOBODY:
-        slot, place = take(server, place)
+        slot, entry, place = take(server, place)
         now.held_bytes -= payload_bytes(server, server.publications[slot])
         copies += 1
-        deliver(server, slot, session, time_s)
+        deliver(server, slot, session, entry, time_s)
     now.held -= copies
     owe(server, time_s, -copies)
     platform.written_s = time_s
@@ -154,10 +154,11 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
 def _route(server: Server, slot: int, first: int, last: int) -> None:
     """Copies first .. last - 1 of a publication reach their mailboxes."""
     now, publication = server.ledger[0], server.publications[slot]
-    start = server.starts[publication.topic]
+    start = publication.start
     for i in range(start + first, start + last):
-        session = server.subscribers[np.uint32(i)]
-        post(server, slot, session)
+        entry = np.uint32(i)
+        session = server.subscribers[entry]
+        post(server, slot, session, entry)
         if server.platforms[session].session_state == ABSENT:
             _enqueue(server, session)
     now.held += last - first

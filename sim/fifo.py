@@ -90,11 +90,12 @@ def _work(server: Server, number: int, stop_s: float) -> None:
     core = server.cores[number]
     slot, time_s = core.slot, core.ready_s
     publication = server.publications[slot]
-    start = server.starts[publication.topic]
+    start = publication.start
     while True:
         if core.copy < publication.copies:
             owe(server, time_s, -1)
-            deliver(server, slot, server.subscribers[np.uint32(start + core.copy)], time_s)
+            entry = np.uint32(start + core.copy)
+            deliver(server, slot, server.subscribers[entry], entry, time_s)
             core.copy += 1
         if core.copy >= publication.copies:
             _finish(server, number, time_s)

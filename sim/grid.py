@@ -1,7 +1,7 @@
 """The grid at work: SimPy conducts, compiled kernels carry.
 
 The control plane is made of SimPy processes: what changes at an instant, and who looks. Between two
-of its events nothing but traffic happens, so every Controller carries its traffic there in one go.
+of its events nothing but traffic happens, and that is carried there in one go.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 import simpy
 
-from sim.controller import Controller
 from sim.network import Uplink
+from sim.stations import Graph
 from sim.study import Study, Tally
+from sim.traffic import Traffic
 from topologies.plan import Plan
 from topologies.profiles import Profile
 
@@ -47,9 +48,7 @@ class Grid:
         watch: Watch | None = None,
     ) -> None:
         self._study, self._uplink = study, Uplink(plan, profiles)
-        self._controllers = [
-            Controller(study, node.name, profiles[node.name]) for node in study.topology.controllers
-        ]
+        self._traffic = Traffic(study, Graph(study.topology, profiles))
         self._control = simpy.Environment()
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
@@ -64,7 +63,7 @@ class Grid:
             self._carry(self._control.peek())
             self._control.step()
         self._carry(self._study.horizon_s)
-        return [controller.close() for controller in self._controllers]
+        return self._traffic.close()
 
     @property
     def plan_sha256(self) -> str:
@@ -74,8 +73,8 @@ class Grid:
     def _carry(self, end_s: float) -> None:
         """Traffic until `end_s`."""
         for arrivals, until_s in self._uplink.windows(end_s):
-            for controller in self._controllers:
-                controller.carry(arrivals, until_s)
+            self._traffic.publish(arrivals, until_s)
+            self._traffic.carry(until_s)
 
     def _pass(self, edges_s: list[float]) -> Generator[simpy.Event, Any, None]:
         """Phases pass: each begins with an event of the control plane."""

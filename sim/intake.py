@@ -1,4 +1,4 @@
-"""What a Controller was fed: counts by interval, copies to expect, rows for the record."""
+"""What is published: counts by interval, copies to expect, rows for the record."""
 
 from __future__ import annotations
 
@@ -11,51 +11,80 @@ from sim.network import Arrivals
 from sim.phases import Timetable
 from sim.platforms import Residents
 from sim.state import Floats, Integers
+from sim.stations import Graph
 
 ROLES = ("legitimate", "adversary")
 
 
-class Intake:
-    """Books of the publications that one Controller was fed.
+class Census:
+    """Every publication of the grid by kind (segment and role in one number) and Topic.
 
     Parameters
     ----------
     timetable : Timetable
         Intervals and segments.
-    home : Residents
-        Platforms and Topics of the Controller.
-    adversaries : ndarray of bool, shape (populations,)
-        Which populations attack.
-    row_stride : int
-        Every so many rows of the plan one is kept for the publications table.
+    graph : Graph
+        Who lives where.
     """
 
-    def __init__(
-        self,
-        timetable: Timetable,
-        home: Residents,
-        adversaries: npt.NDArray[np.bool_],
-        row_stride: int,
-    ) -> None:
-        self._timetable, self._home, self._row_stride = timetable, home, row_stride
-        self._adversaries = adversaries
-        self.roles = 2 if adversaries.any() else 1
+    def __init__(self, timetable: Timetable, graph: Graph) -> None:
+        self._timetable, self._graph = timetable, graph
+        platforms = graph.topology.platforms
+        self._adversaries = np.array([each.role == "adversary" for each in platforms])
+        self._population = np.array([part.population for part in graph.parts])
+        self.roles = 2 if self._adversaries.any() else 1
         self.segments = len(timetable.segment_edges_s) - 1
-        intervals = len(timetable.edges_s)
-        self.offered, self.legitimate, self.accepted, self.refused = np.zeros(
-            (4, intervals), np.int64
-        )
-        self._kinds = np.zeros((self.segments * self.roles, len(home.topics)), np.int64)
-        self._rows: list[dict[str, npt.NDArray[Any]]] = []
-
-    def role(self, arrivals: Arrivals) -> Integers:
-        """0 for publications of legitimate Platforms, 1 for those of adversaries."""
-        return self._adversaries[self._home.population(arrivals.publisher)].astype(np.int64)
+        topics = len(graph.topology.topics)
+        self._kinds = np.zeros((self.segments * self.roles, topics), np.int64)
+        self._refused = np.zeros(topics, np.int64)
 
     def kind(self, arrivals: Arrivals) -> Integers:
         """Segment and role of each publication in one number."""
         segment = self._timetable.segments(arrivals.intended_s)
-        return segment * self.roles + (self.role(arrivals) if self.roles > 1 else 0)
+        if self.roles == 1:
+            return segment
+        population = self._population[self._graph.part(arrivals.publisher)]
+        return np.asarray(segment * self.roles + self._adversaries[population], np.int64)
+
+    def count(self, kind: Integers, topic: npt.NDArray[np.uint16]) -> None:
+        """Book publications of these kinds on these Topics."""
+        flat = np.ravel_multi_index((kind, topic), self._kinds.shape)
+        counts = np.bincount(flat, minlength=self._kinds.size)
+        self._kinds += counts.reshape(self._kinds.shape)
+
+    def refuse(self, topic: npt.NDArray[np.uint16]) -> None:
+        """Book publications that a limit refuses; they are counted too."""
+        self._refused += np.bincount(topic, minlength=len(self._refused))
+
+    def rejected(self, home: Residents) -> int:
+        """Copies that a station does not get because their publications were refused."""
+        return int((self._refused[home.pair_topics] * home.pair_copies).sum())
+
+    def expected(self, home: Residents) -> npt.NDArray[np.int64]:
+        """Copies to expect on a station in each histogram, shape (segments * roles, pairs)."""
+        return self._kinds[:, home.pair_topics] * home.pair_copies
+
+
+class Intake:
+    """Books of the publications that the Platforms of one station send.
+
+    Parameters
+    ----------
+    timetable : Timetable
+        Intervals and segments.
+    roles : int
+        Roles that kinds tell apart.
+    row_stride : int
+        Every so many rows of the plan one is kept for the publications table.
+    """
+
+    def __init__(self, timetable: Timetable, roles: int, row_stride: int) -> None:
+        self._timetable, self._roles, self._row_stride = timetable, roles, row_stride
+        intervals = len(timetable.edges_s)
+        self.offered, self.legitimate, self.accepted, self.refused = np.zeros(
+            (4, intervals), np.int64
+        )
+        self._rows: list[dict[str, npt.NDArray[Any]]] = []
 
     def enter(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> None:
         """Book publications of these kinds that have `copies` subscribers each."""
@@ -78,11 +107,10 @@ class Intake:
         self, arrivals: Arrivals, kind: Integers, copies: Integers, accepted_s: Floats
     ) -> None:
         intervals = self._timetable.intervals(arrivals.intended_s)
-        legitimate = intervals[kind % self.roles == 0]
+        legitimate = intervals[kind % self._roles == 0]
         size = len(self.offered)
         self.offered += np.bincount(intervals, minlength=size)
         self.legitimate += np.bincount(legitimate, minlength=size)
-        np.add.at(self._kinds, (kind, arrivals.topic), 1)
         kept = arrivals.row % self._row_stride == 0
         chosen = arrivals[kept]
         self._rows.append(
@@ -97,10 +125,6 @@ class Intake:
                 "expected": copies[kept],
             }
         )
-
-    def expected(self) -> npt.NDArray[np.int64]:
-        """Copies to expect in each histogram, shape (segments * roles, pairs)."""
-        return self._kinds[:, self._home.pair_topics] * self._home.pair_copies
 
     def rows(self) -> dict[str, npt.NDArray[Any]]:
         """The kept rows, ordered by row."""

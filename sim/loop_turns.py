@@ -173,7 +173,7 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     now, platform = server.ledger[0], server.platforms[number]
     slot = platform.input_head
     publication = server.publications[slot]
-    copy_s, start = publication.copy_s * publication.factor, server.starts[publication.topic]
+    copy_s, start = publication.copy_s * publication.factor, publication.start
     allocation, size_bytes = _allocation(server, publication), payload_bytes(server, publication)
     time_s, copy = now.time_s, now.copy
     stop_s = min(next_arrival_s(server), end_s)
@@ -183,8 +183,9 @@ def _build(server: Server, number: int, end_s: float) -> bool:
                 break
             _admit_until(server, time_s)
             stop_s = min(next_arrival_s(server), end_s)
-        session = server.subscribers[np.uint32(start + copy)]
-        post(server, slot, session)
+        entry = np.uint32(start + copy)
+        session = server.subscribers[entry]
+        post(server, slot, session, entry)
         _link(server, session)
         now.held += 1
         now.held_bytes += size_bytes
@@ -196,7 +197,7 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     if copy < publication.copies:
         return False
     platform.input_head = publication.next
-    platform.results += 1
+    platform.results += publication.answered
     if publication.copies == 0:
         settle(server, slot)
     return True
@@ -224,9 +225,9 @@ def _write(server: Server, number: int) -> None:
     place = platform.mail_head
     platform.mail_head = NOBODY
     while place != NOBODY:
-        slot, place = take(server, place)
+        slot, entry, place = take(server, place)
         now.held_bytes -= payload_bytes(server, server.publications[slot])
-        deliver(server, slot, number, now.time_s)
+        deliver(server, slot, number, entry, now.time_s)
 
 
 @compiled

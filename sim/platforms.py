@@ -1,4 +1,4 @@
-"""The Platforms of one Controller as arrays: who they are, what they receive, how fast they read.
+"""The Platforms of one station as arrays: who they are, what they receive, how fast they read.
 
 Only Platforms that publish or subscribe are kept, numbered from 0 in the topology's order; the
 others cost the server a session and nothing else.
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.state import NOBODY, PLATFORM, POPULATION, UNTOUCHED, Indices, Records
-from topologies import TopologyError, support
+from sim.stations import Graph, takes_part
+from topologies import support
 from topologies.plan import subscribers
 from topologies.schema import Population, Topology
 
@@ -21,21 +22,21 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Residents:
-    """Platforms at home on one Controller, and the Topics that its Broker keeps.
+    """Platforms at home on one station, and who of them receives what.
 
-    `offset` is what a Platform's number in the topology exceeds its number here by, per population
-    of the topology. `starts` and `subscribers` list the receivers of each Topic of the topology.
-    `pairs` numbers the (Topic, receiving population) pairs that have receivers, `pair_...` describe
-    them.
+    `first`, `population_of` and `offset` describe the parts of the topology: their first Platform,
+    their population, and what a Platform's number in the topology exceeds its number here by.
+    `members` are the Platforms of each population that take part here. `pairs` numbers the (Topic,
+    receiving population) pairs that have receivers here, `pair_...` describe them. `subscribers`
+    has the topology's numbers of those here that get each Topic, `subscriptions` counts them.
     """
 
     populations: tuple[Population, ...]
     first: Integers
+    population_of: Integers
     offset: Integers
-    sizes: Integers
-    starts: Integers
-    subscribers: Indices
-    topics: npt.NDArray[np.bool_]
+    members: Integers
+    subscribers: tuple[Integers, ...]
     pairs: Indices
     pair_names: tuple[tuple[str, str], ...]
     pair_topics: Integers
@@ -44,33 +45,36 @@ class Residents:
     @property
     def count(self) -> int:
         """Platforms that publish or subscribe."""
-        return int(self.sizes.sum())
+        return int(self.members.sum())
 
-    def number(self, platform: npt.NDArray[np.uint32]) -> Integers:
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions of the Platforms here."""
+        return sum(map(len, self.subscribers))
+
+    def number(self, platform: npt.NDArray[np.uint32] | Integers) -> Integers:
         """Numbers here of Platforms that live here."""
-        population = np.searchsorted(self.first, platform, side="right") - 1
-        return platform.astype(np.int64) - self.offset[population]
+        part = np.searchsorted(self.first, platform, side="right") - 1
+        return platform.astype(np.int64) - self.offset[part]
 
-    def population(self, platform: npt.NDArray[np.uint32]) -> Integers:
+    def population(self, platform: npt.NDArray[np.uint32] | Integers) -> Integers:
         """Index of each Platform's population in the topology."""
-        return np.searchsorted(self.first, platform, side="right") - 1
+        return self.population_of[np.searchsorted(self.first, platform, side="right") - 1]
 
-    def records(self) -> Records:
-        """State of the Platforms at the start."""
-        records = np.zeros(self.count, PLATFORM)
-        records["population"] = np.repeat(np.arange(len(self.sizes)), self.sizes)
+    def records(self, peers: int) -> Records:
+        """State of the Platforms at the start, and that of the sockets of `peers`."""
+        records = np.zeros(self.count + peers, PLATFORM)
+        records["population"][: self.count] = np.repeat(np.arange(len(self.members)), self.members)
         for chain in ("mail_head", "mail_tail", "input_head", "input_tail"):
             records[chain] = NOBODY
         records["setup_s"] = UNTOUCHED
         records["written_s"] = -np.inf
         return records
 
-    def span_ends(self) -> Indices:
-        """Of each entry of `subscribers`, where the entries of its Topic and population end."""
-        group = np.searchsorted(np.cumsum(self.sizes), self.subscribers, side="right")
-        changes = np.flatnonzero(np.diff(group)) + 1
-        ends = np.unique(np.concatenate([changes, self.starts[1:]]))
-        ends = ends[ends > 0]
+    def span_ends(self, sessions: Indices) -> Indices:
+        """Of each entry of a list of sessions, where those of its population, or of peers, end."""
+        group = np.searchsorted(np.cumsum(self.members), sessions, side="right")
+        ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(sessions))
         return np.repeat(ends, np.diff(ends, prepend=0)).astype(np.uint32)
 
     def population_records(self) -> Records:
@@ -83,47 +87,47 @@ class Residents:
         return records
 
 
-def residents(topology: Topology, controller: str, seed: int) -> Residents:
-    """The Platforms of one Controller of a topology that `require_local` accepts."""
-    populations = topology.platforms
-    counts = np.array([population.count for population in populations])
-    sizes = np.array(
+def residents(graph: Graph, station: int, seed: int) -> Residents:
+    """The Platforms of one station."""
+    populations, topics = graph.topology.platforms, graph.topology.topics
+    here = np.array(
         [
-            population.count if _takes_part(population, controller) else 0
-            for population in populations
+            part.count
+            if part.station == station and takes_part(populations[part.population])
+            else 0
+            for part in graph.parts
         ]
     )
-    first = np.cumsum(counts) - counts
-    offset = first - (np.cumsum(sizes) - sizes)
-    homes = {broker.name: broker.controller for broker in topology.brokers}
-    local = np.array([homes[topic.broker] == controller for topic in topology.topics])
-    lists: list[npt.NDArray[np.int64]] = []
-    pairs = np.zeros((len(local), len(populations)), np.uint32)
+    first = np.array([part.first for part in graph.parts])
+    population_of = np.array([part.population for part in graph.parts])
+    members = np.bincount(population_of, weights=here, minlength=len(populations))
+    lists: list[Integers] = []
+    pairs = np.zeros((len(topics), len(populations)), np.uint32)
     names: list[tuple[str, str]] = []
     pair_topics: list[int] = []
     copies: list[int] = []
-    for number, topic in enumerate(topology.topics):
+    for number, topic in enumerate(topics):
         chosen = np.zeros(0, np.int64)
-        if local[number]:
-            chosen = subscribers(topology, number, seed).astype(np.int64)
-        group = np.searchsorted(first, chosen, side="right") - 1
-        for population, members in zip(*np.unique(group, return_counts=True), strict=True):
+        if any(_receives(graph, number, place) for place in np.flatnonzero(here).tolist()):
+            chosen = subscribers(graph.topology, number, seed).astype(np.int64)
+            chosen = chosen[graph.station(chosen.astype(np.uint32)) == station]
+        group = population_of[np.searchsorted(first, chosen, side="right") - 1]
+        for population, receivers in zip(*np.unique(group, return_counts=True), strict=True):
             pairs[number, population] = len(names)
             names.append((topic.name, populations[population].name))
             pair_topics.append(number)
-            copies.append(int(members))
-        lists.append(chosen - offset[group])
-    starts = np.cumsum([0, *(len(each) for each in lists)])
+            copies.append(int(receivers))
+        lists.append(chosen)
     return Residents(
-        populations, first, offset, sizes, starts, np.concatenate(lists).astype(np.uint32), local,
-        pairs, tuple(names), np.array(pair_topics, np.int64), np.array(copies, np.int64),
+        populations, first, population_of, first - (np.cumsum(here) - here),
+        members.astype(np.int64), tuple(lists), pairs, tuple(names),
+        np.array(pair_topics, np.int64), np.array(copies, np.int64),
     )  # fmt: skip
 
 
-def _takes_part(population: Population, controller: str) -> bool:
-    return population.controller == controller and bool(
-        population.publishes or population.subscribes
-    )
+def _receives(graph: Graph, topic: int, part: int) -> bool:
+    population = graph.topology.platforms[graph.parts[part].population]
+    return population.subscriber_count(graph.topology.topics[topic].name) > 0
 
 
 UNSUPPORTED = (
@@ -139,31 +143,15 @@ UNSUPPORTED = (
 )
 
 
-def require_local(topology: Topology) -> None:
-    """Links between Controllers are not modelled: Platforms must use Topics of their own.
-
-    Neither are logins nor what limits them.
+def require_supported(topology: Topology) -> None:
+    """Refuse what has no model yet: logins, what limits them, and bounded queues.
 
     Raises
     ------
     TopologyError
-        One line for each Topic that is on another Controller, or each field without a model.
+        One line for each field without a model.
     """
     support.refuse(topology, UNSUPPORTED, "the simulator")
-    hosts = {broker.name: broker.controller for broker in topology.brokers}
-    homes = {topic.name: hosts[topic.broker] for topic in topology.topics}
-    problems = []
-    for number, population in enumerate(topology.platforms):
-        used = [*population.publishes, *(each.topic for each in population.subscribes)]
-        for topic in dict.fromkeys(used):
-            if homes[topic] != population.controller:
-                problems.append(
-                    f'platforms[{number}].controller: "{population.controller}": Topic {topic} is '
-                    f"on Controller {homes[topic]}, and links between Controllers are not "
-                    f"simulated yet; use Topics of {population.controller}"
-                )
-    if problems:
-        raise TopologyError(problems)
 
 
 def session_count(topology: Topology, controller: str) -> int:

@@ -24,7 +24,9 @@ from results.records import (
 )
 from sim.disciplines import discipline
 from sim.phases import DRAIN, Timetable, phases, too_short
+from sim.stations import Graph
 from sim.study import Sparse, Tally
+from sim.traffic import modes
 from topologies import identity
 from topologies.profiles import Profile
 from topologies.schema import Topology
@@ -177,11 +179,17 @@ def _controller(occasion: Occasion, name: str) -> ControllerRecord:
 def _stations(occasion: Occasion) -> dict[str, Any]:
     """How each station was worked: links and readers are scanned with the server's deliveries."""
     reference = occasion.engine == "reference"
+    graph = Graph(occasion.topology, occasion.profiles)
     stations: dict[str, Any] = {}
-    for name, profile in occasion.profiles.items():
-        stations[name] = "event" if reference else discipline(profile).mode
-        for station in ("egress", "readers"):
-            stations[f"{name}/{station}"] = "event" if reference else "batched"
+    windowed = modes(graph)
+    for each in graph.stations:
+        own = windowed.get(each.number, discipline(each.profile).mode)
+        stations[each.name] = "event" if reference else own
+        for part in ("egress", "readers"):
+            stations[f"{each.name}/{part}"] = "event" if reference else "batched"
+    for line in graph.lines:
+        ends = (graph.stations[end].name for end in (line.source, line.target))
+        stations["/".join(ends)] = "event" if reference else "batched"
     return stations
 
 

@@ -25,22 +25,35 @@ FIRST_CORE_PRIORITY = 10
 Process = Generator[simpy.Event, Any, None]
 
 
+Socket = int | str  # a Platform's by its number, a peer's by its name
+Target = int | str  # a Platform, or "publication" or "everybody"
+
+
 @dataclass(eq=False)
 class Publication:
-    """A publication and the Platforms that are to get it.
+    """A stanza at one server, a publication or on its way, and to whom each of its copies goes.
 
-    It reached the Controller at `reached_s` and passed its limits at `arrival_s` (nan: not yet).
+    It reached its first server at `reached_s` and passed the limits here at `arrival_s` (nan: not
+    yet). It comes in on `socket`; a copy is written to a session for somebody, who is a Platform or
+    lives beyond the peer. What is not `published` here is only passed on.
     """
 
     row: int
     reached_s: float
     arrival_s: float
     intended_s: float
+    socket: Socket
     publisher: int
     topic: int
     payload_bytes: float
-    factor: float
-    subscribers: list[int]
+    spread: float
+    published: bool
+    copies: list[tuple[Socket, Target]]
+
+    @property
+    def factor(self) -> float:
+        """Factor on its own costs, which only a publication at its Broker has."""
+        return self.spread if self.published else 1.0
 
 
 @dataclass
@@ -48,16 +61,18 @@ class Surroundings:
     """What a server has around it: the clock, its machine's speed, its draws, and where to report.
 
     `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
-    copies that begin (positive) or cease to exist in memory.
+    copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
+    stanza of so many payload bytes that is only passed on.
     """
 
     env: simpy.Environment
     cores: int
     speed: float
     draw_key: tuple[int, int, int]  # seed, replication, Controller
-    send: Callable[[Publication, int], None]
+    send: Callable[[Publication, Socket, Target], None]
     worked: Callable[[float, float], None]
     hold: Callable[[Publication, int], None]
+    receive_s: Callable[[float], float]
 
 
 def due(env: simpy.Environment, delay_s: float, core: int) -> simpy.Event:
@@ -73,23 +88,23 @@ class LoopTurnsServer:
 
     def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
         self._costs, self._around, self._env = costs, around, around.env
-        self._ready: deque[int] = deque()
-        self._input: dict[int, deque[Publication]] = {}
-        self._output: dict[int, list[Publication]] = {}
-        self._results: dict[int, int] = {}
+        self._ready: deque[Socket] = deque()
+        self._input: dict[Socket, deque[Publication]] = {}
+        self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
+        self._results: dict[Socket, int] = {}
         self._sleeping: simpy.Event | None = None
         self._collector = Collector(costs, around)
         self._env.process(self._loop())
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's socket."""
-        self._input.setdefault(publication.publisher, deque()).append(publication)
-        self._link(publication.publisher)
+        self._input.setdefault(publication.socket, deque()).append(publication)
+        self._link(publication.socket)
         if self._sleeping is not None:
             self._sleeping.succeed()
             self._sleeping = None
 
-    def _link(self, socket: int) -> None:
+    def _link(self, socket: Socket) -> None:
         if socket not in self._ready:
             self._ready.append(socket)
 
@@ -107,8 +122,8 @@ class LoopTurnsServer:
                     yield from self._write(socket)
                 self._around.worked(started_s, self._env.now)
 
-    def _poll(self) -> list[tuple[int, bool, bool]]:
-        found: list[tuple[int, bool, bool]] = []
+    def _poll(self) -> list[tuple[Socket, bool, bool]]:
+        found: list[tuple[Socket, bool, bool]] = []
         while self._ready and len(found) < self._costs.events_max:
             socket = self._ready.popleft()
             readable = bool(self._input.get(socket))
@@ -118,7 +133,7 @@ class LoopTurnsServer:
         self._ready.extend(socket for socket, _, _ in found)
         return found
 
-    def _read(self, socket: int) -> Process:
+    def _read(self, socket: Socket) -> Process:
         waiting, size = self._input[socket], 0.0
         taken: list[Publication] = []
         for publication in waiting:
@@ -129,23 +144,26 @@ class LoopTurnsServer:
         for publication in taken:
             yield from self._publish(publication)
             waiting.popleft()
-            self._results[socket] = self._results.get(socket, 0) + 1
+            if publication.published:
+                self._results[socket] = self._results.get(socket, 0) + 1
 
     def _publish(self, publication: Publication) -> Process:
         costs, speed, payload = self._costs, self._around.speed, publication.payload_bytes
-        intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+        intake_s = self._around.receive_s(payload)
+        if publication.published:
+            intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
         yield self._env.timeout(intake_s * publication.factor)
         yield self._env.timeout(self._collector.collect_s(costs.allocation_publish))
         copy_s = speed * (costs.build + costs.build_per_byte * payload) * publication.factor
         allocation = 1.0 + costs.allocation_per_byte * max(payload - 400.0, 0.0)
-        for session in publication.subscribers:
+        for session, target in publication.copies:
             yield self._env.timeout(copy_s)
             yield self._env.timeout(self._collector.collect_s(allocation))
             self._around.hold(publication, 1)
-            self._output.setdefault(session, []).append(publication)
+            self._output.setdefault(session, []).append((publication, target))
             self._link(session)
 
-    def _write(self, socket: int) -> Process:
+    def _write(self, socket: Socket) -> Process:
         costs, speed = self._costs, self._around.speed
         if self._results.pop(socket, 0):
             yield self._env.timeout(speed * costs.acknowledge)
@@ -153,14 +171,14 @@ class LoopTurnsServer:
         if not pending:
             return
         bytes_s = 0.0
-        for publication in pending:
+        for publication, _ in pending:
             bytes_s += speed * costs.write_per_byte * publication.payload_bytes
         further_s = speed * costs.coalesced * (len(pending) - 1)
         yield self._env.timeout(speed * costs.write + further_s + bytes_s)
         yield self._env.timeout(self._collector.collect_s(costs.allocation_write))
-        for publication in pending:
+        for publication, target in pending:
             self._around.hold(publication, -1)
-            self._around.send(publication, socket)
+            self._around.send(publication, socket, target)
 
 
 class Collector:
@@ -218,8 +236,8 @@ class _Publisher:
 class _Session:
     """A subscriber's process with its mailbox."""
 
-    number: int
-    mailbox: list[Publication] = field(default_factory=list)
+    socket: Socket
+    mailbox: list[tuple[Publication, Target]] = field(default_factory=list)
     written_s: float = -math.inf
     queued: bool = False
 
@@ -229,14 +247,14 @@ class FanoutProcessServer:
 
     def __init__(self, costs: FanoutProcess, around: Surroundings) -> None:
         self._costs, self._around, self._env = costs, around, around.env
-        self._publishers: dict[int, _Publisher] = {}
-        self._sessions: dict[int, _Session] = {}
+        self._publishers: dict[Socket, _Publisher] = {}
+        self._sessions: dict[Socket, _Session] = {}
         self._queue: deque[_Publisher | _Session] = deque()
         self._idle = set(range(around.cores))
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's process."""
-        publisher = self._publishers.setdefault(publication.publisher, _Publisher())
+        publisher = self._publishers.setdefault(publication.socket, _Publisher())
         publisher.input.append(publication)
         if not publisher.queued:
             self._enqueue(publisher)
@@ -267,13 +285,13 @@ class FanoutProcessServer:
     def _serve_session(self, core: int, session: _Session) -> Process:
         taken, session.mailbox = session.mailbox, []
         cold_s = 0.0
-        for publication in taken:
+        for publication, _ in taken:
             per_byte = self._costs.write_per_byte * publication.payload_bytes
             cold_s += self._around.speed * (self._costs.write + per_byte)
         yield from self._spend(core, cold_s * self._warmth(self._env.now - session.written_s))
-        for publication in taken:
+        for publication, target in taken:
             self._around.hold(publication, -1)
-            self._around.send(publication, session.number)
+            self._around.send(publication, session.socket, target)
         session.written_s, session.queued = self._env.now, False
         if session.mailbox:
             self._enqueue(session)
@@ -282,10 +300,10 @@ class FanoutProcessServer:
     def _serve_publisher(self, core: int, publisher: _Publisher) -> Process:
         copies, slice_s = self._plan_slice(publisher)
         yield from self._spend(core, slice_s)
-        for publication, subscriber in copies:
-            session = self._sessions.setdefault(subscriber, _Session(subscriber))
+        for publication, (socket, target) in copies:
+            session = self._sessions.setdefault(socket, _Session(socket))
             self._around.hold(publication, 1)
-            session.mailbox.append(publication)
+            session.mailbox.append((publication, target))
             if not session.queued:
                 self._enqueue(session)
         publisher.queued = False
@@ -293,17 +311,21 @@ class FanoutProcessServer:
             self._enqueue(publisher)
         self._release(core)
 
-    def _plan_slice(self, publisher: _Publisher) -> tuple[list[tuple[Publication, int]], float]:
+    def _plan_slice(
+        self, publisher: _Publisher
+    ) -> tuple[list[tuple[Publication, tuple[Socket, Target]]], float]:
         """What the process gets done of what is there, and how long that takes. [s]"""
         costs, speed = self._costs, self._around.speed
         room, slice_s = float(costs.slice_recipients), 0.0
-        copies: list[tuple[Publication, int]] = []
+        copies: list[tuple[Publication, tuple[Socket, Target]]] = []
         while publisher.input and room >= 1.0:
             publication = publisher.input[0]
-            payload, receivers = publication.payload_bytes, publication.subscribers
+            payload, receivers = publication.payload_bytes, publication.copies
             if publisher.setup_s is None:
-                setup_s = costs.setup + costs.setup_per_subscriber * len(receivers)
-                publisher.setup_s = speed * (setup_s + costs.setup_per_byte * payload)
+                publisher.setup_s = self._around.receive_s(payload)
+                if publication.published:
+                    setup_s = costs.setup + costs.setup_per_subscriber * len(receivers)
+                    publisher.setup_s = speed * (setup_s + costs.setup_per_byte * payload)
             if publisher.setup_s > 0.0:
                 done_s = self._set_up(publisher, room)
                 slice_s += done_s * publication.factor
@@ -314,13 +336,14 @@ class FanoutProcessServer:
                 if room < 1.0:
                     break
             chosen = receivers[publisher.copy : publisher.copy + int(room)]
-            copies += [(publication, subscriber) for subscriber in chosen]
+            copies += [(publication, receiver) for receiver in chosen]
             route_s = speed * (costs.route + costs.route_per_byte * payload)
             slice_s += len(chosen) * route_s * publication.factor
             room -= len(chosen)
             publisher.copy += len(chosen)
             if publisher.copy == len(receivers):
-                slice_s += speed * costs.finish * publication.factor
+                if publication.published:
+                    slice_s += speed * costs.finish * publication.factor
                 publisher.input.popleft()
                 publisher.copy, publisher.setup_s = 0, None
         return copies, slice_s
@@ -373,12 +396,14 @@ class FifoServer:
         while self._waiting:
             publication = self._waiting.popleft()
             payload, started_s = publication.payload_bytes, self._env.now
-            intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+            intake_s = self._around.receive_s(payload)
+            if publication.published:
+                intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
             yield due(self._env, intake_s * publication.factor, core)
-            for place, subscriber in enumerate(publication.subscribers):
+            for place, (session, target) in enumerate(publication.copies):
                 copy_s = speed * (costs.copy_ + costs.copy_per_byte * payload)
                 yield due(self._env, copy_s * self._draw(publication, place), core)
-                self._around.send(publication, subscriber)
+                self._around.send(publication, session, target)
             self._around.worked(started_s, self._env.now)
         self._idle.add(core)
 

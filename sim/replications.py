@@ -17,7 +17,7 @@ from results import Run
 from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
 from sim.grid import Grid, Watch
-from sim.platforms import require_local
+from sim.platforms import require_supported
 from sim.recording import Occasion, Outcome, draft
 from sim.study import Study
 from topologies import Plan, Profile, Topology
@@ -91,11 +91,11 @@ def simulate(  # noqa: PLR0913
     Raises
     ------
     TopologyError
-        A Platform uses a Topic of another Controller, a trace or profile cannot be read, or
-        `load` or a number of replications or processes is out of range.
+        A field has no model yet, a trace or profile cannot be read, or `load` or a number of
+        replications or processes is out of range.
     """
     started, created = time.perf_counter(), datetime.now(UTC)
-    require_local(topology)
+    require_supported(topology)
     _require(replications=replications, processes=1 if processes is None else processes)
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}

@@ -9,13 +9,14 @@ from results import histogram
 from sim import draws
 from sim.disciplines import Discipline
 from sim.draws import Purpose
-from sim.intake import Intake
 from sim.phases import Timetable
 from sim.platforms import Residents
+from sim.routes import Routes
 from sim.spans import SCRATCH
 from sim.state import (
     CORE,
     DELIVERY,
+    DISPATCH,
     INTERVAL,
     LEDGER,
     NOBODY,
@@ -26,10 +27,9 @@ from sim.state import (
     Records,
     Server,
 )
+from sim.stations import Station
 from sim.study import Study
 from topologies.problems import TopologyError
-from topologies.profiles import Profile
-from topologies.schema import Controller
 
 ASLEEP_S = np.nextafter(0.0, -1.0)  # servers sleep when the run begins, also for what comes at 0
 IN_FLIGHT_MAX = 2**23  # publications: more would take gigabytes, and say nothing new
@@ -37,50 +37,49 @@ RING = 4096  # publications in flight that there is room for at the start
 
 
 def empty_server(
-    study: Study, node: Controller, profile: Profile, discipline: Discipline, home: Residents,
-    intake: Intake,
+    study: Study, station: Station, discipline: Discipline, home: Residents, paths: Routes,
+    kinds: int,
 ) -> Server:  # fmt: skip
-    """The server of a Controller before the first arrival."""
-    number = study.topology.controllers.index(node)
-    cores = np.zeros(node.cores if discipline.parallel else 1, CORE)
+    """The server of a station before the first arrival; histograms are for `kinds` of jobs."""
+    cores = np.zeros(station.node.cores if discipline.parallel else 1, CORE)
     cores["ready_s"] = np.inf
     ledger = np.zeros(1, LEDGER)
     ledger["idle_cores"] = len(cores)
     ledger["time_s"] = ledger["busy_since_s"] = cores["idle_since_s"] = ASLEEP_S
     share = draws.uniforms(
-        study.seed, Purpose.COLLECTION_START, study.replication, np.array([number])
+        study.seed, Purpose.COLLECTION_START, study.replication, np.array([station.number])
     )
     ledger["allocated"] = share * discipline.settings.get("collection_every", 0.0)
-    histograms = intake.segments * intake.roles * len(home.pair_names)
+    sockets = home.count + len(paths.outward) + len(paths.inward)
     outcomes = np.zeros(-(-study.rows // study.row_stride), OUTCOME)
-    outcomes["first_s"] = outcomes["last_s"] = np.nan
+    outcomes["first_s"], outcomes["last_s"] = np.inf, -np.inf
     return Server(
         ledger=ledger,
-        setting=_setting(study, node, profile, discipline, number),
+        setting=_setting(study, station, discipline, home),
         publications=np.zeros(RING, PUBLICATION),
-        platforms=home.records(),
+        platforms=home.records(len(paths.outward) + len(paths.inward)),
         populations=home.population_records(),
-        starts=home.starts,
-        subscribers=home.subscribers,
-        span_ends=home.span_ends(),
+        subscribers=paths.sessions,
+        targets=paths.targets,
+        span_ends=home.span_ends(paths.sessions),
         reader_free_s=np.zeros(home.count),
         scratch=np.zeros(SCRATCH),
         nodes=_free_nodes(1 if discipline.mode == "event" else 0),
         cores=cores,
-        ring=np.zeros(_power_of_two(2 * home.count), np.uint32),
+        ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
         batch=np.zeros(discipline.events_max, np.uint32),
         warmth=discipline.warmth,
         intervals=_intervals(study.timetable),
-        histograms=np.zeros((histograms, histogram.SIZE), np.int32),
+        histograms=np.zeros((kinds * len(home.pair_names), histogram.SIZE), np.int32),
         pairs=home.pairs,
         outcomes=outcomes,
         trace=np.zeros(int(study.traced), DELIVERY),
+        outbox=np.zeros(len(paths.outward), DISPATCH),
     )
 
 
-def _setting(
-    study: Study, node: Controller, profile: Profile, discipline: Discipline, number: int
-) -> Records:
+def _setting(study: Study, station: Station, discipline: Discipline, home: Residents) -> Records:
+    node, profile = station.node, station.profile
     setting = np.zeros(1, SETTING)
     for name, value in discipline.settings.items():
         setting[name] = value
@@ -92,7 +91,7 @@ def _setting(
     setting["copy_bytes"] = profile.memory.queued_copy
     setting["row_stride"] = study.row_stride
     setting["seed"], setting["replication"] = study.seed, study.replication
-    setting["controller"] = number
+    setting["controller"], setting["residents"] = station.number, home.count
     return setting
 
 
@@ -119,7 +118,13 @@ def with_room(server: Server, publications: int, copies: int) -> Server:
     if len(server.trace) and now["traced"] + owed > len(server.trace):
         extra = np.zeros(owed + len(server.trace), DELIVERY)
         server = server._replace(trace=np.concatenate([server.trace, extra]))
+    if len(server.outbox) and now["dispatched"] + owed > len(server.outbox):
+        server = server._replace(outbox=_longer(server.outbox, 2 * owed))
     return server
+
+
+def _longer(outbox: Records, room: int) -> Records:
+    return np.concatenate([outbox, np.zeros(room, DISPATCH)])
 
 
 def _power_of_two(least: int) -> int:

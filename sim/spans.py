@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from results import histogram
-from sim.delivery import bin_of, compiled, inlined, settle
+from sim.delivery import bin_of, compiled, inlined, send_on, settle
 from sim.state import Server
 
 BLOCK = 512  # copies worked on together: their instants stay in the first-level cache
@@ -73,7 +73,8 @@ def _count_one_by_one(server: Server, slot: int, row: int, first: int, count: in
         received_s = server.scratch[RECEIVED + i]
         if received_s > setting.horizon_s:
             server.histograms[row, histogram.UNDELIVERED] += 1
-            publication.late += 1
+            publication.elsewhere += 1
+            now.late += 1
             continue
         latency_s = received_s - publication.intended_s
         server.histograms[row, bin_of(latency_s)] += 1
@@ -157,12 +158,18 @@ def deliver_block(server: Server, slot: int, copy: int, count: int) -> None:
     """Carry copies `copy` .. `copy + count - 1`, written at the instants in the scratch."""
     publication = server.publications[slot]
     _cross_link(server, slot, count)
-    first, done = server.starts[publication.topic] + copy, 0
+    first, done = publication.start + copy, 0
     while done < count:
-        population = server.platforms[server.subscribers[first + done]].population
+        number = server.subscribers[first + done]
         end = server.span_ends[first + done]
         stretch = min(count - done, end - (first + done))
-        _deliver_span(server, slot, done, first + done, stretch, population)
+        if number < server.setting[0].residents:
+            population = server.platforms[number].population
+            _deliver_span(server, slot, done, first + done, stretch, population)
+        else:
+            for i in range(done, done + stretch):
+                peer = server.subscribers[first + i]
+                send_on(server, slot, peer, np.uint32(first + i), server.scratch[i])
         done += stretch
     publication.missing -= count
     if publication.missing == 0:

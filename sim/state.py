@@ -24,9 +24,11 @@ NOBODY = np.uint32(2**32 - 1)
 SETTLED = -1
 UNTOUCHED = -1.0  # a publication whose set-up has not begun
 
-# A publication in flight, two cache lines. `missing` copies are not yet written (SETTLED: done
-# with), `late` ones came past the horizon; the costs are CPU seconds before the publication's own
-# factor; `segment` is the first histogram row of its kind.
+# A job in flight, two cache lines: a publication, or a stanza that another station sent on. Its
+# `copies` are for the entries of `Server.subscribers` from `start`; `missing` ones are not yet
+# written (SETTLED: done with), `elsewhere` counts those that do not end here: sent on to another
+# station, or received past the horizon. `answered` jobs end with a result. The costs are CPU
+# seconds before the publication's own factor; `segment` is the first histogram row of its kind.
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
@@ -37,14 +39,16 @@ PUBLICATION = np.dtype(
         ("intake_s", "f8"),
         ("copy_s", "f8"),
         ("write_s", "f8"),
-        ("topic", "u4"),
+        ("start", "u4"),
+        ("topic", "u2"),
+        ("legitimate", "i1"),
+        ("answered", "i1"),
         ("platform", "u4"),
         ("segment", "u4"),
         ("interval", "u4"),
-        ("legitimate", "i4"),
         ("next", "u4"),
         ("missing", "i4"),
-        ("late", "i4"),
+        ("elsewhere", "i4"),
         ("untimely", "i4"),
         ("copies", "i4"),
         ("first_s", "f8"),
@@ -75,8 +79,8 @@ PLATFORM = np.dtype(
 
 POPULATION = np.dtype([("delay_s", "f8"), ("read_s", "f8")])
 
-# One copy in a mailbox.
-NODE = np.dtype([("publication", "u4"), ("next", "u4")])
+# One copy in a mailbox: of which job, and for which entry of `Server.subscribers`.
+NODE = np.dtype([("publication", "u4"), ("entry", "u4"), ("next", "u4")])
 
 # A core: when its work ends, and what it is; of a publication's copies, those whose service times
 # are drawn and at hand.
@@ -116,6 +120,21 @@ INTERVAL = np.dtype(
 OUTCOME = np.dtype([("first_s", "f8"), ("last_s", "f8"), ("delivered", "i8")])
 DELIVERY = np.dtype([("row", "i8"), ("platform", "u4"), ("received_s", "f8")])
 
+# A copy that has left for another station: by which peer's session, and for whom in the end.
+DISPATCH = np.dtype(
+    [
+        ("left_s", "f8"),
+        ("intended_s", "f8"),
+        ("row", "i8"),
+        ("payload_bytes", "f8"),
+        ("segment", "u4"),
+        ("peer", "u4"),
+        ("target", "u4"),
+        ("topic", "u2"),
+    ],
+    align=True,
+)
+
 # The server's clock and totals. `owed` copies belong to publications that have arrived and are not
 # yet written; `held` copies exist in the server's memory; `stop_s` bounds what may be done now.
 LEDGER = np.dtype(
@@ -141,6 +160,7 @@ LEDGER = np.dtype(
         ("delivered", "i8"),
         ("late", "i8"),
         ("traced", "i8"),
+        ("dispatched", "i8"),
         ("queue_first", "i8"),
         ("queue_length", "i8"),
         ("idle_cores", "i8"),
@@ -185,6 +205,7 @@ SETTING = np.dtype(
         ("cv", "f8"),
         ("replication", "i8"),
         ("controller", "i8"),
+        ("residents", "i8"),
         ("envelope_bytes", "f8"),
         ("wake_s", "f8"),
         ("finish_s", "f8"),
@@ -215,11 +236,12 @@ class Server(NamedTuple):
     """One Controller's server, its Platforms and its counters, as arrays.
 
     `publications` is a ring indexed by arrival number modulo its length, a power of two; so is
-    `ring`, which holds the run queue or the ready list. `starts` and `subscribers` list the
-    Platforms of each Topic. `pairs` says which histogram of a segment belongs to (Topic,
-    receiving population). `warmth` holds log age and relative cost. `span_ends` says of each
-    subscriber of the list up to where those of its population stand. `scratch` is room for what a
-    kernel computes and does not keep.
+    `ring`, which holds the run queue or the ready list. `subscribers` lists who gets the copies of
+    a job, one list after another: sessions of Platforms, numbered from 0, then those of peers,
+    other stations that carry a copy on to its `targets` entry. `pairs` says which histogram of a
+    segment belongs to (Topic, receiving population). `warmth` holds log age and relative cost.
+    `span_ends` says of each subscriber of the list up to where those of its population stand.
+    `scratch` is room for what a kernel computes and does not keep.
     """
 
     ledger: Records
@@ -227,8 +249,8 @@ class Server(NamedTuple):
     publications: Records
     platforms: Records
     populations: Records
-    starts: Integers
     subscribers: Indices
+    targets: Indices
     span_ends: Indices
     reader_free_s: Floats
     scratch: Floats
@@ -242,3 +264,4 @@ class Server(NamedTuple):
     pairs: Indices
     outcomes: Records
     trace: Records
+    outbox: Records

@@ -38,7 +38,9 @@ class Study:
     def horizon_s(self) -> float:
         """Instant at which what is not received counts as lost. [s]"""
         delay_s = max(population.network.delay for population in self.topology.platforms)
-        return HORIZON * self.timetable.duration_s + 2.0 * delay_s
+        links_s = [link.delay for link in self.topology.links]
+        way_s = 2.0 * delay_s + 2.0 * max(links_s, default=0.0)
+        return HORIZON * self.timetable.duration_s + way_s
 
 
 @dataclass(frozen=True)

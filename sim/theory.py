@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import topologies
 from results.statistics import Estimate
-from sim.platforms import require_local, session_count
+from sim.platforms import require_supported, session_count
 from sim.services import Demand, demands, service
 from sim.sojourns import Sojourns, sojourns
 from topologies.profiles import Profile
@@ -50,7 +50,8 @@ def estimate(
         A Platform uses a Topic of another Controller, `load` is not positive and finite, or a
         trace or profile cannot be read.
     """
-    require_local(topology)
+    require_supported(topology)
+    _require_local(topology)
     if not 0.0 < load < math.inf:
         rule = "must be more than 0 and finite; write for example 1"
         raise topologies.TopologyError([f'load: "{load}": {rule}'])
@@ -70,6 +71,24 @@ def estimate(
         "controllers": calm,
         "under_attack": attacked if topology.attacks else None,
     }
+
+
+def _require_local(topology: Topology) -> None:
+    """No closed form follows a copy from one Controller to another."""
+    hosts = {broker.name: broker.controller for broker in topology.brokers}
+    homes = {topic.name: hosts[topic.broker] for topic in topology.topics}
+    problems = []
+    for number, population in enumerate(topology.platforms):
+        used = [*population.publishes, *(each.topic for each in population.subscribes)]
+        for topic in dict.fromkeys(used):
+            if homes[topic] != population.controller:
+                problems.append(
+                    f'platforms[{number}].controller: "{population.controller}": Topic {topic} is '
+                    f"on Controller {homes[topic]}, and no closed form here follows a copy from "
+                    "one Controller to another; simulate"
+                )
+    if problems:
+        raise topologies.TopologyError(problems)
 
 
 def _controller(

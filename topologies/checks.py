@@ -22,6 +22,7 @@ def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]
     """Every broken rule of a topology whose names all resolve."""
     rules = (
         _addresses,
+        _links,
         _limits,
         _queues,
         _payloads,
@@ -79,6 +80,20 @@ def _addresses(topology: Topology) -> Iterator[Problem]:
         if address in domains.values():
             rule = f"its address {address} is the domain of a Controller"
             yield Problem(("brokers", number, "name"), rule, "rename one", broker.name)
+
+
+def _links(topology: Topology) -> Iterator[Problem]:
+    seen = set()
+    for number, link in enumerate(topology.links):
+        path: Path = ("links", number, "to")
+        if link.from_ == link.to:
+            rule = "is the Controller that the link comes from"
+            yield Problem(path, rule, "name another or delete the link", link.to)
+        ends = frozenset((link.from_, link.to))
+        if ends in seen:
+            rule = f"is linked to {link.from_} already, in both directions"
+            yield Problem(path, rule, "delete one of the two links", link.to)
+        seen.add(ends)
 
 
 def _limits(topology: Topology) -> Iterator[Problem]:

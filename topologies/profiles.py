@@ -38,6 +38,20 @@ class Envelope(Model):
     )
 
 
+class Relay(Model):
+    """What a stanza costs that comes from or goes to another station of the grid.
+
+    It is read here, and then built or routed and written as for any session.
+    """
+
+    receive: Seconds | None = Field(
+        None, description="read and parse one stanza; absent: as much as the discipline's write"
+    )
+    receive_per_byte: SecondsPerByte | None = Field(
+        None, description="and for each byte of its payload; absent: as the write's"
+    )
+
+
 class LoopTurns(Model):
     """One event loop (Prosody 0.12): a read builds all copies, then each session gets one write.
 
@@ -138,6 +152,7 @@ class Profile(Model):
     costs: Annotated[LoopTurns | FanoutProcess | Fifo, Field(discriminator="discipline")]
     memory: Memory
     envelope: Envelope = Envelope()
+    relay: Relay = Relay()
     speed: float = Field(
         1.0, gt=0, le=1000, description="this machine's cost over the profile's machine's [1]"
     )
@@ -148,3 +163,16 @@ class Profile(Model):
         if isinstance(self.costs, LoopTurns):
             return self.costs.publish_envelope
         return self.envelope.publication
+
+    def receive_s(self) -> tuple[float, float]:
+        """Time to take in a stanza that is only passed on, and that for each payload byte. [s]"""
+        costs = self.costs
+        if isinstance(costs, Fifo):
+            write, per_byte = costs.copy_, costs.copy_per_byte
+        else:
+            write, per_byte = costs.write, costs.write_per_byte
+        given, given_per_byte = self.relay.receive, self.relay.receive_per_byte
+        return (
+            self.speed * (write if given is None else given),
+            self.speed * (per_byte if given_per_byte is None else given_per_byte),
+        )

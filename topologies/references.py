@@ -16,6 +16,8 @@ REFERENCES = (
     (("brokers",), "controller", "controllers"),
     (("topics",), "broker", "brokers"),
     (("platforms",), "controller", "controllers"),
+    (("links",), "from", "controllers"),
+    (("links",), "to", "controllers"),
     (("platforms",), "publishes", "topics"),
     (("platforms",), "subscribes", "topics"),
     (("workload", "arrivals"), "topic", "topics"),

@@ -2,9 +2,9 @@
 
 The models are frozen; figures are floats in seconds, bytes, 1/s and B/s (`topologies.quantities`
 reads the units). Messages, the JSON Schema and the tables in the docs come from here. Sections live
-in `model`, `services`, `limits`, `population`, `workload` and `disturbances`; this module puts them
-together and is where all their names can be had. Rules that need more than one section live in
-`topologies.checks`.
+in `model`, `services`, `limits`, `links`, `population`, `workload` and `disturbances`; this module
+puts them together and is where all their names can be had. Rules that need more than one section
+live in `topologies.checks`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from topologies.limits import (
     Limits,
     SessionQueue,
 )
+from topologies.links import Link
 from topologies.model import (
     DOMAIN,
     NAME,
@@ -90,6 +91,7 @@ class Topology(Model):
     platforms: tuple[Population, ...] = Field(
         min_length=1, max_length=10_000, description="who publishes and subscribes"
     )
+    links: tuple[Link, ...] = Field((), max_length=10_000, description="ways between Controllers")
     workload: Workload = Field(description="what happens, and for how long")
     attacks: tuple[Attack, ...] = Field((), max_length=1000, description="what adversaries do")
     slo: Slo = Field(Slo(), description="what is promised")
@@ -108,6 +110,11 @@ class Topology(Model):
             offsets[population.name] = total
             total += population.count
         return offsets
+
+    def link(self, one: str, other: str) -> Link:
+        """The link between two Controllers: the entry for them, or one of defaults."""
+        given = (each for each in self.links if each.joins(one, other))
+        return next(given, None) or Link.model_validate({"from": one, "to": other})
 
     def fan_out(self) -> dict[str, int]:
         """Deliveries that one publication on each Topic makes."""
@@ -140,6 +147,7 @@ __all__ = [
     "Domain",
     "FailedLogins",
     "Limits",
+    "Link",
     "Model",
     "Name",
     "Network",

@@ -5,7 +5,7 @@ import pytest
 import worlds
 from test_windows import PROFILES, assert_same, overloaded, tally
 
-from sim.platforms import require_local
+from sim.platforms import require_supported
 from topologies import TopologyError
 
 FREE = {"publish": "0 s", "copy": "0 s"}
@@ -104,7 +104,7 @@ def test_what_has_no_model_is_refused():
         PEOPLE, limits={"address": {"connections": 3, "per": "1 min"}, "server_stanza": "1 MB"}
     )
     with pytest.raises(TopologyError) as refusal:
-        require_local(topology)
+        require_supported(topology)
     assert refusal.value.problems == [
         f"controllers[0].limits.{name}: is not supported by the simulator yet; leave it out"
         for name in ("server_stanza", "address")

@@ -1,12 +1,11 @@
 """Publications reach their Controller in order of arrival, however they were planned."""
 
 import numpy as np
-import pytest
 import worlds
 
 from sim.network import Uplink
-from sim.platforms import require_local, residents
-from topologies import TopologyError
+from sim.platforms import residents
+from sim.stations import Graph
 from topologies.plan import Plan
 
 PEOPLE = [
@@ -73,22 +72,9 @@ def test_windows_together_are_the_plan_and_its_hash():
 def test_residents_are_numbered_without_those_who_do_nothing():
     idle = {"name": "idle", "count": 1000}
     topology = worlds.topology([idle, *PEOPLE])
-    home = residents(topology, "c", 1)
+    home = residents(Graph(topology, {"c": worlds.profile("fifo")}), 0, 1)
     assert home.count == 5
-    assert home.subscribers.tolist() == [2, 3, 4]
+    assert home.subscribers[0].tolist() == [1002, 1003, 1004]
+    assert home.number(home.subscribers[0]).tolist() == [2, 3, 4]
     assert home.number(np.array([1000, 1001, 1004], np.uint32)).tolist() == [0, 1, 4]
     assert home.pair_names == (("t", "sub"),)
-
-
-def test_topics_of_another_controller_are_refused_with_a_repair():
-    topology = worlds.topology(PEOPLE)
-    other = topology.controllers[0].model_copy(update={"name": "d", "domain": "d.test"})
-    moved = topology.platforms[2].model_copy(update={"controller": "d"})
-    federated = topology.model_copy(
-        update={
-            "controllers": (*topology.controllers, other),
-            "platforms": (*topology.platforms[:2], moved),
-        }
-    )
-    with pytest.raises(TopologyError, match=r'platforms\[2\].controller: "d": Topic t is on .*use'):
-        require_local(federated)

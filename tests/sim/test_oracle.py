@@ -132,27 +132,7 @@ def test_both_engines_deliver_at_the_same_instants(world, seed, window_s):
     topology, profile = world
     plan = Plan(topology, seed)
     fast = worlds.compiled(topology, plan, profile, window_s)
-    slow = worlds.stanza_by_stanza(topology, plan, profile)
-    fast_trace, slow_trace = ordered(fast.trace), ordered(slow.trace)
-    assert fast_trace["row"].tolist() == slow_trace["row"].tolist()
-    assert fast_trace["platform"].tolist() == slow_trace["platform"].tolist()
-    received_s = slow_trace["received_s"]
-    np.testing.assert_allclose(fast_trace["received_s"], received_s, rtol=1e-9, atol=0)
-    for count in ("expected", "delivered", "rejected", "lost"):
-        assert getattr(fast, count) == getattr(slow, count)
-    for column in ("busy_s", "egress_bytes", "received", "timely", "latencies", "latency_s"):
-        np.testing.assert_allclose(
-            fast.intervals[column], slow.intervals[column], rtol=1e-9, atol=1e-9, err_msg=column
-        )
-    for column in ("offered", "legitimate", "accepted", "refused"):
-        assert getattr(fast, column).tolist() == getattr(slow, column).tolist()
-    for law in ("owed_area_s", "sojourn_s", "idle_s", "drained_s"):
-        assert getattr(fast, law) == pytest.approx(getattr(slow, law), rel=1e-9, abs=1e-9), law
-    assert fast.histograms.keys() == slow.histograms.keys()
-    for column in ("accepted_s", "first_s", "last_s", "delivered", "expected"):
-        np.testing.assert_allclose(
-            fast.publications[column], slow.publications[column], rtol=1e-9, err_msg=column
-        )
+    worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
 
 
 @pytest.mark.parametrize("cores", [1, 3])

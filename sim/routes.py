@@ -1,0 +1,144 @@
+"""Who gets the copies of a job on one station: lists of sessions, its Platforms' and its peers'.
+
+A job says what it is by its `target`: a publication that still has to become copies (`FAN_OUT`), a
+copy for all subscribers here (`EVERYBODY`), or a copy for one Platform, by its number in the
+topology.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.platforms import Residents
+from sim.state import Indices, Integers
+from sim.stations import Graph, Line
+from topologies.plan import subscribers
+
+FAN_OUT = 2**32 - 1
+EVERYBODY = 2**32 - 2
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Lists of receivers, one after another, and where each begins.
+
+    `sessions` are Platforms by their numbers here, then peers: one for each line that leaves (in
+    the order of `outward`), one for each that comes in (`inward`). `targets` says whom a copy is
+    for that a peer gets. `fan_out` and `everybody` have first entry and length by Topic; entry
+    `single + k` is the one of Platform k here.
+    """
+
+    outward: tuple[Line, ...]
+    inward: tuple[Line, ...]
+    sessions: Indices
+    targets: Indices
+    published: npt.NDArray[np.bool_]
+    fan_out: tuple[Integers, Integers]
+    fan_out_here: Integers
+    everybody: tuple[Integers, Integers]
+    single: int
+
+    def entries(
+        self, home: Residents, topic: npt.NDArray[np.uint16], target: npt.NDArray[np.uint32]
+    ) -> tuple[Integers, Integers]:
+        """First entry and number of entries of each job."""
+        start, count = (column[topic] for column in self.fan_out)
+        if (target == FAN_OUT).all():
+            return start, count
+        all_start, all_count = (column[topic] for column in self.everybody)
+        start = np.where(target == EVERYBODY, all_start, start)
+        count = np.where(target == EVERYBODY, all_count, count)
+        alone = target < EVERYBODY
+        start[alone] = self.single + home.number(target[alone])
+        count[alone] = 1
+        return start, count
+
+    def here(
+        self, topic: npt.NDArray[np.uint16], target: npt.NDArray[np.uint32], count: Integers
+    ) -> Integers:
+        """How many of each job's entries are Platforms here."""
+        return np.where(target == FAN_OUT, self.fan_out_here[topic], count)
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions that the Brokers here keep."""
+        return int(self.fan_out[1][self.published].sum())
+
+
+class _Lists:
+    """Entries that are appended list by list."""
+
+    def __init__(self) -> None:
+        self._sessions: list[Integers] = []
+        self._targets: list[Integers] = []
+        self.length = 0
+
+    def append(self, sessions: Integers, targets: Integers) -> tuple[int, int]:
+        """Where a list begins and how long it is."""
+        self._sessions.append(sessions)
+        self._targets.append(targets)
+        start, self.length = self.length, self.length + len(sessions)
+        return start, len(sessions)
+
+    def columns(self) -> tuple[Indices, Indices]:
+        """All lists one after another."""
+        return (
+            np.concatenate(self._sessions).astype(np.uint32),
+            np.concatenate(self._targets).astype(np.uint32),
+        )
+
+
+def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
+    """The lists of one station."""
+    outward = tuple(line for line in graph.lines if line.source == station)
+    inward = tuple(line for line in graph.lines if line.target == station)
+    peer = {line.target: home.count + number for number, line in enumerate(outward)}
+    lists, count = _Lists(), len(graph.topology.topics)
+    fan_out, everybody = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
+    fan_out_here = np.zeros(count, np.int64)
+    published = np.zeros(count, np.bool_)
+    for topic in range(count):
+        here = home.subscribers[topic]
+        if station in graph.fans_out(topic):
+            published[topic] = True
+            sessions, targets = _subscribers(graph, station, home, topic, peer, seed)
+            fan_out[:, topic] = lists.append(sessions, targets)
+            fan_out_here[topic] = len(here)
+        elif graph.toward(topic) in peer:
+            step = np.array([peer[graph.toward(topic)]])
+            fan_out[:, topic] = lists.append(step, np.array([FAN_OUT]))
+        if inward:
+            everybody[:, topic] = lists.append(home.number(here), here)
+    single = lists.length
+    alone = np.arange(home.count if inward else 0)
+    lists.append(alone, alone)
+    every_session, every_target = lists.columns()
+    if not outward:
+        every_target = np.zeros(0, np.uint32)
+    return Routes(
+        outward, inward, every_session, every_target, published, (fan_out[0], fan_out[1]),
+        fan_out_here, (everybody[0], everybody[1]), single,
+    )  # fmt: skip
+
+
+def _subscribers(
+    graph: Graph, station: int, home: Residents, topic: int, peer: dict[int, int], seed: int
+) -> tuple[Integers, Integers]:
+    """Sessions and targets of a Topic's copies in the order of the subscribers' numbers."""
+    chosen = subscribers(graph.topology, topic, seed)
+    where = graph.station(chosen)
+    sessions, targets = np.zeros(len(chosen), np.int64), chosen.astype(np.int64)
+    kept = np.ones(len(chosen), np.bool_)
+    for target in np.unique(where).tolist():
+        there = where == target
+        if target == station:
+            sessions[there] = home.number(chosen[there])
+            continue
+        sessions[there] = peer[target]
+        if graph.one_per_domain(graph.line(station, target)):
+            kept[np.flatnonzero(there)[1:]] = False
+            targets[there] = EVERYBODY
+    return sessions[kept], targets[kept]

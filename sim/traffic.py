@@ -1,0 +1,105 @@
+"""Traffic on the graph of stations: which station works until when, and what lines carry between.
+
+Stations that send nothing back to those that send to them work one after another, each in one go.
+Stations on a cycle work side by side in windows: nothing that leaves a station in a window reaches
+another before the window's end, since a window is no longer than the shortest delay on the cycle,
+counted from the first instant at which anything can leave. So windows are exact, and skip silence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from results.records import StationMode
+from sim.controller import Controller
+from sim.intake import Census
+from sim.lines import Carrier
+from sim.network import Arrivals
+from sim.stations import Graph
+from sim.study import Study, Tally
+
+
+class Traffic:
+    """All stations of a grid and the lines between them.
+
+    Parameters
+    ----------
+    study : Study
+        The replication.
+    graph : Graph
+        Its stations.
+    """
+
+    def __init__(self, study: Study, graph: Graph) -> None:
+        self._study, self._graph = study, graph
+        self._census = Census(study.timetable, graph)
+        self._stations = [
+            Controller(study, graph, station, self._census) for station in graph.stations
+        ]
+        self._carriers = [
+            Carrier(
+                line, self._stations[line.target].socket(line),
+                graph.stations[line.source].profile.envelope.notification,
+            )
+            for line in graph.lines
+        ]  # fmt: skip
+        self._groups = [(group, _least_delay_s(graph, group)) for group in graph.cycles()]
+        self._time_s = np.zeros(len(self._groups))
+
+    def publish(self, arrivals: Arrivals, until_s: float) -> None:
+        """All publications that arrive next, and before `until_s`, each at its Platform's home."""
+        kind = self._census.kind(arrivals)
+        self._census.count(kind, arrivals.topic)
+        if len(self._stations) == 1:
+            self._stations[0].publish(arrivals, kind, until_s)
+            return
+        home = self._graph.station(arrivals.publisher)
+        for number, station in enumerate(self._stations):
+            own = home == number
+            station.publish(arrivals[own], kind[own], until_s)
+
+    def carry(self, end_s: float) -> None:
+        """Everything before `end_s`; all publications that arrive before are known."""
+        for place, (group, delay_s) in enumerate(self._groups):
+            while self._time_s[place] < end_s:
+                until_s = end_s
+                if len(group) > 1:
+                    now_s = float(self._time_s[place])
+                    quiet_s = min(self._stations[each].idle_until_s(now_s) for each in group)
+                    until_s = min(end_s, max(quiet_s, now_s) + delay_s)
+                for number in group:
+                    self._stations[number].carry(until_s)
+                for number in group:
+                    self._send_on(number)
+                self._time_s[place] = until_s
+
+    def _send_on(self, number: int) -> None:
+        for line, dispatches, kinds in self._stations[number].sent():
+            jobs = self._carriers[line.number].carry(dispatches, kinds)
+            self._stations[line.target].receive(line, jobs)
+
+    def close(self) -> list[Tally]:
+        """What each station has counted."""
+        outcomes = self._stations[0].outcomes
+        if self._graph.lines:
+            outcomes = outcomes.copy()
+            for station in self._stations[1:]:
+                others = station.outcomes
+                np.minimum(outcomes["first_s"], others["first_s"], out=outcomes["first_s"])
+                np.maximum(outcomes["last_s"], others["last_s"], out=outcomes["last_s"])
+                outcomes["delivered"] += others["delivered"]
+        return [
+            station.close(outcomes if self._graph.lines else station.outcomes)
+            for station in self._stations
+        ]
+
+
+def modes(graph: Graph) -> dict[int, StationMode]:
+    """How the stations of cycles are worked; the others as their discipline has it."""
+    return {number: "windowed" for group in graph.cycles() if len(group) > 1 for number in group}
+
+
+def _least_delay_s(graph: Graph, group: list[int]) -> float:
+    """Shortest delay of a line within a group of stations. [s]"""
+    within = (line.delay_s for line in graph.lines if line.source in group and line.target in group)
+    return min(within, default=np.inf)
