@@ -13,7 +13,7 @@ from typing import Protocol
 
 import simpy
 
-from sim.reference_servers import Publication
+from sim.reference_stanzas import Publication
 from topologies import schema
 from topologies.profiles import Profile
 

@@ -1,0 +1,70 @@
+"""What the oracle's servers handle, and what they have around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+FIRST_CORE_PRIORITY = 10
+Process = Generator[simpy.Event, Any, None]
+
+
+Socket = int | str  # a Platform's by its number, a peer's by its name
+Target = int | str  # a Platform, or "publication" or "everybody"
+
+
+@dataclass(eq=False)
+class Publication:
+    """A stanza at one server, a publication or on its way, and to whom each of its copies goes.
+
+    It reached its first server at `reached_s` and passed the limits here at `arrival_s` (nan: not
+    yet). It comes in on `socket`; a copy is written to a session for somebody, who is a Platform or
+    lives beyond the peer. What is not `published` here is only passed on.
+    """
+
+    row: int
+    reached_s: float
+    arrival_s: float
+    intended_s: float
+    socket: Socket
+    publisher: int
+    topic: int
+    payload_bytes: float
+    spread: float
+    published: bool
+    copies: list[tuple[Socket, Target]]
+
+    @property
+    def factor(self) -> float:
+        """Factor on its own costs, which only a publication at its Broker has."""
+        return self.spread if self.published else 1.0
+
+
+@dataclass
+class Surroundings:
+    """What a server has around it: the clock, its machine's speed, its draws, and where to report.
+
+    `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
+    copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
+    stanza of so many payload bytes that is only passed on.
+    """
+
+    env: simpy.Environment
+    cores: int
+    speed: float
+    draw_key: tuple[int, int, int]  # seed, replication, Controller
+    send: Callable[[Publication, Socket, Target], None]
+    worked: Callable[[float, float], None]
+    hold: Callable[[Publication, int], None]
+    receive_s: Callable[[float], float]
+
+
+def due(env: simpy.Environment, delay_s: float, core: int) -> simpy.Event:
+    """An event after `delay_s`: of that instant, after arrivals and those of lower cores."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, FIRST_CORE_PRIORITY + core, delay_s)
+    return event
