@@ -17,6 +17,17 @@ def lacks(topology: Topology, controller: Controller, kind: str) -> Iterator[str
     kind : str
         `prosody` or `ejabberd`.
     """
+    limits = controller.limits
+    if limits.shape != "server":
+        yield (
+            f'limits.shape: "{limits.shape}": is for simulations; a deployed server keeps its '
+            "rates in its own way: leave it out"
+        )
+    if limits.account.rate is not None:
+        yield (
+            f"limits.account.rate: {limits.account.rate:g}: no server limits an account's "
+            "publications; limit its bytes (limits.client) or leave it out"
+        )
     brokers = {each.name: each for each in topology.brokers if each.controller == controller.name}
     for number, topic in enumerate(topology.topics):
         broker = brokers.get(topic.broker)

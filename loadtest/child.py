@@ -84,7 +84,10 @@ class Child:
         if not launch.hello:
             return True
         try:
-            with rails.dial(launch.address, launch.port, _PROBE_TIMEOUT_S) as connection:
+            # From its own address, so that it counts against no Platform's.
+            with rails.dial(
+                launch.address, launch.port, _PROBE_TIMEOUT_S, launch.address
+            ) as connection:
                 connection.sendall(launch.hello.encode())
                 received = b""
                 while launch.answer.encode() not in received:

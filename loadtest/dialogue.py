@@ -110,8 +110,10 @@ class Dialogue:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, door: Door, tls: Tls = "direct") -> Dialogue:
+    async def open(cls, door: Door, tls: Tls = "direct", source: str | None = None) -> Dialogue:
         """A stream up to its features, unauthenticated; secured unless `tls` is none.
+
+        It comes from the loopback address `source`, by default the system's choice.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class Dialogue:
             No connection, or no TLS.
         """
         port = door.direct_tls_port if tls == "direct" else door.port
-        connection = await rails.dial_async(door.address, port)
+        connection = await rails.dial_async(door.address, port, source=source)
         opening = asyncio.open_connection(
             sock=connection,
             ssl=door.context if tls == "direct" else None,

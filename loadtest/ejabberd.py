@@ -88,6 +88,10 @@ class Ejabberd:
             own_files=_own_files(site),
         )
 
+    def limits_addresses(self) -> bool:
+        """It counts failed logins of an address, never connections."""
+        return False
+
     def version(self, directory: Path) -> str:
         """The version that the server told at its start."""
         return (directory / _READY_FILE).read_text()

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from loadtest.lease import write_secret
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import Node, ScramKeys, scram_keys
 from loadtest.server import Broker, Launch, Site, configuration, unprivileged
+from topologies.limits import ByteRate
 
 _WELCOME: Final = re.compile(r"Welcome to Prosody version (\S+)", re.IGNORECASE)
+
+_THROTTLE: Final = "c2s_conn_throttle"
 
 LuaTable = Mapping[str, "str | int | bool | LuaTable"]
 
@@ -61,7 +64,7 @@ class Prosody:
         authority, revoked = (site.directory / name for name in ("ca.crt", "revoked.crl"))
         write_secret(site.directory / "clients.crt", authority.read_bytes() + revoked.read_bytes())
         settings = site.directory / "prosody.cfg.lua"
-        write_secret(settings, configuration("prosody.cfg.lua", {"lua": lua}, site))
+        write_secret(settings, configuration("prosody.cfg.lua", _FILTERS, site))
         return Launch(
             controller=site.controller,
             argv=(site.development.executable or _executable(), "-F", "--config", str(settings)),
@@ -79,6 +82,11 @@ class Prosody:
             ready_file=None,
             own_files={},
         )
+
+    def limits_addresses(self) -> bool:
+        """Whether the package prosody-modules is there, with mod_c2s_conn_throttle."""
+        library = Path(_executable()).resolve().parents[1] / "lib" / "prosody" / "modules"
+        return (library / f"mod_{_THROTTLE}").is_dir()
 
     def version(self, directory: Path) -> str:
         """The version that the server's log names."""
@@ -99,16 +107,38 @@ def _executable() -> str:
     return path
 
 
+def _modules(site: Site) -> list[str]:
+    """Modules that a site needs beside those that every site has; ours begin with `grid_`, and
+    those of a server under development come last."""
+    limits = site.limits
+    wanted = {
+        "grid_routes": bool(site.peers),
+        "limits": limits.client is not None or limits.server is not None,
+        _THROTTLE: limits.address is not None,
+        "grid_limits": limits.account.sessions is not None or limits.failed_logins is not None,
+    }
+    return [name for name, needed in wanted.items() if needed] + list(site.development.modules)
+
+
 def _write_modules(site: Site) -> None:
     """Modules of ours and of a server under development: Prosody takes modules as files only."""
     modules = site.directory / "modules"
     modules.mkdir(mode=0o700)
-    contents = dict(site.development.modules)
-    if site.peers:  # finds the other Controllers
-        own = resources.files("loadtest") / "modules" / "mod_grid_routes.lua"
-        contents["grid_routes"] = own.read_bytes()
-    for name, content in contents.items():
-        write_secret(modules / f"mod_{name}.lua", content)
+    for name in _modules(site):
+        source = resources.files("loadtest") / "modules" / f"mod_{name}.lua"
+        if name in site.development.modules:
+            write_secret(modules / f"mod_{name}.lua", site.development.modules[name])
+        elif source.is_file():
+            write_secret(modules / f"mod_{name}.lua", source.read_bytes())
+
+
+def _rate(limit: ByteRate | None) -> str:
+    """A rate as mod_limits reads it: its `b` stands for ten bytes, its `kb` for a thousand."""
+    if limit is None:
+        return lua("1000gb/s")  # the module has a default for whom it is told nothing about
+    if limit.rate % 1000 == 0:
+        return lua(f"{limit.rate / 1000:.0f}kb/s")
+    return lua(f"{max(1, round(limit.rate / 10))}b/s")
 
 
 def lua(value: str | int | bool | LuaTable) -> str:
@@ -190,3 +220,10 @@ def _new_store(data: Path, host: str, name: str) -> Path:
 
 def _write_record(store: Path, name: str, record: LuaTable) -> None:
     write_secret(store / f"{data_name(name)}.dat", f"return {lua(record)};\n".encode())
+
+
+_FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "lua": lua,
+    "modules": _modules,
+    "rate": _rate,
+}

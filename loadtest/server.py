@@ -6,6 +6,7 @@ to start it and how to see that it is ready. The supervisor knows nothing else a
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import sys
@@ -198,6 +199,9 @@ class Server(Protocol):
     def prepare(self, site: Site) -> Launch:
         """Write all of its files into the site's directory, which exists and is private."""
 
+    def limits_addresses(self) -> bool:
+        """Whether it limits connections of one source address itself; a proxy does so otherwise."""
+
     def version(self, directory: Path) -> str:
         """The version of the server that was started there."""
 
@@ -221,14 +225,19 @@ def unprivileged(account: str, package: str) -> str | None:
         ) from None
 
 
-def configuration(template: str, filters: Mapping[str, Callable[[Any], str]], site: Site) -> bytes:
+def _whole(figure: float) -> int:
+    """A figure as servers take it: a whole number, at least 1, never below what was asked for."""
+    return max(1, math.ceil(figure))
+
+
+def configuration(template: str, filters: Mapping[str, Callable[[Any], Any]], site: Site) -> bytes:
     """A configuration file for a site, from one of our templates."""
     import jinja2
 
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    environment.filters.update(filters)
+    environment.filters.update({"whole": _whole, **filters})
     text = (resources.files("loadtest") / "templates" / template).read_text()
     rendered = environment.from_string(text).render(
         site=site,

@@ -35,7 +35,6 @@ _KINDS: Final = {
 _SPARE_DESCRIPTORS: Final = 100
 UNSUPPORTED: Final = (
     "controllers.nodes",
-    "controllers.limits",
     "controllers.queue",
     "platforms.network.uplink",
     "platforms.network.downlink",
@@ -143,9 +142,11 @@ def prepare(
             "leave it out, and each gets its own"
         )
     where = _addresses(topology, name, place)
-    doors = where
-    if options.proxied:  # the proxy is met where the server would be, and the server elsewhere
-        where = _addresses(topology, f"{name} behind", Place(port=place.port))
+    doors = dict(where)
+    proxied = _proxied(topology, kinds, options)
+    if proxied:  # the proxy is met where the server would be, and the server elsewhere
+        behind = _addresses(topology, f"{name} behind", Place(port=place.port))
+        where |= {controller: behind[controller] for controller in proxied}
     planned = [
         _site(topology, controller, directory, kinds[controller.name], where, place, options)
         for controller in topology.controllers
@@ -160,8 +161,9 @@ def prepare(
     launches = [_furnish(site, kinds[site.controller], authority) for site in planned]
     document = _document(topology, directory, planned, kinds)
     for site in planned:
-        if options.proxied:
-            launches.append(_front(site, directory, doors[site.controller], document))
+        if site.controller in proxied:
+            kind = kinds[site.controller]
+            launches.append(_front(site, kind, directory, doors[site.controller], document))
         launches += _components(site, directory)
     if options.certificates:
         document["certificates_directory"] = str(directory / certificates.DIRECTORY)
@@ -273,7 +275,19 @@ def _components(site: Site, directory: Path) -> list[Launch]:
     ]
 
 
-def _front(site: Site, directory: Path, door: str, document: dict[str, Any]) -> Launch:
+def _proxied(topology: Topology, kinds: Mapping[str, Server], options: Options) -> set[str]:
+    """Controllers with a proxy before them: all, or those whose server needs one for its limits."""
+    return {
+        each.name
+        for each in topology.controllers
+        if options.proxied
+        or (each.limits.address is not None and not kinds[each.name].limits_addresses())
+    }
+
+
+def _front(
+    site: Site, kind: Server, directory: Path, door: str, document: dict[str, Any]
+) -> Launch:
     """A proxy before a Controller; the grid's document then leads there."""
     from loadtest import front
 
@@ -282,7 +296,10 @@ def _front(site: Site, directory: Path, door: str, document: dict[str, Any]) -> 
     served["proxy_directory"] = str(directory / f"proxy-{site.controller}")
     ports = (site.port, site.direct_tls_port)
     routes = {(door, port): (site.address, port) for port in ports}
-    return front.launch(site.controller, Path(served["proxy_directory"]), routes, None)
+    limit, asked = None, site.limits.address
+    if asked is not None and not kind.limits_addresses():
+        limit = (asked.connections, asked.per)
+    return front.launch(site.controller, Path(served["proxy_directory"]), routes, limit)
 
 
 def _give(directory: Path, user: str) -> None:

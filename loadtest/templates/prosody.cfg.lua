@@ -1,4 +1,4 @@
--- One Controller of a grid, as the cost profiles know it: no rate limits, no stream management,
+-- One Controller of a grid, as the cost profiles know it: no stream management,
 -- no counters. Every path, port and secret belongs to this grid alone.
 data_path = {{ (directory ~ "/data") | lua }}
 certificates = {{ (directory ~ "/none") | lua }}  -- nothing is searched for: see `ssl`
@@ -38,17 +38,38 @@ password_hash = {{ site.options.scram | lua }}
 storage = "internal"
 modules_enabled = {
   "disco", "ping", "saslauth", "tls",
+{% for each in site | modules %}
+  {{ each | lua }},
+{% endfor %}
 {% if site.options.offline %}
   "offline",
 {% endif %}
-{% if site.peers %}
-  "grid_routes",
-{% endif %}
-{% for name in site.development.modules %}
-  {{ name | lua }},
-{% endfor %}
 }
 plugin_paths = { {{ (directory ~ "/modules") | lua }} }
+{% set limits = site.limits %}
+{% if limits.client or limits.server %}
+limits = {
+  c2s = { rate = {{ limits.client | rate }} };
+  s2sin = { rate = {{ limits.server | rate }} };
+}
+{% endif %}
+{% if limits.client_stanza %}
+c2s_stanza_size_limit = {{ limits.client_stanza | whole }}
+{% endif %}
+{% if limits.server_stanza %}
+s2s_stanza_size_limit = {{ limits.server_stanza | whole }}
+{% endif %}
+{% if limits.address %}
+cthrottler_logins_count = {{ limits.address.connections }}
+cthrottler_time = {{ limits.address.per | whole }}
+{% endif %}
+{% if limits.account.sessions %}
+grid_max_sessions = {{ limits.account.sessions }}
+{% endif %}
+{% if limits.failed_logins %}
+grid_failed_logins = {{ limits.failed_logins.count }}
+grid_ban_s = {{ limits.failed_logins.ban }}
+{% endif %}
 {% if site.peers %}
 grid_routes = {{ site.peers | lua }}
 s2s_ports = { {{ federation_port }} }
