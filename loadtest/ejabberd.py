@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from loadtest import cluster
 from loadtest.erlang import Atom, Term, term
 from loadtest.lease import write_secret
 from loadtest.problems import DeploymentError
@@ -67,8 +68,15 @@ class Ejabberd:
         write_secret(directory / "server.pem", pem)
         settings = configuration("ejabberd.yml", {"hash": _HASHES.__getitem__}, site)
         write_secret(directory / "ejabberd.yml", settings)
-        write_secret(directory / "grid.terms", _grid_terms(site).encode())
-        write_secret(directory / "start.eval", program())
+        if site.cluster is None or site.cluster.first == site.address:
+            write_secret(directory / "grid.terms", _grid_terms(site).encode())
+            write_secret(directory / "start.eval", program())
+        else:
+            first = term((Atom("first"), Atom(_node(site.cluster.first))))
+            write_secret(directory / "first.terms", f"{first}.\n".encode())
+            write_secret(directory / "start.eval", program("ejabberd_join.eval"))
+        if site.cluster is not None:
+            write_secret(directory / ".erlang.cookie", site.cluster.cookie.encode())
         write_secret(directory / "inetrc", _INETRC.encode())
         return Launch(
             controller=site.controller,
@@ -97,9 +105,9 @@ class Ejabberd:
         return (directory / _READY_FILE).read_text()
 
 
-def program() -> bytes:
+def program(name: str = "ejabberd.eval") -> bytes:
     """What the virtual machine runs at its start."""
-    return (resources.files("loadtest") / "templates" / "ejabberd.eval").read_bytes()
+    return (resources.files("loadtest") / "templates" / name).read_bytes()
 
 
 def _executable(name: str) -> str:
@@ -125,14 +133,32 @@ def _libraries() -> str:
 
 
 def _machine(site: Site) -> list[str]:
-    """Arguments of the virtual machine: one scheduler for each core; no name, no distribution."""
+    """Arguments of the virtual machine: one scheduler for each core; no name, no distribution
+    unless it is one of a cluster, and no epmd in any case."""
     schedulers = min(site.cores_used, len(site.cores) or len(os.sched_getaffinity(0)))
     return [
         *("+S", f"{schedulers}:{schedulers}", "+SDcpu", f"{schedulers}:{schedulers}"),
         *("+SDio", "1", "+A", "1", "+sbwt", "none", "+K", "true", "+P", "250000", "+Bd"),
         *("-noinput", "-boot", "no_dot_erlang", "-mnesia", "dir", '"tables"'),
+        *_distribution(site),
         *("-eval", _RUN),
     ]
+
+
+def _distribution(site: Site) -> list[str]:
+    """How the nodes of a cluster find each other: see `loadtest.cluster`."""
+    if site.cluster is None:
+        return []
+    interface = "{" + site.address.replace(".", ",") + "}"
+    return [
+        *("-name", _node(site.address), "-start_epmd", "false"),
+        *("-erl_epmd_port", str(cluster.PORT)),
+        *("-kernel", "inet_dist_use_interface", interface),
+    ]
+
+
+def _node(address: str) -> str:
+    return f"ejabberd@{address}"
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -33,6 +33,11 @@ class Grid:
         state = self._state()
         for controller, served in fixed["controllers"].items():
             served["pid"] = state["servers"][controller]["pid"]
+            served["pids"] = [
+                identity["pid"]
+                for name, identity in state["servers"].items()
+                if name == controller or name.startswith(f"{controller} node ")
+            ]
         return {
             "name": self.name,
             "state": state["state"],

@@ -73,8 +73,16 @@ class Broker:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """What the servers of one domain share: a secret, and the address of the first of them."""
+
+    cookie: str
+    first: str
+
+
+@dataclass(frozen=True)
 class Site:
-    """One Controller that is to be deployed.
+    """One Controller that is to be deployed, or one server of it where it is a cluster.
 
     `peers` has the address of each name (domain or Broker) of the grid's other Controllers; a
     Controller without them does not federate.
@@ -95,6 +103,7 @@ class Site:
     cores: tuple[int, ...]
     limits: Limits = field(default_factory=Limits)
     development: Development = field(default_factory=Development)
+    cluster: Cluster | None = None
 
     @property
     def in_process(self) -> list[Broker]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import topologies
-from loadtest import addresses, capabilities, lease, provisioning, rails
+from loadtest import addresses, capabilities, cluster, lease, provisioning, rails
 from loadtest.development import development
 from loadtest.problems import DeploymentError
 from loadtest.server import COMPONENT_PORT, FEDERATION_PORT, Broker, Launch, Options, Server, Site
@@ -34,7 +34,6 @@ _KINDS: Final = {
 }
 _SPARE_DESCRIPTORS: Final = 100
 UNSUPPORTED: Final = (
-    "controllers.nodes",
     "controllers.queue",
     "platforms.network.uplink",
     "platforms.network.downlink",
@@ -151,16 +150,23 @@ def prepare(
         _site(topology, controller, directory, kinds[controller.name], where, place, options)
         for controller in topology.controllers
     ]
+    planned = [
+        each for site in planned for each in _clustered(topology, site, name, kinds, directory)
+    ]
     _record_directories(directory, planned)
     authority = Authority()
     lease.write_secret(directory / AUTHORITY_FILE, authority.certificate_pem)
     everybody = [account for site in planned for account in site.accounts]
     lease.write_secret(directory / ACCOUNTS_FILE, provisioning.accounts_csv(everybody))
     if options.certificates:
-        certificates.write(directory, authority, [site.accounts for site in planned])
-    launches = [_furnish(site, kinds[site.controller], authority) for site in planned]
+        certificates.write(
+            directory, authority, [each.accounts for each in planned if each.accounts]
+        )
+    launches = [_furnish(site, _kind(site, kinds), authority) for site in planned]
     document = _document(topology, directory, planned, kinds)
     for site in planned:
+        if site.controller not in kinds:
+            continue
         if site.controller in proxied:
             kind = kinds[site.controller]
             launches.append(_front(site, kind, directory, doors[site.controller], document))
@@ -169,6 +175,25 @@ def prepare(
         document["certificates_directory"] = str(directory / certificates.DIRECTORY)
     lease.write_json(directory / GRID_FILE, document)
     return launches
+
+
+def _kind(site: Site, kinds: Mapping[str, Server]) -> Server:
+    """The kind of server of a site: further nodes of a cluster are named after their Controller."""
+    return kinds[site.controller.partition(" ")[0]]
+
+
+def _clustered(
+    topology: Topology, first: Site, grid: str, kinds: Mapping[str, Server], directory: Path
+) -> list[Site]:
+    """A Controller's site and those of the other servers of its cluster, if it is one."""
+    described = next(each for each in topology.controllers if each.name == first.controller)
+    ports = (first.port, first.direct_tls_port, cluster.PORT)
+    if described.nodes > 1:
+        addresses.check_free(first.address, ports)
+    names = [cluster.node_name(first.controller, k) for k in range(1, described.nodes)]
+    user = kinds[first.controller].user()
+    places = [_server_directory(directory, each.replace(" ", "-"), user) for each in names]
+    return cluster.sites(first, [addresses.choose(grid, each, ports) for each in names], places)
 
 
 def _addresses(topology: Topology, grid: str, place: Place) -> dict[str, str]:
@@ -293,6 +318,7 @@ def _front(
 
     served = document["controllers"][site.controller]
     served["server_address"], served["address"] = site.address, door
+    served["addresses"] = [door]
     served["proxy_directory"] = str(directory / f"proxy-{site.controller}")
     ports = (site.port, site.direct_tls_port)
     routes = {(door, port): (site.address, port) for port in ports}
@@ -337,8 +363,14 @@ def _document(
                 "server": kinds[site.controller].name,
                 "server_directory": str(site.directory),
                 "ca_file": str(directory / AUTHORITY_FILE),
+                "addresses": [
+                    each.address
+                    for each in planned
+                    if each.controller.partition(" ")[0] == site.controller
+                ],
             }
             for site in planned
+            if site.controller in kinds
         },
         "brokers": {
             broker.name: f"{broker.name}.{controller.domain}"
