@@ -28,7 +28,9 @@ from topologies.commands import reads_topology
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
+    "plan": ("results.plans", "PlanDocument"),
     "regress": ("results.regression", "Regression"),
+    "sensitivity": ("results.influences", "SensitivityDocument"),
 }
 SCHEMAS = (
     *("topology", "record", "simulate", "load", "compare", "validate", "conform", "sweep"),
@@ -36,8 +38,8 @@ SCHEMAS = (
 )
 PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
-    "init", "check", "list", "schema",
-    "estimate", "simulate", "sweep", "compare", "report",
+    "init", "check", "list", "schema", "draw",
+    "estimate", "simulate", "sweep", "plan", "sensitivity", "compare", "report",
     "grid", "load", "validate", "conform",
     "regress", "history", "doctor",
 )  # fmt: skip
@@ -319,7 +321,8 @@ def regress(  # noqa: PLR0913 (an option each)
 
 for command in (
     *(sim.commands.estimate, sim.commands.simulate),
-    sim.capacity_commands.sweep,
+    *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
+    *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
     *(results.commands.compare, results.commands.report, results.commands.history),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor),

@@ -94,6 +94,14 @@ class Run:
 
         return summary(self)
 
+    def utilisation(self) -> dict[str, float]:
+        """How busy each Controller was in the measured phase that kept it busiest. [1]"""
+        names = [phase.name for phase in self.header.phases if phase.measured]
+        return {
+            controller: max(Figures([self], [name]).utilisation(controller).value for name in names)
+            for controller in self.header.controllers
+        }
+
     def phases(self) -> list[PhaseSummary]:
         """Figures of each measured phase."""
         phases: list[PhaseSummary] = self.summary()["phases"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from results.commands import LOAD, Output, common
+from results.commands import GATE_FAILED, LOAD, Output, common
 from topologies.commands import reads_topology
 
 SEED = click.option(
@@ -87,3 +89,117 @@ def sweep(
     )
     output.say(outcomes.render(rows))
     output.say(f"{len(rows):,} scenarios, {done.worked:,} of them worked now; kept in {shown}")
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--slo", multiple=True, metavar="'p99 < 1 s'", help="In place of the file's; may be repeated."
+)
+@click.option("--controllers-max", default=32, type=click.IntRange(1, 1000), help="Budget.")
+@click.option("--cores-max", default=16, type=click.IntRange(1, 256), help="Budget, of each.")
+@click.option("--attacks", is_flag=True, help="Keep the promise while all attacks last, too.")
+@click.option("--check", "checks", is_flag=True, help="Simulate the answer and one size less.")
+@PROCESSES
+@SEED
+@common
+def plan(
+    output: Output,
+    topology: Any,
+    controllers_max: int,
+    cores_max: int,
+    checks: bool,
+    **arguments: Any,
+) -> None:
+    """Say how many Controllers, cores and gigabytes keep the promise, and how sure that is.
+
+    \b
+    gridlab plan campus-nac
+    gridlab plan campus-nac --slo 'p99 < 50 ms' --slo 'timely > 99.9 %' --check
+    gridlab plan campus-nac --set platforms[siem].count=170
+    """
+    from results import plans
+    from sim import answers, planning
+
+    started = time.perf_counter()
+    budget = planning.Budget(controllers_max, cores_max)
+    with output.progress("planning") as advance:
+        found = planning.plan(topology, budget=budget, progress=advance, **arguments)
+        document = answers.document(found, time.perf_counter() - started)
+        if checks and found.possible:
+            advance(1.0, "checking the answer and one size less")
+            document = answers.checked(found, document)
+    output.document(document)
+    output.say(plans.render(document))
+    check = document["check"]
+    if check is not None and not (check["answer_meets"] and check["less_misses"]):
+        sys.exit(GATE_FAILED)
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--of",
+    "figure",
+    default="p99",
+    type=click.Choice(["p99", "p50", "utilisation"]),
+    help="The figure that is explained.",
+)
+@click.option("--inputs", "screened", default=12, type=click.IntRange(2, 60), help="Screened.")
+@click.option("--trajectories", default=8, type=click.IntRange(2, 200), help="Of the screening.")
+@click.option("--indexed", default=4, type=click.IntRange(1, 30), help="Inputs with indices.")
+@click.option("--points", default=64, type=click.IntRange(8, 4096), help="Of each index.")
+@PROCESSES
+@click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler whose workers shall do it.")
+@SEED
+@common
+def sensitivity(output: Output, topology: Any, seed: int, **arguments: Any) -> None:
+    """Say which inputs decide the latency: what to measure better before believing a plan.
+
+    \b
+    gridlab sensitivity campus-nac
+    gridlab sensitivity single-broker --of utilisation --points 128
+    """
+    from results import influences
+    from sim import scenarios
+    from sim.sensitivity import Effort
+    from sim.sensitivity import sensitivity as analyse
+
+    effort = Effort(
+        **{key: arguments.pop(key) for key in ("screened", "trajectories", "indexed", "points")}
+    )
+    with output.progress("varying") as advance:
+        document = analyse(
+            scenarios.base(topology, seed=seed), effort=effort, progress=advance, **arguments
+        )
+    output.document(document)
+    output.say(influences.render(document))
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Colour by how busy this run kept Controllers."
+)
+@click.option(
+    "--to",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; default: NAME.svg.",
+)
+@common
+def draw(output: Output, topology: Any, run: Path | None, path: Path | None) -> None:
+    """Draw a topology as SVG: Controllers, Brokers, populations, and what flows between them.
+
+    \b
+    gridlab draw federation --to federation.svg
+    gridlab draw campus-nac --run results/runs/RUN
+    """
+    import results
+    from topologies import drawing
+
+    busy = results.open_run(run).utilisation() if run is not None else None
+    target = results.check_target(path or Path(f"{topology.name}.svg"))
+    target.write_text(drawing.draw(topology, busy) + "\n", encoding="utf-8")
+    output.document({"path": str(target), "description": drawing.describe(topology, busy)})
+    output.say(f"Wrote {target}")

@@ -102,6 +102,13 @@ class Bench:
         """All that was tried, in order."""
         return list(self._known.values())
 
+    def with_seed(self, seed: int) -> Bench:
+        """The same bench with other plans and draws, and nothing tried yet."""
+        return Bench(
+            self.topology, self.controller, self.profile, self._asked, seed=seed,
+            processes=self._processes, tell=self._tell,
+        )  # fmt: skip
+
     def bounded(self, design: Design, case: Case = "normal") -> tuple[Share, ...]:
         """What closed forms say of a design at the file's load."""
         own = part(self.topology, self.controller, self.profile, design, case=case)
@@ -131,7 +138,8 @@ class Bench:
         """Simulate a design whatever the bounds say, in as many replications as it takes."""
         at = f" at {load:.3g} times the load" if load != 1.0 else ""
         self._tell(f"{design.text()}{at}{' under attack' if case == 'attacks' else ''}")
-        own = self._windowed(part(self.topology, self.controller, self.profile, design, case=case))
+        own = part(self.topology, self.controller, self.profile, design, case=case)
+        own = windowed(own, DELIVERIES, WINDOW_S)
         found: dict[str, Any] = {}
         for replications in stages:
             try:
@@ -171,24 +179,26 @@ class Bench:
             "replications": replications,
         }
 
-    def _windowed(self, own: Topology) -> Topology:
-        """The topology over a busy window, where its rates do not change over time."""
-        steady = all(
-            isinstance(each, Poisson | Deterministic | Batch) and each.start == 0.0 and not each.end
-            for each in own.workload.arrivals
-        )
-        duration_s = own.workload.duration
-        if steady:
-            copies = own.fan_out()
-            rates = offered(own)
-            per_s = max(sum(rate * copies[name] for name, rate in rates.items()), 1e-9)
-            low_s, high_s = WINDOW_S
-            window_s = min(max(DELIVERIES / per_s, low_s), high_s)
-            duration_s = min(duration_s, float(f"{window_s:.2g}"))
-        study = "campaign" if own.attacks or not steady else "steady"
-        attacks = tuple(changed(each, duration=duration_s) for each in own.attacks)
-        workload = changed(own.workload, duration=duration_s, study=study)
-        return changed(own, workload=workload, attacks=attacks)
+
+def windowed(own: Topology, deliveries: float, limits_s: tuple[float, float]) -> Topology:
+    """The topology over a busy window of so many deliveries, where its rates do not change.
+
+    Rates that change over time are played whole.
+    """
+    steady = all(
+        isinstance(each, Poisson | Deterministic | Batch) and each.start == 0.0 and not each.end
+        for each in own.workload.arrivals
+    )
+    duration_s = own.workload.duration
+    if steady:
+        copies = own.fan_out()
+        per_s = max(sum(rate * copies[name] for name, rate in offered(own).items()), 1e-9)
+        window_s = min(max(deliveries / per_s, limits_s[0]), limits_s[1])
+        duration_s = min(duration_s, float(f"{window_s:.2g}"))
+    study = "campaign" if own.attacks or not steady else "steady"
+    attacks = tuple(changed(each, duration=duration_s) for each in own.attacks)
+    workload = changed(own.workload, duration=duration_s, study=study)
+    return changed(own, workload=workload, attacks=attacks)
 
 
 def _refusal(bounds: Sequence[Share], load: float) -> str:

@@ -1,0 +1,84 @@
+"""The document of `gridlab sensitivity --json`, and the same for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from results import units
+from results.statistics import Estimate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class Screened(TypedDict):
+    """Morris' mean absolute effect of one input, from one end of its range to the other.
+
+    For latencies it is in decades: 0.3 doubles them. `sigma` tells whether it is steady.
+    """
+
+    input: str
+    range: str
+    provenance: str
+    effect: Estimate
+    sigma: float
+
+
+class Index(TypedDict):
+    """Sobol indices: the share of the variance that is this input's, alone and with others. [1]"""
+
+    input: str
+    range: str
+    provenance: str
+    first: Estimate
+    total: Estimate
+
+
+class SensitivityDocument(TypedDict):
+    """The document of `gridlab sensitivity --json`, the strongest input first."""
+
+    topology: str
+    figure: str
+    seed: int
+    inputs: int
+    runs: int
+    window_s: float
+    screened: list[Screened]
+    indices: list[Index]
+    wall_s: float
+
+
+def render(document: Mapping[str, Any]) -> RenderableType:
+    """Both tables, and what they mean in a sentence."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    first = document["indices"][0]
+    share = first["total"]["value"]
+    head = (
+        f"{first['input']} decides most of the {document['figure']} of {document['topology']}"
+        + (f": {units.percent(max(share, 0.0))} of its variance" if share is not None else "")
+        + f" ({first['provenance']}, {first['range']})."
+    )
+    unit = "" if document["figure"] == "utilisation" else " decades"
+    screened = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("input", "range", "provenance", f"effect{unit}", "total index", "first-order"):
+        screened.add_column(heading, justify="left" if heading == "input" else "right")
+    indexed = {each["input"]: each for each in document["indices"]}
+    for each in document["screened"]:
+        index = indexed.get(each["input"])
+        cells = [units.with_interval(index[name]) for name in ("total", "first")] if index else []
+        screened.add_row(
+            each["input"], each["range"], each["provenance"],
+            units.with_interval(each["effect"]), *cells,
+        )  # fmt: skip
+    foot = (
+        f"{document['runs']:,} runs of {document['window_s']:g} s; {len(document['screened'])} of "
+        f"{document['inputs']} inputs, those that matter on paper; ± is a 95 % interval. "
+        f"Took {units.seconds(document['wall_s'])}."
+    )
+    return Group(Text(head, style="bold"), screened, Text(foot, style="dim"))

@@ -1,0 +1,241 @@
+"""The document of `gridlab plan --json`, and the same for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from results import units
+from results.statistics import Estimate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+class ControllerAnswer(TypedDict):
+    """What one Controller of the file becomes: `controllers` with `cores` and memory each."""
+
+    controller: str
+    controllers: int
+    cores: int
+    memory_bytes: int
+    arrangement: str
+
+
+class Answer(TypedDict):
+    """What to buy and to set: all Controllers, all their cores, all their memory. [B]"""
+
+    controllers: int
+    cores: int
+    memory_bytes: int
+    limits: dict[str, Any]
+    parts: list[ControllerAnswer]
+
+
+class Constraint(TypedDict):
+    """A resource, and how much of it the answer uses on average. [1]"""
+
+    controller: str
+    resource: str
+    share: float
+
+
+class NMinusOne(TypedDict):
+    """The answer with one Controller lost; `needs` is what would outlive it."""
+
+    meets: bool
+    reason: str
+    p99_s: Estimate | None
+    needs: dict[str, int] | None
+
+
+class UnderAttack(TypedDict):
+    """The answer while all attacks last; `cores_at_least` is what closed forms ask for then."""
+
+    meets: bool
+    reason: str
+    p99_s: Estimate | None
+    cores_at_least: int
+
+
+class Evidence(TypedDict):
+    """One design that was tried: refused by a bound, or simulated."""
+
+    controller: str
+    controllers: int
+    cores: int
+    arrangement: str
+    case: str
+    load: float
+    verdict: str
+    reason: str
+    certainty: float
+    p99_s: Estimate | None
+    figures: dict[str, Estimate]
+    shares: dict[str, float]
+    replications: int
+    window_s: float
+
+
+class Relaxed(TypedDict):
+    """An objective that a smaller design would keep, and what it would save."""
+
+    objective: str
+    saves_cores: int
+
+
+class AdviceText(TypedDict):
+    """What closed forms say of the grid as described, and what would help."""
+
+    kind: str
+    place: str
+    text: str
+    repairs: list[str]
+
+
+class Confidence(TypedDict):
+    """How sure the answer is: chance that answer and one size less would be judged alike again."""
+
+    value: float
+    text: str
+
+
+class Check(TypedDict):
+    """`--check`: the answer and one size less, simulated with draws of their own."""
+
+    answer_meets: bool
+    less_misses: bool
+    evidence: list[Evidence]
+
+
+class PlanDocument(TypedDict):
+    """The document of `gridlab plan --json`; `answer` is null where nothing is enough."""
+
+    topology: str
+    question: str
+    answer: Answer | None
+    reason: str
+    slo: list[str]
+    binding: Constraint | None
+    next: list[Constraint]
+    headroom: Estimate
+    n_minus_1: NMinusOne | None
+    under_attack: UnderAttack | None
+    relaxed: list[Relaxed]
+    advice: list[AdviceText]
+    evidence: list[Evidence]
+    confidence: Confidence
+    assumptions: list[str]
+    check: Check | None
+    seed: int
+    wall_s: float
+
+
+RESOURCES = {
+    "cpu": "CPU",
+    "link": "network link",
+    "memory": "memory",
+    "readers": "reading by the Platforms",
+    "latency": "latency of an idle grid",
+}
+
+
+def headline(document: PlanDocument) -> str:
+    """The answer in one sentence."""
+    answer, promise = document["answer"], " and ".join(document["slo"])
+    if answer is None:
+        return f"Nothing in the budget keeps {promise}: {document['reason']}."
+    binding = document["binding"]
+    assert binding is not None
+    resource = RESOURCES[binding["resource"]]
+    return (
+        f"{_size(answer['controllers'], answer['cores'])} and "
+        f"{units.size(answer['memory_bytes'])} of memory keep {promise}; the {resource} of "
+        f"{binding['controller']} binds ({units.percent(binding['share'])} in use)."
+    )
+
+
+def _size(controllers: int, cores: int) -> str:
+    nodes = f"{controllers} Controller{'s' if controllers > 1 else ''}"
+    return f"{nodes} with {cores} core{'s' if cores > 1 else ''} in all"
+
+
+def remarks(document: PlanDocument) -> Iterator[str]:
+    """What else a reader should know, one sentence each."""
+    others = [
+        f"{RESOURCES[c['resource']]} of {c['controller']} ({units.percent(c['share'])})"
+        for c in document["next"]
+    ]
+    if others:
+        yield f"Next constraints: {', then '.join(others)}."
+    if document["answer"] is not None:
+        headroom = document["headroom"]
+        yield (
+            f"Head-room: keeps it up to {headroom['low']:.2f} times the load, no longer at "
+            f"{headroom['high']:.2f} times."
+        )
+    if (lost := document["n_minus_1"]) is not None:
+        needs = lost["needs"]
+        repair = (
+            f"; {_size(needs['controllers'], needs['cores'])} would outlive it" if needs else ""
+        )
+        verdict = "it still keeps its promise" if lost["meets"] else f"it fails ({lost['reason']})"
+        yield f"One Controller lost: {verdict}{'' if lost['meets'] else repair}."
+    if (attack := document["under_attack"]) is not None:
+        if attack["meets"]:
+            yield "Under attack it still keeps its promise."
+        else:
+            yield (
+                f"Under attack it fails ({attack['reason']}); closed forms ask for at least "
+                f"{attack['cores_at_least']} cores then."
+            )
+    for relaxed in document["relaxed"]:
+        cores = relaxed["saves_cores"]
+        yield f"{relaxed['objective']} would save {cores} core{'s' if cores > 1 else ''}."
+    if (check := document["check"]) is not None:
+        own = "meets" if check["answer_meets"] else "MISSES"
+        less = "misses" if check["less_misses"] else "MEETS"
+        yield f"Checked with other draws: the answer {own} it, one size less {less} it."
+    confidence = document["confidence"]
+    yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."
+
+
+def render(document: PlanDocument) -> RenderableType:
+    """The plan at a terminal: the answer, what surrounds it, and what was tried."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [Text(f"{document['topology']}: {document['question']}", style="dim")]
+    style = "bold" if document["answer"] is not None else "bold red"
+    lines.append(Text(headline(document), style=style))
+    for advice in document["advice"]:
+        lines.append(Text(f"! {advice['place']}: {advice['text']}.", style="yellow"))
+        lines += [Text(f"    {repair}", style="yellow") for repair in advice["repairs"]]
+    lines += [Text(remark) for remark in remarks(document)]
+    return Group(*lines, _tried(document))
+
+
+def _tried(document: PlanDocument) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("tried", "load", "case", "p99", "CPU", "verdict", "sure"):
+        table.add_column(heading, justify="left" if heading in ("tried", "verdict") else "right")
+    for each in document["evidence"]:
+        design = f"{each['controller']}: {each['controllers']} × {each['cores']} cores"
+        p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
+        colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
+        table.add_row(
+            design,
+            f"{each['load']:.3g}",
+            each["case"],
+            p99,
+            units.percent(each["shares"]["cpu"]),
+            Text(f"{each['verdict']}{': ' if each['reason'] else ''}{each['reason']}", colour),
+            units.percent(each["certainty"]),
+        )
+    return table

@@ -1,0 +1,281 @@
+"""A plan as its document: the answer, what binds it, what surrounds it, and the evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from results.documents import rounded
+from results.plans import (
+    AdviceText,
+    Answer,
+    Check,
+    Confidence,
+    Constraint,
+    Evidence,
+    NMinusOne,
+    PlanDocument,
+    Relaxed,
+    UnderAttack,
+)
+from results.statistics import Estimate
+from sim.bounds import cores_at_least
+from sim.designs import Design, parallel, part
+from sim.planning import Plan, Sizing
+from sim.trials import STAGES, Trial
+from topologies.schema import Topology
+from topologies.streams import mean_rows, streams
+
+ROOM = 2.0  # a limit's rate over what a Platform asks for on average
+BURST_S = 10.0  # what a limit's burst lets through at once, in seconds of that rate
+
+
+def document(plan: Plan, wall_s: float) -> PlanDocument:
+    """The document of `gridlab plan --json`."""
+    sizings, possible = plan.sizings, plan.possible
+    constraints = _constraints(sizings) if possible else []
+    found: PlanDocument = {
+        "topology": plan.topology.name,
+        "question": _question(plan),
+        "answer": _answer(plan) if possible else None,
+        "reason": "" if possible else _reason(plan),
+        "slo": [each.text for each in plan.asked],
+        "binding": constraints[0] if constraints else None,
+        "next": constraints[1:3],
+        "headroom": _headroom(sizings) if possible else _none("there is no answer"),
+        "n_minus_1": _n_minus_1(sizings) if possible else None,
+        "under_attack": _under_attack(plan) if possible else None,
+        "relaxed": _relaxed(sizings),
+        "advice": [
+            AdviceText(kind=a.kind, place=a.place, text=a.text, repairs=list(a.repairs))
+            for a in plan.advice
+        ],
+        "evidence": [_evidence(s.controller, t) for s in sizings for t in s.bench.trials],
+        "confidence": _confidence(plan),
+        "assumptions": list(_assumptions(plan)),
+        "check": None,
+        "seed": plan.seed,
+        "wall_s": wall_s,
+    }
+    whole: PlanDocument = rounded(found)
+    return whole
+
+
+def _question(plan: Plan) -> str:
+    promise = " and ".join(each.text for each in plan.asked)
+    return f"What is the smallest grid that keeps {promise}?"
+
+
+def _answer(plan: Plan) -> Answer:
+    parts = [
+        {
+            "controller": sizing.controller,
+            "controllers": sizing.design.controllers,
+            "cores": sizing.design.cores,
+            "memory_bytes": math.ceil(sizing.memory_bytes()),
+            "arrangement": sizing.design.arrangement if sizing.design.controllers > 1 else "one",
+        }
+        for sizing in plan.sizings
+    ]
+    return {
+        "controllers": sum(each["controllers"] for each in parts),  # type: ignore[misc]
+        "cores": sum(s.design.cores_total for s in plan.sizings),
+        "memory_bytes": sum(
+            s.design.controllers * math.ceil(s.memory_bytes()) for s in plan.sizings
+        ),
+        "limits": limits(plan.topology),
+        "parts": parts,  # type: ignore[typeddict-item]
+    }
+
+
+def limits(topology: Topology) -> dict[str, Any]:
+    """Limits that no legitimate Platform feels: twice what the busiest asks for, and a burst.
+
+    Of each account in publications, of each client in bytes of payload and stanza.
+    """
+    per_s: dict[str, float] = {}
+    bytes_per_s: dict[str, float] = {}
+    largest = 0.0
+    for stream in streams(topology):
+        if stream.role != "legitimate":
+            continue
+        each_s = mean_rows(topology, stream) / topology.workload.duration / stream.population.count
+        size = stream.payload.size + 290.0
+        name = stream.population.name
+        per_s[name] = per_s.get(name, 0.0) + each_s
+        bytes_per_s[name] = bytes_per_s.get(name, 0.0) + each_s * size
+        largest = max(largest, stream.payload.max if stream.payload.cv else stream.payload.size)
+    rate, flow = max(per_s.values(), default=0.0), max(bytes_per_s.values(), default=0.0)
+    return {
+        "account": {"rate_per_s": ROOM * rate, "burst": max(10, math.ceil(BURST_S * rate))},
+        "client": {
+            "rate_bytes_per_s": ROOM * flow,
+            "burst_bytes": max(2.0 * largest, BURST_S * flow),
+        },
+        "client_stanza_bytes": 1.5 * largest + 1024.0,
+    }
+
+
+def _reason(plan: Plan) -> str:
+    """Why nothing is enough: what refused or broke the largest design that was looked at."""
+    reasons = []
+    for sizing in plan.sizings:
+        if sizing.answer is None and sizing.bench.trials:
+            largest = max(sizing.bench.trials, key=lambda t: t.design.cores_total)
+            text = largest.reason or "misses"
+            reasons.append(f"{largest.design.text()} in place of {sizing.controller}: {text}")
+        elif sizing.answer is None:
+            most = plan.budget
+            reasons.append(f"{most.controllers} Controllers with {most.cores} cores are too few")
+    return "; ".join(reasons)
+
+
+def _constraints(sizings: Sequence[Sizing]) -> list[Constraint]:
+    """The binding constraint of the tightest Controller first, then the others by their share."""
+    tightest = max(sizings, key=lambda each: each.constraints()[0][1])
+    found: list[Constraint] = []
+    for sizing in (tightest, *(each for each in sizings if each is not tightest)):
+        found += [
+            {"controller": sizing.controller, "resource": resource, "share": share}
+            for resource, share in sizing.constraints()
+        ]
+    return [found[0], *sorted(found[1:], key=lambda each: -each["share"])]
+
+
+def _headroom(sizings: Sequence[Sizing]) -> Estimate:
+    low, high = min(sizing.headroom for sizing in sizings)
+    return {"value": math.sqrt(low * high), "low": low, "high": high, "n": 0}
+
+
+def _none(reason: str) -> Estimate:
+    return {"value": None, "low": None, "high": None, "n": 0, "reason": reason}
+
+
+def _n_minus_1(sizings: Sequence[Sizing]) -> NMinusOne:
+    """Each Controller's answer less one; that of the one which bears it worst."""
+    worst = min(sizings, key=lambda s: (s.lost_one is not None, _meets(s.lost_one)))
+    lost = worst.lost_one
+    total = sum(s.design.controllers for s in sizings)
+    cores = sum(s.design.cores_total for s in sizings)
+    spare = {
+        "controllers": total + len(sizings),
+        "cores": cores + sum(s.design.cores for s in sizings),
+    }
+    if lost is None:
+        reason = f"{worst.controller} is one Controller: nothing remains"
+        return {"meets": False, "reason": reason, "p99_s": None, "needs": spare}
+    needs = None if lost.meets else spare
+    return {"meets": lost.meets, "reason": lost.reason, "p99_s": lost.p99, "needs": needs}
+
+
+def _meets(trial: Trial | None) -> bool:
+    return trial is not None and trial.meets
+
+
+def _under_attack(plan: Plan) -> UnderAttack | None:
+    tried = [sizing for sizing in plan.sizings if sizing.attacked is not None]
+    if not tried:
+        return None
+    worst = min(tried, key=lambda sizing: _meets(sizing.attacked))
+    trial, design = worst.attacked, Design(1, 1)
+    assert trial is not None
+    own = part(plan.topology, worst.controller, worst.profile, design, case="attacks")
+    return {
+        "meets": trial.meets,
+        "reason": trial.reason,
+        "p99_s": trial.p99,
+        "cores_at_least": cores_at_least(own, worst.controller, worst.profile),
+    }
+
+
+def _relaxed(sizings: Sequence[Sizing]) -> list[Relaxed]:
+    """Objectives that one size less would keep: what a softer promise saves."""
+    found: list[Relaxed] = []
+    for sizing in sizings:
+        less = sizing.less
+        if less is None or less.verdict != "misses" or less.p99 is None or sizing.answer is None:
+            continue
+        high_s = less.p99["high"] or less.p99["value"]
+        if high_s is not None:
+            saves = sizing.design.cores_total - less.design.cores_total
+            found.append({"objective": f"p99 < {high_s:.2g} s", "saves_cores": saves})
+    return found
+
+
+def _evidence(controller: str, trial: Trial) -> Evidence:
+    return {
+        "controller": controller,
+        "controllers": trial.design.controllers,
+        "cores": trial.design.cores,
+        "arrangement": trial.design.arrangement,
+        "case": trial.case,
+        "load": trial.load,
+        "verdict": trial.verdict,
+        "reason": trial.reason,
+        "certainty": trial.certainty,
+        "p99_s": trial.p99,
+        "figures": trial.figures,
+        "shares": {s.resource: s.mean for s in trial.shares if math.isfinite(s.mean)},
+        "replications": trial.replications,
+        "window_s": trial.window_s,
+    }
+
+
+def _confidence(plan: Plan) -> Confidence:
+    trials = [t for s in plan.sizings for t in (s.answer, s.less) if t is not None]
+    value = min((trial.certainty for trial in trials), default=1.0)
+    replications = max((trial.replications for trial in trials), default=0)
+    text = (
+        "chance that the model judges the answer and one size less the same way with other draws "
+        f"({max(replications, STAGES[0])} replications each); how far the model itself is to be "
+        "trusted, gridlab validate says"
+    )
+    return {"value": value, "text": text}
+
+
+def _assumptions(plan: Plan) -> Iterator[str]:
+    """What the answer rests on beside the figures of the file."""
+    for sizing in plan.sizings:
+        profile = sizing.profile
+        yield (
+            f"{sizing.controller}: costs of {profile.server} {profile.version} measured on "
+            f"{profile.machine} ({profile.measured}), speed {profile.speed:g}"
+        )
+        if parallel(profile) and profile.server == "ejabberd":
+            yield (
+                f"{sizing.controller}: all cores share one run queue, and two do twice the work "
+                "of one; only one core was ever measured"
+            )
+        if sizing.compared:
+            yield (
+                f"{sizing.controller}: compared were k Controllers that share the subscribers "
+                "(one copy of each publication to each) and Topics dealt out to k Brokers; the "
+                "copy between Controllers costs what a publication costs, its way no time"
+            )
+    yield "busy windows of 10 s to 2 min in which the file's rates hold; no diurnal peak is added"
+
+
+def checked(plan: Plan, document: PlanDocument) -> PlanDocument:
+    """The document with the answer and one size less simulated on draws of their own."""
+    evidence: list[Evidence] = []
+    answer_meets = less_misses = True
+    for sizing in plan.sizings:
+        bench = sizing.bench.with_seed(plan.seed + 1)
+        for trial, wanted in ((sizing.answer, True), (sizing.less, False)):
+            if trial is None:
+                continue
+            again = bench.simulated(
+                trial.design, trial.case, 1.0, bench.bounded(trial.design), STAGES[-1:]
+            )
+            evidence.append(_evidence(sizing.controller, again))
+            if wanted:
+                answer_meets &= again.meets
+            else:
+                less_misses &= not again.meets
+    check: Check = {
+        "answer_meets": answer_meets,
+        "less_misses": less_misses,
+        "evidence": rounded(evidence),
+    }
+    return {**document, "check": check}

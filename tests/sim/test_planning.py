@@ -1,0 +1,220 @@
+"""Plans against the textbook, minimal and stable; what is impossible is said at once."""
+
+import math
+
+import jsonschema
+import numpy as np
+import pytest
+import worlds
+from pydantic import TypeAdapter
+
+import topologies
+from results import plans, statistics
+from sim import answers
+from sim.advice import advice
+from sim.objectives import Objective, objectives
+from sim.planning import Budget, first, plan
+from sim.queues import erlang_c
+from topologies import TopologyError
+
+SERVICE_S = 0.01
+
+
+def mmc_tail(rate_per_s, cores, t_s):
+    """P(T > t) in M/M/c. Kleinrock, "Queueing Systems, Volume 1," 1975, section 3.5 [integrated].
+
+    With mu the service rate, a = lambda / mu and C Erlang's C:
+    exp(-mu t) (1 + C (1 - exp(-mu t (c - 1 - a))) / (c - 1 - a)).
+    """
+    load, mu = rate_per_s * SERVICE_S, 1.0 / SERVICE_S
+    if load >= cores:
+        return 1.0
+    waits, spare = erlang_c(load, cores), cores - 1.0 - load
+    late = mu * t_s if spare == 0.0 else -math.expm1(-mu * t_s * spare) / spare
+    return math.exp(-mu * t_s) * (1.0 + waits * late)
+
+
+def md1_tail(rate_per_s, t_s):
+    """P(T > t) in M/D/1. Erlang 1909, with w = t - D and l the rate:
+
+    P(W <= w) = (1 - rho) sum of (l (jD - w))^j / j! exp(l (w - jD)) over j from 0 to floor(w / D).
+    """
+    rho, w_s = rate_per_s * SERVICE_S, t_s - SERVICE_S
+    if rho >= 1.0 or w_s < 0.0:
+        return 1.0
+    terms = [
+        (rate_per_s * (j * SERVICE_S - w_s)) ** j / math.factorial(j)
+        * math.exp(rate_per_s * (w_s - j * SERVICE_S))
+        for j in range(int(w_s / SERVICE_S) + 1)
+    ]  # fmt: skip
+    return 1.0 - (1.0 - rho) * sum(terms)
+
+
+def one_to_one(rates, distribution):
+    """As many Topics as rates, each with a publisher and a subscriber of its own."""
+    names = [f"t{number}" for number in range(len(rates))]
+    platforms = [{"name": f"pub-{n}", "count": 1, "publishes": [n]} for n in names]
+    platforms += [{"name": f"sub-{n}", "count": 1, "subscribes": [n]} for n in names]
+    arrivals = [
+        {"topic": n, "by": f"pub-{n}", "process": "poisson", "rate": f"{rate}/s"}
+        for n, rate in zip(names, rates, strict=True)
+    ]
+    topology = worlds.topology(
+        platforms, arrivals, topics={n: {"size": "100 B"} for n in names}, duration="120 s"
+    )
+    costs = {"c": worlds.profile("fifo", copy="10 ms", copy_distribution=distribution)}
+    return topology, costs
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "slo_ms"), [(250.0, 70.0), (250.0, 52.0), (700.0, 60.0), (40.0, 60.0)]
+)
+def test_cores_are_those_of_mmc(rate_per_s, slo_ms):
+    book = next(c for c in range(1, 99) if mmc_tail(rate_per_s, c, 1e-3 * slo_ms) <= 0.01)
+    topology, costs = one_to_one([rate_per_s], "exponential")
+    found = plan(topology, slo=[f"p99 < {slo_ms} ms"], profiles=costs, processes=1)
+    (sizing,) = found.sizings
+    assert (sizing.design.controllers, sizing.design.cores) == (1, book)
+    assert sizing.answer.certainty > 0.9
+    if book > 1:
+        assert sizing.less.verdict in ("misses", "refused")
+
+
+@pytest.mark.parametrize("slo_ms", [95.0, 45.0, 30.0])
+def test_brokers_are_those_of_md1(slo_ms):
+    """Six Topics of 40/s on servers that can do 100/s: k of them take ceil(6 / k) Topics each."""
+    book = next(
+        (k for k in range(1, 7) if md1_tail(40.0 * math.ceil(6 / k), 1e-3 * slo_ms) <= 0.01), None
+    )
+    topology, costs = one_to_one([40.0] * 6, "constant")
+    found = plan(
+        topology, slo=[f"p99 < {slo_ms} ms"], profiles=costs, budget=Budget(6, 1), processes=1
+    )
+    (sizing,) = found.sizings
+    if book is None:
+        assert sizing.answer is None
+    else:
+        assert (sizing.design.controllers, sizing.design.arrangement) == (book, "topics")
+
+
+def test_the_answer_does_not_depend_on_the_seed():
+    topology, costs = one_to_one([250.0], "exponential")
+    cores = {
+        plan(topology, slo=["p99 < 70 ms"], profiles=costs, processes=1, seed=seed)
+        .sizings[0]
+        .design.cores
+        for seed in (1, 2, 3, 4)
+    }
+    assert len(cores) == 1
+
+
+def test_an_impossible_promise_is_refused_without_simulation():
+    found = plan(topologies.load("single-broker"), slo=["p99 < 1 ms"])
+    assert not found.possible
+    assert {t.verdict for t in found.sizings[0].bench.trials} <= {"refused"}
+    document = answers.document(found, 0.0)
+    assert document["answer"] is None
+    assert "latency of an idle grid" in plans.headline(document)
+
+
+def test_the_document_fits_its_schema_and_the_check_passes():
+    topology, costs = one_to_one([250.0], "exponential")
+    found = plan(topology, slo=["p99 < 70 ms"], profiles=costs, processes=1)
+    document = answers.checked(found, answers.document(found, 1.0))
+    jsonschema.validate(document, TypeAdapter(plans.PlanDocument).json_schema())
+    assert document["check"]["answer_meets"]
+    assert document["check"]["less_misses"]
+    assert document["answer"]["cores"] == found.sizings[0].design.cores
+    assert document["binding"]["resource"] == "cpu"
+    assert 1.0 <= document["headroom"]["low"] < document["headroom"]["high"]
+    assert not document["n_minus_1"]["meets"]
+    assert document["answer"]["limits"]["account"]["rate_per_s"] == pytest.approx(500.0)
+    assert "binds" in plans.headline(document)
+
+
+def test_more_controllers_where_an_event_loop_cannot_use_more_cores():
+    topology = topologies.load(
+        "single-broker", ["platforms[analyst].count=500", "workload.arrivals[0].rate=8/s"]
+    )
+    (sizing,) = plan(topology, slo=["p99 < 500 ms"], processes=1).sizings
+    assert sizing.design.cores == 1
+    assert sizing.design.controllers >= 2
+    assert sizing.less is not None
+    assert not sizing.less.meets
+    assert sizing.lost_one.verdict == sizing.less.verdict
+
+
+def profiles(topology):
+    return {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
+
+
+def test_campus_nac_at_200_subscribers_is_a_question_of_design():
+    topology = topologies.load("campus-nac", ["platforms[siem].count=170"])
+    (found,) = advice(topology, profiles(topology))
+    assert found.kind == "overload"
+    assert "216,465/s deliveries" in found.text
+    words = " ".join(found.repairs)
+    for repair in ("batching", "filters", "Broker"):
+        assert repair in words
+    usual = topologies.load("campus-nac")
+    assert advice(usual, profiles(usual)) == []
+
+
+def test_a_federation_at_stock_limits_is_42_seconds_stale():
+    """attacks.md section 8: 1,000 copies of 1 KB over one connection of 30 KiB/s."""
+    topology = topologies.load(
+        "federation",
+        ["platforms[firewall].count=1000", "topics[incidents].payload.size=1 KB",
+         "controllers[campus].profile=prosody-0.12"],
+    )  # fmt: skip
+    (found,) = advice(topology, profiles(topology))
+    assert found.kind == "staleness"
+    assert "42.0 s old" in found.text
+    assert "one copy for the domain" in found.repairs[0]
+    limited = topologies.load(
+        "federation",
+        ["platforms[firewall].count=1000", "controllers[campus].limits.server.rate=10 MB/s"],
+    )
+    assert advice(limited, profiles(limited)) == []
+
+
+@pytest.mark.parametrize("low", [1, 3])
+@pytest.mark.parametrize("answer", [1, 2, 3, 4, 7, 8, 9, 16, 17])
+def test_the_first_that_passes_is_found(low, answer):
+    asked = []
+
+    def passes(number):
+        asked.append(number)
+        return number >= answer
+
+    wanted = max(low, answer) if answer <= 16 else None
+    assert first(passes, low, 16) == wanted
+    assert len(asked) <= 9
+    assert len(set(asked)) == len(asked)
+
+
+def test_objectives_are_read_with_their_units():
+    topology = topologies.load("single-broker")
+    assert objectives(topology) == (Objective("p99", 0.5),)
+    assert objectives(topology, ["p99 < 1 s", "timely > 99 %"]) == (
+        Objective("p99", 1.0), Objective("timely", 0.99),
+    )  # fmt: skip
+    assert [o.text for o in objectives(topology, ["p50<200ms"])] == ["p50 < 200 ms"]
+
+
+@pytest.mark.parametrize(
+    "text", ["p99", "p98 < 1 s", "p99 > 1 s", "timely < 99 %", "p99 < 1", "timely > 120 %", ""]
+)
+def test_what_is_no_objective_is_refused(text):
+    with pytest.raises(TopologyError, match="--slo"):
+        objectives(topologies.load("single-broker"), [text])
+
+
+def test_certainty_is_that_of_the_t_distribution():
+    """Coverage: of true means at the bound, at most 5 % are called 95 % certain to one side."""
+    generator = np.random.default_rng(1)
+    draws = generator.normal(1.0, 0.3, (20_000, 6))
+    sure = [
+        statistics.certainty(statistics.Sample(float(row.mean()), row), 1.0) > 0.95 for row in draws
+    ]
+    assert np.mean(sure) == pytest.approx(0.10, abs=4 * math.sqrt(0.1 * 0.9 / 20_000))
