@@ -197,11 +197,11 @@ def render(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     paths = list(rows[0]["settings"]) if rows else []
     for path in paths:
-        table.add_column(path, justify="right", overflow="fold")
+        table.add_column(Text(path), justify="right", overflow="fold")
     for title, _, _ in _SHOWN:
         table.add_column(title, justify="right")
     for row in rows[:ROWS_MAX]:
-        settings = [row["settings"][path] for path in paths]
+        settings = [Text(row["settings"][path]) for path in paths]
         if row["figures"] is None:
             table.add_row(*settings, Text(f"refused: {row['refused'][0]}", style="red"))
             continue

@@ -230,7 +230,7 @@ def _tried(document: PlanDocument) -> Table:
         p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
         colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
         table.add_row(
-            design,
+            Text(design, no_wrap=True),
             f"{each['load']:.3g}",
             each["case"],
             p99,
