@@ -38,7 +38,7 @@ def test_nothing_else_is_stored_and_all_of_it_is_small():
     assert sum(path.stat().st_size for path in kept) < BYTES_MAX
 
 
-@pytest.mark.parametrize(("text", "name", "place"), quotes())
+@pytest.mark.parametrize(("text", "name", "place"), list(quotes()))
 def test_docs_quote_what_was_stored(text, name, place):
     """The number in the text is the stored one, to the digits that it is given with."""
     figure = json.loads((prove.REFERENCE / f"{name}.json").read_text())["document"]
