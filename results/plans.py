@@ -112,12 +112,16 @@ class Check(TypedDict):
 
 
 class PlanDocument(TypedDict):
-    """The document of `gridlab plan --json`; `answer` is null where nothing is enough."""
+    """The document of `gridlab plan --json`; `answer` is null where nothing is enough.
+
+    `cores_range` is where the answer's cores lie when all inputs are as uncertain as they are.
+    """
 
     topology: str
     question: str
     answer: Answer | None
     reason: str
+    cores_range: Estimate
     slo: list[str]
     binding: Constraint | None
     next: list[Constraint]
@@ -176,6 +180,11 @@ def remarks(document: PlanDocument) -> Iterator[str]:
         yield (
             f"Head-room: keeps it up to {headroom['low']:.2f} times the load, no longer at "
             f"{headroom['high']:.2f} times."
+        )
+        spread = document["cores_range"]
+        yield (
+            f"With the file's figures as uncertain as their sources, {spread['low']:g} to "
+            f"{spread['high']:g} cores; gridlab sensitivity says which of them to measure better."
         )
     if (lost := document["n_minus_1"]) is not None:
         needs = lost["needs"]

@@ -21,6 +21,7 @@ from results.run import Run
 from results.wording import Row
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
@@ -78,6 +79,32 @@ def write(runs: Sequence[Run], path: Path | str) -> Path:
 
 def page(runs: Sequence[Run]) -> str:
     """The page about some runs, as HTML."""
+    headers = [run.header for run in runs]
+    topologies = {header.topology.sha256: header.topology for header in headers}
+    return (
+        environment_of_templates()
+        .get_template("report.html")
+        .render(
+            title=", ".join(dict.fromkeys(topology.name for topology in topologies.values())),
+            over=" and ".join(dict.fromkeys(f"{header.origin} run" for header in headers)),
+            sections=list(_sections(runs)),
+            topologies=[
+                {
+                    "name": topology.name,
+                    "sha256": topology.sha256,
+                    "text": topology.text,
+                    "assumptions": assumptions(topology.text),
+                }
+                for topology in topologies.values()
+            ],
+            commands=list(dict.fromkeys(command(header) for header in headers)),
+            runs=[_facts(header) for header in headers],
+        )
+    )
+
+
+def environment_of_templates() -> Environment:
+    """Where the pages' templates are, with the filters that they use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -87,25 +114,8 @@ def page(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    headers = [run.header for run in runs]
-    topologies = {header.topology.sha256: header.topology for header in headers}
     environment.filters["unbroken"] = _unbroken
-    return environment.get_template("report.html").render(
-        title=", ".join(dict.fromkeys(topology.name for topology in topologies.values())),
-        over=" and ".join(dict.fromkeys(f"{header.origin} run" for header in headers)),
-        sections=list(_sections(runs)),
-        topologies=[
-            {
-                "name": topology.name,
-                "sha256": topology.sha256,
-                "text": topology.text,
-                "assumptions": assumptions(topology.text),
-            }
-            for topology in topologies.values()
-        ],
-        commands=list(dict.fromkeys(command(header) for header in headers)),
-        runs=[_facts(header) for header in headers],
-    )
+    return environment
 
 
 def _unbroken(text: str) -> str:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import topologies
 from results.documents import rounded
+from results.plan_report import Subject
 from results.plans import (
     AdviceText,
     Answer,
@@ -20,10 +22,12 @@ from results.plans import (
     UnderAttack,
 )
 from results.statistics import Estimate
+from sim import uncertainty
 from sim.bounds import cores_at_least
 from sim.designs import Design, parallel, part
 from sim.planning import Plan, Sizing
 from sim.trials import STAGES, Trial
+from topologies import drawing
 from topologies.schema import Topology
 from topologies.streams import mean_rows, streams
 
@@ -40,6 +44,7 @@ def document(plan: Plan, wall_s: float) -> PlanDocument:
         "question": _question(plan),
         "answer": _answer(plan) if possible else None,
         "reason": "" if possible else _reason(plan),
+        "cores_range": uncertainty.cores(plan),
         "slo": [each.text for each in plan.asked],
         "binding": constraints[0] if constraints else None,
         "next": constraints[1:3],
@@ -279,3 +284,21 @@ def checked(plan: Plan, document: PlanDocument) -> PlanDocument:
         "evidence": rounded(evidence),
     }
     return {**document, "check": check}
+
+
+def subject(plan: Plan) -> Subject:
+    """What the plan's page shows beside the document."""
+    words = [f"gridlab plan {plan.topology.name}.yaml"]
+    words += [f"--slo '{each.text}'" for each in plan.asked]
+    words += [f"--controllers-max {plan.budget.controllers} --cores-max {plan.budget.cores}"]
+    words += [f"--seed {plan.seed}"]
+    return Subject(
+        text=topologies.text(plan.topology),
+        drawing=drawing.draw(plan.topology),
+        drawing_text=drawing.describe(plan.topology, None),
+        command=" ".join(words),
+        bound_s=next(
+            (each.bound for each in plan.asked if each.figure != "timely"),
+            plan.topology.slo.deadline,
+        ),
+    )

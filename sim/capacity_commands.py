@@ -100,6 +100,11 @@ def sweep(
 @click.option("--cores-max", default=16, type=click.IntRange(1, 256), help="Budget, of each.")
 @click.option("--attacks", is_flag=True, help="Keep the promise while all attacks last, too.")
 @click.option("--check", "checks", is_flag=True, help="Simulate the answer and one size less.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a page (HTML, or Markdown if it ends in .md).",
+)
 @PROCESSES
 @SEED
 @common
@@ -109,6 +114,7 @@ def plan(
     controllers_max: int,
     cores_max: int,
     checks: bool,
+    report: Path | None,
     **arguments: Any,
 ) -> None:
     """Say how many Controllers, cores and gigabytes keep the promise, and how sure that is.
@@ -116,13 +122,16 @@ def plan(
     \b
     gridlab plan campus-nac
     gridlab plan campus-nac --slo 'p99 < 50 ms' --slo 'timely > 99.9 %' --check
-    gridlab plan campus-nac --set platforms[siem].count=170
+    gridlab plan campus-nac --set platforms[siem].count=170 --report plan.html
     """
-    from results import plans
+    import results
+    from results import plan_report, plans
     from sim import answers, planning
 
     started = time.perf_counter()
-    budget = planning.Budget(controllers_max, cores_max)
+    budget, page = planning.Budget(controllers_max, cores_max), None
+    if report is not None:
+        page = results.check_target(report)
     with output.progress("planning") as advance:
         found = planning.plan(topology, budget=budget, progress=advance, **arguments)
         document = answers.document(found, time.perf_counter() - started)
@@ -131,6 +140,9 @@ def plan(
             document = answers.checked(found, document)
     output.document(document)
     output.say(plans.render(document))
+    if page is not None:
+        plan_report.write(document, answers.subject(found), page)
+        output.say(f"Wrote {report}")
     check = document["check"]
     if check is not None and not (check["answer_meets"] and check["less_misses"]):
         sys.exit(GATE_FAILED)

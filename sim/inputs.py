@@ -102,19 +102,26 @@ def _costs(profiles: Mapping[str, Profile]) -> Iterator[Input]:
 
 
 def on_paper(base: Base, settings: Settings) -> dict[str, float]:
-    """What closed forms say of a setting: core seconds a second, link, latency floor [s]."""
+    """Core seconds a second that a setting asks of each Controller, by closed forms. [1]"""
+    return {name: shares["cpu"] for name, shares in _on_paper(base, settings).items()}
+
+
+def _on_paper(base: Base, settings: Settings) -> dict[str, dict[str, float]]:
+    """Of each Controller with a Broker: core seconds a second, link, latency of an idle grid."""
     topology, profiles, load = world(base, settings)
-    found = {"cpu": 0.0, "link": 0.0, "latency": 0.0}
     hosts = {broker.controller for broker in topology.brokers}
+    found: dict[str, dict[str, float]] = {}
     for node in topology.controllers:
         if node.name not in hosts:
             continue
         cores = node.cores if parallel(profiles[node.name]) else 1
         own = part(topology, node.name, profiles[node.name], Design(1, cores))
-        for share in shares(own, node.name, profiles[node.name], 1.0):
-            scale = {"cpu": load * cores, "link": load, "latency": 1.0}.get(share.resource)
-            if scale is not None:
-                found[share.resource] = max(found[share.resource], scale * share.mean)
+        scales = {"cpu": load * cores, "link": load, "latency": 1.0}
+        found[node.name] = {
+            share.resource: scales[share.resource] * share.mean
+            for share in shares(own, node.name, profiles[node.name], 1.0)
+            if share.resource in scales
+        }
     return found
 
 
@@ -123,10 +130,11 @@ def strongest(base: Base, known: list[Input], count: int) -> list[Input]:
     effects = []
     for each in known:
         try:
-            low, high = (on_paper(base, ((each.path, each.text(share)),)) for share in (0.0, 1.0))
+            low, high = (_on_paper(base, ((each.path, each.text(share)),)) for share in (0.0, 1.0))
         except TopologyError:
             continue
-        moved = [abs(math.log(high[name] / low[name])) for name in low if low[name] * high[name]]
+        pairs = ((low[node][name], high[node][name]) for node in low for name in low[node])
+        moved = [abs(math.log(more / less)) for less, more in pairs if less * more]
         effects.append((max(moved, default=0.0), each))
     effects.sort(key=lambda pair: -pair[0])
     return [each for _, each in effects[:count]]

@@ -114,6 +114,10 @@ class Bench:
         own = part(self.topology, self.controller, self.profile, design, case=case)
         return tuple(shares(own, self.controller, self.profile, latency_bound_s(self._asked)))
 
+    def busy_alone(self) -> float:
+        """Core seconds a second that one Controller would be asked for on paper. [1]"""
+        return next(share.mean for share in self.bounded(Design(1, 1)) if share.resource == "cpu")
+
     def trial(self, design: Design, case: Case = "normal", load: float = 1.0) -> Trial:
         """The trial of a design; each is done once."""
         key = (design, case, load)
