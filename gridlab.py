@@ -28,6 +28,7 @@ from topologies.commands import reads_topology
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
+    "knee": ("results.saturations", "SaturationDocument"),
     "plan": ("results.plans", "PlanDocument"),
     "regress": ("results.regression", "Regression"),
     "sensitivity": ("results.influences", "SensitivityDocument"),
@@ -39,7 +40,7 @@ SCHEMAS = (
 PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema", "draw",
-    "estimate", "simulate", "sweep", "plan", "sensitivity", "compare", "report",
+    "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "grid", "load", "validate", "conform",
     "regress", "history", "doctor",
 )  # fmt: skip
@@ -323,7 +324,8 @@ for command in (
     *(sim.commands.estimate, sim.commands.simulate),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
     *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
-    *(results.commands.compare, results.commands.report, results.commands.history),
+    *(sim.capacity_commands.knee, sim.capacity_commands.compare),
+    *(results.commands.report, results.commands.history),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor),
 ):

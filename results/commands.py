@@ -126,23 +126,6 @@ def finish(output: Output, run: Run, out: Path, report: Path | None) -> None:
 
 
 @click.command()
-@click.argument("before", metavar="RUN_A", type=click.Path(path_type=Path))
-@click.argument("after", metavar="RUN_B", type=click.Path(path_type=Path))
-@common
-def compare(output: Output, before: Path, after: Path) -> None:
-    """Compare two runs, replication by replication, with intervals on the difference.
-
-    \b
-    gridlab compare results/runs/A results/runs/B
-    """
-    import results
-
-    document = results.compare(results.open_run(before), results.open_run(after))
-    output.document(document)
-    output.say(results.render_comparison(document))
-
-
-@click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--to", "path", default="report.html", type=click.Path(path_type=Path, dir_okay=False)

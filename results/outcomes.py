@@ -101,13 +101,17 @@ class OutcomeFigures:
 
     def latency(self, q: float) -> Sample:
         """The q-quantile of the latency of legitimate deliveries. [s]"""
+        return statistics.quantile(self.histograms(), q)
+
+    def histograms(self) -> list[histogram.Counts]:
+        """Latencies of legitimate deliveries, one histogram for each replication."""
         parts = []
         for replication in range(self._count):
             merged = histogram.empty()
             for each in self._of(replication):
                 np.add.at(merged, each["bins"], each["counts"])
             parts.append(merged)
-        return statistics.quantile(parts, q)
+        return parts
 
     def rate(self, column: str) -> Sample:
         """A column's counts per second. [1/s]"""

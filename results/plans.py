@@ -231,11 +231,13 @@ def _tried(document: PlanDocument) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    several = len({each["controller"] for each in document["evidence"]}) > 1
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("tried", "load", "case", "p99", "CPU", "verdict", "sure"):
-        table.add_column(heading, justify="left" if heading in ("tried", "verdict") else "right")
+    for heading in ("size", "load", "case", "p99", "CPU", "verdict", "sure"):
+        table.add_column(heading, justify="left" if heading in ("size", "verdict") else "right")
     for each in document["evidence"]:
-        design = f"{each['controller']}: {each['controllers']} × {each['cores']} cores"
+        place = f"{each['controller']} " if several else ""
+        design = f"{place}{each['controllers']} × {each['cores']}"
         p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
         colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
         table.add_row(

@@ -215,3 +215,65 @@ def draw(output: Output, topology: Any, run: Path | None, path: Path | None) -> 
     target.write_text(drawing.draw(topology, busy) + "\n", encoding="utf-8")
     output.document({"path": str(target), "description": drawing.describe(topology, busy)})
     output.say(f"Wrote {target}")
+
+
+@click.command()
+@reads_topology
+@click.option("--replications", default=4, type=REPLICATIONS, help="Seeded repetitions of each.")
+@PROCESSES
+@click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler whose workers shall do it.")
+@SEED
+@common
+def knee(output: Output, topology: Any, seed: int, replications: int, **arguments: Any) -> None:
+    """Throughput and latency over load: where the knee is, and how capacity scales out.
+
+    \b
+    gridlab knee single-broker
+    gridlab knee campus-nac --replications 8
+    """
+    from results import saturations
+    from sim import saturation, scenarios
+
+    base = scenarios.base(topology, seed=seed, replications=replications)
+    with output.progress("loading") as advance:
+        document = saturation.saturation(base, progress=advance, **arguments)
+    output.document(document)
+    output.say(saturations.render(document))
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--replications", default=8, type=REPLICATIONS, help="Of topologies.")
+@PROCESSES
+@SEED
+@common
+def compare(output: Output, before: str, after: str, **arguments: Any) -> None:
+    """Compare two runs, or two topologies on the same plans, with intervals on the difference.
+
+    \b
+    gridlab compare results/runs/A results/runs/B
+    gridlab compare campus-nac mine.yaml
+    gridlab compare campus-nac results/runs/B
+    """
+    import results
+
+    runs = [_run(output, side, arguments) for side in (before, after)]
+    document = results.compare(*runs)
+    output.document(document)
+    output.say(results.render_comparison(document))
+
+
+def _run(output: Output, side: str, arguments: dict[str, Any]) -> Any:
+    """The stored run that is named, else a simulation of the topology of that name."""
+    import results
+    import sim
+    import topologies
+
+    if os.sep in side and Path(side).is_dir():
+        return results.open_run(side)
+    if Path(side).name == "run.json" or (Path(side) / "run.json").is_file():
+        return results.open_run(side)
+    topology = topologies.load(side)
+    with output.progress(f"simulating {topology.name}") as advance:
+        return sim.simulate(topology, progress=advance, door="gridlab compare", **arguments)

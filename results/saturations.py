@@ -1,0 +1,89 @@
+"""The document of `gridlab knee --json`, and the same for people at a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
+
+from results import units
+from results.statistics import Estimate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class LoadPoint(TypedDict):
+    """Figures at one load, a multiple of the file's. [1]"""
+
+    load: float
+    offered_load_per_s: Estimate
+    throughput_per_s: Estimate
+    goodput_per_s: Estimate
+    latency_p50_s: Estimate
+    latency_p99_s: Estimate
+    utilisation: Estimate
+
+
+class ScalingFigures(TypedDict):
+    """Gunther's law fitted to the capacity of `sizes` Controllers. [1/s]
+
+    `contention` is the share of the work that every Controller repeats, `coherency` what each pair
+    costs, `peak` the size past which more do less.
+    """
+
+    sizes: list[int]
+    capacity_per_s: list[float]
+    one_per_s: Estimate
+    contention: Estimate
+    coherency: Estimate
+    peak: Estimate
+
+
+class SaturationDocument(TypedDict):
+    """The document of `gridlab knee --json`; knee and saturation are multiples of the load. [1]"""
+
+    topology: str
+    controller: str
+    points: list[LoadPoint]
+    knee: Estimate
+    saturation: float
+    scaling: ScalingFigures
+    seed: int
+    replications: int
+    window_s: float
+    wall_s: float
+
+
+def render(document: SaturationDocument) -> RenderableType:
+    """The curve as a table, the knee and the law in words."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    knee, law = document["knee"], document["scaling"]
+    head = (
+        f"The knee of {document['topology']} is at {units.with_interval(knee)} times its load; "
+        f"{document['controller']} is full at {document['saturation']:.3g} times."
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("load", "offered", "throughput", "goodput", "p50", "p99", "CPU"):
+        table.add_column(heading, justify="right")
+    for point in document["points"]:
+        table.add_row(
+            f"{point['load']:.3g}",
+            *(units.with_interval(point[n], 1.0, "/s")
+              for n in ("offered_load_per_s", "throughput_per_s", "goodput_per_s")),
+            units.latency(point["latency_p50_s"]),
+            units.latency(point["latency_p99_s"]),
+            units.with_interval(point["utilisation"], 0.01, " %"),
+        )  # fmt: skip
+    peak, most = law["peak"]["value"], max(law["sizes"])
+    limit = f", and do less past {peak:.0f}" if peak is not None else ""
+    foot = (
+        f"On paper one Controller takes {units.rate(law['capacity_per_s'][0])} publications, "
+        f"{most} that share the subscribers {units.rate(law['capacity_per_s'][-1])}: "
+        f"{units.with_interval(law['contention'], 0.01, ' %')} of the work is repeated on "
+        f"each{limit}."
+    )
+    return Group(Text(head, style="bold"), table, Text(foot))
