@@ -41,7 +41,7 @@ def test_the_peak_is_where_more_machines_do_less():
 def test_what_scales_without_end_has_no_peak():
     fit = scaling(SIZES, 50.0 * SIZES)
     assert fit.peak["value"] is None
-    assert fit.contention["value"] == pytest.approx(0.0, abs=1e-6)
+    assert fit.contention["value"] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_three_sizes_are_too_few():
