@@ -62,7 +62,8 @@ class Commands(click.Group):
     },
 )
 @click.version_option(package_name="xmpp-grid-lab", prog_name="gridlab")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """What an XMPP-Grid (RFC 8600) does under load and attack: on paper, simulated and for real.
 
     \b
@@ -71,6 +72,15 @@ def cli() -> None:
     gridlab init mine.yaml --platforms 5000     a topology of your own
     gridlab validate single-broker              predict, drive a real Prosody, compare
     """
+    context.obj = _rehearsal
+
+
+def _rehearsal(**arguments: Any) -> Any:
+    """Real grids for a plan, for a command of the simulator's side."""
+    import sim
+    from loadtest.rehearsal import Rehearsal
+
+    return Rehearsal(functools.partial(sim.simulate, processes=1), **arguments)
 
 
 @cli.command()

@@ -111,6 +111,27 @@ class Check(TypedDict):
     evidence: list[Evidence]
 
 
+class RealTrial(TypedDict):
+    """The busiest Controller of a design as a real server bore it."""
+
+    controller: str
+    controllers: int
+    cores: int
+    run_id: str
+    p99_s: Estimate
+    meets: bool
+    valid: bool
+    remarks: list[str]
+
+
+class Rehearsed(TypedDict):
+    """`--check-real`: the answer and one size less, played on a real server."""
+
+    answer_meets: bool
+    less_misses: bool
+    trials: list[RealTrial]
+
+
 class PlanDocument(TypedDict):
     """The document of `gridlab plan --json`; `answer` is null where nothing is enough.
 
@@ -134,6 +155,7 @@ class PlanDocument(TypedDict):
     confidence: Confidence
     assumptions: list[str]
     check: Check | None
+    rehearsal: Rehearsed | None
     seed: int
     wall_s: float
 
@@ -208,6 +230,13 @@ def remarks(document: PlanDocument) -> Iterator[str]:
         own = "meets" if check["answer_meets"] else "MISSES"
         less = "misses" if check["less_misses"] else "MEETS"
         yield f"Checked with other draws: the answer {own} it, one size less {less} it."
+    if (rehearsal := document["rehearsal"]) is not None:
+        for trial in rehearsal["trials"]:
+            design = f"{trial['controllers']} × {trial['cores']}"
+            verdict = "meets" if trial["meets"] else "misses"
+            doubt = "" if trial["valid"] else f" (run not valid: {'; '.join(trial['remarks'])})"
+            p99 = units.latency(trial["p99_s"])
+            yield f"On a real server the busiest of {design} {verdict} it: p99 {p99}{doubt}."
     confidence = document["confidence"]
     yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."
 

@@ -12,7 +12,6 @@ from results.plan_report import Subject
 from results.plans import (
     AdviceText,
     Answer,
-    Check,
     Confidence,
     Constraint,
     Evidence,
@@ -56,10 +55,11 @@ def document(plan: Plan, wall_s: float) -> PlanDocument:
             AdviceText(kind=a.kind, place=a.place, text=a.text, repairs=list(a.repairs))
             for a in plan.advice
         ],
-        "evidence": [_evidence(s.controller, t) for s in sizings for t in s.bench.trials],
+        "evidence": [evidence_of(s.controller, t) for s in sizings for t in s.bench.trials],
         "confidence": _confidence(plan),
         "assumptions": list(_assumptions(plan)),
         "check": None,
+        "rehearsal": None,
         "seed": plan.seed,
         "wall_s": wall_s,
     }
@@ -208,7 +208,8 @@ def _relaxed(sizings: Sequence[Sizing]) -> list[Relaxed]:
     return found
 
 
-def _evidence(controller: str, trial: Trial) -> Evidence:
+def evidence_of(controller: str, trial: Trial) -> Evidence:
+    """A trial as the document has it."""
     return {
         "controller": controller,
         "controllers": trial.design.controllers,
@@ -259,31 +260,6 @@ def _assumptions(plan: Plan) -> Iterator[str]:
                 "copy between Controllers costs what a publication costs, its way no time"
             )
     yield "busy windows of 10 s to 2 min in which the file's rates hold; no diurnal peak is added"
-
-
-def checked(plan: Plan, document: PlanDocument) -> PlanDocument:
-    """The document with the answer and one size less simulated on draws of their own."""
-    evidence: list[Evidence] = []
-    answer_meets = less_misses = True
-    for sizing in plan.sizings:
-        bench = sizing.bench.with_seed(plan.seed + 1)
-        for trial, wanted in ((sizing.answer, True), (sizing.less, False)):
-            if trial is None:
-                continue
-            again = bench.simulated(
-                trial.design, trial.case, 1.0, bench.bounded(trial.design), STAGES[-1:]
-            )
-            evidence.append(_evidence(sizing.controller, again))
-            if wanted:
-                answer_meets &= again.meets
-            else:
-                less_misses &= not again.meets
-    check: Check = {
-        "answer_meets": answer_meets,
-        "less_misses": less_misses,
-        "evidence": rounded(evidence),
-    }
-    return {**document, "check": check}
 
 
 def subject(plan: Plan) -> Subject:

@@ -101,10 +101,18 @@ def sweep(
 @click.option("--attacks", is_flag=True, help="Keep the promise while all attacks last, too.")
 @click.option("--check", "checks", is_flag=True, help="Simulate the answer and one size less.")
 @click.option(
+    "--check-real",
+    "real_s",
+    type=click.FloatRange(5, 3600),
+    metavar="SECONDS",
+    help="Fit this machine's costs first, then play answer and one size less on a real server.",
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write a page (HTML, or Markdown if it ends in .md).",
 )
+@OUT
 @PROCESSES
 @SEED
 @common
@@ -114,7 +122,9 @@ def plan(
     controllers_max: int,
     cores_max: int,
     checks: bool,
+    real_s: float | None,
     report: Path | None,
+    out: Path | None,
     **arguments: Any,
 ) -> None:
     """Say how many Controllers, cores and gigabytes keep the promise, and how sure that is.
@@ -123,29 +133,40 @@ def plan(
     gridlab plan campus-nac
     gridlab plan campus-nac --slo 'p99 < 50 ms' --slo 'timely > 99.9 %' --check
     gridlab plan campus-nac --set platforms[siem].count=170 --report plan.html
+    gridlab plan single-broker --set workload.arrivals[0].rate=30/s --check-real 20
     """
     import results
     from results import plan_report, plans
-    from sim import answers, planning
+    from sim import answers, planning, proofs
 
     started = time.perf_counter()
     budget, page = planning.Budget(controllers_max, cores_max), None
     if report is not None:
         page = results.check_target(report)
     with output.progress("planning") as advance:
-        found = planning.plan(topology, budget=budget, progress=advance, **arguments)
+        real, profiles = None, None
+        if real_s is not None:
+            place = results.claim_directory(out)
+            make_real = click.get_current_context().obj
+            real = make_real(out=place, seed=arguments["seed"], progress=advance)
+            profiles = real.fit(topology)
+        found = planning.plan(
+            topology, budget=budget, profiles=profiles, progress=advance, **arguments
+        )
         document = answers.document(found, time.perf_counter() - started)
         if checks and found.possible:
             advance(1.0, "checking the answer and one size less")
-            document = answers.checked(found, document)
+            document = proofs.checked(found, document)
+        if real is not None and real_s is not None and found.possible:
+            document = proofs.rehearsed(found, document, real.play, real_s)
     output.document(document)
     output.say(plans.render(document))
     if page is not None:
         plan_report.write(document, answers.subject(found), page)
         output.say(f"Wrote {report}")
-    check = document["check"]
-    if check is not None and not (check["answer_meets"] and check["less_misses"]):
-        sys.exit(GATE_FAILED)
+    for check in (document["check"], document["rehearsal"]):
+        if check is not None and not (check["answer_meets"] and check["less_misses"]):
+            sys.exit(GATE_FAILED)
 
 
 @click.command()

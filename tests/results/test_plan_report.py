@@ -52,7 +52,7 @@ DOCUMENT = {
     ],
     "confidence": {"value": 0.99, "text": "chance"}, "assumptions": ["costs | of a server"],
     "check": {"answer_meets": True, "less_misses": True, "evidence": []},
-    "seed": 1, "wall_s": 12.0,
+    "rehearsal": None, "seed": 1, "wall_s": 12.0,
 }  # fmt: skip
 SUBJECT = Subject(
     text="schema: 1\nname: small\ncontrollers:\n- name: hub\n  cores: 4\n"

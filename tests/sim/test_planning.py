@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 import topologies
 from results import plans, statistics
-from sim import answers
+from sim import answers, proofs
 from sim.advice import advice
 from sim.objectives import Objective, objectives
 from sim.planning import Budget, first, plan
@@ -120,7 +120,7 @@ def test_an_impossible_promise_is_refused_without_simulation():
 def test_the_document_fits_its_schema_and_the_check_passes():
     topology, costs = one_to_one([250.0], "exponential")
     found = plan(topology, slo=["p99 < 70 ms"], profiles=costs, processes=1)
-    document = answers.checked(found, answers.document(found, 1.0))
+    document = proofs.checked(found, answers.document(found, 1.0))
     jsonschema.validate(document, TypeAdapter(plans.PlanDocument).json_schema())
     assert document["check"]["answer_meets"]
     assert document["check"]["less_misses"]
