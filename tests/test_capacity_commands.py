@@ -1,0 +1,96 @@
+"""The commands of capacity planning at the front door: documents, exit codes, clear refusals."""
+
+import json
+
+import jsonschema
+import pytest
+from test_front_door import SMALL, gridlab
+
+SHORT = ("--set", "workload.duration=10 s", "--set", "platforms[consoles].count=10")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("topology") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def schema(command):
+    return json.loads(gridlab("schema", command).stdout)
+
+
+def test_a_sweep_prints_its_document_and_goes_on(small, tmp_path):
+    arguments = ("sweep", small, *SHORT, "--vary", "load=0.5,1", "--vary", "profile.speed=1,2",
+                 "--processes", 1, "--out", tmp_path, "--json")  # fmt: skip
+    first, again = (json.loads(gridlab(*arguments).stdout) for _ in range(2))
+    jsonschema.validate(first, schema("sweep"))
+    assert (first["worked"], again["worked"]) == (4, 0)
+    assert first["scenarios"] == again["scenarios"]
+    assert [row["settings"] for row in first["scenarios"]][1] == {
+        "load": "0.5",
+        "profile.speed": "2",
+    }
+
+
+def test_an_impossible_promise_is_an_answer(small):
+    run = gridlab("plan", small, "--slo", "p99 < 1 us", "--json")
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    jsonschema.validate(document, schema("plan"))
+    assert document["answer"] is None
+    assert all(each["verdict"] == "refused" for each in document["evidence"])
+
+
+def test_a_plan_is_checked_and_written_as_a_page(small, tmp_path):
+    page = tmp_path / "plan.html"
+    run = gridlab("plan", small, "--processes", 1, "--check", "--report", page, "--json",
+                  "--slo", "p99 < 300 ms", timeout_s=200)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    jsonschema.validate(document, schema("plan"))
+    assert document["answer"]["controllers"] == 1
+    assert document["check"]["answer_meets"]
+    assert "1 Controller with 1 core" in page.read_text()
+
+
+def test_a_picture_is_drawn_and_told(small, tmp_path):
+    picture = tmp_path / "small.svg"
+    document = json.loads(gridlab("draw", small, "--to", picture, "--json").stdout)
+    assert document["path"] == str(picture)
+    assert "sensors to broker 6/s" in document["description"]
+    assert picture.read_text().startswith("<svg")
+
+
+def test_two_topologies_are_compared_on_the_same_plans(small, tmp_path):
+    wider = tmp_path / "wider.yaml"
+    wider.write_text(SMALL.replace("count: 50", "count: 100"))
+    run = gridlab("compare", small, wider, "--replications", 3, "--processes", 1, "--json")
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    jsonschema.validate(document, schema("compare"))
+    assert document["paired"]
+    (phase,) = document["phases"]
+    ratio = phase["throughput_per_s"]["ratio"]
+    assert ratio["low"] < 2.0 < ratio["high"] + 1e-9
+    assert phase["latency_s"]["p99"]["difference"]["low"] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("sweep", "single-broker", "--vary", "controllers[0].coers=1,2"), "did you mean"),
+        (("sweep", "single-broker", "--vary", "load=0.5:2"), "--samples sobol:64"),
+        (("sweep", "single-broker", "--vary", "load=1", "--cluster", "tcp://[::1]:9"), "--cluster"),
+        (("plan", "single-broker", "--slo", "p42 < 1 s"), "p99 < 200 ms"),
+        (("plan", "single-broker", "--report", "/no/such/place.html"), "choose another file"),
+        (("draw", "no-such-topology"), "no such file"),
+        (("compare", "single-broker", "no-such-thing"), "no such file"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_message(arguments, word, tmp_path):
+    run = gridlab(*arguments, cwd=tmp_path)
+    assert run.returncode == 2, run.stderr
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+    assert word in run.stderr
