@@ -15,7 +15,7 @@ from results import units
 from sim.designs import Design, batched, changed, dealt, loads, parallel, part
 from sim.services import demands, service
 from topologies.profiles import Profile
-from topologies.schema import Topology
+from topologies.schema import Topic, Topology
 
 TARGET = 0.7  # of the CPU: what a server should be busy at most to keep its latency
 BATCH_MAX = 64
@@ -24,7 +24,6 @@ BROKERS_MAX = 64
 # Prosody's `mod_limits` (30 KiB/s) and ejabberd's example shaper `fast` (100,000 B/s).
 STOCK_SERVER_BYTES_PER_S = {"prosody": 30 * 1024.0, "ejabberd": 100e3}
 STANZA_BYTES = 290.0  # message, event, items and item around a payload, with both addresses
-STALE_S = 1.0  # the deadline by which goodput is counted unless a topology says otherwise
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,9 @@ def _filtered(topology: Topology, share: float) -> Topology:
 def _federation(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Advice]:
     """Topics whose copies crowd a connection between two Controllers."""
     hosts = {broker.name: broker.controller for broker in topology.brokers}
-    nodes = {node.name: node for node in topology.controllers}
     for topic in topology.topics:
         home = hosts[topic.broker]
-        for name, node in nodes.items():
+        for name in (node.name for node in topology.controllers):
             copies = sum(
                 population.subscriber_count(topic.name)
                 for population in topology.platforms
@@ -127,26 +125,36 @@ def _federation(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
             )
             if name == home or copies == 0:
                 continue
-            given = node.limits.server.rate if node.limits.server else None
-            stock = STOCK_SERVER_BYTES_PER_S.get(profiles[name].server)
-            rate = given or stock
-            if rate is None:
-                continue
-            each_s = (topic.payload.size + STANZA_BYTES) / rate
-            if copies * each_s <= max(STALE_S, topology.slo.deadline):
-                continue
-            needed = copies * each_s * rate / topology.slo.deadline
-            whose = "the limit" if given else f"{profiles[name].server}'s stock limit"
-            yield Advice(
-                "staleness",
-                f"topics[{topic.name}]",
-                f"an item of {units.size(topic.payload.size)} on {topic.name} goes to "
-                f"{copies:,} Platforms of {name} in as many copies over one connection, which "
-                f"{whose} of {units.size(rate)}/s inbound holds back: the last of them is "
-                f"{units.seconds(copies * each_s)} old when it arrives",
-                (
-                    f"one copy for the domain, spread by a Broker on {name}: "
-                    f"{units.seconds(each_s)}",
-                    f"a limit of {units.size(needed)}/s or more for {home} on {name}",
-                ),
-            )
+            yield from _stale(topology, topic, (home, name), copies, profiles[name].server)
+
+
+def _stale(
+    topology: Topology, topic: Topic, way: tuple[str, str], subscribers: int, server: str
+) -> Iterator[Advice]:
+    """One Topic's copies on their way from one Controller to another, if they are late."""
+    home, name = way
+    node = next(each for each in topology.controllers if each.name == name)
+    link = topology.link(home, name)
+    given = node.limits.server.rate if node.limits.server else None
+    limit = given or STOCK_SERVER_BYTES_PER_S.get(server, math.inf)
+    rate = min(limit, link.rate or math.inf)
+    copies = 1 if link.copies == "domain" else subscribers
+    each_s, promise_s = (topic.payload.size + STANZA_BYTES) / rate, topology.slo.deadline
+    if copies * each_s <= promise_s:
+        return
+    whose = "the link's rate" if rate < limit else "the limit"
+    if rate == limit and given is None:
+        whose = f"{server}'s stock limit"
+    repairs = [f"{units.size(copies * each_s * rate / promise_s)}/s or more from {home} to {name}"]
+    if copies > 1:
+        repairs.insert(0, "one copy for the domain, handed out by a repeater there (links: copies: "
+                          f"domain): {units.seconds(each_s)}")  # fmt: skip
+    yield Advice(
+        "staleness",
+        f"topics[{topic.name}]",
+        f"an item of {units.size(topic.payload.size)} on {topic.name} goes to {subscribers:,} "
+        f"Platforms of {name} in {'as many copies' if copies > 1 else 'one copy'} over one "
+        f"connection, which {whose} of {units.size(rate)}/s holds back: the last of them is "
+        f"{units.seconds(copies * each_s)} old when it arrives",
+        tuple(repairs),
+    )

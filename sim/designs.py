@@ -73,7 +73,7 @@ def part(
         own = _with_share(own, 1.0 / design.controllers)
     if design.batch > 1:
         own = batched(own, design.batch)
-    nodes = tuple(changed(node, cores=design.cores) for node in own.controllers)
+    nodes = tuple(changed(node, cores=design.cores, nodes=1) for node in own.controllers)
     return changed(own, controllers=nodes)
 
 
@@ -97,9 +97,9 @@ def _alone(topology: Topology, controller: str, case: Case) -> Topology:
             for each in attacks
             if getattr(each, "topic", None) in {topic.name for topic in topics}
         ),
-        **{name: () for name in ELSEWHERE if name in Topology.model_fields},
     )
-    return _with_topics(alone, topics, controller)
+    own = _with_topics(alone, topics, controller)
+    return changed(own, **{name: () for name in ELSEWHERE if name in Topology.model_fields})
 
 
 def _with_topics(
@@ -114,7 +114,12 @@ def _with_topics(
         subscribes = tuple(each for each in population.subscribes if each.topic in names)
         if publishes or subscribes or (population.controller == home and controller):
             fields = {"publishes": publishes, "subscribes": subscribes, "controller": home}
-            platforms.append(changed(population, **fields))
+            away = changed(population, **fields)
+            if population.controller != home:
+                delay_s = topology.link(home, population.controller).delay
+                network = changed(away.network, delay=away.network.delay + delay_s)
+                away = changed(away, network=network)
+            platforms.append(away)
     arrivals = tuple(each for each in topology.workload.arrivals if each.topic in names)
     attacks = tuple(each for each in topology.attacks if each.topic in names)
     brokers = {topic.broker for topic in topics}

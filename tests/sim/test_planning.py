@@ -171,11 +171,15 @@ def test_a_federation_at_stock_limits_is_42_seconds_stale():
     assert found.kind == "staleness"
     assert "42.0 s old" in found.text
     assert "one copy for the domain" in found.repairs[0]
-    limited = topologies.load(
-        "federation",
-        ["platforms[firewall].count=1000", "controllers[campus].limits.server.rate=10 MB/s"],
-    )
-    assert advice(limited, profiles(limited)) == []
+    for repair in (
+        "controllers[campus].limits.server.rate=10 MB/s",
+        "links=[{from: cert, to: campus, copies: domain}]",
+    ):
+        repaired = topologies.load("federation", ["platforms[firewall].count=1000", repair])
+        assert advice(repaired, profiles(repaired)) == []
+    slow = "links=[{from: cert, to: campus, copies: domain, rate: 1 KB/s}]"
+    (found,) = advice(topologies.load("federation", [slow]), profiles(topology))[:1]
+    assert "the link's rate" in found.text
 
 
 @pytest.mark.parametrize("low", [1, 3])
