@@ -37,6 +37,7 @@ UNSUPPORTED: Final = (
     "controllers.queue",
     "platforms.network.uplink",
     "platforms.network.downlink",
+    "platforms.reader",
 )
 
 

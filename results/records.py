@@ -62,12 +62,15 @@ class ControllerRecord(RecordModel):
 
 
 class Counts(RecordModel):
-    """Totals over all replications; a drained run has expected = delivered + rejected + lost."""
+    """Totals over all replications; a drained run has expected = delivered + rejected +
+    discarded + lost.
+    """
 
     publications: int
     expected: int = Field(description="publications times subscribers at the intended instant")
     delivered: int
     rejected: int = Field(description="refused by a limit or an access rule")
+    discarded: int = Field(0, description="given up by the policy of a full session queue")
     lost: int
     duplicated: int = 0
     reordered: int = 0

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from results import histogram
 from sim import draws
+from sim.backlogs import POLICIES
 from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
@@ -17,6 +18,7 @@ from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
 from sim.network import Arrivals
+from sim.outflow import abandon_queues
 from sim.platforms import residents, session_count
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
@@ -133,12 +135,14 @@ class Controller:
     def close(self, outcomes: Records) -> Tally:
         """Hand over what was counted; `outcomes` are those of all stations together."""
         self._turn_away(self._inbound.unread(), refused=False)
+        abandon_queues(self._server)
         now, cores = self._server.ledger[0], self._server.cores
         unwritten = self._abandon() if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
         expected = self._census.expected(self._home)
         total, rejected = int(expected.sum()), self._census.rejected(self._home)
+        given_up = self._server.discarded.tolist()
         came = self._reached + self._passing - unwritten
         return Tally(
             controller=self.station.name,
@@ -153,13 +157,20 @@ class Controller:
             expected=total,
             delivered=int(now["delivered"]),
             rejected=rejected,
+            discarded={cause: n for cause, n in zip(POLICIES, given_up, strict=True) if n},
             lost=int(now["late"]) + total - rejected - came,
             drained_s=drained_s,
             idle_s=float(now["idle_s"] + (drained_s - cores["idle_since_s"]).sum()),
             owed_area_s=float(now["owed_area_s"]),
             sojourn_s=float(now["sojourn_s"]),
             trace=self._server.trace[: now["traced"]],
+            cuts=self._cuts(),
         )
+
+    def _cuts(self) -> npt.NDArray[np.float64]:
+        """Instant and Platform (its number here) of the sessions that were cut."""
+        log = self._server.cuts[: self._server.ledger[0]["cuts"]]
+        return np.stack([log["time_s"], log["platform"].astype(np.float64)], axis=1)
 
     def _feed(self, jobs: Jobs) -> None:
         """Append jobs to the ring of those in flight."""

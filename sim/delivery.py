@@ -3,24 +3,23 @@
 A copy that the server has written crosses the Controller's egress link (one FIFO for all its
 Platforms), a constant delay, and the Platform's own FIFO reader; `deliver` carries it there and
 counts it. All functions are compiled and allocate nothing.
+
+Where sessions have queues, or Platforms links or bursts of their own (`Server.queues` is not
+empty), `outflow` carries copies as far as their windows allow.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from results import histogram
+from sim import compiling, outflow
 from sim.state import NOBODY, SETTLED, Server
 
+compiled, inlined = compiling.compiled, compiling.inlined
 Index = np.uint32  # indices are unsigned: compiled code need not look for negative ones
-
-# Without reference counting: a kernel neither makes nor frees arrays, and counting references to
-# those of `Server` at every access costs twenty times the work itself.
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-inlined = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
 
 
 @inlined
@@ -43,6 +42,8 @@ def reach(server: Server, time_s: float) -> None:
     """Move the interval counters on to `time_s`; levels carry over into each interval entered."""
     now = server.ledger[0]
     while time_s >= server.intervals[now.interval].end_s:
+        if server.queues.size > 0:
+            outflow.release(server, server.intervals[now.interval].end_s)
         now.interval += 1
         interval = server.intervals[now.interval]
         interval.backlog = now.owed
@@ -150,6 +151,8 @@ def _transmit(server: Server, publication: Any, number: int, written_s: float) -
     link_s = _leave(server, publication, written_s)
     population = server.populations[server.platforms[number].population]
     received_s = link_s + population.delay_s
+    if server.queues.size > 0:
+        received_s = outflow.take_down(server, publication.wire_bytes, number, received_s)
     if population.read_s > 0.0:
         received_s = max(received_s, server.reader_free_s[number]) + population.read_s
         server.reader_free_s[number] = received_s
@@ -183,10 +186,21 @@ def deliver(server: Server, slot: int, number: int, entry: int, written_s: float
     """Carry one copy, written to session `number` at `written_s`, to its Platform or its peer."""
     publication = server.publications[slot]
     server.ledger[0].sojourn_s += written_s - publication.arrival_s
-    if number < server.setting[0].residents:
-        _receive(server, slot, number, written_s)
-    else:
+    if server.queues.size > 0:
+        outflow.release(server, written_s)
+    if number >= server.setting[0].residents:
         send_on(server, slot, number, entry, _leave(server, publication, written_s))
+        account_for(server, slot)
+    elif server.queues.size > 0:
+        outflow.offer(server, slot, number, written_s)
+    else:
+        receive(server, slot, number, written_s)
+
+
+@inlined
+def account_for(server: Server, slot: int) -> None:
+    """One more copy of a job is accounted for."""
+    publication = server.publications[slot]
     publication.missing -= 1
     if publication.missing == 0:
         settle(server, slot)
@@ -207,8 +221,8 @@ def send_on(server: Server, slot: int, number: int, entry: int, left_s: float) -
 
 
 @inlined
-def _receive(server: Server, slot: int, number: int, written_s: float) -> None:
-    """Carry one copy to Platform `number` and count it."""
+def receive(server: Server, slot: int, number: int, written_s: float) -> float:
+    """Carry one copy to Platform `number` and count it; when that has read it. [s]"""
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
     received_s = _transmit(server, publication, number, written_s)
@@ -230,6 +244,8 @@ def _receive(server: Server, slot: int, number: int, written_s: float) -> None:
             entry = server.trace[now.traced]
             entry.row, entry.platform, entry.received_s = publication.row, number, received_s
             now.traced += 1
+    account_for(server, slot)
+    return received_s
 
 
 @inlined

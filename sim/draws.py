@@ -41,6 +41,7 @@ class Purpose(IntEnum):
     COPY = 2
     COLLECTION = 3
     COLLECTION_START = 4
+    READER_PHASE = 5
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)

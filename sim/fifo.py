@@ -188,7 +188,7 @@ def advance(server: Server, end_s: float) -> None:
             admit(server)
             if now.idle_cores > 0:
                 _start(server, lowest_idle(server), arrival_s)
-        elif cores.size == 1:
+        elif cores.size == 1 and server.queues.size == 0:
             _work_alone(server, min(arrival_s, end_s))
         else:
             _work(server, number, min(arrival_s, later_s, end_s))

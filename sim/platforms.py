@@ -6,16 +6,20 @@ others cost the server a session and nothing else.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.state import NOBODY, PLATFORM, POPULATION, UNTOUCHED, Indices, Records
+from sim import draws
+from sim.backlogs import ABSENT
+from sim.draws import Purpose
+from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, UNTOUCHED, Indices, Records
 from sim.stations import Graph, takes_part
 from topologies import support
 from topologies.plan import subscribers
-from topologies.schema import Population, Topology
+from topologies.schema import Controller, Population, Topology
 
 Integers = npt.NDArray[np.int64]
 
@@ -84,6 +88,38 @@ class Residents:
             record["delay_s"] = population.network.delay
             if population.read_rate is not None:
                 record["read_s"] = 1.0 / population.read_rate
+            if population.network.downlink is not None:
+                record["down_s_per_byte"] = 1.0 / population.network.downlink
+            if population.reader is not None:
+                record["on_s"], record["off_s"] = population.reader.on, population.reader.off
+                record["burst_read_s"], record["read_s"] = record["read_s"], 0.0
+        return records
+
+    def queue_records(self, node: Controller, key: tuple[int, int]) -> Records:
+        """The sessions' ways out, if any is more than an open pipe.
+
+        Parameters
+        ----------
+        node : Controller
+            The Controller, which may keep queues.
+        key : tuple of int
+            Seed and replication: the phases of bursty readers are drawn.
+        """
+        own = any(
+            members and (population.network.downlink or population.reader)
+            for population, members in zip(self.populations, self.members.tolist(), strict=True)
+        )
+        records = np.zeros(self.count if own or node.queue is not None else 0, QUEUE)
+        for chain in ("flight_head", "flight_tail", "wait_head", "wait_tail"):
+            records[chain] = NOBODY
+        records["place"] = ABSENT
+        edges = np.append(self.first - self.offset, self.count)
+        for part, (start, end) in enumerate(itertools.pairwise(edges.tolist())):
+            reader = self.populations[self.population_of[part]].reader
+            if len(records) and reader is not None:
+                numbers = np.arange(start, end) + self.offset[part]
+                share = draws.uniforms(key[0], Purpose.READER_PHASE, key[1], numbers)
+                records["phase_s"][start:end] = share * (reader.on + reader.off)
         return records
 
 
@@ -136,15 +172,13 @@ UNSUPPORTED = (
     "controllers.limits.address",
     "controllers.limits.account.sessions",
     "controllers.limits.failed_logins",
-    "controllers.queue",
     "controllers.nodes",
     "brokers.kind",
-    "platforms.network.downlink",
 )
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: logins, what limits them, and bounded queues.
+    """Refuse what has no model yet: logins, and what limits them.
 
     Raises
     ------

@@ -140,6 +140,7 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
             expected=sum(tally.expected for tally in tallies),
             delivered=sum(tally.delivered for tally in tallies),
             rejected=sum(tally.rejected for tally in tallies),
+            discarded=sum(sum(tally.discarded.values()) for tally in tallies),
             lost=sum(tally.lost for tally in tallies),
         ),
         identities=laws,
@@ -157,6 +158,7 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
             "engine": occasion.engine,
             "load": occasion.load,
             "readers": _readers(occasion, outcomes, passed),
+            "sessions": _sessions(outcomes),
         },
         publication_stride=occasion.row_stride,
     )
@@ -200,8 +202,8 @@ def _identities(outcomes: Sequence[Outcome]) -> Iterator[Identity]:
         at, busy_s = f" ({tally.controller})", float(tally.intervals["busy_s"].sum())
         received = int(tally.intervals["received"].sum())
         for name, left, right in (
-            ("copies expected = delivered + rejected + lost", tally.expected,
-             tally.delivered + tally.rejected + tally.lost),
+            ("copies expected = delivered + rejected + discarded + lost", tally.expected,
+             tally.delivered + tally.rejected + sum(tally.discarded.values()) + tally.lost),
             ("copies delivered = received in all intervals", tally.delivered, received),
             ("Little: copies owed over time = sum of times owed", tally.owed_area_s,
              tally.sojourn_s),
@@ -245,6 +247,18 @@ def _warnings(
                 f"{node.memory / 2**30:.1f} GiB it may fill: a real server would fail; "
                 "give it more memory or bound its queues"
             )
+
+
+def _sessions(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """By Controller, sessions cut and copies given up by cause, over all replications."""
+    found: dict[str, dict[str, int]] = {}
+    for _, tally in _tallies(outcomes):
+        counts = {"cut": len(tally.cuts), **tally.discarded}
+        for name, number in counts.items():
+            if number:
+                kept = found.setdefault(tally.controller, {})
+                kept[name] = kept.get(name, 0) + number
+    return found
 
 
 def _readers(

@@ -22,6 +22,7 @@ from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
 from sim.reference_inbound import Door
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
+from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Publication, Socket, Surroundings, Target
 from sim.stations import Graph
 from sim.study import Study, Tally
@@ -114,6 +115,8 @@ class ReferenceController:
         self._names = [each.name for each in self._topology.controllers]
         self._link = simpy.Resource(env)
         self._readers: dict[int, simpy.Resource] = {}
+        self._own_links: dict[int, simpy.Resource] = {}
+        self._sessions: dict[int, Session] = {}
         self._grid: Mapping[str, ReferenceController] = {}
         self._lines: dict[str, simpy.Resource] = {}
         self._held, self._held_bytes = 0, 0.0
@@ -200,8 +203,20 @@ class ReferenceController:
         self.log.written.append((self._env.now, stanza))
         if isinstance(socket, str):
             self._env.process(self._pass_on(stanza, socket, target))
-        else:
+        elif self._node.queue is None:
             self._env.process(self._travel(stanza, socket))
+        else:
+            self._session(socket, self._node.queue).offer(stanza)
+
+    def _session(self, platform: int, queue: schema.SessionQueue) -> Session:
+        """A Platform's session, which keeps a queue."""
+        if platform not in self._sessions:
+            delay_s = self._people.population(platform).network.delay
+            self._sessions[platform] = Session(
+                self._env, platform, queue, delay_s, self._profile.envelope.notification,
+                self._travel, self._hold, self.log,
+            )  # fmt: skip
+        return self._sessions[platform]
 
     def _leave(self, wire_bytes: float) -> Generator[simpy.Event, Any, None]:
         """A copy's way through the egress link."""
@@ -213,14 +228,33 @@ class ReferenceController:
     def _travel(self, publication: Publication, platform: int) -> Generator[simpy.Event, Any, None]:
         """A copy's way from the server's write to the end of its Platform's reading."""
         population = self._people.population(platform)
-        yield from self._leave(publication.payload_bytes + self._profile.envelope.notification)
+        wire_bytes = publication.payload_bytes + self._profile.envelope.notification
+        yield from self._leave(wire_bytes)
         yield self._env.timeout(population.network.delay)
-        if population.read_rate is not None:
-            reader = self._readers.setdefault(platform, simpy.Resource(self._env))
-            with reader.request() as turn:
+        if population.network.downlink is not None:
+            own = self._own_links.setdefault(platform, simpy.Resource(self._env))
+            with own.request() as turn:
                 yield turn
-                yield self._env.timeout(1.0 / population.read_rate)
+                yield self._env.timeout(wire_bytes / population.network.downlink)
+        yield from self._read(platform, population)
         self.log.received.append((publication, platform, self._env.now))
+
+    def _read(self, platform: int, population: schema.Population) -> Generator[Any, Any, None]:
+        """A Platform takes an item in, after those before it."""
+        if population.read_rate is None and population.reader is None:
+            return
+        work_s = 1.0 / population.read_rate if population.read_rate else 0.0
+        reader = self._readers.setdefault(platform, simpy.Resource(self._env))
+        with reader.request() as turn:
+            yield turn
+            if population.reader is None:
+                yield self._env.timeout(work_s)
+                return
+            cycle_s = population.reader.on + population.reader.off
+            seed, replication = self._study.seed, self._study.replication
+            share = draws.uniform_at(seed, Purpose.READER_PHASE, replication, platform, 0)
+            phase_s = float(share) * cycle_s
+            yield from read_in_bursts(self._env, population.reader, phase_s, work_s)
 
     def _pass_on(
         self, stanza: Publication, peer: str, target: Target

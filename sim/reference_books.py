@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,8 @@ class Log:
 
     `own` are publications of its Platforms, of which limits `refused` some and did not get to the
     rows `unread`; `stanzas` those that its server was given; `levels` instants with the copies that
-    it holds and their bytes; `written` and `received` copies, `sent` bytes by instant.
+    it holds and their bytes; `written` and `received` copies, `sent` bytes by instant; copies that
+    queues `discarded`, by cause; sessions that were cut, by instant.
     """
 
     own: list[Publication] = field(default_factory=list)
@@ -42,6 +44,8 @@ class Log:
     busy: list[tuple[float, float]] = field(default_factory=list)
     written: list[tuple[float, Publication]] = field(default_factory=list)
     sent: list[tuple[float, float]] = field(default_factory=list)
+    discarded: Counter[str] = field(default_factory=Counter)
+    cuts: list[tuple[float, int]] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
 
 
@@ -139,12 +143,17 @@ class Books:
             expected=expected,
             delivered=len(self._log.received),
             rejected=census.rejected(home),
-            lost=expected - census.rejected(home) - len(self._log.received),
+            discarded=dict(self._log.discarded),
+            lost=expected
+            - census.rejected(home)
+            - self._log.discarded.total()
+            - len(self._log.received),
             drained_s=drained_s,
             idle_s=self._cores * drained_s - busy_s,
             owed_area_s=float((np.diff(changes[0]) * np.cumsum(changes[1])[:-1]).sum()),
             sojourn_s=self._sojourn_s(copies),
             trace=self._trace(),
+            cuts=np.array(self._log.cuts).reshape(-1, 2),
         )
 
     def _intake(self, census: Census) -> Intake:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from results import histogram
 from sim import draws
+from sim.backlogs import POLICIES
 from sim.disciplines import Discipline
 from sim.draws import Purpose
 from sim.phases import Timetable
@@ -15,6 +16,7 @@ from sim.routes import Routes
 from sim.spans import SCRATCH
 from sim.state import (
     CORE,
+    CUT,
     DELIVERY,
     DISPATCH,
     INTERVAL,
@@ -24,6 +26,7 @@ from sim.state import (
     OUTCOME,
     PUBLICATION,
     SETTING,
+    WAIT,
     Records,
     Server,
 )
@@ -75,6 +78,11 @@ def empty_server(
         outcomes=outcomes,
         trace=np.zeros(int(study.traced), DELIVERY),
         outbox=np.zeros(len(paths.outward), DISPATCH),
+        queues=(queues := home.queue_records(station.node, (study.seed, study.replication))),
+        waits=_free_waits(1 if len(queues) else 0),
+        calendar=np.zeros(len(queues), np.uint32),
+        discarded=np.zeros(len(POLICIES), np.int64),
+        cuts=np.zeros(len(queues), CUT),
     )
 
 
@@ -92,6 +100,14 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
     setting["row_stride"] = study.row_stride
     setting["seed"], setting["replication"] = study.seed, study.replication
     setting["controller"], setting["residents"] = station.number, home.count
+    setting["queue_bytes"] = setting["queue_stanzas"] = np.inf
+    setting["window_bytes"] = setting["send_timeout_s"] = np.inf
+    if (queue := node.queue) is not None:
+        setting["policy"] = POLICIES.index(queue.policy)
+        setting["window_bytes"] = queue.window
+        setting["queue_bytes"] = queue.bytes or np.inf
+        setting["queue_stanzas"] = queue.stanzas or np.inf
+        setting["send_timeout_s"] = queue.send_timeout or np.inf
     return setting
 
 
@@ -115,8 +131,13 @@ def with_room(server: Server, publications: int, copies: int) -> Server:
     owed = int(now["owed"]) + _expected(server) + copies
     if len(server.nodes) and owed > len(server.nodes):
         server = _grown_pool(server, owed)
-    if len(server.trace) and now["traced"] + owed > len(server.trace):
-        extra = np.zeros(owed + len(server.trace), DELIVERY)
+    used = int(now["waits"]) + owed
+    if len(server.waits) and used > len(server.waits):
+        extra = _free_waits(2 * used - len(server.waits), len(server.waits), now["free_wait"])
+        now["free_wait"] = len(server.waits)
+        server = server._replace(waits=np.concatenate([server.waits, extra]))
+    if len(server.trace) and now["traced"] + used > len(server.trace):
+        extra = np.zeros(used + len(server.trace), DELIVERY)
         server = server._replace(trace=np.concatenate([server.trace, extra]))
     if len(server.outbox) and now["dispatched"] + owed > len(server.outbox):
         server = server._replace(outbox=_longer(server.outbox, 2 * owed))
@@ -138,6 +159,15 @@ def _free_nodes(count: int, first: int = 0, following: int = int(NOBODY)) -> Rec
     nodes["next"] = np.arange(first + 1, first + count + 1)
     nodes["next"][-1:] = following
     return nodes
+
+
+def _free_waits(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
+    """Free places for copies that wait or are on their way, chained like nodes."""
+    waits = np.zeros(count, WAIT)
+    waits["publication"] = NOBODY
+    waits["next"] = np.arange(first + 1, first + count + 1)
+    waits["next"][-1:] = following
+    return waits
 
 
 def _expected(server: Server) -> int:
@@ -170,6 +200,7 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
 
     moved(new["next"])
     moved(server.nodes["publication"])
+    moved(server.waits["publication"])
     for chain in ("input_head", "input_tail"):
         moved(server.platforms[chain])
     moved(server.cores["slot"])

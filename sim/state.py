@@ -77,7 +77,50 @@ PLATFORM = np.dtype(
     align=True,
 )
 
-POPULATION = np.dtype([("delay_s", "f8"), ("read_s", "f8")])
+# Whoever reads in bursts has `burst_read_s` in place of `read_s`.
+POPULATION = np.dtype(
+    [
+        ("delay_s", "f8"),
+        ("read_s", "f8"),
+        ("down_s_per_byte", "f8"),
+        ("on_s", "f8"),
+        ("off_s", "f8"),
+        ("burst_read_s", "f8"),
+    ]
+)
+
+# A session's way out: what is in its window (`flight`) and what waits before it, from when on it
+# took nothing (`stuck_s`), its place on the calendar and what happens then; whether it was cut; its
+# Platform's own link and bursts.
+QUEUE = np.dtype(
+    [
+        ("flight_head", "u4"),
+        ("flight_tail", "u4"),
+        ("wait_head", "u4"),
+        ("wait_tail", "u4"),
+        ("waiting", "i4"),
+        ("place", "i4"),
+        ("cuts", "i4"),
+        ("cut", "i4"),
+        ("flight_bytes", "f8"),
+        ("waiting_bytes", "f8"),
+        ("due_s", "f8"),
+        ("stuck_s", "f8"),
+        ("down_free_s", "f8"),
+        ("reader_free_s", "f8"),
+        ("phase_s", "f8"),
+    ],
+    align=True,
+)
+
+# One copy that waits in a session's queue, or is in its window.
+WAIT = np.dtype(
+    [("publication", "u4"), ("next", "u4"), ("size_bytes", "f8"), ("acknowledged_s", "f8")],
+    align=True,
+)
+
+# A session that was cut.
+CUT = np.dtype([("time_s", "f8"), ("platform", "i8")])
 
 # One copy in a mailbox: of which job, and for which entry of `Server.subscribers`.
 NODE = np.dtype([("publication", "u4"), ("entry", "u4"), ("next", "u4")])
@@ -151,6 +194,10 @@ LEDGER = np.dtype(
         ("held", "i8"),
         ("held_bytes", "f8"),
         ("free_node", "u4"),
+        ("free_wait", "u4"),
+        ("waits", "i8"),
+        ("stalled", "i8"),
+        ("cuts", "i8"),
         ("idle_s", "f8"),
         ("interval", "u4"),
         ("link_free_s", "f8"),
@@ -187,7 +234,10 @@ def _fingerprint() -> str:
     kernel of other code another kernel.
     """
     here = Path(__file__).parent
-    names = ("state", "draws", "delivery", "spans", "fanout_process", "fifo", "loop_turns")
+    names = (
+        "state", "draws", "delivery", "outflow", "backlogs", "spans", "fanout_process", "fifo",
+        "loop_turns",
+    )  # fmt: skip
     files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
@@ -203,6 +253,11 @@ SETTING = np.dtype(
         ("row_stride", "i8"),
         ("seed", "u8"),
         ("cv", "f8"),
+        ("policy", "i8"),
+        ("queue_bytes", "f8"),
+        ("queue_stanzas", "f8"),
+        ("window_bytes", "f8"),
+        ("send_timeout_s", "f8"),
         ("replication", "i8"),
         ("controller", "i8"),
         ("residents", "i8"),
@@ -241,7 +296,9 @@ class Server(NamedTuple):
     other stations that carry a copy on to its `targets` entry. `pairs` says which histogram of a
     segment belongs to (Topic, receiving population). `warmth` holds log age and relative cost.
     `span_ends` says of each subscriber of the list up to where those of its population stand.
-    `scratch` is room for what a kernel computes and does not keep.
+    `scratch` is room for what a kernel computes and does not keep. `queues` are the sessions' ways
+    out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
+    with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
     """
 
     ledger: Records
@@ -265,3 +322,8 @@ class Server(NamedTuple):
     outcomes: Records
     trace: Records
     outbox: Records
+    queues: Records
+    waits: Records
+    calendar: Indices
+    discarded: Integers
+    cuts: Records

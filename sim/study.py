@@ -48,10 +48,10 @@ class Tally:
     """What one Controller counted in one replication.
 
     `intervals` are those of the timetable and one more for the drain, which ends at `drained_s`;
-    `offered`, `legitimate`, `accepted` and `refused` publications have one entry for
-    each. Histograms are
-    sparse. `owed_area_s` is the integral of the copies owed over time, `sojourn_s` the sum of the
-    times that copies were owed.
+    `offered`, `legitimate`, `accepted` and `refused` publications have one entry for each.
+    Histograms are sparse. `discarded` copies were given up by the policy of a full session queue,
+    `cuts` says when which Platform's session ended. `owed_area_s` is the integral of the copies
+    owed over time, `sojourn_s` the sum of the times that copies were owed.
     """
 
     controller: str
@@ -66,9 +66,11 @@ class Tally:
     expected: int
     delivered: int
     rejected: int
+    discarded: Mapping[str, int]
     lost: int
     drained_s: float
     idle_s: float
     owed_area_s: float
     sojourn_s: float
     trace: Records
+    cuts: npt.NDArray[np.float64]

@@ -80,7 +80,9 @@ class SessionQueue(Sourced):
         description="when full: nothing is bounded, the session is cut, the oldest or the new copy "
         "is dropped; `coalesce`: a new copy replaces one of its Topic that waits",
     )
-    bytes: PositiveBytes | None = Field(None, description="payload that it holds at most [B]")
+    bytes: PositiveBytes | None = Field(
+        None, description="bytes that it holds at most, stanzas as they go on the wire [B]"
+    )
     stanzas: Whole | None = Field(None, ge=1, le=10_000_000, description="copies that it holds")
     window: PositiveBytes = Field(
         256e3,

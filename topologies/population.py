@@ -9,7 +9,13 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from topologies.model import NODE, Model, Name, Node, Sourced, Whole
-from topologies.quantities import BytesPerSecond, Fraction, PositivePerSecond, Seconds
+from topologies.quantities import (
+    BytesPerSecond,
+    Fraction,
+    PositivePerSecond,
+    PositiveSeconds,
+    Seconds,
+)
 
 
 class Subscription(Model):
@@ -51,6 +57,13 @@ class Network(Model):
     )
 
 
+class BurstyReader(Model):
+    """A Platform that takes items in for a while, then does not, over and over."""
+
+    on: PositiveSeconds = Field(description="length of a stretch of reading [s]")
+    off: PositiveSeconds = Field(description="length of a stretch without reading [s]")
+
+
 class Population(Sourced):
     """A group of like Platforms (RFC 8600 section 2: Platform)."""
 
@@ -65,6 +78,10 @@ class Population(Sourced):
     network: Network = Field(Network(), description="its path to the Controller")
     read_rate: PositivePerSecond | None = Field(
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
+    )
+
+    reader: BurstyReader | None = Field(
+        None, description="reads in bursts, each Platform with a phase of its own"
     )
 
     def subscriber_count(self, topic: str) -> int:

@@ -37,7 +37,7 @@ from topologies.model import (
     Sourced,
     Whole,
 )
-from topologies.population import Network, Population, Subscription
+from topologies.population import BurstyReader, Network, Population, Subscription
 from topologies.quantities import PositiveSeconds
 from topologies.services import Broker, Controller, Payload, Server, Topic
 from topologies.workload import (
@@ -141,6 +141,7 @@ __all__ = [
     "Attack",
     "Batch",
     "Broker",
+    "BurstyReader",
     "ByteRate",
     "Controller",
     "Deterministic",

@@ -73,6 +73,15 @@ LIMITS = st.fixed_dictionaries(
         ),
     },
 )
+QUEUES = st.builds(
+    lambda policy, bound, more: {"policy": policy, **(bound if policy != "grow" else {}), **more},
+    st.sampled_from(["grow", "disconnect", "drop-oldest", "drop-newest", "coalesce"]),
+    st.sampled_from([{"stanzas": 1}, {"stanzas": 3}, {"bytes": "911 B"}]),
+    st.fixed_dictionaries(
+        {"window": st.sampled_from(["1 B", "433 B", "1777 B"])},
+        optional={"send_timeout": st.sampled_from(["31.7 ms", "113.9 ms"])},
+    ),
+)
 FLOOD = {
     "kind": "publish-flood", "name": "flood", "by": "bad", "topic": "t", "start": "0.3 s",
     "duration": "0.2 s", "rate": "60/s",
@@ -98,11 +107,15 @@ def grids_of_any_kind(draw):
     )  # fmt: skip
     if draw(st.booleans()):
         far["read_rate"] = draw(st.sampled_from(["40/s", "333/s"]))
+    if draw(st.booleans()):
+        far["reader"] = {"on": "37.1 ms", "off": draw(st.sampled_from(["11.3 ms", "171 ms"]))}
     people = [publishers, near, far, bad]
     for population, delay in zip(people, delays, strict=True):
         population["network"] = {"delay": delay}
     if draw(st.booleans()):
         publishers["network"]["uplink"] = draw(st.sampled_from(["3.1 kB/s", "77 kB/s"]))
+    if draw(st.booleans()):
+        near["network"]["downlink"] = draw(st.sampled_from(["7.7 kB/s", "91 kB/s"]))
     topology = worlds.topology(
         people,
         [
@@ -115,6 +128,7 @@ def grids_of_any_kind(draw):
         deadline=draw(st.sampled_from(["20 ms", "1 s"])),
         attacks=[FLOOD] if draw(st.booleans()) else [],
         limits=draw(st.one_of(st.just({}), LIMITS)),
+        queue=draw(st.one_of(st.none(), QUEUES)),
     )
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     speed = draw(st.sampled_from([1.0, 1.7]))

@@ -161,6 +161,8 @@ def assert_agree(fast, slow) -> None:
         np.testing.assert_allclose(
             fast.intervals[column], slow.intervals[column], rtol=1e-9, atol=1e-9, err_msg=column
         )
+    assert fast.discarded == slow.discarded
+    np.testing.assert_allclose(fast.cuts[:, 0], slow.cuts[:, 0], rtol=1e-9)
     for column in ("offered", "legitimate", "accepted", "refused"):
         assert getattr(fast, column).tolist() == getattr(slow, column).tolist()
     for law in ("owed_area_s", "sojourn_s", "idle_s", "drained_s"):
