@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sim.queues import ONE, Flow, Moments, batch_wait_s, mgc_wait_s, mm1_quantile_s, ps_sojourn_s
 from sim.services import Demand, publication
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
-from topologies.schema import Controller, Limits, Topology
+from topologies.schema import Controller, Limits, Population, Topology
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def sojourns(
     if not all(demand.memoryless for demand in asked):
         reason = "arrivals are not all Poisson; simulate"
         return Sojourns("utilisation law only", reason)
-    if node.limits != Limits() or any(each.network.uplink for each in topology.platforms):
+    if node.limits != Limits() or node.queue or any(map(_narrow, topology.platforms)):
         reason = "limits and rates of Platforms have no form; simulate"
         return Sojourns("utilisation law only, as offered", reason)
     way_s = _way_s(topology, node, profile, asked)
@@ -51,6 +51,11 @@ def sojourns(
             return _loop_turns(profile, asked, way_s)
         case FanoutProcess():
             return _fanout_process(node, profile, asked, service, way_s)
+
+
+def _narrow(population: Population) -> bool:
+    network = population.network
+    return bool(network.uplink or network.downlink or population.reader)
 
 
 def _way_s(
