@@ -163,9 +163,12 @@ class Tables:
         delay_s = self.played.harvest.delay_ns[self.ledger.first] / 1e9
         transit_s = self.transit_s[~np.isnan(self.transit_s)]
         parts = {"lateness": self.lateness_s, "transit": transit_s, "reading": delay_s}
+        found = {name: (seconds, 0) for name, seconds in parts.items()}
+        actions = self.played.harvest.actions
+        for kind in actions.kinds:
+            found[kind] = (actions.latency_s(kind), sum(actions.failed(kind).values()))
         return {
-            (self.replication, "", "", "", "legitimate", name): (seconds, 0)
-            for name, seconds in parts.items()
+            (self.replication, "", "", "", "legitimate", name): part for name, part in found.items()
         }
 
     def publications(self) -> Columns:

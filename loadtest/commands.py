@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from results.commands import LOAD, Output, common, finish, records_run
+from results.commands import LOAD, Output, common, finish_all, records_run
 from topologies.commands import reads_topology
 
 GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
@@ -71,7 +71,40 @@ def grid_down(output: Output, name: str, everything: bool) -> None:
     output.say(f"Stopped {', '.join(names)}" if names else "Nothing was up")
 
 
-@click.command()
+class Load(click.Command):
+    """Answers `--list` before it asks for a topology, and lists the scenarios in its help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click."""
+        if "--list" not in args:
+            return super().parse_args(ctx, args)
+        from loadtest import scenarios
+
+        listed = scenarios.listing()
+        Output("--json" in args).document({"scenarios": listed})
+        if "--json" not in args:
+            click.echo(_lines(listed))
+        ctx.exit()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click."""
+        from loadtest import scenarios
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(each["name"], each["about"]) for each in scenarios.listing()])
+
+
+def _lines(listed: list[dict[str, Any]]) -> str:
+    lines = []
+    for each in listed:
+        chosen = " ".join(f"{name}={value}" for name, value in each["parameters"].items())
+        lines.append(f"{each['name']:<20}{each['about']} ({each['workload']} workload)")
+        if chosen:
+            lines.append(f"{'':<20}--with {chosen}")
+    return "\n".join(lines)
+
+
+@click.command(cls=Load)
 @reads_topology
 @click.option("--name", default="default", help="Grid to drive; see gridlab grid up.")
 @LOAD
@@ -81,12 +114,23 @@ def grid_down(output: Output, name: str, everything: bool) -> None:
     type=click.FloatRange(1, 3600),
     help="Seconds; default: the topology's.",
 )
+@click.option("--scenario", metavar="NAME", help="What to play; see below and --list.")
+@click.option(
+    "--with",
+    "wishes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the scenario; see --list.",
+)
+@click.option("--list", is_flag=True, expose_value=False, help="List the scenarios.")
 @records_run
 @common
 def load(
     output: Output,
     topology: Any,
     name: str,
+    scenario: str | None,
+    wishes: tuple[str, ...],
     out: Path,
     report: Path | None,
     **arguments: Any,
@@ -96,16 +140,26 @@ def load(
     \b
     gridlab grid up single-broker
     gridlab load single-broker --duration 30
+    gridlab load single-broker --duration 30 --scenario login-storm --with users=100
     """
-    from loadtest import deployment, engine
+    from loadtest import deployment, engine, scenarios
+
+    if wishes and scenario is None:
+        raise click.UsageError("--with is for scenarios; add --scenario NAME")
+    if scenario is not None:
+        scenarios.chosen(scenario, wishes)
 
     with output.progress("playing") as advance:
 
         def tell(news: Mapping[str, Any]) -> None:
             advance(min(news["elapsed_s"] / news["duration_s"], 1.0), news["state"])
 
-        run = engine.play(topology, deployment.status(name), progress=tell, **arguments)
-    finish(output, run, out, report)
+        grid = deployment.status(name)
+        if scenario is None:
+            runs = [engine.play(topology, grid, progress=tell, **arguments)]
+        else:
+            runs = scenarios.play(topology, grid, scenario, wishes, progress=tell, **arguments)
+    finish_all(output, runs, out, report)
 
 
 @click.command()

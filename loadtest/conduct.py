@@ -21,6 +21,7 @@ from loadtest.generator import Generator
 from loadtest.harvest import Ended
 from loadtest.observation import Observation, Observer
 from loadtest.problems import LoadError
+from loadtest.script import Script
 
 if TYPE_CHECKING:
     from loadtest.engine import Settings
@@ -52,9 +53,10 @@ class Conduct:
         settings: Settings,
         directory: Path,
         progress: Progress | None,
+        script: Script | None = None,
     ) -> None:
         self._topology, self._grid, self._rows, self._cast = topology, grid, rows, cast
-        self._settings, self._directory = settings, directory
+        self._settings, self._directory, self._script = settings, directory, script
         self._progress = progress or (lambda news: None)
         self.created = datetime.now(UTC)
         self.start_ns = 0
@@ -95,6 +97,7 @@ class Conduct:
                 directory=str(self._directory),
                 plan_file=str(plan_file),
                 parents=parents,
+                script=self._script,
             ),
         )
 
@@ -102,7 +105,9 @@ class Conduct:
         """Log in, play, drain, hand over."""
         self._log_in(generator)
         self._publishing = {
-            place for place, spec in enumerate(generator.specs) if spec.role == "publish"
+            place
+            for place, spec in enumerate(generator.specs)
+            if spec.role != "receive" or (spec.script and spec.script["receivers"])
         }
         with contextlib.ExitStack() as stack:
             observers = {
@@ -139,7 +144,7 @@ class Conduct:
         if self.stopped:
             elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9
             self.played_s = min(duration_s, elapsed_s)
-        generator.tell(role="publish", halt=True)
+        generator.tell(halt=True)
         try:
             self._drain(generator, STOPPED_DRAIN_S if self.stopped else self._settings.drain_s)
         except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from loadtest.generator import Generator
 from loadtest.harvest import Harvest, gather
 from loadtest.observation import Observation
 from loadtest.problems import LoadError
+from loadtest.script import Script
 from loadtest.spool import Spool
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Played:
     observations: Mapping[str, Observation]
     wall_s: float
     workers: tuple[Mapping[str, Any], ...] = ()
+    script: Script | None = None
 
 
 def play(  # noqa: PLR0913 (the keyword arguments are the run)
@@ -114,6 +116,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     door: str = "gridlab load",
     settings: Settings | None = None,
     hands: Hands | None = None,
+    script: Script | None = None,
 ) -> Run:
     """Play one replication of a topology's plan on a real grid.
 
@@ -140,6 +143,8 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         How to play it.
     hands : Hands, optional
         Who starts the generator's processes; default: this process.
+    script : Script, optional
+        What happens beside the plan; see `loadtest.scenarios`.
 
     Returns
     -------
@@ -160,7 +165,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     plan = Plan(topology, seed, replication, load)
     rows = plan.columns()
     cast = shares.cast(topology, rows, seed)
-    planned = _planned(cast, rows, plan.duration_s, settings)
+    planned = _planned(cast, rows, plan.duration_s, settings, script)
     rails.check(planned)
     if not cast.sessions:
         raise LoadError(f"{topology.name}: nobody publishes or subscribes; lengthen the run")
@@ -172,7 +177,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
             prefix="load-", dir=grid.directory, ignore_cleanup_errors=True
         ) as directory,
     ):
-        conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress)
+        conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress, script)
         with hands.generator(Path(directory), conduct.specs(hands.parents)) as generator:
             conduct.run(generator, plan.duration_s)
             spools = [Spool(spec.result) for spec in generator.specs]
@@ -195,6 +200,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
             observations=conduct.observations,
             wall_s=time.monotonic() - begun_s,
             workers=hands.told(conduct.own),
+            script=script,
         ),
         door,
     )
@@ -216,10 +222,18 @@ def lasting(topology: Topology, duration_s: float | None) -> Topology:
     return topology.model_copy(update={"workload": workload})
 
 
-def _planned(cast: shares.Cast, rows: Block, duration_s: float, settings: Settings) -> rails.Caps:
+def _planned(
+    cast: shares.Cast,
+    rows: Block,
+    duration_s: float,
+    settings: Settings,
+    script: Script | None,
+) -> rails.Caps:
     """What the run asks for, at its peak."""
     by_second = np.bincount(rows.intended_s.astype(np.int64), minlength=1)
-    return rails.Caps(cast.sessions, settings.logins_per_s, int(by_second.max()), duration_s)
+    sessions = cast.sessions + (script.users if script else 0)
+    logins_per_s = max(settings.logins_per_s, script.connections_per_s if script else 0.0)
+    return rails.Caps(sessions, logins_per_s, int(by_second.max()), duration_s)
 
 
 def _first(rows: Block, count: int) -> Block:

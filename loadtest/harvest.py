@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.actions import Actions, together
 from loadtest.ledger import NEVER, Received
 from loadtest.receiver import columns
 from loadtest.spool import Spool
@@ -68,6 +69,8 @@ class Harvest:
         Scheduling class that the publishing processes had.
     ended : tuple of Ended
         Processes that were killed, or died, before they handed over.
+    actions : Actions
+        What the actors of a scenario did.
     """
 
     sent_ns: Instants
@@ -81,6 +84,7 @@ class Harvest:
     conditions: dict[str, int]
     scheduling: str
     ended: tuple[Ended, ...] = ()
+    actions: Actions = field(default_factory=lambda: together([]))
 
     @property
     def deaf(self) -> set[int]:
@@ -146,4 +150,5 @@ def gather(
         conditions=dict(conditions),
         scheduling=", ".join(sorted(scheduling)),
         ended=tuple((ended or {}).values()),
+        actions=together([actions for each in facts if (actions := each.pop("actions", None))]),
     )

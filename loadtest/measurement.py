@@ -10,6 +10,7 @@ import numpy as np
 
 from loadtest import verdict
 from loadtest.columns import Tables
+from loadtest.figures import figures
 from loadtest.harvest import Ended
 from loadtest.histograms import Floats
 from loadtest.ledger import Ledger
@@ -28,7 +29,7 @@ def facts(played: Played, ledger: Ledger, tables: Tables) -> dict[str, Any]:
         "ledger": _ledger(played, ledger),
         "generator": _generator(played, tables),
         "server": _server(played, ledger),
-    }
+    } | _scenario(played, ledger, tables)
 
 
 def _ledger(played: Played, ledger: Ledger) -> dict[str, Any]:
@@ -74,6 +75,27 @@ def _generator(played: Played, tables: Tables) -> dict[str, Any]:
         "workers": list(played.workers),
         "ended": [_ended(each) for each in harvest.ended],
         "settings": asdict(played.settings),
+    }
+
+
+def _scenario(played: Played, ledger: Ledger, tables: Tables) -> dict[str, Any]:
+    """What was done beside the plan; nothing where there was no scenario."""
+    script = played.script
+    if script is None:
+        return {}
+    facts = played.harvest.facts
+    unsupported = {what: why for each in facts for what, why in each.get("unsupported", {}).items()}
+    return {
+        "scenario": {
+            "name": script.scenario,
+            "workload": "closed" if script.closed else "open",
+            "parameters": script.parameters,
+            "start_s": script.start_s,
+            "end_s": script.end_s,
+            "unsupported": unsupported,
+            "actions": played.harvest.actions.summary(),
+            **figures(played, ledger, tables),
+        }
     }
 
 
@@ -155,6 +177,8 @@ def _broken(played: Played, ledger: Ledger) -> list[str]:
             f"{ended.why.splitlines()[0].rstrip(':')} after {ended.after_s:.1f} s, and "
             f"{len(ended.platforms)} sessions with it"
         )
+    for each in facts:
+        reasons += [f"the scenario could not be played: {why}" for why in each.get("problems", ())]
     if ledger.unobserved:
         reasons.append(f"{ledger.unobserved} copies went unobserved with them")
     if mismatches:
@@ -175,6 +199,9 @@ def _remarkable(played: Played, ledger: Ledger, raised: int) -> list[str]:
             f"{played.stopped}: {played.played_s:.1f} s of "
             f"{played.topology.workload.duration:g} s were played"
         )
+    for each in played.harvest.facts:
+        for what, why in each.get("unsupported", {}).items():
+            warnings.append(f"the server does not support {what}: {why}")
     for count, what in (
         (ledger.lost, "copies were lost by the server"),
         (ledger.in_flight, "copies were in flight when waiting for them was given up"),

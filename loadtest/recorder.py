@@ -74,7 +74,9 @@ def _unknown(played: Played) -> npt.NDArray[np.bool_]:
 def phases(played: Played) -> tuple[Phase, ...]:
     """Warm-up and steady part, or a campaign's parts, as far as they were played; the drain."""
     workload, end_s = played.topology.workload, played.played_s
-    if workload.study == "steady":
+    if played.script and played.script.phases:
+        parts = list(played.script.phases)
+    elif workload.study == "steady":
         warm_up_s = played.settings.warm_up_s
         if warm_up_s is None:
             warm_up_s = min(WARM_UP_S, WARM_UP_SHARE * workload.duration)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from loadtest.problems import LoadError
+from loadtest.script import Script
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from topologies.plan import Block
     from topologies.schema import Topology
 
-Role = Literal["receive", "publish"]
+Role = Literal["receive", "publish", "act"]
 Receivers = Literal["counting", "full", "stock"]
 """What receiving sessions are once online: deliveries are counted off the bytes and slixmpp is
 gone; likewise, but slixmpp stays for all else; slixmpp's own handlers read everything."""
 
-RECEIVING, PUBLISHING = "grid", "grid-publish"
+RESOURCES: dict[Role, str] = {"receive": "grid", "publish": "grid-publish", "act": "grid-act"}
 SESSIONS_PER_PROCESS = 16_000  # below the usual limit on descriptors
 
 
@@ -91,6 +92,7 @@ class Spec:
     plan_file: str
     result: str  # what the names of its result files begin with
     worker: int = 0  # which of the parents starts it
+    script: dict[str, Any] | None = None  # what happens beside the plan
 
     def write(self, path: Path) -> None:
         """Write it for the owner's eyes only."""
@@ -186,7 +188,9 @@ class Accounts:
         """How the owner of a Controller's Topics logs in."""
         from loadtest.provisioning import OWNER
 
-        return self._login(-1, f"{OWNER}@{self._domains[controller]}", RECEIVING, controller)
+        return self._login(
+            -1, f"{OWNER}@{self._domains[controller]}", RESOURCES["receive"], controller
+        )
 
     def _login(self, platform: int, jid: str, resource: str, controller: str) -> Login:
         password = self._passwords.get(jid)
@@ -234,6 +238,7 @@ class Terms:
     directory: str
     plan_file: str
     parents: tuple[int, ...] = ()  # processes that start the shares; empty: this one
+    script: Script | None = None
 
 
 def specs(
@@ -252,29 +257,33 @@ def specs(
     """
     accounts = Accounts(topology, passwords)
     parents = terms.parents or (os.getpid(),)
-    groups = [("receive", *each) for each in _parts(cast.receivers, len(parents))]
+    groups: list[tuple[Role, int, npt.NDArray[np.uint32]]] = [
+        ("receive", *each) for each in _parts(cast.receivers, len(parents))
+    ]
     groups += [("publish", *each) for each in _parts(cast.publishers, len(parents))]
     doors = {name: _door(each, terms.tls) for name, each in grid["controllers"].items()}
     prunes = _prunes(topology, cast, accounts)
     made = []
+    script = terms.script
+    if script and script.act:
+        groups.append(("act", 0, _actors(topology, cast, script.users)))
     for number, (role, worker, platforms) in enumerate(groups):
         receiving = role == "receive"
-        resource = RECEIVING if receiving else PUBLISHING
         share_of_logins = len(platforms) / cast.sessions
         made.append(
             Spec(
-                role="receive" if receiving else "publish",
+                role=role,
                 number=number,
                 tag=terms.tag,
                 parent_pid=parents[worker],
                 doors=doors,
-                logins=tuple(accounts.login(int(each), resource) for each in platforms),
+                logins=tuple(accounts.login(int(each), RESOURCES[role]) for each in platforms),
                 topics_of=tuple(
                     topics_of(cast.subscribers, int(each)) if receiving else ()
                     for each in platforms
                 ),
                 nodes=nodes(topology, grid["brokers"]),
-                prunes=prunes if number == 0 else (),
+                prunes=prunes if number == 0 or role == "act" else (),
                 logins_per_s=terms.logins_per_s * share_of_logins,
                 concurrent_logins=max(1, round(terms.concurrent_logins * share_of_logins)),
                 cores=terms.cores,
@@ -282,9 +291,19 @@ def specs(
                 plan_file=terms.plan_file,
                 result=f"{terms.directory}/result-{number}",
                 worker=worker,
+                script=asdict(script) if script and role != "publish" else None,
             )
         )
     return made
+
+
+def _actors(topology: Topology, cast: Cast, users: int) -> npt.NDArray[np.uint32]:
+    """Platforms whose accounts an act uses: receiving ones first."""
+    total = topology.platform_count
+    if users > total:
+        raise LoadError(f"users: {users}: the topology has {total} Platforms; choose 1 to {total}")
+    others = np.setdiff1d(np.arange(total, dtype=np.uint32), cast.receivers)
+    return np.concatenate([cast.receivers, others])[:users]
 
 
 def _parts(

@@ -237,6 +237,18 @@ class TimedTransport(asyncio.Transport):
         known = {"socket": self._socket, "ssl_object": self._tls}
         return known.get(name) or default
 
+    def pause_reading(self) -> None:
+        """Leave what comes to the kernel, and to TCP; nothing is written meanwhile either."""
+        if not self._closing:
+            self._reactor.forget(self._socket.fileno())
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._closing:
+            self._reactor.watch(self._socket.fileno(), self._served)
+            if self._unsent:
+                self._reactor.want_write(self._socket.fileno(), True)
+
     def is_closing(self) -> bool:
         """Whether it is closed."""
         return self._closing

@@ -100,7 +100,7 @@ class Board:
             if window["role"] == "publish":
                 self._extend("PUBLISH", window["answer"], now_s)
                 self.fail("PUBLISH", "refused by the server", window["refused"], now_s)
-            else:
+            elif window["role"] == "receive":
                 self._extend("DELIVER", window["latency"], now_s, window["read_bytes"])
 
     def fail(self, method: str, problem: str, count: int, now_s: float) -> None:

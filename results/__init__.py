@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from results.records import Draft, RecordError, record_schema
     from results.report import write as write_report
     from results.run import Run
+    from results.scenario import render_scenario
     from results.store import check_target, claim_directory, default_directory, open_run
     from results.terminal import render, render_comparison
 
@@ -31,6 +32,7 @@ _HOMES = {
     "record_schema": "records",
     "render": "terminal",
     "render_comparison": "terminal",
+    "render_scenario": "scenario",
     "write_pictures": "pictures",
 }
 
@@ -48,5 +50,6 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Draft", "RecordError", "Run", "check_target", "claim_directory", "compare",
     "default_directory", "document_schema", "open_run", "plots", "prediction_error",
-    "record_schema", "render", "render_comparison", "report", "write_pictures", "write_report",
+    "record_schema", "render", "render_comparison", "render_scenario", "report", "write_pictures",
+    "write_report",
 ]  # fmt: skip

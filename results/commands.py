@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,18 +110,28 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def finish(output: Output, run: Run, out: Path, report: Path | None) -> None:
     """Keep the run, print it, write its page, and end with 3 if it is invalid."""
+    finish_all(output, [run], out, report)
+
+
+def finish_all(output: Output, runs: Sequence[Run], out: Path, report: Path | None) -> None:
+    """The same for several runs; more than one are one document, `{"runs": [...]}`."""
     import results
 
-    kept = run.save(out)
-    summary = run.summary()
-    output.document(summary)
-    output.say(results.render(summary))
-    shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
-    output.say(f"Kept {shown}. Next: gridlab report {shown}")
+    summaries = []
+    for run in runs:
+        kept = run.save(out)
+        summary, scenario = run.summary(), run.header.measurement.get("scenario")
+        summaries.append({**summary, "scenario": scenario} if scenario else {**summary})
+        output.say(results.render(summary))
+        for line in results.render_scenario(scenario):
+            output.say(line)
+        shown = os.path.relpath(kept) if kept.is_relative_to(Path.cwd()) else kept
+        output.say(f"Kept {shown}. Next: gridlab report {shown}")
+    output.document(summaries[0] if len(summaries) == 1 else {"runs": summaries})
     if report is not None:
-        results.write_report([run], report)
+        results.write_report(list(runs), report)
         output.say(f"Wrote {report}")
-    if not run.header.verdict.valid:
+    if not all(run.header.verdict.valid for run in runs):
         sys.exit(INVALID_RUN)
 
 

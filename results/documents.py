@@ -266,7 +266,6 @@ class SweepDocument(TypedDict):
 
 _DOCUMENTS = {
     "simulate": Summary,
-    "load": Summary,
     "compare": Comparison,
     "validate": Validation,
     "sweep": SweepDocument,
@@ -277,6 +276,12 @@ def document_schema(command: str) -> dict[str, Any]:
     """JSON Schema of the document that a command prints with `--json`."""
     from pydantic import TypeAdapter
 
+    if command == "load":
+        from results.scenario import LoadSummaries, LoadSummary
+
+        either: Any = TypeAdapter(LoadSummary | LoadSummaries)
+        about = "A measured run, `runs` where a scenario has several: `gridlab load --json`."
+        return {**either.json_schema(mode="serialization"), "description": about}
     return TypeAdapter(_DOCUMENTS[command]).json_schema(mode="serialization")
 
 
