@@ -26,6 +26,7 @@ from results.commands import BAD_INPUT, INTERRUPTED, INVALID_RUN, Output, common
 from topologies.commands import reads_topology
 
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
+    "bench-sim": ("sim.benchmark", "Benchmark"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
     "knee": ("results.saturations", "SaturationDocument"),
@@ -42,7 +43,7 @@ ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "grid", "load", "validate", "conform",
-    "regress", "history", "doctor",
+    "regress", "history", "doctor", "bench",
 )  # fmt: skip
 
 
@@ -330,6 +331,12 @@ def regress(  # noqa: PLR0913 (an option each)
     sys.exit(gate.exit_code(document, strict=strict))
 
 
+@cli.group()
+def bench() -> None:
+    """Measure the lab itself against what one would use instead."""
+
+
+bench.add_command(sim.commands.bench_sim)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),

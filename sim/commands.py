@@ -61,3 +61,24 @@ def simulate(
     with output.progress("simulating") as advance:
         run = sim.simulate(topology, progress=advance, **arguments)
     finish(output, run, out, report)
+
+
+@click.command("sim")
+@click.option("--quick", is_flag=True, help="Smaller grids, fewer rounds: about a minute.")
+@common
+def bench_sim(output: Output, quick: bool) -> None:
+    """Measure the simulator against a naive SimPy model that plays the same plan and draws.
+
+    Every engine runs alone on one core in fresh processes, in rounds; the latencies of all must be
+    the same to 1e-9. Takes many minutes, most of them SimPy's.
+
+    \b
+    gridlab bench sim --quick
+    gridlab bench sim --json > bench.json
+    """
+    from sim import benchmark
+
+    with output.progress("measuring") as advance:
+        document = benchmark.bench(quick, advance)
+    output.document(document)
+    output.say(benchmark.render(document))

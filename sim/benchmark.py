@@ -1,0 +1,252 @@
+"""`gridlab bench sim`: how fast the kernels are, side by side with what one would write instead.
+
+Every engine plays the same plan with the same draws, in a process of its own on one core, in
+rounds: first each engine once, then each again, so that a machine that slows down slows them all.
+Rates are medians over the rounds. The latencies of all engines must be the same to 1e-9, or there
+is no benchmark.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import TypedDict
+
+from sim import phases
+from sim.benchmark_grids import Workload, fan_out, workloads
+from sim.grid import Grid
+from sim.naive import NaiveGrid
+from sim.replications import simulate
+from sim.study import Study
+from topologies.plan import Plan
+from topologies.schema import Topology
+
+SEED = 7
+ROUNDS, QUICK_ROUNDS = 5, 2
+TOLERANCE = 1e-9
+ENGINES = ("simpy", "gridlab")
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[float, str], None]
+
+
+class BenchmarkError(ValueError):
+    """The engines do not agree: nothing was measured."""
+
+    exit_code = 3
+
+
+class BenchmarkRow(TypedDict):
+    """One engine on one workload; rates are medians, spread is (largest - smallest) / median."""
+
+    name: str
+    size: int
+    engine: str
+    deliveries_per_s: float
+    ratio_to_simpy: float
+    p50_s: float
+    p99_s: float
+    spread: float
+    peak_rss_bytes: int
+
+
+class Benchmark(TypedDict):
+    """The document of `gridlab bench sim --json`."""
+
+    workloads: list[BenchmarkRow]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One engine's run in a process of its own."""
+
+    deliveries_per_s: float
+    p50_s: float
+    p99_s: float
+    peak_rss_bytes: int
+
+
+def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
+    """Play every workload on every engine, in rounds.
+
+    Parameters
+    ----------
+    quick : bool
+        Smaller workloads and fewer rounds: half a minute instead of many.
+    progress : callable, optional
+        Called with the share done and a remark.
+
+    Raises
+    ------
+    BenchmarkError
+        Two engines differ by more than 1e-9 in a quantile.
+    """
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    played = workloads(quick)
+    rows: list[BenchmarkRow] = []
+    for number, workload in enumerate(played):
+        samples: dict[str, list[Sample]] = {engine: [] for engine in ENGINES}
+        for turn in range(rounds):
+            for place, engine in enumerate(ENGINES):
+                if progress is not None:
+                    done = (turn + place / len(ENGINES)) / rounds
+                    remark = f"{workload.name} {workload.size:,}: {engine}"
+                    progress((number + done) / len(played), remark)
+                samples[engine].append(in_fresh_process(number, engine, quick))
+        rows += compared(workload, samples)
+    return {"workloads": rows}
+
+
+def in_fresh_process(place: int, engine: str, quick: bool) -> Sample:
+    """One run of a workload in a process that did nothing before."""
+    command = [sys.executable, "-m", "sim.benchmark", str(place), engine, "quick" if quick else ""]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise BenchmarkError(f"{engine}: the measuring process failed: {reason[0]}")
+    return Sample(**json.loads(done.stdout))
+
+
+def sample(workload: Workload, engine: str) -> Sample:
+    """Play a workload here, on one core."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return _simpy(workload) if engine == "simpy" else _gridlab(workload)
+
+
+def _simpy(workload: Workload) -> Sample:
+    topology, started_s = workload.short, time.perf_counter()
+    rows = Plan(topology, SEED).columns()
+    grid = NaiveGrid(topology, rows, workload.profile, SEED, 0)
+    if not workload.set_up:
+        started_s = time.perf_counter()
+    latency_s = grid.run()
+    return _sampled(latency_s, len(latency_s) / (time.perf_counter() - started_s))
+
+
+def _gridlab(workload: Workload) -> Sample:
+    """The kernels: code compiled before, as it is from the second run of a machine on."""
+    _latencies(fan_out(10, 2, 2).short, workload)
+    if workload.set_up:
+        profiles = {node.name: workload.profile for node in workload.full.controllers}
+        started_s = time.perf_counter()
+        run = simulate(
+            workload.full,
+            seed=SEED,
+            replications=1,
+            processes=1,
+            profiles=profiles,
+            engine="compiled",
+        )
+        rate_per_s = run.header.counts.delivered / (time.perf_counter() - started_s)
+    else:
+        grid, _ = _grid(workload.full, workload, traced=False)
+        started_s = time.perf_counter()
+        delivered = grid.run()[0].delivered
+        rate_per_s = delivered / (time.perf_counter() - started_s)
+    peak_rss_bytes = _peak_rss_bytes()
+    found = _sampled(_latencies(workload.short, workload), rate_per_s)
+    return Sample(rate_per_s, found.p50_s, found.p99_s, peak_rss_bytes)
+
+
+def _grid(topology: Topology, workload: Workload, traced: bool) -> tuple[Grid, Plan]:
+    plan = Plan(topology, SEED)
+    table = phases.timetable(topology)
+    study = Study(topology, table, SEED, 0, plan.rows, traced=traced)
+    return Grid(study, plan, {topology.controllers[0].name: workload.profile}), plan
+
+
+def _latencies(topology: Topology, workload: Workload) -> Floats:
+    """Latency of every copy, from a traced run. [s]"""
+    grid, plan = _grid(topology, workload, traced=True)
+    trace = grid.run()[0].trace
+    latency_s: Floats = trace["received_s"] - plan.columns().intended_s[trace["row"]]
+    return latency_s
+
+
+def _sampled(latency_s: Floats, rate_per_s: float) -> Sample:
+    p50_s, p99_s = np.quantile(latency_s, [0.5, 0.99])
+    return Sample(rate_per_s, float(p50_s), float(p99_s), _peak_rss_bytes())
+
+
+def _peak_rss_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> list[BenchmarkRow]:
+    """The rows of one workload.
+
+    Raises
+    ------
+    BenchmarkError
+        Two engines differ by more than 1e-9 in a quantile.
+    """
+    first = samples["simpy"][0]
+    for engine, taken in samples.items():
+        for each in taken:
+            for name in ("p50_s", "p99_s"):
+                got, want = getattr(each, name), getattr(first, name)
+                if abs(got - want) > TOLERANCE * want:
+                    rule = (
+                        f"{engine} has {got!r} s, simpy {want!r} s; they must be the same to 1e-9"
+                    )
+                    raise BenchmarkError(f"{workload.name} {workload.size}: {name}: {rule}")
+    simpy_per_s = statistics.median(each.deliveries_per_s for each in samples["simpy"])
+    rows: list[BenchmarkRow] = []
+    for engine, taken in samples.items():
+        rates = [each.deliveries_per_s for each in taken]
+        median_per_s = statistics.median(rates)
+        rows.append(
+            {
+                "name": workload.name,
+                "size": workload.size,
+                "engine": engine,
+                "deliveries_per_s": median_per_s,
+                "ratio_to_simpy": median_per_s / simpy_per_s,
+                "p50_s": taken[0].p50_s,
+                "p99_s": taken[0].p99_s,
+                "spread": (max(rates) - min(rates)) / median_per_s,
+                "peak_rss_bytes": max(each.peak_rss_bytes for each in taken),
+            }
+        )
+    return rows
+
+
+def render(document: Benchmark) -> Any:
+    """A table for people."""
+    from rich.table import Table
+
+    from results import units
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("workload", "size", "engine"):
+        table.add_column(title, no_wrap=True)
+    for title in ("deliveries", "x SimPy", "p50", "p99", "spread", "memory"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in document["workloads"]:
+        table.add_row(
+            row["name"],
+            f"{row['size']:,}",
+            row["engine"],
+            units.rate(row["deliveries_per_s"]),
+            f"{row['ratio_to_simpy']:,.4g}",
+            units.seconds(row["p50_s"]),
+            units.seconds(row["p99_s"]),
+            units.percent(row["spread"]),
+            units.size(row["peak_rss_bytes"]),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    chosen = workloads(sys.argv[3] == "quick")[int(sys.argv[1])]
+    print(json.dumps(asdict(sample(chosen, sys.argv[2]))))

@@ -1,0 +1,132 @@
+"""The grids that `gridlab bench sim` plays, and how long.
+
+fan-out      one Topic, 10^4 or 10^5 subscribers with readers of their own, a thin link, load 0.7
+one-publish  one publication to 10^6 Platforms
+topology     campus-nac with 200 tools and a Controller that carries them: one hour
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import topologies
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+PUBLISH_S, COPY_S, UTILISATION = 200e-6, 10e-6, 0.7
+TOOLS = {"siem": 50, "firewall": 70, "responder": 50, "console": 30}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is played: `short` by all engines, `full` by the kernels, whose rate is that of `full`.
+
+    `set_up` says whether the time to set the grid up counts; with one publication it would be all
+    that counts.
+    """
+
+    name: str
+    size: int
+    short: Topology
+    full: Topology
+    profile: Profile
+    set_up: bool = True
+
+
+def carrier(publish_s: float, copy_s: float, distribution: str) -> Profile:
+    """A plain `fifo` server with these costs. [s]"""
+    return Profile.model_validate(
+        {
+            "schema": 1,
+            "name": "carrier",
+            "server": "none",
+            "version": "1",
+            "machine": "on paper",
+            "measured": "2026-11-25",
+            "provenance": {"kind": "assumed", "source": "costs of a benchmark, on paper"},
+            "costs": {
+                "discipline": "fifo",
+                "publish": f"{publish_s!r} s",
+                "copy": f"{copy_s!r} s",
+                "copy_distribution": distribution,
+            },
+            "memory": {"base": "20 MB", "session": "50 kB", "queued_copy": "300 B"},
+            "envelope": {"notification": "380 B"},
+        }
+    )
+
+
+def fan_out(size: int, short: int, full: int) -> Workload:
+    """Poisson publications to `size` subscribers, so many of them on average."""
+    service_s = PUBLISH_S + size * COPY_S
+    short_grid, full_grid = (
+        _one_topic(
+            size,
+            {"process": "poisson", "rate": f"{UTILISATION / service_s!r}/s"},
+            count * service_s / UTILISATION,
+        )
+        for count in (short, full)
+    )
+    profile = carrier(PUBLISH_S, COPY_S, "exponential")
+    return Workload("fan-out", size, short_grid, full_grid, profile)
+
+
+def one_publish(size: int) -> Workload:
+    """A single publication, at the start."""
+    grid = _one_topic(size, {"process": "deterministic", "rate": "0.001/s"}, 1.0)
+    profile = carrier(PUBLISH_S, COPY_S, "exponential")
+    return Workload("one-publish", size, grid, grid, profile, set_up=False)
+
+
+def _one_topic(size: int, arrivals: dict[str, str], duration_s: float) -> Topology:
+    return Topology.model_validate(
+        {
+            "schema": 1,
+            "name": "bench",
+            "controllers": [
+                {"name": "c", "domain": "c.test", "profile": "carrier", "nic": "250 MB/s"}
+            ],
+            "brokers": [{"name": "b", "controller": "c"}],
+            "topics": [{"name": "t", "broker": "b", "payload": {"size": "820 B"}}],
+            "platforms": [
+                {"name": "source", "count": 1, "controller": "c", "publishes": ["t"]},
+                {
+                    "name": "sink",
+                    "count": size,
+                    "controller": "c",
+                    "subscribes": ["t"],
+                    "network": {"delay": "2 ms"},
+                    "read_rate": "200/s",
+                },
+            ],
+            "workload": {
+                "study": "campaign",
+                "duration": f"{duration_s!r} s",
+                "arrivals": [{"topic": "t", "by": "source", **arrivals}],
+            },
+        }
+    )
+
+
+def campus(short_s: float, full_s: float) -> Workload:
+    """campus-nac without its flood, 200 tools, one core that needs 5 us a copy. [s]"""
+    changes = [f"platforms[{name}].count={count}" for name, count in TOOLS.items()]
+    changes += ["controllers[0].cores=1", "attacks=[]"]
+    short_grid, full_grid = (
+        topologies.load("campus-nac", [*changes, f"workload.duration={length_s!r} s"])
+        for length_s in (short_s, full_s)
+    )
+    profile = carrier(30e-6, 5e-6, "constant")
+    return Workload("topology", sum(TOOLS.values()), short_grid, full_grid, profile)
+
+
+def workloads(quick: bool) -> list[Workload]:
+    """All of them, or shorter ones."""
+    if quick:
+        return [fan_out(10_000, 4, 1_000), one_publish(100_000), campus(0.3, 120.0)]
+    return [
+        fan_out(10_000, 10, 10_000),
+        fan_out(100_000, 2, 1_000),
+        one_publish(1_000_000),
+        campus(1.0, 3600.0),
+    ]

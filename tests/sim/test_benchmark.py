@@ -1,0 +1,55 @@
+"""The benchmark measures engines that agree, and refuses to compare others."""
+
+import pytest
+from pydantic import TypeAdapter
+
+from sim import benchmark, benchmark_grids
+from sim.benchmark import BenchmarkError, Sample
+
+WORKLOADS = [
+    benchmark_grids.fan_out(300, 12, 40),
+    benchmark_grids.one_publish(2_000),
+    benchmark_grids.campus(0.02, 0.5),
+]
+
+
+@pytest.fixture
+def _same_cores(monkeypatch):
+    monkeypatch.setattr("sim.benchmark.os.sched_setaffinity", lambda process, cores: None)
+
+
+@pytest.mark.usefixtures("_same_cores")
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_all_engines_see_the_same_latencies(workload):
+    samples = {engine: [benchmark.sample(workload, engine)] for engine in benchmark.ENGINES}
+    simpy, gridlab = benchmark.compared(workload, samples)
+    assert simpy["ratio_to_simpy"] == 1.0
+    assert gridlab["p99_s"] == pytest.approx(simpy["p99_s"], rel=1e-9)
+    assert gridlab["name"] == simpy["name"] == workload.name
+    assert 0.0 < simpy["p50_s"] < simpy["p99_s"]
+
+
+def test_engines_that_differ_are_not_compared():
+    right, wrong = Sample(1.0, 0.5, 0.9, 1), Sample(900.0, 0.5, 0.9 * (1 + 1e-8), 1)
+    with pytest.raises(BenchmarkError, match=r"p99_s: gridlab has .*; they must be the same"):
+        benchmark.compared(WORKLOADS[0], {"simpy": [right], "gridlab": [right, wrong]})
+
+
+def test_rates_are_medians_and_the_spread_is_said():
+    slow = [Sample(rate, 0.5, 0.9, 10) for rate in (1.0, 2.0, 4.0)]
+    fast = [Sample(rate, 0.5, 0.9, 70) for rate in (900.0, 1000.0, 1200.0)]
+    rows = benchmark.compared(WORKLOADS[0], {"simpy": slow, "gridlab": fast})
+    assert [row["ratio_to_simpy"] for row in rows] == [1.0, 500.0]
+    assert rows[1]["spread"] == pytest.approx(0.3)
+    assert rows[1]["peak_rss_bytes"] == 70
+    document = {"workloads": rows}
+    schema = TypeAdapter(benchmark.Benchmark).json_schema()
+    assert set(schema["$defs"]["BenchmarkRow"]["properties"]) == set(rows[0])
+    assert benchmark.render(document).row_count == 2
+
+
+def test_the_long_workloads_are_those_that_are_promised():
+    sizes = [(each.name, each.size) for each in benchmark_grids.workloads(quick=False)]
+    assert sizes == [
+        ("fan-out", 10_000), ("fan-out", 100_000), ("one-publish", 1_000_000), ("topology", 200),
+    ]  # fmt: skip
