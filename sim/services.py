@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.queues import ONE, Moments, constant, cut_lognormal, geometric
-from topologies import schema
+from sim.queues import ONE, Moments, constant, cut_lognormal
+from topologies import batches, schema
 from topologies.arrivals import read_trace
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Topology
@@ -130,11 +130,7 @@ def _payload(topology: Topology, stream: Stream) -> Moments:
 
 
 def _batch(arrivals: schema.Arrivals) -> Moments:
-    if not isinstance(arrivals, schema.Batch):
-        return ONE
-    if arrivals.distribution == "geometric":
-        return geometric(arrivals.mean_size)
-    return constant(arrivals.mean_size)
+    return Moments(*batches.moments(arrivals)) if isinstance(arrivals, schema.Batch) else ONE
 
 
 def service(asked: Sequence[Demand], profile: Profile) -> Service:

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from topologies import draws, schema
+from topologies import batches, draws, schema
 from topologies.intensity import Floats, Intensity, intensity
 from topologies.problems import TopologyError, printable
 
@@ -92,7 +92,7 @@ class EvenPoints:
 
 
 class BatchPoints:
-    """Poisson batches: all rows of a batch at the batch's instant; sizes fixed or geometric."""
+    """Poisson batches: all rows of a batch at the batch's instant."""
 
     def __init__(self, arrivals: schema.Batch, batches: PoissonPoints, key: Key) -> None:
         self._arrivals, self._batches, self._key = arrivals, batches, key
@@ -111,11 +111,7 @@ class BatchPoints:
         return rows
 
     def _sizes(self, first: int, last: int) -> Integers:
-        mean = self._arrivals.mean_size
-        if self._arrivals.distribution == "fixed" or mean == 1.0:
-            return np.full(last - first, round(mean), dtype=np.int64)
-        tail = np.log1p(-draws.uniforms((*self._key, "sizes"), first, last - first))
-        return 1 + np.floor(tail / math.log1p(-1.0 / mean)).astype(np.int64)
+        return batches.sizes(self._arrivals, self._key, first, last)
 
     def instants(self, low: int, high: int) -> Floats:
         """Instants in the cells low .. high - 1, ascending. [s]"""

@@ -164,7 +164,11 @@ def _arrivals(topology: Topology) -> Iterator[Problem]:
     for number, each in enumerate(topology.workload.arrivals):
         path: Path = ("workload", "arrivals", number)
         population = populations[each.by]
-        yield from _may_publish(path, population, each.topic)
+        for topic in each.topics:
+            yield from _may_publish(path, population, topic)
+        if len(set(each.topics)) < len(each.topics):
+            rule = "names a Topic twice"
+            yield Problem((*path, "further_topics"), rule, "name each once")
         if population.role == "adversary":
             rule, repair = "is an adversary population", "publish with it in attacks"
             yield Problem((*path, "by"), rule, repair, each.by)
@@ -202,11 +206,27 @@ def _process(path: Path, each: schema.Arrivals, topology: Topology) -> Iterator[
         case schema.Sine() if each.period * PERIODS_MAX < duration:
             rule = f"is shorter than a {PERIODS_MAX:,}th of the run"
             yield Problem((*path, "period"), rule, "use poisson", f"{each.period:g} s")
+        case schema.Diurnal():
+            yield from _day(path, each, duration)
+        case schema.Trace() | schema.Deterministic() if each.further_topics:
+            rule = f"a {each.process} process has one Topic"
+            yield Problem((*path, "further_topics"), rule, "use another process or delete it")
         case schema.OnOff() if (each.mean_on + each.mean_off) * SWITCHES_MAX < duration:
             rule = f"switches more than {SWITCHES_MAX:,} times in the run"
             yield Problem((*path, "mean_on"), rule, "use batch or poisson", f"{each.mean_on:g} s")
         case schema.Trace():
             yield from _trace(path, each, topology)
+
+
+def _day(path: Path, each: schema.Diurnal, duration: float) -> Iterator[Problem]:
+    if not any(each.parts):
+        yield Problem((*path, "shape"), "is nowhere above 0", "give a part some rate")
+    if each.period * PERIODS_MAX < duration:
+        rule = f"is shorter than a {PERIODS_MAX:,}th of the run"
+        yield Problem((*path, "period"), rule, "use poisson", f"{each.period:g} s")
+    if each.spikes and (each.spikes.every + each.spikes.length) * SWITCHES_MAX < duration:
+        rule = f"come more than {SWITCHES_MAX:,} times in the run"
+        yield Problem((*path, "spikes"), rule, "raise every or length")
 
 
 def _trace(path: Path, each: schema.Trace, topology: Topology) -> Iterator[Problem]:
@@ -260,13 +280,17 @@ def _rate_max(each: schema.Arrivals) -> float:
     """No instant of the process has a higher rate than this; traces are bounded by their file."""
     match each:
         case schema.Sine():
-            return each.rate * (1.0 + each.amplitude)
+            most = each.rate * (1.0 + each.amplitude)
         case schema.Ramp():
-            return max(each.rate, each.final_rate)
+            most = max(each.rate, each.final_rate)
         case schema.Step():
-            return max(each.rates)
+            most = max(each.rates)
+        case schema.Diurnal():
+            most = each.rate_max
         case schema.Batch():
-            return each.rate * each.mean_size
+            most = each.rate * each.mean_size
         case schema.Deterministic() | schema.Poisson() | schema.OnOff():
-            return each.rate
-    return 0.0
+            most = each.rate
+        case _:
+            most = 0.0
+    return most

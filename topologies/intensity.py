@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from topologies import draws, schema
+from topologies import diurnal, draws, schema
 
 Floats = npt.NDArray[np.float64]
 
@@ -116,6 +116,8 @@ def intensity(
             shape = steps(arrivals, start_s, end_s)
         case schema.OnOff():
             shape = on_off(arrivals, start_s, end_s, key)
+        case schema.Diurnal():
+            shape = Intensity(*diurnal.rates(arrivals, start_s, end_s, key))
         case schema.Ramp():
             shape = Intensity(
                 np.array([start_s, end_s]),

@@ -21,6 +21,7 @@ REFERENCES = (
     (("platforms",), "publishes", "topics"),
     (("platforms",), "subscribes", "topics"),
     (("workload", "arrivals"), "topic", "topics"),
+    (("workload", "arrivals"), "further_topics", "topics"),
     (("workload", "arrivals"), "by", "platforms"),
     (("attacks",), "topic", "topics"),
     (("attacks",), "by", "platforms"),

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from topologies import schema
+from topologies import batches, diurnal, schema
 from topologies.arrivals import cell_edges, points
 from topologies.intensity import intensity
 
@@ -59,7 +59,8 @@ def streams(topology: schema.Topology) -> list[Stream]:
 
 def _sources(topology: schema.Topology) -> Iterator[tuple[Role, schema.Arrivals, float | None]]:
     for arrivals in topology.workload.arrivals:
-        yield "legitimate", arrivals, None
+        for each in shared_out(arrivals):
+            yield "legitimate", each, None
     for attack in topology.attacks:
         flood = schema.Poisson.model_construct(
             process="poisson",
@@ -70,6 +71,21 @@ def _sources(topology: schema.Topology) -> Iterator[tuple[Role, schema.Arrivals,
             end=attack.start + attack.duration,
         )
         yield "adversary", flood, attack.size
+
+
+def shared_out(arrivals: schema.Arrivals) -> Iterator[schema.Arrivals]:
+    """One process for each of its Topics, with that Topic's share of the rates."""
+    if not arrivals.further_topics:
+        yield arrivals
+        return
+    for topic, share in zip(arrivals.topics, arrivals.shares(), strict=True):
+        change: dict[str, object] = {"topic": topic, "further_topics": ()}
+        for name in ("rate", "final_rate"):
+            if hasattr(arrivals, name):
+                change[name] = getattr(arrivals, name) * share
+        if isinstance(arrivals, schema.Step):
+            change["rates"] = tuple(rate * share for rate in arrivals.rates)
+        yield arrivals.model_copy(update=change)
 
 
 def directory(topology: schema.Topology) -> Path:
@@ -92,7 +108,9 @@ def mean_rows(topology: schema.Topology, stream: Stream) -> float:
             share_on = on_off.mean_on / (on_off.mean_on + on_off.mean_off)
             return on_off.rate * share_on * (end_s - start_s)
         case schema.Batch() as batch:
-            return batch.rate * batch.mean_size * (end_s - start_s)
+            return batch.rate * batches.moments(batch)[0] * (end_s - start_s)
+        case schema.Diurnal() as day:
+            return diurnal.mean_mass(day, start_s, end_s)
         case schema.Deterministic() | schema.Trace():
             edges_s = cell_edges(topology.workload.duration)
             rows = points(stream.arrivals, stream.window_s, 1.0, (), edges_s, directory(topology))

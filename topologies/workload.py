@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topologies.model import Name, Node, Sourced
-from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Seconds
+from topologies.model import Model, Name, Node, Sourced, Whole
+from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Ratio, Seconds
+
+OFFICE_DAY = (
+    0.3, 0.2, 0.2, 0.2, 0.3, 0.5, 0.9, 1.7, 2.6, 2.2, 1.7, 1.6,
+    1.5, 2.2, 1.8, 1.5, 1.3, 1.2, 0.9, 0.6, 0.5, 0.4, 0.4, 0.3,
+)  # fmt: skip
 
 
 class Arrivals(Sourced):
@@ -17,6 +22,23 @@ class Arrivals(Sourced):
     by: Name = Field(description="publishing population")
     start: Seconds = Field(0.0, description="first instant at which it may publish [s]")
     end: PositiveSeconds | None = Field(None, description="last instant; absent: the run's end [s]")
+    further_topics: tuple[Node, ...] = Field(
+        (),
+        max_length=10_000,
+        description="less and less popular Topics: the rates are shared out among all by Zipf's "
+        "law, the k-th in proportion to k^-exponent; batches and on-times are of one Topic",
+    )
+    exponent: Ratio = Field(1.0, description="of Zipf's law; 0 shares out evenly [1]")
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All its Topics, the most popular first."""
+        return (self.topic, *self.further_topics)
+
+    def shares(self) -> tuple[float, ...]:
+        """Share of each of `topics` in the rates. [1]"""
+        weights = [place**-self.exponent for place in range(1, len(self.topics) + 1)]
+        return tuple(weight / sum(weights) for weight in weights)
 
 
 class Deterministic(Arrivals):
@@ -48,7 +70,18 @@ class Batch(Arrivals):
     process: Literal["batch"]
     rate: PositivePerSecond = Field(description="batches per second [1/s]")
     mean_size: float = Field(ge=1, le=1e6, description="mean publications per batch")
-    distribution: Literal["fixed", "geometric"] = Field("fixed", description="of the batch's size")
+    distribution: Literal["fixed", "geometric", "log-normal", "pareto"] = Field(
+        "fixed", description="of the batch's size; the last two are heavy-tailed"
+    )
+    cv: float = Field(
+        2.0, gt=0, le=100, description="log-normal: standard deviation over mean, both less one"
+    )
+    tail: float = Field(
+        1.5, gt=1, le=100, description="pareto: exponent of the tail, P(size > x) ~ x^-tail"
+    )
+    max_size: Whole = Field(
+        100_000, ge=1, le=1_000_000, description="heavy-tailed sizes are cut to this"
+    )
 
 
 class Sine(Arrivals):
@@ -59,6 +92,42 @@ class Sine(Arrivals):
     amplitude: Fraction = Field(0.5, description="swing about the mean, relative to it [1]")
     period: PositiveSeconds = Field(description="length of one swing [s]")
     shift: Seconds = Field(0.0, description="how far into its period the run begins [s]")
+
+
+class Spikes(Model):
+    """Short bursts: exponential silences, then `height` times the rate for `length`."""
+
+    every: PositiveSeconds = Field(description="mean silence between two spikes [s]")
+    length: PositiveSeconds = Field(description="how long each lasts [s]")
+    height: float = Field(20.0, gt=1, le=1e4, description="factor on the rate meanwhile [1]")
+
+
+class Diurnal(Arrivals):
+    """Poisson whose rate follows a day's shape, linear between the middles of its parts."""
+
+    process: Literal["diurnal"]
+    rate: PositivePerSecond = Field(description="mean over a period, spikes apart [1/s]")
+    shape: tuple[Ratio, ...] = Field(
+        (),
+        max_length=1000,
+        description="relative rate in equal parts of a period; absent: the hours of an office day "
+        "that begins at midnight, with peaks of 2.2 and 2.6 times the mean [1]",
+    )
+    period: PositiveSeconds = Field(86_400.0, description="length of a day [s]")
+    shift: Seconds = Field(0.0, description="how far into its day the run begins [s]")
+    spikes: Spikes | None = Field(None, description="bursts on top")
+
+    @property
+    def parts(self) -> tuple[float, ...]:
+        """Relative rates of the parts of a period. [1]"""
+        return self.shape or OFFICE_DAY
+
+    @property
+    def rate_max(self) -> float:
+        """The highest rate, in a spike at the peak. [1/s]"""
+        height = self.spikes.height if self.spikes else 1.0
+        mean = sum(self.parts) / len(self.parts)
+        return self.rate * height * max(self.parts) / mean if mean else 0.0
 
 
 class Ramp(Arrivals):
@@ -86,7 +155,7 @@ class Trace(Arrivals):
 
 
 ArrivalProcess = Annotated[
-    Deterministic | Poisson | OnOff | Batch | Sine | Ramp | Step | Trace,
+    Deterministic | Poisson | OnOff | Batch | Sine | Diurnal | Ramp | Step | Trace,
     Field(discriminator="process"),
 ]
 

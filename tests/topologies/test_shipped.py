@@ -123,5 +123,14 @@ def test_the_session_rate_is_the_published_arithmetic():
 
 def test_shipped_lists_topologies_with_their_descriptions(monkeypatch):
     monkeypatch.delenv("GRIDLAB_HOME", raising=False)
-    assert list(topologies.shipped()) == NAMES == ["campus-nac", "federation", "single-broker"]
+    assert list(topologies.shipped()) == NAMES
+    assert set(NAMES) >= {
+        "campus-nac", "cti-community", "enterprise-soc", "federation", "iot-sensors",
+        "mssp-tenants", "national-cert", "single-broker", "switches",
+    }  # fmt: skip
     assert all(len(text) > 20 for text in topologies.shipped().values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_says_what_a_topology_teaches(name):
+    assert f"| `{name}` |" in (SHIPPED / "README.md").read_text()
