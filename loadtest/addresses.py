@@ -66,6 +66,16 @@ def _reason(error: OSError, address: str, port: int) -> str:
     return f"{holder} does already" if holder else (error.strerror or str(error)).lower()
 
 
+def pid_of(address: str, port: int) -> int | None:
+    """The process that listens on a port; None where none is seen to."""
+    import psutil
+
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr == (address, port):
+            return int(connection.pid) if connection.pid else None
+    return None
+
+
 def holder_of(address: str, port: int) -> str | None:
     """Who listens on a port, in words; None where nobody is seen to."""
     import psutil

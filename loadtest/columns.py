@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from loadtest.histograms import Floats, Histograms, LatencyKey
 from loadtest.ledger import NEVER, Ledger
+from loadtest.observation import Observation
 from results.records import INTERVALS_MAX, Phase
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ Columns = dict[str, npt.NDArray[Any]]
 
 ROLES = ("legitimate", "adversary")
 _WIDTHS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
+
+_UNSEEN = Observation(  # of a server elsewhere
+    np.array([-np.inf, np.inf]),
+    np.full(2, np.nan),
+    np.full(2, np.nan),
+    np.zeros(2, dtype=np.int64),
+    ended=False,
+)
 
 
 def interval_edges(phases: Sequence[Phase]) -> Floats:
@@ -267,7 +276,7 @@ class Tables:
         return np.array(peaks, dtype=np.int64)
 
     def _server_in(self, edges: Floats, controller: str) -> Columns:
-        seen = self.played.observations[controller]
+        seen = self.played.observations.get(controller, _UNSEEN)
         time_s = seen.time_s - self.played.start_ns / 1e9
         memory = [
             float(seen.rss_bytes[(time_s >= low) & (time_s < high)].max(initial=0))

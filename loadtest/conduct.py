@@ -111,8 +111,9 @@ class Conduct:
         }
         with contextlib.ExitStack() as stack:
             observers = {
-                controller: stack.enter_context(Observer(self._grid.server_pid(controller)))
-                for controller in self._grid.document()["controllers"]
+                controller: stack.enter_context(Observer(served["pid"]))
+                for controller, served in self._grid.document()["controllers"].items()
+                if served["pid"] is not None  # a server elsewhere is not seen from here
             }
             self.start_ns = time.monotonic_ns() + int(START_LEAD_S * 1e9)
             generator.tell(start_ns=self.start_ns)

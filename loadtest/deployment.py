@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from loadtest import lease, processes, rails, sites
+from loadtest import lease, processes, rails, sites, standing
 from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
 from loadtest.server import Options, python_path
@@ -142,13 +142,17 @@ def _up(
     owner: processes.Identity | None,
 ) -> Grid:
     rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
-    servers = sites.servers(topology)
+    described = standing.described(topology)
+    servers = {} if described else sites.servers(topology)
     lease.clear_leftovers()
     with _disk_told():
         held = lease.claim(name)
 
     def prepare() -> None:
-        launches = sites.prepare(topology, name, held.directory, servers, place, options)
+        if described:
+            launches = standing.prepare(topology, name, held.directory)
+        else:
+            launches = sites.prepare(topology, name, held.directory, servers, place, options)
         document = {
             "owner": owner and asdict(owner),
             "servers": [asdict(launch) for launch in launches],
@@ -161,7 +165,8 @@ def _up(
             raise DeploymentError(f"{stop}: asks every run to stop; remove it first")
         with _disk_told():
             _start(held, prepare)
-            sites.record_versions(held.directory, servers)
+            if not described:
+                sites.record_versions(held.directory, servers)
     except BaseException:
         lease.release(held)
         raise

@@ -166,10 +166,10 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     rows = plan.columns()
     cast = shares.cast(topology, rows, seed)
     planned = _planned(cast, rows, plan.duration_s, settings, script)
+    grid.check()
     rails.check(planned)
     if not cast.sessions:
         raise LoadError(f"{topology.name}: nobody publishes or subscribes; lengthen the run")
-    grid.check()
     with (
         rails.audited(f"{door} {topology.name} on grid {grid.name}", vars(planned)) as ending,
         # In the grid's own directory: whatever is killed, this goes when the grid goes.

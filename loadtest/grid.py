@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadtest import lease, observation, processes, sites
+from loadtest import addresses, lease, observation, processes, rails, sites
 from loadtest.problems import DeploymentError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Grid:
         fixed = lease.read_json(self.directory / sites.GRID_FILE)
         state = self._state()
         for controller, served in fixed["controllers"].items():
-            served["pid"] = state["servers"][controller]["pid"]
+            served["pid"] = _pid(state, controller, served)
             served["pids"] = [
                 identity["pid"]
                 for name, identity in state["servers"].items()
@@ -49,6 +50,9 @@ class Grid:
 
     def check(self) -> None:
         """Raise DeploymentError where the grid is gone or a server of it has ended."""
+        consent = self.directory / rails.CONSENT_FILE
+        if consent.exists():  # processes that we start find it, too
+            os.environ[rails.CONSENT_VARIABLE] = str(consent)
         state = self._state()
         if state["state"] != "up":
             raise DeploymentError(
@@ -81,7 +85,12 @@ class Grid:
 
     def server_pid(self, controller: str) -> int:
         """Process id of one Controller's server."""
-        pid = self._state()["servers"][controller]["pid"]
+        pid = self.document()["controllers"][controller]["pid"]
+        if pid is None:
+            raise DeploymentError(
+                f'grid "{self.name}": the process of controller "{controller}" is not to be seen '
+                "from here; it runs elsewhere, or as another user"
+            )
         assert isinstance(pid, int)
         return pid
 
@@ -133,7 +142,18 @@ def render(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def _usage(pid: int) -> str:
+def _pid(state: dict[str, Any], controller: str, served: dict[str, Any]) -> int | None:
+    """The process of a server: ours, or the one that is seen to listen; None elsewhere."""
+    own = state["servers"].get(controller)
+    if own is None:
+        return addresses.pid_of(served["address"], served["direct_tls_port"])
+    assert isinstance(own["pid"], int)
+    return own["pid"]
+
+
+def _usage(pid: int | None) -> str:
+    if pid is None:
+        return "a process that is not to be seen from here"
     try:
         used_s, resident_bytes = observation.cpu_s(pid), observation.resident_bytes(pid)
     except ProcessLookupError:

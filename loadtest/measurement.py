@@ -129,8 +129,8 @@ def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
     return {
         "cpu_s": used,
         "waited_s": {name: since_start(name, "waited_s") for name in seen_of},
-        "cpu_per_publication_s": total_s / len(played.rows) if len(played.rows) else None,
-        "cpu_per_delivery_s": total_s / ledger.delivered if ledger.delivered else None,
+        "cpu_per_publication_s": total_s / len(played.rows) if total_s else None,
+        "cpu_per_delivery_s": total_s / ledger.delivered if total_s and ledger.delivered else None,
         "rss_bytes_max": {name: int(seen.rss_bytes.max()) for name, seen in seen_of.items()},
     }
 

@@ -1,7 +1,7 @@
 """What may be driven, and how hard: the one dialler, the caps, the STOP file and the audit log.
 
-Every socket of the load side is opened here, to a numeric loopback address. The caps are compiled
-in: a run may ask for less, never for more.
+Every socket of the load side is opened here, to a numeric loopback address, or to one whose Broker
+consents (`loadtest.consent`). The caps are compiled in: a run may ask for less, never for more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,10 @@ from typing import Final
 from loadtest.problems import RailsError
 
 STOP_NAME: Final = "STOP"
+CONSENT_FILE: Final = "consent.json"
+CONSENT_VARIABLE: Final = "GRIDLAB_CONSENT"  # where child processes find it
+_CONSENT_AGE_S: Final = 25.0
+_readable: Final[set[str]] = set()
 _IP_BIND_ADDRESS_NO_PORT: Final = 24  # ip(7); Python has no name for it
 _LOOPBACK_V4: Final = ipaddress.ip_network("127.0.0.0/8")
 _LOOPBACK_V6: Final = ipaddress.ip_address("::1")
@@ -64,8 +68,10 @@ def check(planned: Caps) -> None:
         A figure is above its cap, negative or not finite.
     """
     problems = []
+    consented = _consented_caps()
     for field in fields(Caps):
-        figure, cap = getattr(planned, field.name), field.default
+        figure, most = getattr(planned, field.name), float(getattr(Caps(), field.name))
+        cap = min(most, consented.get(field.name, math.inf))
         if not math.isfinite(figure) or figure < 0:
             problems.append(f"{field.name}: {figure!r} is no figure that a run can have")
         elif figure > cap:
@@ -96,10 +102,58 @@ def check_address(address: str) -> str:
         return str(parsed)
     if parsed == _LOOPBACK_V6:
         return str(parsed)
+    if str(parsed) in _readable or _consent(str(parsed)):
+        return str(parsed)
     raise RailsError(
-        f'"{address}" is not a loopback address; only 127.0.0.0/8 and ::1 may be driven: '
-        "deploy the grid on this machine"
+        f'"{address}" is not a loopback address; only 127.0.0.0/8 and ::1 may be driven without '
+        "the consent of the grid's own Broker: deploy the grid on this machine, or see consent"
     )
+
+
+def permit_reading(address: str) -> None:
+    """Let this process, the reader of a grid's consent, reach the grid before there is any."""
+    _readable.add(str(ipaddress.ip_address(address)))
+
+
+def write_consent(path: Path, address: str, allowed: Mapping[str, float]) -> None:
+    """Note what was read from a grid's Broker just now, for the dialler of every process."""
+    try:
+        known = json.loads(path.read_text())
+    except FileNotFoundError:
+        known = {}
+    known[str(ipaddress.ip_address(address))] = {**allowed, "read_s": time.time()}
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w") as stream:
+        json.dump(known, stream)
+    scratch.replace(path)
+
+
+def _consent(address: str) -> dict[str, float] | None:
+    """What a grid elsewhere allows now; None where it allows nothing, or was not asked lately."""
+    path = os.environ.get(CONSENT_VARIABLE)
+    if path is None:
+        return None
+    try:
+        allowed = json.loads(Path(path).read_text()).get(address)
+    except (OSError, ValueError):
+        return None
+    now_s = time.time()
+    fresh = allowed and allowed["until_s"] > now_s and allowed["read_s"] > now_s - _CONSENT_AGE_S
+    return dict(allowed) if fresh else None
+
+
+def _consented_caps() -> dict[str, float]:
+    """The lowest of the caps that the consents name; none for loopback alone."""
+    path = os.environ.get(CONSENT_VARIABLE)
+    if path is None or not Path(path).exists():
+        return {}
+    found = [_consent(address) or {} for address in json.loads(Path(path).read_text())]
+    names = {field.name for field in fields(Caps)}
+    return {
+        name: min(each.get(name, 0.0) for each in found)
+        for name in names & {key for each in found for key in each}
+    }
 
 
 class Meter:

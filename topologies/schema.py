@@ -39,7 +39,7 @@ from topologies.model import (
 )
 from topologies.population import BurstyReader, Network, Population, Subscription
 from topologies.quantities import PositiveSeconds
-from topologies.services import Broker, Controller, Payload, Server, Topic
+from topologies.services import Broker, Controller, Payload, Running, Server, Topic
 from topologies.workload import (
     ArrivalProcess,
     Arrivals,
@@ -163,6 +163,7 @@ __all__ = [
     "Provenance",
     "PublishFlood",
     "Ramp",
+    "Running",
     "Server",
     "SessionQueue",
     "Sine",

@@ -25,6 +25,23 @@ class Server(Sourced):
     )
 
 
+class Running(Model):
+    """Where a Controller is that runs already; files are named relative to the topology's."""
+
+    address: str = Field(
+        pattern=r"^[0-9a-f.:]{2,39}$",
+        description="numeric address; beyond loopback only with its own Broker's consent",
+    )
+    port: Whole = Field(5222, ge=1, le=65_535, description="for STARTTLS")
+    direct_tls_port: Whole = Field(5223, ge=1, le=65_535, description="for direct TLS")
+    ca: str = Field(min_length=1, description="file with the certificates to trust (PEM)")
+    accounts: str = Field(
+        min_length=1,
+        description="file with the columns `jid,password`: the Platforms, and "
+        "`admin@domain`, who owns the Topics",
+    )
+
+
 class Controller(Sourced):
     """An XMPP server (RFC 8600 section 2: Controller)."""
 
@@ -40,6 +57,9 @@ class Controller(Sourced):
     limits: Limits = Field(Limits(), description="what it takes in at most")
     queue: SessionQueue | None = Field(
         None, description="outbound queue of each session; absent: a copy is written and gone"
+    )
+    running: Running | None = Field(
+        None, description="a Controller that runs already: it is joined, not deployed"
     )
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"
