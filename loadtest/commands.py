@@ -31,16 +31,22 @@ def grid() -> None:
     type=click.IntRange(1, 65_534),
     help="STARTTLS port; direct TLS is the next one.",
 )
+@click.option("--proxied", is_flag=True, help="Put a fault proxy before each Controller.")
+@click.option("--counters", is_flag=True, help="Have the servers tell what they count.")
 @common
-def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
+def grid_up(output: Output, topology: Any, proxied: bool, counters: bool, **arguments: Any) -> None:
     """Deploy the topology's servers with certificates, accounts and Topics; wait until ready.
+
+    A topology whose Controllers are `running` is joined instead.
 
     \b
     gridlab grid up single-broker
+    gridlab grid up federation --name tests --counters
     """
     from loadtest import deployment
 
-    up = deployment.up(topology, **arguments)
+    options = deployment.Options(proxied=proxied, counters=counters)
+    up = deployment.up(topology, options=options, **arguments)
     output.document(up.document())
     output.say(deployment.render(up))
 
@@ -55,6 +61,27 @@ def grid_status(output: Output, name: str) -> None:
     status = deployment.status(name)
     output.document(status.document())
     output.say(deployment.render(status))
+
+
+@grid.command("counters")
+@GRID_NAME
+@common
+def grid_counters(output: Output, name: str) -> None:
+    """Show what the servers of a grid count of themselves; it was brought up --counters.
+
+    \b
+    gridlab grid up single-broker --counters
+    gridlab grid counters --json
+    """
+    from loadtest import deployment
+
+    up = deployment.status(name)
+    counted = {each: up.counters(each) for each in up.document()["controllers"]}
+    output.document({"controllers": counted})
+    for controller, figures in counted.items():
+        output.say(f"{controller}:")
+        for figure, value in sorted(figures.items()):
+            output.say(f"  {figure}: {value:g}")
 
 
 @grid.command("down")

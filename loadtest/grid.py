@@ -94,6 +94,20 @@ class Grid:
         assert isinstance(pid, int)
         return pid
 
+    def counters(self, controller: str) -> dict[str, float]:
+        """What a Controller's server counts of itself, by its own names.
+
+        Raises
+        ------
+        DeploymentError
+            It was deployed without counters.
+        """
+        from loadtest import counters
+
+        served = self.document()["controllers"][controller]
+        address = served.get("server_address", served["address"])
+        return counters.read(served["server"], address)
+
     def proxy(self, controller: str) -> Front:
         """The fault proxy before a Controller, to steer it.
 

@@ -22,6 +22,7 @@ from loadtest.provisioning import OWNER, Account, Node
 from topologies.limits import Limits
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
+COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
 COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
 _HELPER_MEMORY_BYTES: Final = 512e6
@@ -48,6 +49,8 @@ class Options:
         Messages for Platforms that are not online are kept (XEP-0160).
     proxied : bool
         A fault proxy stands before each Controller (see `front.Front`).
+    counters : bool
+        The servers tell what they count of themselves (see `Grid.counters`).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -55,6 +58,7 @@ class Options:
     server_certificate: Literal["valid", "expired", "wrong-name", "wrong-authority"] = "valid"
     offline: bool = False
     proxied: bool = False
+    counters: bool = False
 
     @property
     def scram_hash(self) -> str:
@@ -253,5 +257,6 @@ def configuration(template: str, filters: Mapping[str, Callable[[Any], Any]], si
         directory=str(site.directory),
         federation_port=FEDERATION_PORT,
         component_port=COMPONENT_PORT,
+        counters_port=COUNTERS_PORT,
     )
     return rendered.encode()

@@ -17,7 +17,16 @@ import topologies
 from loadtest import addresses, capabilities, cluster, lease, provisioning, rails
 from loadtest.development import development
 from loadtest.problems import DeploymentError
-from loadtest.server import COMPONENT_PORT, FEDERATION_PORT, Broker, Launch, Options, Server, Site
+from loadtest.server import (
+    COMPONENT_PORT,
+    COUNTERS_PORT,
+    FEDERATION_PORT,
+    Broker,
+    Launch,
+    Options,
+    Server,
+    Site,
+)
 from topologies import support
 
 if TYPE_CHECKING:
@@ -141,11 +150,11 @@ def prepare(
             f'address: "{place.address}": is one for {len(topology.controllers)} Controllers; '
             "leave it out, and each gets its own"
         )
-    where = _addresses(topology, name, place)
+    where = _addresses(topology, name, place, options)
     doors = dict(where)
     proxied = _proxied(topology, kinds, options)
     if proxied:  # the proxy is met where the server would be, and the server elsewhere
-        behind = _addresses(topology, f"{name} behind", Place(port=place.port))
+        behind = _addresses(topology, f"{name} behind", Place(port=place.port), options)
         where |= {controller: behind[controller] for controller in proxied}
     planned = [
         _site(topology, controller, directory, kinds[controller.name], where, place, options)
@@ -197,9 +206,11 @@ def _clustered(
     return cluster.sites(first, [addresses.choose(grid, each, ports) for each in names], places)
 
 
-def _addresses(topology: Topology, grid: str, place: Place) -> dict[str, str]:
+def _addresses(topology: Topology, grid: str, place: Place, options: Options) -> dict[str, str]:
     """An address for each Controller on which all its ports are free."""
     ports = [place.port, place.direct_tls_port]
+    if options.counters:
+        ports.append(COUNTERS_PORT)
     if any(broker.kind == "component" for broker in topology.brokers):
         ports.append(COMPONENT_PORT)
     if len(topology.controllers) > 1:

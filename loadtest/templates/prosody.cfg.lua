@@ -79,6 +79,14 @@ s2s_secure_auth = true
 {% else %}
 modules_disabled = { "s2s", "s2s_auth_certs" }
 {% endif %}
+{% if site.options.counters %}
+statistics = "internal"
+statistics_interval = "manual"
+http_ports = { {{ counters_port }} }
+http_interfaces = { {{ site.address | lua }} }
+https_ports = {}
+openmetrics_allow_cidr = "127.0.0.0/8"
+{% endif %}
 {% if site.components %}
 component_ports = { {{ component_port }} }
 component_interfaces = { {{ site.address | lua }} }

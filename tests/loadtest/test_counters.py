@@ -1,0 +1,33 @@
+"""What servers count of themselves is what happened to them."""
+
+import pytest
+from sessions import Session, play
+
+import topologies
+from loadtest import deployment
+from loadtest.problems import DeploymentError
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("server", "sessions"),
+    [("prosody", "prosody_mod_c2s__connections"), ("ejabberd", "connected_users_number")],
+)
+def test_sessions_are_counted(topology_file, shelter, listens, server, sessions):
+    topology = topologies.load(topology_file, [f"controllers[0].profile=test-{server}"])
+    with deployment.ephemeral(topology, options=deployment.Options(counters=True)) as grid:
+        before = grid.counters("alpha")
+
+        async def story():
+            async with Session(grid, "tool-0"), Session(grid, "tool-1"):
+                return grid.counters("alpha")
+
+        during = play(story())
+        print(sorted(during))
+        assert during[sessions] == before.get(sessions, 0) + 2
+
+
+@pytest.mark.real
+def test_without_counters_the_way_to_them_is_told(shared_grid):
+    with pytest.raises(DeploymentError, match=r"tells no counters .*--counters"):
+        shared_grid.counters("alpha")
