@@ -96,8 +96,8 @@ def _peak(contention: Estimate, coherency: Estimate, n: int, far: float) -> Esti
         return math.sqrt(max(1.0 - (a or 0.0), 0.0) / b) if b else math.inf
 
     value = size(contention["value"], coherency["value"])
-    if not value < far:
-        reason = "more machines always do more"
+    if not value < far or not coherency["low"]:
+        reason = "more machines do more, as far as can be told"
         return {"value": None, "low": None, "high": None, "n": n, "reason": reason}
     low = size(contention["high"], coherency["high"])
     high = size(contention["low"], coherency["low"])

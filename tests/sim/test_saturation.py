@@ -16,16 +16,15 @@ def document():
         "single-broker",
         ["controllers[0].profile=fifo-sketch", "platforms[analyst].count=1",
          "platforms[analyst].network.delay=0 s", "workload.arrivals[0].rate=100/s",
-         "workload.duration=60 s"],
+         "workload.duration=30 s"],
     )  # fmt: skip
-    base = scenarios.base(topology, replications=8)
-    costs = topology_costs(base)
+    costs = costs_of(scenarios.base(topology))
     return saturation.saturation(
-        scenarios.base(topology, replications=8, profiles=costs), processes=1
+        scenarios.base(topology, replications=5, profiles=costs), processes=1
     )
 
 
-def topology_costs(base):
+def costs_of(base):
     profile = base.profiles["controller"]
     costs = profile.costs.model_copy(update={"publish": 0.0, "copy_": 1e-3})
     return {"controller": profile.model_copy(update={"costs": costs})}
