@@ -52,9 +52,12 @@ class Command:
         }
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gridlab", "validate", "single-broker"]
+        return self.start_command("validate", "single-broker", *arguments)
+
+    def start_command(self, *arguments: object) -> subprocess.Popen[str]:
+        """Any command of the front door."""
         return subprocess.Popen(
-            [*command, *map(str, arguments)],
+            [sys.executable, "-m", "gridlab", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
