@@ -112,7 +112,10 @@ class Check(TypedDict):
 
 
 class RealTrial(TypedDict):
-    """The busiest Controller of a design as a real server bore it."""
+    """The busiest Controller of a design as a real server bore it.
+
+    `slower` is the CPU per publication over what the plan reckoned with. [1]
+    """
 
     controller: str
     controllers: int
@@ -120,6 +123,7 @@ class RealTrial(TypedDict):
     run_id: str
     p99_s: Estimate
     meets: bool
+    slower: float
     valid: bool
     remarks: list[str]
 
@@ -236,7 +240,10 @@ def remarks(document: PlanDocument) -> Iterator[str]:
             verdict = "meets" if trial["meets"] else "misses"
             doubt = "" if trial["valid"] else f" (run not valid: {'; '.join(trial['remarks'])})"
             p99 = units.latency(trial["p99_s"])
-            yield f"On a real server the busiest of {design} {verdict} it: p99 {p99}{doubt}."
+            yield (
+                f"On a real server the busiest of {design} {verdict} it: p99 {p99}; a "
+                f"publication took {trial['slower']:.2f} times the CPU reckoned with{doubt}."
+            )
     confidence = document["confidence"]
     yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."
 

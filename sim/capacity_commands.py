@@ -150,15 +150,19 @@ def plan(
             make_real = click.get_current_context().obj
             real = make_real(out=place, seed=arguments["seed"], progress=advance)
             profiles = real.fit(topology)
-        found = planning.plan(
-            topology, budget=budget, profiles=profiles, progress=advance, **arguments
-        )
-        document = answers.document(found, time.perf_counter() - started)
+        for _ in range(proofs.ROUNDS):
+            found = planning.plan(
+                topology, budget=budget, profiles=profiles, progress=advance, **arguments
+            )
+            document = answers.document(found, time.perf_counter() - started)
+            if real is None or real_s is None or not found.possible:
+                break
+            document, profiles = proofs.rehearsed(found, document, real.play, real_s)
+            if proofs.drift(document) < proofs.DRIFT:
+                break
         if checks and found.possible:
             advance(1.0, "checking the answer and one size less")
             document = proofs.checked(found, document)
-        if real is not None and real_s is not None and found.possible:
-            document = proofs.rehearsed(found, document, real.play, real_s)
     output.document(document)
     output.say(plans.render(document))
     if page is not None:

@@ -9,10 +9,16 @@ from results.documents import rounded
 from results.figures import Figures
 from results.plans import Check, Evidence, PlanDocument, RealTrial, Rehearsed
 from sim.answers import evidence_of
-from sim.designs import part
+from sim.designs import changed, part
 from sim.planning import Plan
-from sim.trials import STAGES
+from sim.replications import simulate
+from sim.trials import STAGES, Trial
+from topologies.profiles import Profile
 from topologies.schema import Topology
+
+Play = Callable[[Topology, float], Run]
+DRIFT = 1.15  # a plan whose costs were further off than this is made again with those of the runs
+ROUNDS = 3  # so often at most
 
 
 def checked(plan: Plan, document: PlanDocument) -> PlanDocument:
@@ -41,8 +47,8 @@ def checked(plan: Plan, document: PlanDocument) -> PlanDocument:
 
 
 def rehearsed(
-    plan: Plan, document: PlanDocument, play: Callable[[Topology, float], Run], duration_s: float
-) -> PlanDocument:
+    plan: Plan, document: PlanDocument, play: Play, duration_s: float
+) -> tuple[PlanDocument, dict[str, Profile]]:
     """The document with the answer and one size less played on a real server.
 
     Parameters
@@ -53,8 +59,16 @@ def rehearsed(
         Deploys a topology, plays it for some seconds and gives the measured run.
     duration_s : float
         Length of each run. [s]
+
+    Returns
+    -------
+    PlanDocument
+    dict of str to Profile
+        The profiles with the speed that the runs themselves had: what to plan with next where it
+        is far from the plan's.
     """
     trials: list[RealTrial] = []
+    profiles = dict(plan.profiles)
     answer_meets = less_misses = True
     for sizing in plan.sizings:
         for trial, wanted in ((sizing.answer, True), (sizing.less, False)):
@@ -62,26 +76,49 @@ def rehearsed(
                 continue
             own = part(plan.topology, sizing.controller, sizing.profile, trial.design)
             run = play(own, duration_s)
-            figures = Figures([run])
-            meets = all(each.met(each.sample(figures)) for each in plan.asked)
-            verdict = run.header.verdict
-            trials.append(
-                {
-                    "controller": sizing.controller,
-                    "controllers": trial.design.controllers,
-                    "cores": trial.design.cores,
-                    "run_id": run.header.run_id,
-                    "p99_s": figures.latency().quantile(0.99),
-                    "meets": meets,
-                    "valid": verdict.valid,
-                    "remarks": list(verdict.reasons),
-                }
-            )
-            if wanted:
-                answer_meets &= meets
-            else:
-                less_misses &= not meets
+            real = _real(plan, sizing.controller, trial, run)
+            factor = _slower(own, run, sizing.profile, plan.seed)
+            real["slower"] = factor
+            trials.append(real)
+            answer_meets &= real["meets"] or not wanted
+            less_misses &= wanted or not real["meets"]
+            speed = sizing.profile.speed * factor
+            profiles[sizing.controller] = sizing.profile.model_copy(update={"speed": speed})
     found: Rehearsed = {
         "answer_meets": answer_meets, "less_misses": less_misses, "trials": rounded(trials),
     }  # fmt: skip
-    return {**document, "rehearsal": found}
+    return {**document, "rehearsal": found}, profiles
+
+
+def drift(document: PlanDocument) -> float:
+    """How many times dearer (or cheaper) than planned a publication was in the worst run. [1]"""
+    rehearsal = document["rehearsal"]
+    assert rehearsal is not None
+    return max(max(each["slower"], 1.0 / each["slower"]) for each in rehearsal["trials"])
+
+
+def _real(plan: Plan, controller: str, trial: Trial, run: Run) -> RealTrial:
+    figures = Figures([run])
+    return {
+        "controller": controller,
+        "controllers": trial.design.controllers,
+        "cores": trial.design.cores,
+        "run_id": run.header.run_id,
+        "p99_s": figures.latency().quantile(0.99),
+        "meets": all(each.met(each.sample(figures)) for each in plan.asked),
+        "slower": 1.0,
+        "valid": run.header.verdict.valid,
+        "remarks": list(run.header.verdict.reasons),
+    }
+
+
+def _slower(own: Topology, run: Run, profile: Profile, seed: int) -> float:
+    """CPU per publication of a real run over that of the model on the same plan. [1]"""
+    duration_s = run.header.duration_s
+    played = changed(own, workload=changed(own.workload, duration=duration_s))
+    model = simulate(
+        played, seed=seed, replications=1, processes=1, plan_replication=0,
+        profiles={own.controllers[0].name: profile}, door="gridlab plan",
+    )  # fmt: skip
+    measured, predicted = (Figures([each]).busy_per_publication().value for each in (run, model))
+    return measured / predicted if measured > 0.0 and predicted > 0.0 else 1.0
