@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
@@ -64,6 +65,33 @@ class BurstyReader(Model):
     off: PositiveSeconds = Field(description="length of a stretch without reading [s]")
 
 
+class Template(Sourced):
+    """A named set of rights (RFC 8600: a Platform's function), for example of a DHCP server."""
+
+    name: Name = Field(description="what populations call it")
+    publishes: tuple[Node, ...] = Field((), description="Topics that those of it may publish on")
+    subscribes: tuple[Subscription, ...] = Field((), description="Topics that they receive")
+
+
+def with_rights(platform: Any, templates: Mapping[str, Any]) -> Any:
+    """A population's section with what its template, if any, adds to its own rights."""
+    wish = platform.get("template") if isinstance(platform, dict) else None
+    template = templates.get(wish) if isinstance(wish, str) else None
+    if template is None:
+        return platform
+    merged = dict(platform)
+    for key in ("publishes", "subscribes"):
+        own, added = platform.get(key, ()), template.get(key, ())
+        if isinstance(own, list | tuple) and isinstance(added, list | tuple):
+            known = [_topic_of(each) for each in own]
+            merged[key] = [*own, *(each for each in added if _topic_of(each) not in known)]
+    return merged
+
+
+def _topic_of(wish: Any) -> Any:
+    return wish.get("topic") if isinstance(wish, dict) else wish
+
+
 class Population(Sourced):
     """A group of like Platforms (RFC 8600 section 2: Platform)."""
 
@@ -73,6 +101,7 @@ class Population(Sourced):
     role: Literal["legitimate", "adversary"] = Field(
         "legitimate", description="whose side it is on"
     )
+    template: Name | None = Field(None, description="a set of rights that it has beside its own")
     publishes: tuple[Node, ...] = Field((), description="Topics that it may publish on")
     subscribes: tuple[Subscription, ...] = Field((), description="Topics that it receives")
     network: Network = Field(Network(), description="its path to the Controller")

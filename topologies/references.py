@@ -18,6 +18,9 @@ REFERENCES = (
     (("platforms",), "controller", "controllers"),
     (("links",), "from", "controllers"),
     (("links",), "to", "controllers"),
+    (("platforms",), "template", "templates"),
+    (("templates",), "publishes", "topics"),
+    (("templates",), "subscribes", "topics"),
     (("platforms",), "publishes", "topics"),
     (("platforms",), "subscribes", "topics"),
     (("workload", "arrivals"), "topic", "topics"),
@@ -26,7 +29,7 @@ REFERENCES = (
     (("attacks",), "topic", "topics"),
     (("attacks",), "by", "platforms"),
 )
-DECLARING = ("controllers", "brokers", "topics", "platforms", "attacks")
+DECLARING = ("controllers", "brokers", "topics", "templates", "platforms", "attacks")
 
 
 def problems(data: dict[str, Any]) -> list[Problem]:
@@ -41,7 +44,7 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
     for path, key, declaring in REFERENCES:
         declared = dict.fromkeys(name for _, name in _names(data, (declaring,), "name"))
         for place, name in _names(data, path, key):
-            if name not in declared and declared:
+            if name not in declared and (declared or declaring not in data):
                 repair = choice(name, declared, f"{declaring} are")
                 yield Problem(place, f"is not declared in {declaring}", repair, name)
     for place, entry in _entries(data, ("platforms",)):

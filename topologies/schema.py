@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from topologies.disturbances import Attack, PublishFlood
 from topologies.limits import (
@@ -37,7 +37,14 @@ from topologies.model import (
     Sourced,
     Whole,
 )
-from topologies.population import BurstyReader, Network, Population, Subscription
+from topologies.population import (
+    BurstyReader,
+    Network,
+    Population,
+    Subscription,
+    Template,
+    with_rights,
+)
 from topologies.quantities import PositiveSeconds
 from topologies.services import Broker, Controller, Payload, Running, Server, Topic
 from topologies.workload import (
@@ -90,6 +97,9 @@ class Topology(Model):
     topics: tuple[Topic, ...] = Field(
         min_length=1, max_length=65_535, description="what is published on"
     )
+    templates: tuple[Template, ...] = Field(
+        (), max_length=1000, description="named sets of rights for populations"
+    )
     platforms: tuple[Population, ...] = Field(
         min_length=1, max_length=10_000, description="who publishes and subscribes"
     )
@@ -98,6 +108,18 @@ class Topology(Model):
     attacks: tuple[Attack, ...] = Field((), max_length=1000, description="what adversaries do")
     slo: Slo = Field(Slo(), description="what is promised")
     _source: Source | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rights_of_templates(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("templates"), list | tuple):
+            return data
+        named = [each for each in data["templates"] if isinstance(each, dict)]
+        templates = {each["name"]: each for each in named if isinstance(each.get("name"), str)}
+        platforms = data.get("platforms")
+        if not isinstance(platforms, list | tuple):
+            return data
+        return {**data, "platforms": [with_rights(each, templates) for each in platforms]}
 
     @property
     def source(self) -> Source | None:
@@ -173,6 +195,7 @@ __all__ = [
     "Spikes",
     "Step",
     "Subscription",
+    "Template",
     "Topic",
     "Topology",
     "Trace",

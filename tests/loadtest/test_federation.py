@@ -5,6 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,8 @@ from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET
 
 import topologies
-from loadtest import deployment, namespace
+from loadtest import deployment, namespace, pubsub
+from loadtest.dialogue import Dialogue, Door
 
 PR_SET_DUMPABLE = 4
 PAIR = """
@@ -168,3 +170,35 @@ def test_a_kernel_that_forbids_namespaces_is_named(pair, traces, monkeypatch):
     ):
         deployment.up(pair("prosody", "ejabberd"))
     assert traces() == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("flaw", ["expired", "wrong-name", "wrong-authority"])
+def test_controllers_with_bad_certificates_do_not_federate_and_say_so(pair, shelter, flaw):
+    """Each answers for the other at once; nothing is delivered, and nobody waits for ever."""
+    options = deployment.Options(server_certificate=flaw)
+    grid = deployment.up(pair("prosody", "ejabberd"), options=options)
+    blind = ssl.create_default_context()
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    passwords = grid.credentials()
+
+    async def answer(controller, account, broker, node):
+        served = grid.document()["controllers"][controller]
+        ports = served["port"], served["direct_tls_port"]
+        door = Door(served["address"], *ports, served["domain"], blind)
+        stream = await Dialogue.open(door)
+        try:
+            await stream.authenticate(account.partition("@")[0], passwords[account])
+            await stream.bind("r")
+            reply = await stream.ask("set", broker, pubsub.subscribe(node, account), WITHIN_S)
+        finally:
+            await stream.leave()
+        return "error" if not reply.ok and "remote-server" in reply.text else reply.text
+
+    async def story():
+        return [
+            await answer("alpha", "sender-0@alpha.test", "south.beta.test", "down"),
+            await answer("beta", "reader-0@beta.test", "north.alpha.test", "up"),
+        ]
+
+    assert play(story()) == ["error", "error"]

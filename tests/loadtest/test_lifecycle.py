@@ -52,7 +52,7 @@ def test_twenty_cycles_of_all_kinds_leave_nothing(
     deployment.down()
     before = open_descriptors()
     ready_s = {"prosody": [], "ejabberd": []}
-    for topology in islice(kinds, 20):
+    for topology in islice(kinds, int(os.environ.get("GRIDLAB_CYCLES", "20"))):
         document = deployment.up(topology).document()
         servers = [each["server"] for each in document["controllers"].values()]
         supervisor = psutil.Process(document["supervisor_pid"])
@@ -71,6 +71,37 @@ def test_twenty_cycles_of_all_kinds_leave_nothing(
     assert min(ready_s["prosody"]) < 1.0
     assert min(ready_s["ejabberd"]) < 5.0
     assert not [each for each in psutil.process_iter(["name"]) if each.info["name"] == "epmd"]
+
+
+AS_ORDINARY_USER = """
+import os, sys, topologies
+from loadtest import deployment
+assert os.geteuid() == 1000
+for path in sys.argv[1:]:
+    document = deployment.up(topologies.load(path)).document()
+    print({os.stat(f"/proc/{each['pid']}").st_uid for each in document["controllers"].values()})
+    assert deployment.down()
+"""
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_an_ordinary_user_needs_nothing_of_roots(
+    topology_file, small_ejabberd, federation_file, traces
+):
+    """Both servers alone and federated, in a user namespace in which we are user 1000."""
+    ejabberd = topology_file.with_name("small-ejabberd.yaml")
+    ejabberd.write_text(small_ejabberd.source.text.replace("test-prosody", "test-ejabberd"))
+    unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    files = map(str, (topology_file, ejabberd, federation_file))
+    run = subprocess.run(
+        [*unshare, sys.executable, "-c", AS_ORDINARY_USER, *files],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.stdout.splitlines() == ["{1000}"] * 3, run.stderr
+    assert traces() == []
 
 
 @pytest.mark.real
