@@ -27,6 +27,7 @@ from topologies.commands import reads_topology
 
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "bench-sim": ("sim.benchmark", "Benchmark"),
+    "bench-load": ("loadtest.bench_document", "BenchLoad"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
     "knee": ("results.saturations", "SaturationDocument"),
@@ -337,6 +338,7 @@ def bench() -> None:
 
 
 bench.add_command(sim.commands.bench_sim)
+bench.add_command(loadtest.commands.bench_load)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),

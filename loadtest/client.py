@@ -99,6 +99,7 @@ class Session(ClientXMPP):  # type: ignore[misc]
     """
 
     _current_connection_attempt: asyncio.Future[None] | None
+    _run_out_filters: asyncio.Future[None] | None
 
     def __init__(
         self,
@@ -197,6 +198,7 @@ class Session(ClientXMPP):  # type: ignore[misc]
         for name in list(self.scheduled_events):
             self.cancel_schedule(name)
         self.__dict__.clear()
+        self._run_out_filters = None  # which slixmpp still looks at when this goes
 
     def read_as_usual(self, tag: str, log: DeliveryLog) -> None:
         """From now on read everything with slixmpp's own handlers, as most programs do.

@@ -236,3 +236,32 @@ def doctor(output: Output) -> None:
         diagnosis = machine.diagnose(advance)
     output.document(diagnosis)
     output.say(machine.render(diagnosis))
+
+
+@click.command("load")
+@click.option("--quick", is_flag=True, help="Shorter, with 200 sessions and the null server only.")
+@click.option(
+    "--server",
+    "servers",
+    type=click.Choice(["prosody", "ejabberd"]),
+    multiple=True,
+    default=("prosody",),
+    help="Real servers beside the null server.",
+)
+@common
+def bench_load(output: Output, quick: bool, servers: tuple[Any, ...]) -> None:
+    """Compare the load engine with Tsung, stock slixmpp and C: CPU time, logins, memory.
+
+    \b
+    gridlab bench load --quick
+    gridlab bench load --server prosody --server ejabberd --json
+    """
+    from loadtest import bench
+
+    with output.progress("bench") as advance:
+        outcome = bench.Bench(quick=quick, servers=servers)
+        outcome.run(advance)
+    document = outcome.document()
+    output.document(document)
+    output.say(bench.render(document))
+    output.say(bench.summary(document))

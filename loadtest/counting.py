@@ -50,7 +50,8 @@ class CountingSession:
         self.transport: TimedTransport | None = transport
         self._receiver = Receiver(self.number, tag, log, self._other, session.unread())
         session.dismantle()
-        transport.set_stream(self, self._receiver.feed)
+        transport.set_stream(self)
+        transport.count(self._receiver)
 
     def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
         """Take decrypted bytes of the stream."""

@@ -97,6 +97,10 @@ class Generator:
         os.set_blocking(events.fileno(), False)
         self._selector.register(events, selectors.EVENT_READ, place)
 
+    def pid(self, place: int) -> int:
+        """Process id of one of them."""
+        return self._children[place].pid
+
     def tell(self, role: str | None = None, **command: object) -> None:
         """Send a command to all processes, or to those of one role."""
         self._started |= "start_ns" in command

@@ -2,7 +2,7 @@
 
 Real servers spend more CPU on a delivery than a good generator does, so they are full before it
 is. This one answers by script (`loadtest.nullstream`), copies what is published to all subscribers
-of the Topic, and writes each copy as a TLS record of its own, some eight microseconds apart.
+of the Topic, and writes each copy as a TLS record of its own, as close together as it can.
 Run as `python -m loadtest.nullserver SPEC`; it prints `ready`, and ends with its parent.
 """
 
@@ -29,24 +29,47 @@ _TAIL = b"</items></event></message>"
 
 
 class Connection:
-    """One client: its socket, its stream, what it has not taken yet."""
+    """One client: its socket, its TLS, its stream, what it has not taken yet."""
 
-    __slots__ = ("_poll", "heads", "left", "socket", "stream", "unsent")
+    __slots__ = (
+        "_incoming",
+        "_outgoing",
+        "_poll",
+        "heads",
+        "left",
+        "socket",
+        "stream",
+        "tls",
+        "unsent",
+    )
 
     def __init__(self, connection: socket.socket, domain: bytes, poll: select.epoll) -> None:
         self.socket = connection
         self._poll = poll
-        self.stream = Stream(domain, self.send)
+        self.tls: ssl.SSLObject | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.stream = Stream(domain, self.say)
         self.left = b""
         self.unsent = bytearray()
         self.heads: dict[bytes, bytes] = {}  # by Topic, its notifications up to the item
 
+    def say(self, data: bytes) -> None:
+        """Send bytes of the stream."""
+        self.send(self.sealed(data))
+
+    def sealed(self, data: bytes) -> bytes:
+        """Bytes of the stream as they travel."""
+        if self.tls is None:
+            return data
+        self.tls.write(data)
+        return self._outgoing.read()
+
     def send(self, data: bytes) -> None:
-        """Send bytes; what the kernel does not take yet waits here."""
+        """Send sealed bytes; what the kernel does not take yet waits here."""
         if not self.unsent:
             try:
                 size = self.socket.send(data)
-            except (BlockingIOError, ssl.SSLWantWriteError):
+            except BlockingIOError:
                 size = 0
             except OSError:
                 self.stream.ended = True
@@ -59,17 +82,36 @@ class Connection:
 
     def flush(self) -> None:
         """Go on sending, now that the kernel takes more."""
-        with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError):
+        with contextlib.suppress(BlockingIOError):
             del self.unsent[: self.socket.send(self.unsent)]
         if not self.unsent:
             self._poll.modify(self.socket, select.EPOLLIN)
 
-    def read(self) -> bytes:
-        """What is there; None where the client has closed."""
-        parts = [self.socket.recv(_READ_BYTES)]
-        if isinstance(self.socket, ssl.SSLSocket):
-            while self.socket.pending():
-                parts.append(self.socket.recv(_READ_BYTES))
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Expect a TLS handshake from here on."""
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.stream.secured = True
+
+    def read(self) -> bytes | None:
+        """What has come of the stream; None where the client has closed."""
+        data = self.socket.recv(_READ_BYTES)
+        if not data:
+            return None
+        if self.tls is None:
+            return data
+        self._incoming.write(data)
+        parts = []
+        try:
+            if self.tls.version() is None:
+                self.tls.do_handshake()
+            while self._incoming.pending:
+                parts.append(self.tls.read(_READ_BYTES))
+                if not parts[-1]:
+                    return None
+        except ssl.SSLWantReadError:
+            pass
+        if self._outgoing.pending:
+            self.send(self._outgoing.read())
         return b"".join(parts)
 
 
@@ -90,7 +132,6 @@ class NullServer:
         self._poll = select.epoll()
         self._listening: dict[int, tuple[socket.socket, bool]] = {}
         self._connections: dict[int, Connection] = {}
-        self._shaking: set[int] = set()
         self._subscribers: dict[bytes, set[bytes]] = {}
         self._audience: dict[bytes, list[Connection]] = {}  # by Topic; made anew after a change
         self.delivered = 0
@@ -115,14 +156,11 @@ class NullServer:
                 continue
             connection = self._connections[number]
             try:
-                if number in self._shaking:
-                    self._shake_hands(number, connection)
-                    continue
                 if events & select.EPOLLOUT:
                     connection.flush()
                 if events & ~select.EPOLLOUT:
                     self._take(connection)
-            except (ssl.SSLWantReadError, BlockingIOError):
+            except BlockingIOError:
                 continue
             except OSError:
                 connection.stream.ended = True
@@ -139,26 +177,11 @@ class NullServer:
                 self._connections[accepted.fileno()] = connection
                 self._poll.register(accepted, select.EPOLLIN)
                 if direct:
-                    self._secure(connection)
-
-    def _secure(self, connection: Connection) -> None:
-        number = connection.socket.fileno()
-        connection.socket = self._context.wrap_socket(
-            connection.socket, server_side=True, do_handshake_on_connect=False
-        )
-        connection.stream.secured = True
-        self._shaking.add(number)
-
-    def _shake_hands(self, number: int, connection: Connection) -> None:
-        assert isinstance(connection.socket, ssl.SSLSocket)
-        connection.socket.do_handshake()
-        self._shaking.discard(number)
-        if connection.socket.pending():
-            self._take(connection)
+                    connection.secure(self._context)
 
     def _take(self, connection: Connection) -> None:
         data = connection.read()
-        if not data:
+        if data is None:
             connection.stream.ended = True
             return
         if connection.left:
@@ -186,10 +209,10 @@ class NullServer:
             stream.present = b"unavailable" not in element
             self._audience.clear()
         elif element.startswith(b"<starttls"):
-            stream._say(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-            self._secure(connection)
+            connection.say(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+            connection.secure(self._context)
         elif element.startswith(b"</stream"):
-            connection.send(b"</stream:stream>")
+            connection.say(b"</stream:stream>")
             stream.ended = True
 
     def _deliver(self, node: bytes, item: bytes) -> None:
@@ -197,8 +220,10 @@ class NullServer:
         if audience is None:
             audience = self._audience[node] = self._present_at(node)
         rest = item + _TAIL
-        for connection in audience:
-            connection.send(connection.heads[node] + rest)
+        # First all are sealed, then all are sent: as close together as can be.
+        sealed = [each.sealed(each.heads[node] + rest) for each in audience]
+        for connection, data in zip(audience, sealed, strict=True):
+            connection.send(data)
         self.delivered += len(audience)
 
     def _present_at(self, node: bytes) -> list[Connection]:
@@ -217,7 +242,6 @@ class NullServer:
 
     def _drop(self, number: int) -> None:
         connection = self._connections.pop(number)
-        self._shaking.discard(number)
         self._audience.clear()
         with contextlib.suppress(OSError):
             self._poll.unregister(number)

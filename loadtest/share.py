@@ -18,6 +18,7 @@ import resource
 import signal
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from loadtest.actions import ActionLog
 from loadtest.client import Endpoint, Session
 from loadtest.counting import CountingSession
 from loadtest.monitor import Monitor, Window, peak_rss_bytes
+from loadtest.observation import resident_bytes
 from loadtest.problems import LoadError
 from loadtest.reactor import Reactor
 from loadtest.receiver import DeliveryLog, columns
@@ -36,7 +38,6 @@ from loadtest.script import Script
 from loadtest.shares import Login, Prune, Spec
 from loadtest.spool import Spool
 from loadtest.subscriptions import end_others, subscribe
-from loadtest.transport import TimedTransport
 
 REPORT_LOGINS_S = 0.25
 PATIENCE_S = 1e-3  # see `reactor.Reactor`; epoll waits for whole milliseconds
@@ -56,6 +57,7 @@ class Share:
         self.slow: set[int] = set()  # Platforms that leave deliveries unread on purpose
         self.sessions: list[Session | CountingSession] = []
         self.start_ns = self._told = 0
+        self._first: tuple[float, int] | None = None  # CPU time and memory with one session online
         contexts = {door.ca_file: _context(door.ca_file) for door in spec.doors.values()}
         self._endpoints = {
             name: Endpoint(door.address, door.port, door.domain, door.tls, contexts[door.ca_file])
@@ -105,7 +107,7 @@ class Share:
         gc.collect()
         gc.freeze()
         self.stand_by()
-        tell(event="ready")
+        tell(event="ready", **self._login_costs())
         self.start_ns = (await commands.get())["start_ns"]
         monitor = Monitor(self.sessions, self._close, self.slow)
         watching = asyncio.ensure_future(monitor.run(self.start_ns))
@@ -162,6 +164,17 @@ class Share:
                 # The bare JID's deliveries go to sessions with presence.
                 session.transport.write(b"<presence/>")
             self.sessions.append(self.online(session))
+            self._first = self._first or _used()
+
+    def _login_costs(self) -> dict[str, float]:
+        """CPU time [s] and memory [B] of each session but the first, which loads what all need."""
+        now, first, more = _used(), self._first, len(self.sessions) - 1
+        if first is None or not more:
+            return {}
+        return {
+            "login_cpu_s": (now[0] - first[0]) / more,
+            "session_rss_bytes": (now[1] - first[1]) / more,
+        }
 
     async def _prune(self, prune: Prune) -> None:
         owner = self.open(prune.owner)
@@ -228,8 +241,9 @@ class ReceiveShare(Share):
 
     def stand_by(self) -> None:
         """Count bytes from here on, and wait for sockets only; the sessions do the rest."""
-        self._read_bytes = TimedTransport.read_bytes
-        Reactor.of_loop().patience_s = PATIENCE_S
+        self._reactor = Reactor.of_loop()
+        self._reactor.patience_s = PATIENCE_S
+        self._read_bytes = self._reactor.read_bytes
 
     def window(self) -> dict[str, Any]:
         """Deliveries of the window, their latency as (bin, count) pairs, and the delay in here."""
@@ -242,7 +256,7 @@ class ReceiveShare(Share):
         # As the record's tables reckon it, so that no latency falls into another bin there.
         received_s = (received_ns[known] - self.start_ns) / 1e9
         latency_s = received_s - self._intended_s[publication[known]]
-        read_bytes = TimedTransport.read_bytes - self._read_bytes
+        read_bytes = self._reactor.read_bytes - self._read_bytes
         self._read_bytes += read_bytes
         return {
             "deliveries": len(publication),
@@ -264,6 +278,11 @@ class ReceiveShare(Share):
         """Nothing more, once the rest of the log is on disk."""
         self.spool.append(self.log.take())
         return {}
+
+
+def _used() -> tuple[float, int]:
+    """CPU time [s] and memory [B] of this process."""
+    return time.process_time(), resident_bytes(os.getpid())
 
 
 def tell(**event: object) -> None:

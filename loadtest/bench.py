@@ -1,0 +1,266 @@
+"""What the load engine costs, beside other programs that do the same, on the same servers.
+
+One run, one machine, ratios: the CPU time of a delivery, a login and a publication, and the memory
+of a session. The regime is the paced one, in which a test lives: publications at a steady rate, one
+delivery a read, a wake-up each. Ours keep their ledger and statistics meanwhile; Tsung and the C
+floor do not.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from loadtest import bout, deployment, floor, nullgrid, shares, spinner, tsung
+from loadtest.bout import Cost, Ring
+from loadtest.problems import LoadError
+
+Progress = Callable[[float, str], None]
+Server = Literal["null", "prosody", "ejabberd"]
+
+DELIVERIES_PER_S: dict[str, float] = {"null": 20_000.0, "prosody": 4_000.0, "ejabberd": 4_000.0}
+STOCK_PER_S = 5_000.0  # slixmpp's own handlers manage no more than twice that
+PUBLISHERS = 256
+PUBLISH_PER_S = 8_192.0
+PROFILES = {"null": "prosody-0.12", "prosody": "prosody-0.12", "ejabberd": "ejabberd-23"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One comparison to make."""
+
+    server: Server
+    sessions: int
+    contender: str
+
+    def __str__(self) -> str:
+        return f"{self.contender}, {self.sessions} sessions on {self.server}"
+
+
+@dataclass
+class Bench:
+    """All that is compared in one run.
+
+    Parameters
+    ----------
+    quick : bool
+        Shorter bouts, only the null server, only 200 sessions.
+    servers : tuple of str
+        Real ones beside the null server.
+    """
+
+    quick: bool = False
+    servers: tuple[Server, ...] = ("prosody",)
+    costs: dict[Arm, Cost] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)  # contender: why it was left out
+
+    @property
+    def _duration_s(self) -> float:
+        return 3.0 if self.quick else 8.0
+
+    @property
+    def _idle_s(self) -> float:
+        return 1.0 if self.quick else 2.0
+
+    def arms(self) -> list[Arm]:
+        """What is to be compared, those on one server one after another."""
+        sizes = (200,) if self.quick else (200, 1_000)
+        arms = [
+            Arm("null", size, name)
+            for size in sizes
+            for name in ("counting", "floor", "tsung", "full", "stock")
+            if size == 200 or name != "stock"
+        ]
+        for server in () if self.quick else self.servers:
+            arms += [Arm(server, 200, name) for name in ("counting", "tsung", "stock")]
+        return arms
+
+    def run(self, progress: Progress) -> None:
+        """Let all of them have their bouts."""
+        if not tsung.available():
+            self.missing["tsung"] = "it is not installed (Debian's package tsung)"
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            raise LoadError("a bench needs two processors: one for the server, one for contenders")
+        arms = self.arms()
+        places = list(dict.fromkeys((arm.server, arm.sessions) for arm in arms))
+        done = 0
+        with spinner.awake():
+            for server, sessions in places:
+                with self._ring(server, sessions, cores) as ring:
+                    for arm in arms:
+                        if (arm.server, arm.sessions) == (server, sessions):
+                            progress(done / (len(arms) + 2), str(arm))
+                            self._bout(ring, arm)
+                            done += 1
+            progress(done / (len(arms) + 2), "publications")
+            self._publish(cores)
+
+    @contextmanager
+    def _ring(self, server: Server, sessions: int, cores: list[int]) -> Iterator[Ring]:
+        topology = bout.topology(sessions, profile=PROFILES[server])
+        with ExitStack() as stack:
+            grid = stack.enter_context(
+                nullgrid.ephemeral(topology, cores=cores[:1])
+                if server == "null"
+                else deployment.ephemeral(topology, cores=cores[:1])
+            )
+            yield Ring(grid, topology, cores[1], cores[0])
+
+    def _bout(self, ring: Ring, arm: Arm) -> None:
+        if arm.contender in self.missing:
+            return
+        per_s = DELIVERIES_PER_S[arm.server]
+        if arm.contender == "stock":
+            per_s = min(per_s, STOCK_PER_S)
+        rate_per_s = per_s / arm.sessions
+        due_s = np.arange(1, round(rate_per_s * self._duration_s) + 1) / rate_per_s
+        with ExitStack() as stack:
+            if arm.contender == "tsung":
+                receivers: bout.Receivers = stack.enter_context(bout.of_tsung(ring))
+            elif arm.contender == "floor":
+                place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                program = floor.build(place)
+                if program is None:
+                    self.missing["floor"] = "it cannot be built (gcc and OpenSSL's headers)"
+                    return
+                receivers = stack.enter_context(
+                    floor.running(
+                        program, ring.served, ring.accounts("tool"), bout.NODE, (ring.core,)
+                    )
+                )
+            else:
+                kind = cast(shares.Receivers, arm.contender)
+                receivers = stack.enter_context(bout.own(ring, kind, due_s))
+            cost = bout.measure(ring, receivers, due_s, self._idle_s)
+            if isinstance(receivers, bout.Own):
+                costs = receivers.costs
+                cost = replace(
+                    cost,
+                    login_cpu_s=costs.get("login_cpu_s"),
+                    session_rss_bytes=costs.get("session_rss_bytes"),
+                )
+        self.costs[arm] = cost
+
+    def _publish(self, cores: list[int]) -> None:
+        """Publications one to a write, from many sessions, with nobody subscribed."""
+        turns = np.arange(1, round(PUBLISH_PER_S / PUBLISHERS * self._duration_s) + 1)
+        due_s = np.repeat(turns * PUBLISHERS / PUBLISH_PER_S, PUBLISHERS)
+        topology = bout.topology(1, PUBLISHERS)
+        with nullgrid.ephemeral(topology, cores=cores[:1]) as grid:
+            ring = Ring(grid, topology, cores[1], cores[1])
+            self.costs[Arm("null", PUBLISHERS, "publisher")] = bout.publish(ring, due_s)
+            if "tsung" not in self.missing:
+                self.costs[Arm("null", 1, "tsung publisher")] = bout.publish_with_tsung(
+                    ring, 10_000 if self.quick else 40_000
+                )
+
+    def _cost(self, sessions: int, contender: str, server: Server = "null") -> Cost | None:
+        return self.costs.get(Arm(server, sessions, contender))
+
+    def document(self) -> dict[str, Any]:
+        """What `gridlab bench load --json` prints."""
+        ours, full = self._cost(200, "counting"), self._cost(200, "full")
+        assert ours is not None
+        publisher = self._cost(PUBLISHERS, "publisher")
+        return {
+            "delivery": {
+                "cpu_us": ours.cpu_s * 1e6,
+                "tsung_over_ours": _over(self._cost(200, "tsung"), ours),
+                "ours_over_c": _over(ours, self._cost(200, "floor")),
+                "stock_over_ours": _over(self._cost(200, "stock"), ours),
+                "at": [self._row(arm) for arm in self.costs if "publisher" not in arm.contender],
+            },
+            "login": {
+                "cpu_ms": full.login_cpu_s * 1e3 if full and full.login_cpu_s else None,
+                "mechanism": "SCRAM-SHA-256, the salted password cached",
+            },
+            "publish": {
+                "cpu_us": publisher.cpu_s * 1e6 if publisher else None,
+                "tsung_over_ours": _over(self._cost(1, "tsung publisher"), publisher),
+            },
+            "session": {
+                "full_rss_bytes": _bytes(full),
+                "counting_rss_bytes": _bytes(ours),
+            },
+            "missing": self.missing,
+        }
+
+    def _row(self, arm: Arm) -> dict[str, Any]:
+        cost = self.costs[arm]
+        return {
+            "server": arm.server,
+            "sessions": arm.sessions,
+            "contender": arm.contender,
+            "cpu_us": cost.cpu_s * 1e6,
+            "server_cpu_us": cost.server_cpu_s * 1e6,
+            "over_ours": _over(cost, self._cost(arm.sessions, "counting", arm.server)),
+            "busy": cost.busy,
+            "deliveries": cost.count,
+            "login_cpu_ms": cost.login_cpu_s * 1e3 if cost.login_cpu_s else None,
+            "session_rss_bytes": _bytes(cost),
+        }
+
+
+def _over(upper: Cost | None, lower: Cost | None) -> float | None:
+    return upper.cpu_s / lower.cpu_s if upper and lower else None
+
+
+def _bytes(cost: Cost | None) -> int | None:
+    return round(cost.session_rss_bytes) if cost and cost.session_rss_bytes else None
+
+
+def render(document: dict[str, Any]) -> Any:
+    """The document as a table for people."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), title="CPU time of a delivery")
+    for name in ("server", "sessions", "receiver", "us", "over ours", "server us", "busy"):
+        table.add_column(name, justify="left" if name in ("server", "receiver") else "right")
+    for row in document["delivery"]["at"]:
+        table.add_row(
+            row["server"],
+            f"{row['sessions']:,}",
+            LABELS[row["contender"]],
+            f"{row['cpu_us']:.1f}",
+            f"{row['over_ours']:.2f}" if row["over_ours"] else "",
+            f"{row['server_cpu_us']:.1f}",
+            f"{row['busy']:.2f}",
+        )
+    return table
+
+
+LABELS = {
+    "counting": "ours, counting",
+    "full": "ours, slixmpp kept",
+    "stock": "stock slixmpp",
+    "tsung": "Tsung",
+    "floor": "C",
+}
+
+
+def summary(document: dict[str, Any]) -> str:
+    """The other figures, one line each."""
+
+    def number(value: float | None, unit: str, digits: int = 1) -> str:
+        return "not measured" if value is None else f"{value:,.{digits}f} {unit}"
+
+    session, publish = document["session"], document["publish"]
+    kilo = {name: value and value / 1e3 for name, value in session.items()}
+    lines = [
+        f"login       {number(document['login']['cpu_ms'], 'ms')} through slixmpp, "
+        f"{document['login']['mechanism']}",
+        f"publication {number(publish['cpu_us'], 'us')}, one to a write; Tsung over ours "
+        f"{number(publish['tsung_over_ours'], '', 2).strip()}",
+        f"session     {number(kilo['full_rss_bytes'], 'kB')} with slixmpp, "
+        f"{number(kilo['counting_rss_bytes'], 'kB')} counting",
+    ]
+    lines += [f"left out    {name}: {why}" for name, why in document["missing"].items()]
+    return "\n".join(lines)

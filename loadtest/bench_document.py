@@ -1,0 +1,61 @@
+"""The document of `gridlab bench load --json`: its keys, and the JSON Schema made from them."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+
+class Bout(TypedDict):
+    """One contender on one server: CPU time a delivery of both, and what it is over ours."""
+
+    server: str
+    sessions: int
+    contender: str
+    cpu_us: float
+    server_cpu_us: float
+    over_ours: float | None
+    busy: float
+    deliveries: int
+    login_cpu_ms: float | None
+    session_rss_bytes: int | None
+
+
+class Delivery(TypedDict):
+    """CPU time of a delivery, 200 counting sessions on the null server; null: not measured."""
+
+    cpu_us: float
+    tsung_over_ours: float | None
+    ours_over_c: float | None
+    stock_over_ours: float | None
+    at: list[Bout]
+
+
+class Login(TypedDict):
+    """CPU time of a login through slixmpp."""
+
+    cpu_ms: float | None
+    mechanism: str
+
+
+class Publish(TypedDict):
+    """CPU time of a publication, one to a write, its answer included."""
+
+    cpu_us: float | None
+    tsung_over_ours: float | None
+
+
+class Session(TypedDict):
+    """Memory of one more session."""
+
+    full_rss_bytes: int | None
+    counting_rss_bytes: int | None
+
+
+class BenchLoad(TypedDict):
+    """What the load engine costs."""
+
+    delivery: Delivery
+    login: Login
+    publish: Publish
+    session: Session
+    missing: dict[str, str]

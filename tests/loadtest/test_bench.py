@@ -1,0 +1,79 @@
+"""The bench compares like with like, in short: a few sessions, a second, no ratios to gate."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from loadtest import bench, bench_document, bout, floor, nullgrid, tsung
+
+SESSIONS = 20
+DUE_S = np.arange(1, 51) / 50.0
+
+
+@pytest.fixture(scope="module")
+def ring():
+    topology = bout.topology(SESSIONS)
+    core, other = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    with nullgrid.ephemeral(topology, cores=(other,)) as grid:
+        yield bout.Ring(grid, topology, core, other)
+
+
+@pytest.mark.parametrize("receivers", ["counting", "full", "stock"])
+def test_ours_get_all_and_say_what_they_cost(ring, receivers):
+    with bout.own(ring, receivers, DUE_S) as own:
+        cost = bout.measure(ring, own, DUE_S, 0.3)
+    assert cost.count == SESSIONS * len(DUE_S)
+    assert 0 < cost.cpu_s < 0.01
+    assert 0 < cost.server_cpu_s < 0.01
+    assert 0 < own.costs["login_cpu_s"] < 0.2
+    assert 5_000 < own.costs["session_rss_bytes"] < 400_000
+
+
+def test_c_floor_gets_all(ring):
+    with tempfile.TemporaryDirectory() as place:
+        program = floor.build(Path(place))
+        assert program is not None
+        accounts = ring.accounts("tool")
+        with floor.running(program, ring.served, accounts, bout.NODE, (ring.core,)) as child:
+            cost = bout.measure(ring, child, DUE_S, 0.3)
+    assert cost.count == SESSIONS * len(DUE_S)
+
+
+def test_tsung_gets_all(ring):
+    assert tsung.available()
+    with bout.of_tsung(ring) as foreign:
+        cost = bout.measure(ring, foreign, DUE_S, 0.3)
+    assert cost.count == SESSIONS * len(DUE_S)
+
+
+def test_publications_are_counted(ring):
+    topology = bout.topology(1, 8)
+    with nullgrid.ephemeral(topology) as grid:
+        cost = bout.publish(bout.Ring(grid, topology, ring.core, ring.core), np.repeat(DUE_S, 8))
+    assert cost.count == 8 * len(DUE_S)
+    assert 0 < cost.cpu_s < 0.01
+
+
+def test_document_has_its_schema_and_holds_the_ratios():
+    told = bench.Bench(missing={"floor": "no compiler"})
+    told.costs = {
+        bench.Arm("null", 200, "counting"): bout.Cost(1000, 20e-6, 9e-6, 0.4, 0.004, 26_000.0),
+        bench.Arm("null", 200, "full"): bout.Cost(1000, 24e-6, 9e-6, 0.4, 0.003, 90_000.0),
+        bench.Arm("null", 200, "tsung"): bout.Cost(1000, 50e-6, 9e-6, 0.8),
+        bench.Arm("null", 256, "publisher"): bout.Cost(1000, 14e-6, 9e-6, 0.2, 0.003, 80_000.0),
+    }
+    document = json.loads(json.dumps(told.document()))
+    schema = TypeAdapter(bench_document.BenchLoad).json_schema(mode="serialization")
+    jsonschema.validate(document, schema)
+    assert document["delivery"]["tsung_over_ours"] == pytest.approx(2.5)
+    assert document["delivery"]["ours_over_c"] is None
+    assert document["login"]["cpu_ms"] == pytest.approx(3.0)
+    assert document["publish"] == {"cpu_us": pytest.approx(14.0), "tsung_over_ours": None}
+    assert document["session"] == {"full_rss_bytes": 90_000, "counting_rss_bytes": 26_000}
+    assert "no compiler" in bench.summary(document)
