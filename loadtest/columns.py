@@ -109,15 +109,26 @@ class Tables:
         return late_s[~np.isnan(late_s)]
 
     @cached_property
-    def phase_of(self) -> Integers:
-        """By publication: the phase in which it was intended."""
+    def _stretch_of(self) -> Integers:
+        """By publication: the stretch in which it was intended."""
         starts = np.array([phase.start_s for phase in self.phases])
         return np.searchsorted(starts, self.intended_s, side="right") - 1
 
     @cached_property
+    def names(self) -> list[str]:
+        """Names of the phases, each once; one that was cut has several stretches."""
+        return list(dict.fromkeys(phase.name for phase in self.phases))
+
+    @cached_property
+    def phase_of(self) -> Integers:
+        """By publication: the place among `names` of the phase in which it was intended."""
+        places = np.array([self.names.index(phase.name) for phase in self.phases])
+        return places[self._stretch_of]
+
+    @cached_property
     def measured(self) -> npt.NDArray[np.bool_]:
         """By publication: whether its phase counts."""
-        return np.array([phase.measured for phase in self.phases])[self.phase_of]
+        return np.array([phase.measured for phase in self.phases])[self._stretch_of]
 
     @cached_property
     def _populations(self) -> list[str]:
@@ -136,7 +147,7 @@ class Tables:
     def latency(self) -> Histograms:
         """Histograms by phase, Topic, receiving population and role, and by part of the way."""
         topology = self.played.topology
-        shape = (len(self.phases), len(topology.topics), len(self._populations), len(ROLES))
+        shape = (len(self.names), len(topology.topics), len(self._populations), len(ROLES))
         of_publication = (self.phase_of, self.played.rows.topic.astype(np.int64), self.role_of)
         population = self._population_of(self.played.harvest.received.session[self.ledger.first])
         code = _code(shape, [each[self.publication] for each in of_publication], population)
@@ -147,7 +158,7 @@ class Tables:
         for each in np.flatnonzero(expected):
             low, high = np.searchsorted(code, [each, each + 1])
             phase, topic, place, role = (int(k) for k in np.unravel_index(each, shape))
-            key = (self.phases[phase].name, topology.topics[topic].name, self._populations[place])
+            key = (self.names[phase], topology.topics[topic].name, self._populations[place])
             missing = int(expected[each]) - int(high - low)
             parts[self.replication, *key, ROLES[role], "total"] = (latency_s[low:high], missing)
         return Histograms(parts | self._stages())

@@ -44,7 +44,7 @@ class Settings:
     logins_per_s : float
         New sessions per second, all processes together. [1/s]
     warm_up_s : float or None
-        Cut from a steady study; None: a tenth of the run, at most `recorder.WARM_UP_S`. [s]
+        Cut from a steady study; None: a tenth of the run, at most `phases.WARM_UP_S`. [s]
     cores : tuple of int
         Processors that the generator may use; empty: all.
     tls : {"direct", "starttls"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from loadtest.payload import MINIMUM_BYTES
 from results import histogram
 
 if TYPE_CHECKING:
-    from loadtest.engine import Played
+    from loadtest.engine import Played, Settings
 
 
 def facts(played: Played, ledger: Ledger, tables: Tables) -> dict[str, Any]:
@@ -135,8 +136,30 @@ def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def stamped(settings: Settings) -> bool:
+    """Whether deliveries are timed by the kernel's receipt, before they wait for the generator."""
+    return settings.receivers != "stock"
+
+
+def seconds(played: Played, latency: histogram.Counts) -> tuple[list[verdict.Second], float]:
+    """The run's seconds, judged; and the p99 of its latency that they were judged by [s].
+
+    Parameters
+    ----------
+    played : Played
+        The run.
+    latency : Counts
+        Histogram of all its deliveries.
+    """
+    p99_s = histogram.quantile(latency, 0.99)
+    p99_s = p99_s if math.isfinite(p99_s) else 1.0
+    windows = [w for w in played.harvest.windows if w["second"] < math.ceil(played.played_s)]
+    bounds = verdict.limits(p99_s, stamped(played.settings))
+    return verdict.seconds(windows, bounds), p99_s
+
+
 def judge(
-    played: Played, ledger: Ledger, latency: histogram.Counts, facts: dict[str, Any]
+    played: Played, ledger: Ledger, judged: Sequence[verdict.Second], facts: dict[str, Any]
 ) -> verdict.Judgement:
     """Whether the run may be used; notes the limited seconds among the generator's facts.
 
@@ -144,17 +167,14 @@ def judge(
     ----------
     played, ledger
         The run and its account.
-    latency : Counts
-        Histogram of all its deliveries.
+    judged : sequence of Second
+        Its seconds.
     facts : dict
         What `facts` says of it.
     """
     generator, server = facts["generator"], facts["server"]
-    p99_s = histogram.quantile(latency, 0.99)
-    windows = [w for w in played.harvest.windows if w["second"] < math.ceil(played.played_s)]
-    judged = verdict.seconds(windows, verdict.limits(p99_s if math.isfinite(p99_s) else 1.0))
     costs = [each["cpu_per_delivery_s"] or math.nan for each in (generator, server)]
-    judgement = verdict.judge(judged, costs[0], costs[1])
+    judgement = verdict.judge(judged, costs[0], costs[1], stamped(played.settings))
     judgement.reasons += verdict.starved(server["cpu_s"], server["waited_s"])
     generator["limited_seconds"] = [
         {"second": each.second, "exceeded": list(each.exceeded)} for each in judged if each.exceeded

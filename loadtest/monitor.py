@@ -75,8 +75,11 @@ class Monitor:
             unread = max(map(_unread_bytes, ears), default=0)
             unsent = max(map(_unsent_bytes, self._sampled), default=0)
             now_used_s = time.process_time()
-            self._closed(Window(second, now_used_s - used_s, lag_s, unread, unsent))
-            second, used_s, lag_s = (now_ns - start_ns) // 1_000_000_000, now_used_s, 0.0
+            now_second = (now_ns - start_ns) // 1_000_000_000
+            share_s = (now_used_s - used_s) / (now_second - second)
+            for each in range(second, now_second):  # several, where the event loop stood still
+                self._closed(Window(each, share_s, lag_s, unread, unsent))
+            second, used_s, lag_s = now_second, now_used_s, 0.0
 
 
 def _unread_bytes(session: Session | CountingSession) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from collections.abc import Callable
 
-ROUNDS = 100  # most times that a turn looks for sockets that are ready
+TURN_S = 5e-3  # after that the event loop has its turn
 _EVENTS_MAX = 64
 _reactors: dict[asyncio.AbstractEventLoop, Reactor] = {}
 
@@ -69,12 +70,12 @@ class Reactor:
 
     def _turn(self) -> None:
         poll, handlers = self._poll.poll, self._handlers
-        patience_s = 0.0
-        for _ in range(ROUNDS):
-            ready = poll(patience_s, _EVENTS_MAX)
-            if not ready:
-                return
+        end_s = time.monotonic() + TURN_S
+        ready = poll(0, _EVENTS_MAX)
+        while ready:
             for number, events in ready:
                 if number in handlers:  # one served before it may have closed it
                     handlers[number](events)
-            patience_s = self.patience_s
+            if time.monotonic() > end_s:
+                return
+            ready = poll(self.patience_s, _EVENTS_MAX)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import resource
 import secrets
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from loadtest import measurement
 from loadtest.columns import Tables
-from loadtest.histograms import Histograms
 from loadtest.ledger import NEVER, Ledger, Sent, account
+from loadtest.measurement import stamped
+from loadtest.phases import phases, without_limited
 from results import environment
 from results.records import (
     ControllerRecord,
@@ -22,7 +23,6 @@ from results.records import (
     Draft,
     Header,
     Identity,
-    Phase,
     TopologyText,
     Verdict,
 )
@@ -30,16 +30,15 @@ from topologies import identity
 
 if TYPE_CHECKING:
     from loadtest.engine import Played
+    from loadtest.verdict import Second
     from results import Run
-    from topologies.schema import Topology
 
-WARM_UP_S = 3.0
-WARM_UP_SHARE = 0.1
 CLOCK = {
     "name": "CLOCK_MONOTONIC, one for all processes of the machine",
     "received": "by the kernel (SO_TIMESTAMPNS): now, less what it took until it was read",
     "offset_s_max": "0",
 }
+BY_HANDLER = "by slixmpp's handler in the application"
 
 
 def record(played: Played, door: str) -> Run:
@@ -56,9 +55,15 @@ def record(played: Played, door: str) -> Run:
         _unknown(played),
     )
     ledger = account(sent, harvest.received, played.cast.subscribers, harvest.deaf)
-    tables = Tables(played, ledger, phases(played), played.plan.replication)
+    whole = phases(played)
+    tables = Tables(played, ledger, whole, played.plan.replication)
     latency = tables.latency()
-    header = _header(played, ledger, tables, latency, door)
+    judged, p99_s = measurement.seconds(played, latency.total())
+    kept = without_limited(whole, judged, p99_s)
+    if kept != whole:
+        tables = Tables(played, ledger, kept, played.plan.replication)
+        latency = tables.latency()
+    header = _header(played, ledger, tables, judged, door)
     return Run(Draft(header, tables.intervals(), latency, tables.publications()))
 
 
@@ -71,52 +76,16 @@ def _unknown(played: Played) -> npt.NDArray[np.bool_]:
     return unknown
 
 
-def phases(played: Played) -> tuple[Phase, ...]:
-    """Warm-up and steady part, or a campaign's parts, as far as they were played; the drain."""
-    workload, end_s = played.topology.workload, played.played_s
-    if played.script and played.script.phases:
-        parts = list(played.script.phases)
-    elif workload.study == "steady":
-        warm_up_s = played.settings.warm_up_s
-        if warm_up_s is None:
-            warm_up_s = min(WARM_UP_S, WARM_UP_SHARE * workload.duration)
-        parts = [("warm-up", 0.0, warm_up_s), ("steady", warm_up_s, end_s)]
-    else:
-        parts = _campaign(played.topology, end_s)
-    passed = [
-        Phase(name=name, start_s=start_s, end_s=min(stop_s, end_s), measured=name != "warm-up")
-        for name, start_s, stop_s in parts
-        if start_s < min(stop_s, end_s)
-    ]
-    harvest = played.harvest
-    last_ns = max(
-        int(harvest.received.received_ns.max(initial=0)), int(harvest.answered_ns.max(initial=0))
-    )
-    drained_s = (last_ns - played.start_ns) / 1e9
-    if drained_s > end_s:
-        passed.append(Phase(name="drain", start_s=end_s, end_s=drained_s, measured=False))
-    return tuple(passed)
-
-
-def _campaign(topology: Topology, end_s: float) -> list[tuple[str, float, float]]:
-    """Before, during and after the attacks, taken together."""
-    if not topology.attacks:
-        return [("whole", 0.0, end_s)]
-    start_s = min(attack.start for attack in topology.attacks)
-    stop_s = max(attack.start + attack.duration for attack in topology.attacks)
-    return [("before", 0.0, start_s), ("during", start_s, stop_s), ("after", stop_s, math.inf)]
-
-
 def _header(
     played: Played,
     ledger: Ledger,
     tables: Tables,
-    latency: Histograms,
+    judged: Sequence[Second],
     door: str,
 ) -> Header:
     plan, topology = played.plan, played.topology
     facts = measurement.facts(played, ledger, tables)
-    judgement = measurement.judge(played, ledger, latency.total(), facts)
+    judgement = measurement.judge(played, ledger, judged, facts)
     laws = _identities(played, ledger)
     return Header(
         run_id=_run_id(played),
@@ -147,7 +116,7 @@ def _header(
         software=environment.software("numpy", "slixmpp", "locust")
         | {"openssl": ssl.OPENSSL_VERSION},
         environment=environment.machine(),
-        clock=CLOCK,
+        clock=CLOCK if stamped(played.settings) else CLOCK | {"received": BY_HANDLER},
         measurement=facts,
     )
 

@@ -42,12 +42,14 @@ LATENESS_S_MIN = 5e-3
 LATENESS_SHARE = 0.1
 
 
-def limits(latency_s: float) -> Limits:
+def limits(latency_s: float, stamped: bool = True) -> Limits:
     """Limits for a run whose p99 of latency is `latency_s` [s].
 
-    Lateness is part of the latency, so it may be a tenth of it, and 5 ms in any case.
+    Lateness is part of the latency, so it may be a tenth of it, and 5 ms in any case. So is the
+    delay from the kernel to the application where deliveries are not `stamped` by the kernel.
     """
-    return Limits(lateness_s=max(LATENESS_S_MIN, LATENESS_SHARE * latency_s))
+    part_s = max(LATENESS_S_MIN, LATENESS_SHARE * latency_s)
+    return Limits(lateness_s=part_s) if stamped else Limits(lateness_s=part_s, delay_s=part_s)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ _REPAIRS = {
 }
 
 
-def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> Judgement:
+def judge(
+    judged: Sequence[Second], own_cost_s: float, server_cost_s: float, stamped: bool = True
+) -> Judgement:
     """The generator's verdict on itself.
 
     Parameters
@@ -112,6 +116,8 @@ def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> 
         The measured seconds.
     own_cost_s, server_cost_s : float
         CPU time per delivery of the receiving side and of the servers; nan if unknown. [s]
+    stamped : bool
+        Whether deliveries are timed by the kernel's receipt.
     """
     judgement = Judgement()
     limited = [second for second in judged if second.exceeded]
@@ -127,10 +133,13 @@ def judge(judged: Sequence[Second], own_cost_s: float, server_cost_s: float) -> 
             f"{_REPAIRS[cause]}"
         )
         too_many = len(limited) > max(1.0, LIMITED_SHARE_MAX * len(judged))
-        (judgement.reasons if too_many else judgement.warnings).append(text)
+        if too_many:
+            judgement.reasons.append(text)
+        else:
+            judgement.warnings.append(f"{text}; what was published then is cut from the figures")
     if own_cost_s > server_cost_s:
-        # Not a reason by itself: the kernel stamps what waits, and too much of it is noticed.
-        judgement.warnings.append(
+        # Where the kernel stamps what waits, that is no reason by itself: too much is noticed.
+        (judgement.warnings if stamped else judgement.reasons).append(
             f"a delivery costs the generator {own_cost_s * 1e6:.0f} us, the server "
             f"{server_cost_s * 1e6:.0f} us: near saturation the generator would be the limit"
         )

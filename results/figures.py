@@ -37,8 +37,8 @@ def units(runs: Sequence[Run]) -> list[Unit]:
 
 
 def measured_phases(run: Run) -> tuple[str, ...]:
-    """Names of the phases whose figures count: all but the warm-up and the drain."""
-    return tuple(phase.name for phase in run.header.phases if phase.measured)
+    """Names of the phases whose figures count, each once: not warm-up, drain or what was cut."""
+    return tuple(dict.fromkeys(phase.name for phase in run.header.phases if phase.measured))
 
 
 class Figures:

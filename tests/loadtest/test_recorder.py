@@ -200,6 +200,24 @@ def test_late_seconds_make_the_run_invalid(topology):
     assert "lateness_s up to 0.5" in verdict.reasons[0]
 
 
+def test_limited_second_is_cut_from_the_figures(topology):
+    played = story(topology)
+    whole = record(played, "test")
+    windows = [*played.harvest.windows, window(4, "publish", lateness_s=0.5)]
+    run = record(harvested(played, windows=windows), "test")
+    assert run.header.verdict.valid
+    assert "is cut from the figures" in " ".join(run.header.verdict.warnings)
+    limited = next(phase for phase in run.header.phases if phase.name == "limited")
+    assert limited.start_s == pytest.approx(3.7, abs=0.01)  # a p99 of latency before
+    assert (limited.end_s, limited.measured) == (5.0, False)
+    inside = [s for s in INTENDED_S if limited.start_s <= s < limited.end_s]
+    assert inside
+    left = run.latencies.counts(phases=("steady",)).sum()
+    assert left == whole.latencies.counts(phases=("steady",)).sum() - 3 * len(inside)
+    assert run.latencies.counts().sum() == whole.latencies.counts().sum()
+    assert run.summary()["latency_s"]["p50"]["value"] is not None
+
+
 def test_lost_session_makes_the_run_invalid(topology):
     played = story(topology)
     facts = [{**played.harvest.facts[0], "lost_sessions": [[2, "reset by peer"]]}]

@@ -43,7 +43,8 @@ def test_one_limited_second_in_twenty_is_a_warning() -> None:
     assert judgement.reasons == []
     assert judgement.warnings == [
         "generator limited in 1 of 20 s: lag_s up to 0.3; "
-        "its event loop stood still; free a core for the generator"
+        "its event loop stood still; free a core for the generator; "
+        "what was published then is cut from the figures"
     ]
 
 
@@ -71,6 +72,16 @@ def test_unknown_costs_are_no_reason() -> None:
 @pytest.mark.parametrize(("latency_s", "lateness_s"), [(0.01, 0.005), (0.2, 0.02), (2.0, 0.2)])
 def test_lateness_may_be_a_tenth_of_the_latency(latency_s: float, lateness_s: float) -> None:
     assert limits(latency_s).lateness_s == pytest.approx(lateness_s)
+
+
+def test_delay_in_here_is_bounded_where_it_is_part_of_the_latency() -> None:
+    assert limits(0.1, stamped=False).delay_s == pytest.approx(0.01)
+    assert limits(0.1).delay_s == pytest.approx(0.1)
+
+
+def test_generator_slower_than_the_server_is_a_reason_where_it_shows_in_the_latency() -> None:
+    judgement = judge(run({}), 50e-6, 40e-6, stamped=False)
+    assert "would be the limit" in judgement.reasons[0]
 
 
 def test_a_server_kept_from_its_core_is_told_and_one_that_ran_freely_is_not():
