@@ -33,8 +33,9 @@ def grid() -> None:
 )
 @click.option("--proxied", is_flag=True, help="Put a fault proxy before each Controller.")
 @click.option("--counters", is_flag=True, help="Have the servers tell what they count.")
+@click.option("--administration", is_flag=True, help="Let the owner end sessions (revoke).")
 @common
-def grid_up(output: Output, topology: Any, proxied: bool, counters: bool, **arguments: Any) -> None:
+def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
     """Deploy the topology's servers with certificates, accounts and Topics; wait until ready.
 
     A topology whose Controllers are `running` is joined instead.
@@ -45,7 +46,8 @@ def grid_up(output: Output, topology: Any, proxied: bool, counters: bool, **argu
     """
     from loadtest import deployment
 
-    options = deployment.Options(proxied=proxied, counters=counters)
+    wishes = ("proxied", "counters", "administration")
+    options = deployment.Options(**{name: arguments.pop(name) for name in wishes})
     up = deployment.up(topology, options=options, **arguments)
     output.document(up.document())
     output.say(deployment.render(up))
@@ -82,6 +84,27 @@ def grid_counters(output: Output, name: str) -> None:
         output.say(f"{controller}:")
         for figure, value in sorted(figures.items()):
             output.say(f"  {figure}: {value:g}")
+
+
+@grid.command("revoke")
+@click.argument("account")
+@GRID_NAME
+@common
+def grid_revoke(output: Output, account: str, name: str) -> None:
+    """Take all rights from an account and end its sessions; the grid is up --administration.
+
+    \b
+    gridlab grid up single-broker --administration
+    gridlab grid revoke analyst-3@grid.test
+    """
+    from loadtest import deployment, revocation
+
+    done = revocation.revoke(deployment.status(name), account)
+    output.document(done.document())
+    output.say(
+        f"{account}: an outcast on {done.topics} Topics, {done.subscriptions} subscriptions ended, "
+        f"sessions {'ended' if done.sessions_ended else 'left alone'}"
+    )
 
 
 @grid.command("down")

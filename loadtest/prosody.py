@@ -116,6 +116,7 @@ def _modules(site: Site) -> list[str]:
         "limits": limits.client is not None or limits.server is not None,
         _THROTTLE: limits.address is not None,
         "http_openmetrics": site.options.counters,
+        "admin_adhoc": site.options.administration,
         "grid_limits": limits.account.sessions is not None or limits.failed_logins is not None,
     }
     return [name for name, needed in wanted.items() if needed] + list(site.development.modules)

@@ -51,6 +51,8 @@ class Options:
         A fault proxy stands before each Controller (see `front.Front`).
     counters : bool
         The servers tell what they count of themselves (see `Grid.counters`).
+    administration : bool
+        The owner may end sessions (XEP-0133; see `revocation.revoke`).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -59,6 +61,7 @@ class Options:
     offline: bool = False
     proxied: bool = False
     counters: bool = False
+    administration: bool = False
 
     @property
     def scram_hash(self) -> str:

@@ -94,6 +94,8 @@ component_interfaces = { {{ site.address | lua }} }
 
 {{ site.development.settings }}
 VirtualHost {{ site.domain | lua }}
+{% if site.options.administration %}  admins = { {{ site.owner | lua }} }
+{% endif %}
 {% if site.brokers %}  disco_items = { {% for broker in site.brokers %}{ {{ broker.jid | lua }} }, {% endfor %}}
 {% endif %}
 {%- for broker in site.components %}
