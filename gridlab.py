@@ -34,6 +34,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "plan": ("results.plans", "PlanDocument"),
     "regress": ("results.regression", "Regression"),
     "sensitivity": ("results.influences", "SensitivityDocument"),
+    "verify": ("sim.verification", "Verification"),
 }
 SCHEMAS = (
     *("topology", "record", "simulate", "load", "compare", "validate", "conform", "sweep"),
@@ -44,7 +45,7 @@ ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "grid", "load", "validate", "conform",
-    "regress", "history", "doctor", "bench",
+    "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
 
 
@@ -340,7 +341,7 @@ def bench() -> None:
 bench.add_command(sim.commands.bench_sim)
 bench.add_command(loadtest.commands.bench_load)
 for command in (
-    *(sim.commands.estimate, sim.commands.simulate),
+    *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
     *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
     *(sim.capacity_commands.knee, sim.capacity_commands.compare),

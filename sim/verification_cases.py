@@ -1,0 +1,368 @@
+"""Small grids whose figures are known: closed forms, bounds, published figures, another program.
+
+Symbols: S = 10 ms is a job's mean service time, rho the utilisation. A job is a publication with
+one subscriber; the link takes a nanosecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from results.run import Run
+from sim import queues
+from sim.queues import Flow, Moments
+from sim.replications import simulate
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+Floats = npt.NDArray[np.float64]
+SERVICE_S = 0.010
+UTILISATIONS = (0.3, 0.7, 0.9, 0.95)
+JOBS = {0.3: 100_000, 0.7: 200_000, 0.9: 300_000, 0.95: 600_000}
+NARROW = {0.3: 0.01, 0.7: 0.02, 0.9: 0.05, 0.95: 0.08}
+LEVEL = 0.999
+WARM_UP = 0.1  # share of a run that is cut
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated: replications, and a factor on the number of jobs."""
+
+    replications: int
+    jobs: float
+    seed: int
+
+    def widened(self, half_width: float) -> float:
+        """The half-width to ask for with so many jobs instead of all in 16 replications."""
+        from scipy import stats
+
+        wider = stats.t.ppf(LEVEL, [self.replications - 1, 15])
+        return float(half_width * wider[0] / wider[1] * (16 / self.jobs / self.replications) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that is known, and what each replication says about it.
+
+    `narrow` is the largest half-width of the interval, relative to `theory`. `at_most` says that
+    the theory is a bound that no replication exceeds, `fluid_error` by how much a fluid form may be
+    off, relative to it. `published` and `other` name a source.
+    """
+
+    name: str
+    theory: float
+    values: Floats
+    narrow: float
+    utilisation: float | None = None
+    at_most: bool = False
+    fluid_error: float = 0.0
+    published: tuple[float, str] | None = None
+    other: tuple[Floats, str] | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """One Topic, its subscribers, a `fifo` server and how publications come."""
+
+    arrivals: tuple[Mapping[str, Any], ...]
+    duration_s: float
+    costs: Mapping[str, Any]
+    copies: int = 1
+    cores: int = 1
+    more: Mapping[str, Any] = field(default_factory=dict)
+    reader: Mapping[str, Any] = field(default_factory=dict)
+
+    def topology(self) -> Topology:
+        """The grid."""
+        controller = {"name": "c", "domain": "c.test", "profile": "known", "cores": self.cores}
+        return Topology.model_validate(
+            {
+                "schema": 1,
+                "name": "known",
+                "controllers": [{**controller, "nic": "1 TB/s", **self.more}],
+                "brokers": [{"name": "b", "controller": "c"}],
+                "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
+                "platforms": [
+                    {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
+                    {"name": "sub", "count": self.copies, "controller": "c",
+                     "subscribes": ["t"], **self.reader},
+                ],
+                "workload": {
+                    "study": "campaign",
+                    "duration": f"{self.duration_s!r} s",
+                    "arrivals": [{"topic": "t", "by": "pub", **each} for each in self.arrivals],
+                },
+            }
+        )  # fmt: skip
+
+    def profile(self) -> Profile:
+        """The server."""
+        return Profile.model_validate(
+            {
+                "schema": 1,
+                "name": "known",
+                "server": "none",
+                "version": "1",
+                "machine": "on paper",
+                "measured": "2026-11-25",
+                "provenance": {"kind": "assumed", "source": "a queue with a closed form"},
+                "costs": {"discipline": "fifo", "publish": "0 s", **self.costs},
+                "memory": {"base": "0 B", "session": "0 B", "queued_copy": "0 B"},
+                "envelope": {"notification": "0 B"},
+            }
+        )
+
+    def play(self, effort: Effort) -> Run:
+        """Simulate it."""
+        return simulate(
+            self.topology(),
+            seed=effort.seed,
+            replications=effort.replications,
+            profiles={"c": self.profile()},
+        )
+
+
+def by_replication(run: Run, of: Callable[[Mapping[str, Any]], float]) -> Floats:
+    """A figure of the kept publications of each replication, in order of their instants."""
+    rows, found = run.publications, []
+    for replication in range(run.header.replications):
+        own = np.flatnonzero(rows["replication"] == replication)
+        own = own[np.argsort(rows["intended_s"][own], kind="stable")]
+        found.append(of({name: rows[name][own] for name in rows}))
+    return np.array(found)
+
+
+def _settled(run: Run, column: str) -> Floats:
+    """Mean latency of first or last copies, after the warm-up. [s]"""
+    warm_s = WARM_UP * run.header.duration_s
+
+    def mean(rows: Mapping[str, Any]) -> float:
+        kept = rows["intended_s"] >= warm_s
+        return float((rows[column] - rows["intended_s"])[kept].mean())
+
+    return by_replication(run, mean)
+
+
+def _mean_latency_s(run: Run) -> Floats:
+    """Mean latency of all copies of each replication, after the warm-up. [s]"""
+    rows = run.intervals
+    late = rows["start_s"] >= WARM_UP * run.header.duration_s - 1e-9
+    means = []
+    for replication in range(run.header.replications):
+        own = late & (rows["replication"] == replication)
+        means.append(rows["latency_sum_s"][own].sum() / rows["latency_count"][own].sum())
+    return np.array(means)
+
+
+def _seconds(value: float) -> str:
+    return f"{value!r} s"
+
+
+def _per_second(value: float) -> str:
+    return f"{value!r}/s"
+
+
+def single_queues(effort: Effort) -> Iterator[Figure]:
+    """M/D/1, M/M/1, M/G/1 with a log-normal service, and M/M/4: mean time in the system."""
+    shapes: list[tuple[str, dict[str, Any], float, int, float]] = [
+        ("M/D/1", {"copy": _seconds(SERVICE_S)}, 0.0, 1, 1.0),
+        ("M/M/1", {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}, 1.0, 1, 1.5),
+        ("M/G/1, log-normal of cv 1.2",
+         {"publish": _seconds(SERVICE_S), "copy": "0 s", "cv": 1.2}, 1.44, 1, 2.5),
+        ("M/M/4", {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}, 1.0, 4, 1.2),
+    ]  # fmt: skip
+    for name, costs, scv, cores, wider in shapes:
+        for rho in UTILISATIONS:
+            rate_per_s = cores * rho / SERVICE_S
+            service = Moments(SERVICE_S, (1.0 + scv) * SERVICE_S**2)
+            wait_s = queues.mgc_wait_s(rate_per_s, service, cores)
+            jobs = JOBS[rho] * effort.jobs
+            arrivals = {"process": "poisson", "rate": _per_second(rate_per_s)}
+            world = World((arrivals,), jobs / rate_per_s, costs, cores=cores)
+            found = _mean_latency_s(world.play(effort))
+            narrow = effort.widened(wider * NARROW[rho])
+            yield Figure(f"{name}: mean", SERVICE_S + wait_s, found, narrow, rho)
+
+
+def fan_outs(effort: Effort) -> Iterator[Figure]:
+    """A publication to 25 is a batch of 25 in M^X/M/1: first, mean and last of the batch."""
+    copies, copy_s = 25, SERVICE_S / 25
+    for rho in UTILISATIONS:
+        square = copies * copy_s**2 + SERVICE_S**2
+        wait_s = rho / SERVICE_S * square / (2.0 * (1.0 - rho))
+        jobs = JOBS[rho] * effort.jobs
+        arrivals = {"process": "poisson", "rate": _per_second(rho / SERVICE_S)}
+        costs = {"copy": _seconds(copy_s), "copy_distribution": "exponential"}
+        run = World((arrivals,), jobs * SERVICE_S / rho, costs, copies).play(effort)
+        narrow = effort.widened(2.0 * NARROW[rho])
+        for name, theory_s, values in (
+            ("first", wait_s + copy_s, _settled(run, "first_s")),
+            ("mean", wait_s + 0.5 * (copies + 1) * copy_s, _mean_latency_s(run)),
+            ("last", wait_s + SERVICE_S, _settled(run, "last_s")),
+        ):
+            yield Figure(f"M^X/M/1, fan-out of 25: {name}", theory_s, values, narrow, rho)
+
+
+def batches(effort: Effort) -> Iterator[Figure]:
+    """Geometric batches of mean 4 in M^X/D/1: mean time in the system."""
+    for rho in UTILISATIONS:
+        rate_per_s = rho / SERVICE_S / 4.0
+        flow = Flow(rho / SERVICE_S, queues.geometric(4.0), queues.constant(SERVICE_S))
+        jobs = JOBS[rho] * effort.jobs
+        arrivals = {
+            "process": "batch", "rate": _per_second(rate_per_s), "mean_size": 4,
+            "distribution": "geometric",
+        }  # fmt: skip
+        world = World((arrivals,), jobs / rate_per_s / 4.0, {"copy": _seconds(SERVICE_S)})
+        theory_s = queues.batch_wait_s([flow]) + SERVICE_S
+        values = _mean_latency_s(world.play(effort))
+        narrow = effort.widened(3.0 * NARROW[rho])
+        yield Figure("M^X/D/1, geometric batches of 4: mean", theory_s, values, narrow, rho)
+
+
+KAUL = "Kaul, Yates, Gruteser 2012: real-time status, how often should one update?"
+
+
+def ages(effort: Effort) -> Iterator[Figure]:
+    """Age of information of M/M/1: (1 + 1 / rho + rho^2 / (1 - rho)) S, least near 0.53."""
+    published = {0.53: (3.484 * SERVICE_S, KAUL)}
+    for rho in (0.3, 0.53, 0.8):
+        theory_s = SERVICE_S * (1.0 + 1.0 / rho + rho**2 / (1.0 - rho))
+        arrivals = {"process": "poisson", "rate": _per_second(rho / SERVICE_S)}
+        costs = {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}
+        run = World((arrivals,), 200_000 * effort.jobs * SERVICE_S / rho, costs).play(effort)
+        narrow = effort.widened(0.03)
+        values = by_replication(run, _age_s)
+        name = "age of information, M/M/1: mean"
+        yield Figure(name, theory_s, values, narrow, rho, published=published.get(rho))
+
+
+def _age_s(rows: Mapping[str, Any]) -> float:
+    """Time average of the age of the newest item held: it grows and falls at each receipt. [s]"""
+    received_s, intended_s = rows["first_s"], rows["intended_s"]
+    span_s = np.diff(received_s)
+    start_s = received_s[:-1] - intended_s[:-1]
+    return float((span_s * (start_s + 0.5 * span_s)).sum() / span_s.sum())
+
+
+def herds(effort: Effort) -> Iterator[Figure]:
+    """N jobs of 5 ms within a minute: the last is done at max(w, N c / k), as a fluid would be."""
+    for jobs, cores in ((20_000, 1), (40_000, 2), (10_000, 1)):
+        arrivals = {"process": "poisson", "rate": _per_second(jobs / 60.0)}
+        run = World((arrivals,), 60.0, {"copy": "5 ms"}, cores=cores).play(effort)
+
+        def last(rows: Mapping[str, Any], cores: int = cores) -> float:
+            return float(rows["last_s"].max() / max(60.0, len(rows["last_s"]) * 0.005 / cores))
+
+        name = f"herd of {jobs:,} within 60 s on {cores} core(s): last done over max(w, N c / k)"
+        yield Figure(name, 1.0, by_replication(run, last), 0.01, fluid_error=0.002)
+
+
+def recoveries(effort: Effort) -> Iterator[Figure]:
+    """Twice the capacity for 20 s: from its end until a job finds the server idle.
+
+    On average V / (1 - rho) for the work V that is left (a random walk's passage time), and
+    1 / lambda until that job comes.
+    """
+    overload_s, found = 20.0, {}
+    for rho in UTILISATIONS:
+        rate_per_s = rho / SERVICE_S
+        flood = {"process": "poisson", "rate": "200/s", "end": _seconds(overload_s)}
+        calm = {
+            "process": "poisson",
+            "rate": _per_second(rate_per_s),
+            "start": _seconds(overload_s),
+        }
+        length_s = overload_s + 5.0 * overload_s / (1.0 - rho)
+        world = World((flood, calm), length_s, {"copy": _seconds(SERVICE_S)})
+
+        def recovery(rows: Mapping[str, Any], rho: float = rho) -> float:
+            intended_s, latency_s = rows["intended_s"], rows["first_s"] - rows["intended_s"]
+            before = intended_s < 20.0
+            left_s = float(latency_s[before][-1] - (20.0 - intended_s[before][-1]))
+            idle = ~before & (latency_s < SERVICE_S * 1.000001)
+            expected_s = left_s / (1.0 - rho) + SERVICE_S / rho
+            return float(intended_s[idle][0] - 20.0) / expected_s
+
+        found[rho] = by_replication(world.play(effort), recovery)
+        name = "recovery from overload over V / (1 - rho) + 1 / lambda"
+        narrow = 0.18 * (16 / effort.replications) ** 0.5
+        yield Figure(name, 1.0, found[rho], narrow, rho)
+    source = "IBM QRadar: a host of 10,000 events/s drains 500/s at 9,500 and 3,000/s at 7,000"
+    ratio = 6.0 * found[0.95] / found[0.7]
+    narrow = 0.25 * (16 / effort.replications) ** 0.5
+    yield Figure("recovery at 0.95 over that at 0.7", 6.0, ratio, narrow, published=(6.0, source))
+
+
+def token_buckets(effort: Effort) -> Iterator[Figure]:
+    """A shaper of rate r and burst b lets b + r d through in any d seconds, and no more."""
+    rate, burst = 20_000.0, 8_000.0
+    arrivals = {"process": "batch", "rate": "3/s", "mean_size": 5, "distribution": "geometric"}
+    client = {"rate": f"{rate!r} B/s", "burst": f"{burst!r} B"}
+    limits = {"limits": {"client": client, "shape": "delay"}}
+    world = World((arrivals,), 300.0, {"copy": "1 us"}, more=limits)
+    size_bytes = 1000.0 + world.profile().publication_bytes
+
+    def most(rows: Mapping[str, Any]) -> float:
+        accepted_s = np.sort(rows["accepted_s"])
+        passed = size_bytes * np.arange(len(accepted_s)) - rate * accepted_s
+        return float((passed + size_bytes - np.minimum.accumulate(passed)).max())
+
+    values = by_replication(world.play(effort), most)
+    name = "token bucket: most bytes beyond r d in any d seconds"
+    yield Figure(name, burst, values, 0.05, at_most=True)
+
+
+def other_program(effort: Effort) -> Iterator[Figure]:
+    """Two exponential cores, then a reader of constant time, beside ciw; nobody has a formula."""
+    rate_per_s, read_s = 140.0, 0.005
+    arrivals = {"process": "poisson", "rate": _per_second(rate_per_s)}
+    costs = {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}
+    reader = {"read_rate": _per_second(1.0 / read_s)}
+    jobs = JOBS[0.7] * effort.jobs
+    world = World((arrivals,), jobs / rate_per_s, costs, cores=2, reader=reader)
+    ours = _mean_latency_s(world.play(effort))
+    theirs = _ciw(rate_per_s, read_s, effort)
+    yield Figure(
+        "M/M/2, then a constant reader: mean", float(theirs.mean()), ours,
+        0.1 if effort.jobs == 1.0 else 0.2, 0.7,
+        other=(theirs, "ciw"),
+    )  # fmt: skip
+
+
+def _ciw(rate_per_s: float, read_s: float, effort: Effort) -> Floats:
+    """The same network in ciw: mean time in it, from replications of its own draws. [s]"""
+    import ciw
+
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(rate_per_s), None],
+        service_distributions=[
+            ciw.dists.Exponential(1.0 / SERVICE_S), ciw.dists.Deterministic(read_s),
+        ],
+        number_of_servers=[2, 1],
+        routing=[[0.0, 1.0], [0.0, 0.0]],
+    )  # fmt: skip
+    length_s, means = 40.0 * max(effort.jobs, 0.5), []
+    for replication in range(effort.replications):
+        ciw.seed(1000 * effort.seed + replication)
+        simulation = ciw.Simulation(network)
+        simulation.simulate_until_max_time(length_s)
+        records = simulation.get_all_records()
+        came_s = {each.id_number: each.arrival_date for each in records if each.node == 1}
+        stays_s = [
+            each.exit_date - came_s[each.id_number]
+            for each in records
+            if each.node == 2 and came_s[each.id_number] > WARM_UP * length_s
+        ]
+        means.append(sum(stays_s) / len(stays_s))
+    return np.array(means)
+
+
+CASES: tuple[Callable[[Effort], Iterator[Figure]], ...] = (
+    single_queues, fan_outs, batches, ages, herds, recoveries, token_buckets, other_program,
+)  # fmt: skip

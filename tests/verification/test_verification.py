@@ -1,0 +1,50 @@
+"""`gridlab verify` in short: every case holds, and a row that should fail does."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from sim import verification
+from sim.verification_cases import CASES, Effort, Figure
+
+QUICK = Effort(12, 0.2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_what_is_known_lies_in_a_narrow_interval(case):
+    rows = [verification.checked(figure) for figure in case(QUICK)]
+    assert rows
+    assert [row for row in rows if not row["holds"]] == []
+    assert all(row["half_width_max"] < 0.7 for row in rows)
+
+
+VALUES = np.array([0.98, 1.02, 1.0, 0.99, 1.01, 1.0])
+RIGHT = Figure("a mean", 1.0, VALUES, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, True),
+        ({"theory": 1.1}, False),  # outside of the interval
+        ({"narrow": 0.01}, False),  # the interval is wide
+        ({"theory": 1.02, "at_most": True}, True),  # a bound that is met
+        ({"theory": 1.01, "at_most": True}, False),  # a bound that is broken
+        ({"theory": 1.2, "at_most": True}, False),  # a bound that is never come near to
+        ({"theory": 1.03, "other": (VALUES + 0.03, "another"), "narrow": 0.2}, True),
+        ({"theory": 1.3, "other": (VALUES + 0.3, "another"), "narrow": 0.2}, False),
+    ],
+)
+def test_a_row_holds_if_it_is_right_and_narrow(change, holds):
+    assert verification.checked(dataclasses.replace(RIGHT, **change))["holds"] is holds
+
+
+def test_the_document_is_what_its_schema_says_and_has_a_table():
+    figures = [RIGHT, dataclasses.replace(RIGHT, published=(1.0, "a paper"), utilisation=0.7)]
+    rows = [verification.checked(figure) for figure in figures]
+    document = {"level": 0.999, "seed": 1, "checks": rows, "holds": True}
+    TypeAdapter(verification.Verification).validate_python(document, strict=True)
+    assert verification.render(document).row_count == 2
