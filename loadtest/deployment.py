@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from loadtest import lease, processes, rails, sites, standing
+from loadtest import lease, processes, rails, sites
 from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
 from loadtest.server import Options, python_path
@@ -142,6 +142,8 @@ def _up(
     owner: processes.Identity | None,
 ) -> Grid:
     rails.check(rails.Caps(topology.platform_count, 0.0, 0.0, 0.0))
+    from loadtest import standing  # here: it brings asyncio and more
+
     described = standing.described(topology)
     servers = {} if described else sites.servers(topology)
     lease.clear_leftovers()

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from loadtest.development import Development
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import OWNER, Account, Node
-from topologies.limits import Limits
+
+if TYPE_CHECKING:  # the supervisor, which needs `Launch` alone, does without pydantic
+    from topologies.limits import Limits
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
 COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
@@ -108,7 +110,7 @@ class Site:
     cores_used: int
     memory_bytes: float
     cores: tuple[int, ...]
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits
     development: Development = field(default_factory=Development)
     cluster: Cluster | None = None
 

@@ -16,7 +16,7 @@ import topologies
 from loadtest import deployment, lease, processes, rails, sites
 from loadtest.problems import DeploymentError
 
-WITHIN_S = 5.0
+WITHIN_S = 15.0
 PLAY = """
 import os, signal, sys, time, topologies
 from loadtest import deployment

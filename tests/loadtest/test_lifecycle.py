@@ -190,3 +190,15 @@ def test_a_client_that_is_not_ours_needs_the_document_alone(grid_of_each, tls, t
     finally:
         listener.kill()
         listener.communicate()
+
+
+def test_the_supervisor_starts_with_little():
+    """It is there before the servers are, on every start, and stays for as long as they do."""
+    program = (
+        "import sys, loadtest.supervisor\n"
+        "print(sorted({'asyncio', 'pydantic', 'numpy', 'cryptography'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert run.stdout.strip() == "[]", run.stderr
