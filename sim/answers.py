@@ -259,7 +259,10 @@ def _assumptions(plan: Plan) -> Iterator[str]:
                 "(one copy of each publication to each) and Topics dealt out to k Brokers; the "
                 "copy between Controllers costs what a publication costs, its way no time"
             )
-    yield "busy windows of 10 s to 2 min in which the file's rates hold; no diurnal peak is added"
+    yield (
+        "busy windows of 10 s to 2 min, at the peak of processes that follow a day, all peaks at "
+        "once; ramps, steps, traces and on-off processes are played whole"
+    )
 
 
 def subject(plan: Plan) -> Subject:

@@ -18,6 +18,7 @@ from sim.services import demands, service
 from topologies.model import Model
 from topologies.profiles import Profile
 from topologies.schema import Arrivals, Population, Subscription, Topic, Topology
+from topologies.streams import shared_out
 
 Arrangement = Literal["subscribers", "topics"]
 Case = Literal["normal", "attacks"]
@@ -120,7 +121,8 @@ def _with_topics(
                 network = changed(away.network, delay=away.network.delay + delay_s)
                 away = changed(away, network=network)
             platforms.append(away)
-    arrivals = tuple(each for each in topology.workload.arrivals if each.topic in names)
+    processes = (own for each in topology.workload.arrivals for own in shared_out(each))
+    arrivals = tuple(each for each in processes if each.topic in names)
     attacks = tuple(each for each in topology.attacks if each.topic in names)
     brokers = {topic.broker for topic in topics}
     return changed(

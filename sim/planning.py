@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import topologies
 from sim.advice import Advice, advice
-from sim.bounds import RESOURCES, cores_at_least
-from sim.designs import Arrangement, Design, parallel, part, smaller
+from sim.bounds import RESOURCES
+from sim.designs import Arrangement, Design, parallel, smaller
 from sim.objectives import Objective, objectives
 from sim.trials import Bench, Trial
 from topologies.profiles import Profile
@@ -200,8 +200,7 @@ def _smallest(
 ) -> tuple[Design | None, tuple[Arrangement, ...]]:
     """The smallest design that keeps the promise, and the arrangements that were compared."""
     cores_max = budget.cores if parallel(bench.profile) else 1
-    alone = part(bench.topology, bench.controller, bench.profile, Design(1, 1))
-    least = cores_at_least(alone, bench.controller, bench.profile) if cores_max > 1 else 1
+    least = math.floor(bench.bounded(Design(1, 1))[0].least) + 1 if cores_max > 1 else 1
     cores = first(lambda c: keeps(Design(1, c)), min(least, cores_max), cores_max)
     if cores is not None:
         return Design(1, cores), ()

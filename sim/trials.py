@@ -20,7 +20,15 @@ from sim.objectives import Objective, latency_bound_s
 from sim.replications import simulate
 from topologies import TopologyError, offered
 from topologies.profiles import Profile
-from topologies.schema import Batch, Deterministic, Poisson, Topology
+from topologies.schema import (
+    ArrivalProcess,
+    Batch,
+    Deterministic,
+    Diurnal,
+    Poisson,
+    Sine,
+    Topology,
+)
 
 STAGES = (4, 12)  # replications after which a trial may stop
 CERTAIN = 0.95
@@ -111,12 +119,13 @@ class Bench:
 
     def bounded(self, design: Design, case: Case = "normal") -> tuple[Share, ...]:
         """What closed forms say of a design at the file's load."""
-        own = part(self.topology, self.controller, self.profile, design, case=case)
+        own = self._part(design, case)
         return tuple(shares(own, self.controller, self.profile, latency_bound_s(self._asked)))
 
-    def busy_alone(self) -> float:
-        """Core seconds a second that one Controller would be asked for on paper. [1]"""
-        return next(share.mean for share in self.bounded(Design(1, 1)) if share.resource == "cpu")
+    def _part(self, design: Design, case: Case) -> Topology:
+        """The busiest Controller of a design over a busy window."""
+        own = part(self.topology, self.controller, self.profile, design, case=case)
+        return windowed(own, DELIVERIES, WINDOW_S)
 
     def trial(self, design: Design, case: Case = "normal", load: float = 1.0) -> Trial:
         """The trial of a design; each is done once."""
@@ -142,8 +151,7 @@ class Bench:
         """Simulate a design whatever the bounds say, in as many replications as it takes."""
         at = f" at {load:.3g} times the load" if load != 1.0 else ""
         self._tell(f"{design.text()}{at}{' under attack' if case == 'attacks' else ''}")
-        own = part(self.topology, self.controller, self.profile, design, case=case)
-        own = windowed(own, DELIVERIES, WINDOW_S)
+        own = self._part(design, case)
         found: dict[str, Any] = {}
         for replications in stages:
             try:
@@ -185,24 +193,46 @@ class Bench:
 
 
 def windowed(own: Topology, deliveries: float, limits_s: tuple[float, float]) -> Topology:
-    """The topology over a busy window of so many deliveries, where its rates do not change.
+    """The topology over a busy window of so many deliveries, at the peak of its day.
 
-    Rates that change over time are played whole.
+    Processes that follow a day begin where the window's middle is their peak, all at once. Ramps,
+    steps, traces and on-off processes are played whole, and so is all that goes with them.
     """
-    steady = all(
-        isinstance(each, Poisson | Deterministic | Batch) and each.start == 0.0 and not each.end
+    duration_s = own.workload.duration
+    movable = all(
+        isinstance(each, Poisson | Deterministic | Batch | Diurnal | Sine)
+        and each.start == 0.0
+        and not each.end
         for each in own.workload.arrivals
     )
-    duration_s = own.workload.duration
-    if steady:
+    if movable:
         copies = own.fan_out()
         per_s = max(sum(rate * copies[name] for name, rate in offered(own).items()), 1e-9)
         window_s = min(max(deliveries / per_s, limits_s[0]), limits_s[1])
         duration_s = min(duration_s, float(f"{window_s:.2g}"))
-    study = "campaign" if own.attacks or not steady else "steady"
+    arrivals = tuple(
+        _at_its_peak(each, duration_s) if movable else each for each in own.workload.arrivals
+    )
+    study = "steady" if movable and not own.attacks else "campaign"
     attacks = tuple(changed(each, duration=duration_s) for each in own.attacks)
-    workload = changed(own.workload, duration=duration_s, study=study)
+    workload = changed(own.workload, duration=duration_s, study=study, arrivals=arrivals)
     return changed(own, workload=workload, attacks=attacks)
+
+
+def _at_its_peak(arrivals: ArrivalProcess, window_s: float) -> ArrivalProcess:
+    """A process that follows a day, so far into it that its peak is in the window's middle."""
+    match arrivals:
+        case Sine():
+            peak_s, period_s = 0.25 * arrivals.period, arrivals.period
+        case Diurnal():
+            highest = arrivals.parts.index(max(arrivals.parts))
+            peak_s = (highest + 0.5) / len(arrivals.parts) * arrivals.period
+            period_s = arrivals.period
+        case _:
+            return arrivals
+    if window_s >= period_s:
+        return arrivals
+    return changed(arrivals, shift=(peak_s - 0.5 * window_s) % period_s)
 
 
 def _refusal(bounds: Sequence[Share], load: float) -> str:

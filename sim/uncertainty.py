@@ -28,7 +28,7 @@ def cores(plan: Plan) -> Estimate:
         return {"value": None, "low": None, "high": None, "n": 0, "reason": "there is no answer"}
     start = base(plan.topology, seed=plan.seed, profiles=plan.profiles)
     known = inputs(plan.topology, plan.profiles)
-    totals = []
+    usual, totals = on_paper(start, ()), []
     for point in sobol(len(known), POINTS, plan.seed % 2**32):
         settings = tuple((i.path, i.text(share)) for i, share in zip(known, point, strict=True))
         try:
@@ -38,7 +38,7 @@ def cores(plan: Plan) -> Estimate:
         total = 0
         for sizing in plan.sizings:
             kept = math.sqrt(sizing.headroom[0] * sizing.headroom[1])  # load that the answer bears
-            more = asked[sizing.controller] / sizing.bench.busy_alone()
+            more = asked[sizing.controller] / usual[sizing.controller]
             total += max(math.ceil(more * sizing.design.cores_total / kept), 1)
         totals.append(total)
     low, high = np.quantile(totals, [0.025, 0.975], method="inverted_cdf")

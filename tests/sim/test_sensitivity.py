@@ -79,10 +79,30 @@ def test_a_window_keeps_the_rates_and_cuts_the_time():
     assert short.workload.duration == 5.0
     assert short.workload.study == "steady"
     assert topologies.offered(short) == pytest.approx(topologies.offered(topology), rel=0.1)
-    wave = worlds.topology(
+    ramp = worlds.topology(
         [{"name": "pub", "count": 1, "publishes": ["t"]},
          {"name": "sub", "count": 5, "subscribes": ["t"]}],
-        [{"topic": "t", "by": "pub", "process": "sine", "rate": "1/s", "period": "1 h"}],
+        [{"topic": "t", "by": "pub", "process": "ramp", "rate": "1/s", "final_rate": "2/s"}],
         duration="1 h",
     )  # fmt: skip
-    assert windowed(wave, 10.0, (1.0, 2.0)).workload.duration == 3600.0
+    assert windowed(ramp, 10.0, (1.0, 2.0)).workload.duration == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("process", "peak"),
+    [
+        ({"process": "sine", "amplitude": 0.5}, 1.5),
+        ({"process": "diurnal", "shape": [0.5, 1.0, 2.0, 0.5]}, 2.0),
+    ],
+)
+def test_a_window_lies_at_the_peak_of_a_day(process, peak):
+    day = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "sub", "count": 5, "subscribes": ["t"]}],
+        [{"topic": "t", "by": "pub", "rate": "10/s", "period": "24 h", **process}],
+        duration="24 h",
+    )  # fmt: skip
+    window = windowed(day, 1000.0, (1.0, 100.0))
+    assert window.workload.duration < 100.0
+    assert topologies.offered(window)["t"] == pytest.approx(10.0 * peak, rel=0.01)
+    assert topologies.offered(day)["t"] == pytest.approx(10.0, rel=0.01)
