@@ -23,7 +23,7 @@ def schema(command):
 def test_a_sweep_prints_its_document_and_goes_on(small, tmp_path):
     arguments = ("sweep", small, *SHORT, "--vary", "load=0.5,1", "--vary", "profile.speed=1,2",
                  "--processes", 1, "--out", tmp_path, "--json")  # fmt: skip
-    first, again = (json.loads(gridlab(*arguments).stdout) for _ in range(2))
+    first, again = (json.loads(gridlab(*arguments, timeout_s=240).stdout) for _ in range(2))
     jsonschema.validate(first, schema("sweep"))
     assert (first["worked"], again["worked"]) == (4, 0)
     assert first["scenarios"] == again["scenarios"]
@@ -34,7 +34,7 @@ def test_a_sweep_prints_its_document_and_goes_on(small, tmp_path):
 
 
 def test_an_impossible_promise_is_an_answer(small):
-    run = gridlab("plan", small, "--slo", "p99 < 1 us", "--json")
+    run = gridlab("plan", small, "--slo", "p99 < 1 us", "--json", timeout_s=240)
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("plan"))
@@ -45,7 +45,7 @@ def test_an_impossible_promise_is_an_answer(small):
 def test_a_plan_is_checked_and_written_as_a_page(small, tmp_path):
     page = tmp_path / "plan.html"
     run = gridlab("plan", small, "--processes", 1, "--check", "--report", page, "--json",
-                  "--slo", "p99 < 300 ms", timeout_s=200)  # fmt: skip
+                  "--slo", "p99 < 300 ms", timeout_s=280)  # fmt: skip
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("plan"))
@@ -65,7 +65,8 @@ def test_a_picture_is_drawn_and_told(small, tmp_path):
 def test_two_topologies_are_compared_on_the_same_plans(small, tmp_path):
     wider = tmp_path / "wider.yaml"
     wider.write_text(SMALL.replace("count: 50", "count: 100"))
-    run = gridlab("compare", small, wider, "--replications", 3, "--processes", 1, "--json")
+    run = gridlab("compare", small, wider, "--replications", 3, "--processes", 1, "--json",
+                  timeout_s=280)  # fmt: skip
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("compare"))
@@ -89,7 +90,7 @@ def test_two_topologies_are_compared_on_the_same_plans(small, tmp_path):
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_message(arguments, word, tmp_path):
-    run = gridlab(*arguments, cwd=tmp_path)
+    run = gridlab(*arguments, cwd=tmp_path, timeout_s=120)
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
     assert "Traceback" not in run.stderr

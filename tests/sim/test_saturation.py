@@ -16,7 +16,7 @@ def document():
         "single-broker",
         ["controllers[0].profile=fifo-sketch", "platforms[analyst].count=1",
          "platforms[analyst].network.delay=0 s", "workload.arrivals[0].rate=100/s",
-         "workload.duration=30 s"],
+         "workload.duration=10 s"],
     )  # fmt: skip
     costs = costs_of(scenarios.base(topology))
     return saturation.saturation(
