@@ -12,6 +12,25 @@ from results.commands import GATE_FAILED, LOAD, Output, common, finish, records_
 from topologies.commands import reads_topology
 
 
+class Percent(click.ParamType[float]):
+    """A share, as 2% or 0.02."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The share as a number."""
+        text = str(value).strip()
+        try:
+            return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        except ValueError:
+            return self.fail(f"{text} is no share; write for example 2%", param, ctx)
+
+
+PERCENT = Percent()
+
+
 @click.command()
 @reads_topology
 @LOAD
@@ -44,6 +63,11 @@ def estimate(output: Output, topology: Any, load: float) -> None:
     type=click.Choice(["compiled", "reference"]),
     help="The reference is slow and exact.",
 )
+@click.option(
+    "--precision",
+    type=PERCENT,
+    help="Steady studies: add replications until p99 is known this well, e.g. 2%.",
+)
 @LOAD
 @records_run
 @common
@@ -55,6 +79,7 @@ def simulate(
     \b
     gridlab simulate campus-nac --report report.html
     gridlab simulate single-broker --seed 7 --json
+    gridlab simulate single-broker --precision 2%
     gridlab simulate mine.yaml --set controllers[0].nic="10 Gbit/s" --replications 16
     """
     import sim

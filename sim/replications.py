@@ -18,6 +18,12 @@ from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
 from sim.grid import Grid, Watch
 from sim.platforms import require_supported
+from sim.precision import (
+    REPLICATIONS_MAX,
+    replications_needed,
+    require_steady,
+    with_warning,
+)
 from sim.recording import Occasion, Outcome, draft
 from sim.study import Study
 from topologies import Plan, Profile, Topology
@@ -53,6 +59,7 @@ def simulate(  # noqa: PLR0913
     engine: Engine = "compiled",
     load: float = 1.0,
     plan_replication: int | None = None,
+    precision: float | None = None,
     window_s: float | None = None,
     progress: Progress | None = None,
     door: str = "gridlab simulate",
@@ -77,6 +84,9 @@ def simulate(  # noqa: PLR0913
         Factor on legitimate rates. [1]
     plan_replication : int, optional
         Play this replication's plan in all replications; only the servers' draws differ then.
+    precision : float, optional
+        Add replications to a steady study until the half-width of the 99th percentile's interval is
+        at most this share of it; `replications` are made in any case. [1]
     window_s : float, optional
         Longest stretch that the kernels carry in one go; the result does not depend on it. [s]
     progress : callable, optional
@@ -96,11 +106,13 @@ def simulate(  # noqa: PLR0913
     """
     started, created = time.perf_counter(), datetime.now(UTC)
     require_supported(topology)
+    require_steady(topology, precision)
     _require(replications=replications, processes=1 if processes is None else processes)
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     rows = Plan(topology, seed, plan_replication or 0, load).rows
-    row_stride = max(1, -(-rows * replications // int(0.97 * PUBLICATION_ROWS_MAX)))
+    most = replications if precision is None else max(replications, REPLICATIONS_MAX)
+    row_stride = max(1, -(-rows * most // int(0.97 * PUBLICATION_ROWS_MAX)))
     tasks = [
         Task(
             topology=topology,
@@ -113,22 +125,28 @@ def simulate(  # noqa: PLR0913
             window_s=window_s,
             row_stride=row_stride,
         )
-        for replication in range(replications)
+        for replication in range(most)
     ]
     if processes is None:
         processes = _worthwhile(topology, load, replications, engine)
-    outcomes = []
-    for outcome in _worked(tasks, processes, progress):
-        outcomes.append(outcome)
-        if progress is not None:
-            progress(len(outcomes) / replications, _remark(outcomes, started))
-    peaks = {outcome.process: outcome.peak_rss_bytes for outcome in outcomes}
-    peaks[os.getpid()] = _peak_rss_bytes()
-    occasion = Occasion(
-        topology, profiles, phases.timetable(topology), seed, load, engine, door, row_stride,
-        created, time.perf_counter() - started, sum(peaks.values()),
-    )  # fmt: skip
-    return Run(draft(occasion, outcomes))
+    outcomes: list[Outcome] = []
+    while True:
+        for outcome in _worked(tasks[len(outcomes) : replications], processes, progress):
+            outcomes.append(outcome)
+            if progress is not None:
+                progress(len(outcomes) / replications, _remark(outcomes, started))
+        peaks = {outcome.process: outcome.peak_rss_bytes for outcome in outcomes}
+        peaks[os.getpid()] = _peak_rss_bytes()
+        occasion = Occasion(
+            topology, profiles, phases.timetable(topology), seed, load, engine, door, row_stride,
+            created, time.perf_counter() - started, sum(peaks.values()),
+        )  # fmt: skip
+        made = draft(occasion, outcomes)
+        if precision is None:
+            return Run(made)
+        if (needed := replications_needed(Run(made), precision)) == replications:
+            return Run(with_warning(made, precision))
+        replications = needed
 
 
 def _require(**counts: int) -> None:
