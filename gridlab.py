@@ -28,6 +28,7 @@ from topologies.commands import reads_topology
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
+    "attack": ("results.impact", "Attack"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
     "knee": ("results.saturations", "SaturationDocument"),
@@ -44,6 +45,7 @@ PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
+    "attack",
     "grid", "load", "validate", "conform",
     "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
@@ -345,7 +347,7 @@ for command in (
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
     *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
     *(sim.capacity_commands.knee, sim.capacity_commands.compare),
-    *(results.commands.report, results.commands.history),
+    *(results.commands.report, results.commands.history, sim.commands.attack),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor),
 ):

@@ -132,3 +132,60 @@ def verify(output: Output, quick: bool, seed: int) -> None:
     output.say(verification.render(document))
     if not document["holds"]:
         sys.exit(GATE_FAILED)
+
+
+@click.command()
+@click.argument("scenario", required=False, metavar="ID")
+@click.argument("base", required=False, metavar="[TOPOLOGY]")
+@click.option(
+    "--defence", "defences", multiple=True, help="Try this variant; default: all of the file."
+)
+@click.option(
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the base."
+)
+@click.option("--replications", default=4, type=click.IntRange(1, 1000), help="Seeded repetitions.")
+@click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")
+@records_run
+@common
+def attack(  # noqa: PLR0913 (an option each)
+    output: Output,
+    *,
+    scenario: str | None,
+    base: str | None,
+    defences: tuple[str, ...],
+    changes: tuple[str, ...],
+    replications: int,
+    listed: bool,
+    seed: int,
+    out: Path,
+    report: Path | None,
+) -> None:
+    """Simulate a threat of RFC 8600 on a grid, undefended and with each defence.
+
+    \b
+    gridlab attack --list
+    gridlab attack S-FLOOD
+    gridlab attack S-FLOOD mine.yaml --defence account-rate --report flood.html
+    """
+    from topologies import overlays
+
+    if listed or scenario is None:
+        catalogue = overlays.catalogue()
+        output.document({"attacks": [{"id": k, "title": v} for k, v in catalogue.items()]})
+        for name, title in catalogue.items():
+            output.say(f"[bold]{name}[/bold]  {title}")
+        return
+    import results
+    from results import impact_table
+    from sim import defences as variants
+
+    laid = overlays.scenario(scenario, base, defences, changes)
+    with output.progress(laid.overlay.id) as advance:
+        document, runs = variants.attack(
+            laid, seed=seed, replications=replications, out=out, progress=advance
+        )
+    output.document(document)
+    output.say(impact_table.render(document))
+    if report is not None:
+        results.write_report(runs, report)
+        output.say(f"Wrote {report}")

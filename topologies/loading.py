@@ -40,7 +40,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Topology:
     """
     path = find(source)
     return _topology(
-        _content(path), str(source) if path == Path(source) else path.name, path, overrides
+        content(path), str(source) if path == Path(source) else path.name, path, overrides
     )
 
 
@@ -103,7 +103,7 @@ def read_profile(name: str, beside: Path | None = None) -> Profile:
     places = [home / part / f"{name}.yaml" for home in homes for part in ("profiles", "")]
     for path in places[:-1]:
         if path.is_file():
-            return parse_profile(_content(path), path.name)
+            return parse_profile(content(path), path.name)
     known = [path.stem for home in homes for path in sorted((home / "profiles").glob("*.yaml"))]
     repair = choice(name, dict.fromkeys(known), "profiles are")
     raise TopologyError([f'"{printable(name)}": no such profile; {repair}'])
@@ -117,7 +117,7 @@ def parse_profile(text: str | bytes, name: str = "<text>") -> Profile:
     TopologyError
         All that is wrong with it.
     """
-    return _validated(_document(text, name), Profile, [], checks.profile_problems)
+    return validated(_document(text, name), Profile, [], checks.profile_problems)
 
 
 def find(source: str | Path) -> Path:
@@ -156,7 +156,7 @@ def shipped() -> dict[str, str]:
 
 def _description(path: Path) -> str:
     try:
-        data = read(_content(path), path.name).data
+        data = read(content(path), path.name).data
     except TopologyError:
         return "(cannot be read)"
     text = data.get("description", "") if isinstance(data, dict) else "(is not a topology)"
@@ -168,7 +168,14 @@ def _home() -> list[Path]:
     return [Path(home)] if home else []
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """What a file holds, up to a little more than is read.
+
+    Raises
+    ------
+    TopologyError
+        It cannot be read.
+    """
     name = printable(str(path))
     if path.is_dir():
         raise TopologyError([f"{name}: is a directory; name a file in it"])
@@ -196,7 +203,7 @@ def _topology(
         beside = source.path.parent if source.path else None
         return dangling or checks.topology_problems(topology, partial(read_profile, beside=beside))
 
-    return _validated(document, Topology, dangling, cross)
+    return validated(document, Topology, dangling, cross)
 
 
 def _document(content: str | bytes, name: str) -> Document:
@@ -208,13 +215,19 @@ def _document(content: str | bytes, name: str) -> Document:
     return document
 
 
-def _validated(
+def validated(
     document: Document,
     model: type[AnyModel],
     dangling: list[Problem],
     cross: Callable[[AnyModel], list[Problem]],
 ) -> AnyModel:
-    """The document as a model; raises with all that is wrong: form, fields, names, rules."""
+    """The document as a model.
+
+    Raises
+    ------
+    TopologyError
+        All that is wrong with it: form, fields, names, rules.
+    """
     try:
         result = model.model_validate(document.data)
         found = cross(result)

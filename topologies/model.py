@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 NODE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$"
+IDENTIFIER = r"^[A-Z][A-Z0-9-]{0,30}$"
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 DOMAIN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,15}$"
 

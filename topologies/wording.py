@@ -12,9 +12,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from topologies.model import DOMAIN, IDENTIFIER, NAME, NODE
 from topologies.problems import FOUND_MAX, Path, Problem, choice
 from topologies.quantities import Quantity
-from topologies.schema import DOMAIN, NAME, NODE
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -175,6 +175,7 @@ def _allowed(finding: Any, field: FieldInfo | None) -> str:
 
 _PATTERNS = {
     NAME: "write lower-case letters, digits and . _ - (at most 63, first a letter or digit)",
+    IDENTIFIER: "write capitals, digits and -, for example S-FLOOD",
     NODE: "write letters, digits and . _ : / - (at most 127, first a letter or digit)",
     DOMAIN: "write a DNS name in lower case, for example grid.test",
 }

@@ -1,0 +1,81 @@
+"""An attack with and without defences: toggles move metrics; figures are what they say."""
+
+import pytest
+
+from results.impact_table import render
+from sim import defences
+from topologies import overlays
+
+FILE = """\
+schema: 1
+id: S-TEST
+title: a flood for the tests
+reference: RFC 8600 section 8.2.2
+hypothesis: the limit helps
+base: single-broker
+changes: [workload.duration=40 s]
+platforms:
+  - {name: thief, count: 20, controller: $controller, role: adversary, publishes: [$topic]}
+attacks:
+  - kind: publish-flood
+    name: flood
+    by: thief
+    topic: $topic
+    start: 10 s
+    duration: 10 s
+    rate: 150/s
+    size: 1.6 KB
+defences:
+  - name: none
+  - name: limit
+    changes: ["controllers[$controller].limits={account: {rate: 6/s, burst: 20}}"]
+  - name: strangling
+    changes: ["controllers[$controller].limits={account: {rate: 1/s, burst: 1}}"]
+"""
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    path = tmp_path_factory.mktemp("attack") / "s-test.yaml"
+    path.write_text(FILE)
+    return defences.attack(overlays.scenario(path), seed=3, replications=4)[0]
+
+
+@pytest.fixture(scope="module")
+def by_name(document):
+    return {each["defence"]: each for each in document["variants"]}
+
+
+def test_a_flood_ruins_and_even_a_strangling_limit_delivers_more(by_name):
+    """Twenty connections that send all they can leave the honest two a small share of the loop."""
+    assert by_name["none"]["goodput_per_s"]["high"] < by_name["strangling"]["goodput_per_s"]["low"]
+    assert by_name["none"]["p99_s"]["low"] > 10.0
+
+
+def test_a_limit_for_each_account_does_not_help_against_many_accounts(by_name):
+    goodput = [by_name[name]["goodput_per_s"] for name in ("none", "limit")]
+    assert goodput[1]["low"] < goodput[0]["high"]
+
+
+def test_a_limit_too_tight_costs_the_honest(by_name):
+    """Two reporters publish six items a second together: one each a second refuses most of them."""
+    assert by_name["none"]["collateral"]["value"] == 0.0
+    assert by_name["strangling"]["collateral"]["low"] > 0.3
+    assert by_name["limit"]["collateral"]["value"] < by_name["strangling"]["collateral"]["value"]
+
+
+def test_each_hostile_publication_makes_as_many_copies_as_there_are_subscribers(by_name):
+    amplified = by_name["none"]["amplification"]
+    assert amplified["messages"]["value"] == pytest.approx(200.0)
+    payload, envelope = 1600.0, 193.0
+    wire = 200 * (payload + 380.0) / (payload + envelope)
+    assert amplified["bytes"]["value"] == pytest.approx(wire, rel=1e-6)
+
+
+def test_the_table_has_a_row_for_each_defence(document):
+    from rich.console import Console
+
+    console = Console(width=160, record=True)
+    console.print(render(document))
+    text = console.export_text()
+    assert all(name in text for name in ("none", "limit", "strangling", "S-TEST"))
