@@ -68,6 +68,14 @@ class Inbound:
         return nothing() if self._pending is None else self._pending
 
 
+def server_rule(limits: schema.Limits, profile: Profile) -> Records | None:
+    """The limit on each connection from another Controller, kept as the profile's server does."""
+    if limits.server is None:
+        return None
+    alike = schema.Limits(client=limits.server)
+    return rule(alike, profile)
+
+
 def rule(limits: schema.Limits, profile: Profile) -> Records:
     """The limits of a Controller as its scan needs them."""
     found = np.zeros(1, RULE)

@@ -167,7 +167,6 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
 
 
 UNSUPPORTED = (
-    "controllers.limits.server",
     "controllers.limits.server_stanza",
     "controllers.limits.address",
     "controllers.limits.account.sessions",

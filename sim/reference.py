@@ -20,7 +20,7 @@ from sim import draws
 from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
-from sim.reference_inbound import Door
+from sim.reference_inbound import Connection, Door, connection
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Publication, Socket, Surroundings, Target
@@ -119,6 +119,8 @@ class ReferenceController:
         self._sessions: dict[int, Session] = {}
         self._grid: Mapping[str, ReferenceController] = {}
         self._lines: dict[str, simpy.Resource] = {}
+        self._connections: dict[str, Connection] = {}
+        self._targets: dict[int, Target] = {}  # of stanzas that wait to be read
         self._held, self._held_bytes = 0, 0.0
         self._cores = 1 if isinstance(profile.costs, LoopTurns) else node.cores
         self._server = self._serving()
@@ -271,8 +273,22 @@ class ReferenceController:
         first = self._names.index(self._node.name) - len(self._names)
         self._env.schedule(arrived, first, link.delay)
         yield arrived
-        come = replace(stanza, arrival_s=self._env.now, socket=f"from {self._node.name}")
-        self._grid[peer].take(come, target)
+        size_bytes = stanza.payload_bytes + self._profile.envelope.relayed
+        come = replace(stanza, socket=f"from {self._node.name}")
+        self._grid[peer].read(come, target, size_bytes)
+
+    def read(self, stanza: Publication, target: Target, size_bytes: float) -> None:
+        """A stanza of another Controller has come; it is read as that connection's limit has it."""
+        peer = str(stanza.socket)
+        if peer not in self._connections:
+            server, rate = self._profile.server, self._node.limits.server
+            self._connections[peer] = connection(self._env, server, rate, self._handle)
+        self._targets[id(stanza)] = target
+        self._connections[peer].arrive(stanza, size_bytes)
+
+    def _handle(self, stanza: Publication) -> None:
+        stanza.arrival_s = self._env.now
+        self.take(stanza, self._targets.pop(id(stanza)))
 
     def closed_log(self) -> Log:
         """All that happened here, when the run is over."""

@@ -67,17 +67,10 @@ class Door:
 
     def _connection(self) -> Connection:
         rate, env = self._limits.client, self._env
-        if rate is None:
-            return Unlimited(self._handle)
-        server = self._profile.server if self._limits.shape == "server" else self._limits.shape
-        match server:
-            case "prosody":
-                return Pausing(env, rate.rate, self._handle)
-            case "ejabberd":
-                return Indebted(env, rate.rate, rate.burst, self._handle)
-            case "drop":
-                return Policed(Bucket(env, rate.rate, rate.burst), self._handle, self._refuse)
-        return Shaped(env, Bucket(env, rate.rate, rate.burst), self._handle)
+        if rate is not None and self._limits.shape == "drop":
+            return Policed(Bucket(env, rate.rate, rate.burst), self._handle, self._refuse)
+        server = self._profile.server if self._limits.shape == "server" else "none"
+        return connection(env, server, rate, self._handle)
 
     def _refuse(self, publication: Publication) -> None:
         self.waiting.discard(publication.row)
@@ -105,6 +98,20 @@ class Door:
         self.waiting.discard(publication.row)
         publication.arrival_s = self._env.now
         self._receive(publication)
+
+
+def connection(
+    env: simpy.Environment, server: str, rate: schema.ByteRate | None, handle: Handle
+) -> Connection:
+    """A connection that a server of this kind reads at a rate."""
+    if rate is None:
+        return Unlimited(handle)
+    match server:
+        case "prosody":
+            return Pausing(env, rate.rate, handle)
+        case "ejabberd":
+            return Indebted(env, rate.rate, rate.burst, handle)
+    return Shaped(env, Bucket(env, rate.rate, rate.burst), handle)
 
 
 class Bucket:

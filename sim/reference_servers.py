@@ -197,14 +197,15 @@ class FanoutProcessServer:
         if not publisher.queued:
             self._enqueue(publisher)
             if self._idle:
-                self._env.process(self._wake(min(self._idle)))
+                core = min(self._idle)
+                self._idle.remove(core)
+                self._env.process(self._wake(core))
 
     def _enqueue(self, process: _Publisher | _Session) -> None:
         process.queued = True
         self._queue.append(process)
 
     def _wake(self, core: int) -> Process:
-        self._idle.remove(core)
         yield due(self._env, self._costs.wake, core)
         self._release(core)
 
@@ -326,10 +327,11 @@ class FifoServer:
         """A publication arrives."""
         self._waiting.append(publication)
         if self._idle:
-            self._env.process(self._serve(min(self._idle)))
+            core = min(self._idle)
+            self._idle.remove(core)
+            self._env.process(self._serve(core))
 
     def _serve(self, core: int) -> Process:
-        self._idle.remove(core)
         costs, speed = self._costs, self._around.speed
         while self._waiting:
             publication = self._waiting.popleft()

@@ -12,10 +12,11 @@ import numpy as np
 
 from results.records import StationMode
 from sim.controller import Controller
+from sim.inbound import server_rule
 from sim.intake import Census
 from sim.lines import Carrier
 from sim.network import Arrivals
-from sim.stations import Graph
+from sim.stations import Graph, Line
 from sim.study import Study, Tally
 
 
@@ -36,15 +37,18 @@ class Traffic:
         self._stations = [
             Controller(study, graph, station, self._census) for station in graph.stations
         ]
-        self._carriers = [
-            Carrier(
-                line, self._stations[line.target].socket(line),
-                graph.stations[line.source].profile.envelope.notification,
-            )
-            for line in graph.lines
-        ]  # fmt: skip
+        self._carriers = [self._carrier(line) for line in graph.lines]
         self._groups = [(group, _least_delay_s(graph, group)) for group in graph.cycles()]
         self._time_s = np.zeros(len(self._groups))
+
+    def _carrier(self, line: Line) -> Carrier:
+        source, target = (self._graph.stations[end] for end in (line.source, line.target))
+        envelope = source.profile.envelope
+        return Carrier(
+            line, self._stations[line.target].socket(line),
+            (envelope.notification, envelope.relayed),
+            server_rule(target.node.limits, target.profile),
+        )  # fmt: skip
 
     def publish(self, arrivals: Arrivals, until_s: float) -> None:
         """All publications that arrive next, and before `until_s`, each at its Platform's home."""

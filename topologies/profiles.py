@@ -36,6 +36,9 @@ class Envelope(Model):
     publication: Bytes = Field(
         193.0, description="publish stanza around the payload, as inbound limits count it [B]"
     )
+    relayed: Bytes = Field(
+        270.0, description="stanza around a payload between Controllers, as limits count it [B]"
+    )
 
 
 class Relay(Model):

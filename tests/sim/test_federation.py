@@ -2,17 +2,22 @@
 
 import federations
 import pytest
+import test_windows
 import worlds
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_oracle import ARRIVALS, FANOUT_PROCESS, FIFO, LOOP_TURNS
 
+import sim
+import sim.controller
+import topologies
 from topologies.plan import Plan
 
 PROFILE = st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS)
 RELAY = st.sampled_from(
     [{}, {"receive": "0.9 ms"}, {"receive": "0.3 ms", "receive_per_byte": "1.7 us/B"}]
 )
+SERVER = st.sampled_from(["none", "prosody", "ejabberd"])
 NAMES = ("a", "b", "d")
 
 
@@ -48,17 +53,29 @@ def linked_controllers(draw):
         if draw(st.booleans())
     ]  # fmt: skip
     topology = federations.topology(
-        {name: {"nic": draw(st.sampled_from(["1 GB/s", "61 kB/s"]))} for name in names},
+        {
+            name: {
+                "nic": draw(st.sampled_from(["1 GB/s", "61 kB/s"])),
+                "limits": draw(st.sampled_from([{}, {"server": {"rate": "9.7 kB/s"}},
+                                                {"server": {"rate": "3 kB/s", "burst": "2 kB"}}])),
+            }
+            for name in names
+        },
         topics, people, arrivals, links=links,
     )  # fmt: skip
     profiles = {
-        name: worlds.profile(notification="55 B", relay=draw(RELAY), **draw(PROFILE))
+        name: worlds.profile(
+            notification="55 B", relay=draw(RELAY), server=draw(SERVER), **draw(PROFILE)
+        )
         for name in names
     }
     return topology, profiles
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
 @given(linked_controllers(), st.integers(0, 3), st.sampled_from([None, 0.37, 0.01]))
 def test_both_engines_carry_copies_to_the_same_instants(world, seed, window_s):
     topology, profiles = world
@@ -69,3 +86,92 @@ def test_both_engines_carry_copies_to_the_same_instants(world, seed, window_s):
         worlds.assert_agree(one, other)
         assert one.expected == one.delivered + one.lost
         assert one.owed_area_s == pytest.approx(one.sojourn_s, rel=1e-9)
+
+
+def alert(remote, copies, limit):
+    """One 1 KiB alert from Controller a to subscribers on b over a link of 10 ms."""
+    return federations.topology(
+        {"a": {}, "b": {"limits": {"server": limit} if limit else {}}},
+        {"alerts": ("a", {"payload": {"size": "1 KiB"}})},
+        [
+            {"name": "cert", "controller": "a", "count": 1, "publishes": ["alerts"]},
+            {"name": "member", "controller": "b", "count": remote, "subscribes": ["alerts"]},
+        ],
+        [{"topic": "alerts", "by": "cert", "process": "deterministic", "rate": "0.01/s"}],
+        duration="60 s",
+        links=[{"from": "a", "to": "b", "delay": "10 ms", "copies": copies}],
+    )  # fmt: skip
+
+
+PROSODY = topologies.read_profile("prosody-0.12")
+STOCK = {"rate": "30 KiB/s"}  # `limits.s2sin` of Debian's prosody.cfg.lua
+
+
+@pytest.mark.parametrize("engine", [federations.compiled, federations.stanza_by_stanza])
+def test_an_alert_to_a_thousand_members_is_42_s_old_over_stock_limits(engine):
+    def last_s(copies, limit):
+        topology = alert(1000, copies, limit)
+        plan = worlds.GivenPlan(topology, [(0.0, 0, 0, 1024)])
+        tallies = engine(topology, plan, {"a": PROSODY, "b": PROSODY})
+        assert tallies[1].delivered == 1000
+        return float(tallies[0].publications["last_s"][0])
+
+    # 1,000 copies of 1,024 + 270 B at 30 KiB/s, but for the pause after the last read.
+    assert last_s("subscriber", STOCK) == pytest.approx(1294e3 / 30720, abs=0.5)
+    assert last_s("domain", STOCK) < 0.3
+    assert last_s("subscriber", None) < 0.6
+
+
+def exchange(delay):
+    """Two Controllers that publish at each other's Brokers, near their limits."""
+    people = [
+        {"name": f"{kind}-{name}", "controller": name, "count": 4, **use}
+        for name, other in (("a", "b"), ("b", "a"))
+        for kind, use in (
+            ("pub", {"publishes": [f"on-{other}"], "network": {"delay": "2 ms"}}),
+            ("sub", {"subscribes": ["on-a", "on-b"], "read_rate": "900/s"}),
+        )
+    ]
+    arrivals = [
+        {"topic": f"on-{name}", "by": f"pub-{other}", "process": "poisson", "rate": "60/s"}
+        for name, other in (("a", "b"), ("b", "a"))
+    ]
+    topics = {"on-a": ("a", {}), "on-b": ("b", {})}
+    return federations.topology(
+        {"a": {"limits": {"server": {"rate": "200 kB/s"}}}, "b": {}}, topics, people, arrivals,
+        duration="3 s", links=[{"from": "a", "to": "b", "delay": delay, "rate": "1 MB/s"}],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("delay", ["0.2 ms", "40 ms"])
+def test_windows_and_feeding_do_not_matter_to_links(delay, monkeypatch):
+    topology = exchange(delay)
+    plan = Plan(topology, 1)
+    profiles = {
+        "a": test_windows.PROFILES["loop-turns"].model_copy(update={"server": "prosody"}),
+        "b": test_windows.PROFILES["fanout-process"],
+    }
+    one = federations.compiled(topology, plan, profiles)
+    two = federations.compiled(topology, plan, profiles, 0.0137)
+    monkeypatch.setattr(sim.controller, "FEED_ROWS", 7)
+    three = federations.compiled(topology, plan, profiles)
+    for first, second, third in zip(one, two, three, strict=True):
+        assert first.delivered > 500
+        test_windows.assert_same(first, second)
+        test_windows.assert_same(first, third)
+
+
+def test_a_federation_simulates_and_says_which_stations_ran_in_windows():
+    run = sim.simulate(topologies.load("federation"), replications=2, processes=1)
+    assert run.header.verdict.valid
+    assert run.header.counts.delivered == run.header.counts.expected > 0
+    assert run.header.stations["cert"] == run.header.stations["campus"] == "windowed"
+    assert run.header.stations["cert/campus"] == "batched"
+
+
+def test_one_way_traffic_needs_no_windows():
+    topology = alert(10, "subscriber", None)
+    profiles = {"a": PROSODY, "b": PROSODY}
+    run = sim.simulate(topology, replications=1, profiles=profiles)
+    assert run.header.stations["a"] == run.header.stations["b"] == "event"
+    assert "b/a" not in run.header.stations
