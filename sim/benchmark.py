@@ -182,6 +182,31 @@ def _peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def scaling(most: int = 10**9) -> list[tuple[int, float]]:
+    """Deliveries and seconds of ever longer fan-outs to 10^4, up to `most` deliveries."""
+    workload, found = fan_out(10_000, 2, 2), []
+    profiles = {"c": workload.profile}
+    simulate(workload.full, seed=SEED, replications=1, processes=1, profiles=profiles)
+    for decade in range(6, round(np.log10(most)) + 1):
+        grid = fan_out(10_000, 2, 10 ** (decade - 4)).full
+        started_s = time.perf_counter()
+        run = simulate(grid, seed=SEED, replications=1, processes=1, profiles=profiles)
+        found.append((run.header.counts.delivered, time.perf_counter() - started_s))
+    return found
+
+
+def slope(points: Sequence[tuple[int, float]]) -> float:
+    """Exponent of cost in deliveries: 1 is linear. [1]"""
+    deliveries, wall_s = np.log(np.array(points).T)
+    return float(np.polyfit(deliveries, wall_s, 1)[0])
+
+
+def render_scaling(points: Sequence[tuple[int, float]]) -> str:
+    """A line for people."""
+    seconds = ", ".join(f"{wall_s:.3g} s for {count:.3g}" for count, wall_s in points)
+    return f"Cost over deliveries: {seconds}; it grows with their number to the {slope(points):.3f}"
+
+
 def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> list[BenchmarkRow]:
     """The rows of one workload.
 

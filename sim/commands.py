@@ -108,6 +108,7 @@ def bench_sim(output: Output, quick: bool) -> None:
         document = benchmark.bench(quick, advance)
     output.document(document)
     output.say(benchmark.render(document))
+    output.say(benchmark.render_scaling(benchmark.scaling(10**7 if quick else 10**9)))
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """The benchmark measures engines that agree, and refuses to compare others."""
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
@@ -53,3 +54,10 @@ def test_the_long_workloads_are_those_that_are_promised():
     assert sizes == [
         ("fan-out", 10_000), ("fan-out", 100_000), ("one-publish", 1_000_000), ("topology", 200),
     ]  # fmt: skip
+
+
+def test_cost_is_linear_in_deliveries():
+    assert benchmark.slope([(10**6, 0.02), (10**7, 0.2), (10**8, 2.0)]) == pytest.approx(1.0)
+    points = benchmark.scaling(10**7)
+    assert [round(np.log10(count)) for count, _ in points] == [6, 7]
+    assert "it grows with their number to the" in benchmark.render_scaling(points)
