@@ -29,6 +29,8 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
     "attack": ("results.impact", "Attack"),
+    "bench-sessions": ("loadtest.holding", "Holding"),
+    "bench-stamps": ("loadtest.capture", "Captured"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
     "knee": ("results.saturations", "SaturationDocument"),
@@ -342,6 +344,8 @@ def bench() -> None:
 
 bench.add_command(sim.commands.bench_sim)
 bench.add_command(loadtest.commands.bench_load)
+bench.add_command(loadtest.commands.bench_sessions)
+bench.add_command(loadtest.commands.bench_stamps)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),

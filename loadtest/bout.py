@@ -25,11 +25,12 @@ from loadtest.generator import Generator
 from loadtest.grid import Grid
 from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
+from loadtest.spool import Spool
 
 if TYPE_CHECKING:
     from topologies.schema import Topology
 
-Instants = npt.NDArray[np.float64]
+Instants = npt.NDArray[Any]
 
 LOGINS_PER_S = 200.0
 CONCURRENT_LOGINS = 16
@@ -181,6 +182,13 @@ class Own:
         self._generator = generator
         self.pid = generator.pid(0)
         self.costs = costs
+
+    def deliveries(self) -> Instants:
+        """Rows of the delivery log, once the process has handed over."""
+        self._generator.tell(finish=True)
+        for _ in self._generator.wait_for("done", 30.0):
+            pass
+        return Spool(self._generator.specs[0].result).read_deliveries()
 
     def begin(self, start_ns: int) -> None:
         """Learn when the first publication is due."""

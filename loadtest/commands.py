@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from results.commands import LOAD, Output, common, finish_all, records_run
+from results.commands import INVALID_RUN, LOAD, Output, common, finish_all, records_run
 from topologies.commands import reads_topology
 
 GRID_NAME = click.option("--name", default="default", help="Name of the grid; several can be up.")
@@ -288,3 +289,66 @@ def bench_load(output: Output, quick: bool, servers: tuple[Any, ...]) -> None:
     output.document(document)
     output.say(bench.render(document))
     output.say(bench.summary(document))
+
+
+@click.command("sessions")
+@click.option("--sessions", default=5_000, type=click.IntRange(2, 15_000), help="How many.")
+@click.option(
+    "--deliveries",
+    "deliveries_per_s",
+    default=10_000.0,
+    type=click.FloatRange(0, 20_000),
+    help="Deliveries per second, all together; 0: one for each session, no more.",
+)
+@click.option(
+    "--duration", "duration_s", default=60.0, type=click.FloatRange(2, 3600), help="Seconds."
+)
+@click.option(
+    "--server",
+    default="ejabberd",
+    type=click.Choice(["null", "prosody", "ejabberd"]),
+    help="Deployed for it.",
+)
+@common
+def bench_sessions(output: Output, **arguments: Any) -> None:
+    """Hold thousands of TLS sessions in one process on one core, and deliver to them.
+
+    \b
+    gridlab bench sessions --sessions 5000 --deliveries 10000 --duration 300
+    gridlab bench sessions --sessions 15000 --deliveries 0 --server null
+    """
+    from loadtest import holding
+
+    with output.progress("holding") as advance:
+        document, _ = holding.hold(progress=advance, **arguments)
+    output.document(document)
+    output.say(holding.render(document))
+    if not document["valid"]:
+        sys.exit(INVALID_RUN)
+
+
+@click.command("stamps")
+@click.option("--sessions", default=200, type=click.IntRange(2, 2_000), help="Subscribers.")
+@click.option(
+    "--deliveries",
+    "deliveries_per_s",
+    default=20_000.0,
+    type=click.FloatRange(1, 50_000),
+    help="Deliveries per second, all together.",
+)
+@click.option(
+    "--duration", "duration_s", default=10.0, type=click.FloatRange(1, 300), help="Seconds."
+)
+@common
+def bench_stamps(output: Output, **arguments: Any) -> None:
+    """Set the receipts that the engine reports against a packet capture (tcpdump, as root).
+
+    \b
+    gridlab bench stamps --json
+    """
+    from loadtest import capture
+
+    with output.progress("capturing"):
+        document = capture.compare(**arguments)
+    output.document(document)
+    output.say(capture.render(document))

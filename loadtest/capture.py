@@ -1,0 +1,239 @@
+"""What the kernel says of a delivery's receipt, against a packet capture of the same port.
+
+tcpdump (it needs root, or the capability) stamps each packet as it passes the loopback device; the
+engine asks the kernel when it received what it reads. Each copy of the null server is one packet,
+so the n-th one to a connection is the n-th delivery of its session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import TypedDict
+
+from loadtest import bout, nullgrid, receiver
+from loadtest.problems import LoadError
+
+Instants = npt.NDArray[np.int64]
+
+_FILE = struct.Struct("<IHHiIII")
+_PACKET = struct.Struct("<IIII")
+_NANOSECONDS = 0xA1B23C4D  # pcap-savefile(5)
+_LINK_BYTES, _ETHERNET, _SYN = 14, 1, 2
+SNAP_BYTES = 96
+
+
+@contextmanager
+def running(file: Path, address: str, port: int) -> Iterator[None]:
+    """Capture what a server's port sends, into `file`.
+
+    Raises
+    ------
+    LoadError
+        There is no tcpdump, or it may not capture.
+    """
+    if shutil.which("tcpdump") is None:
+        raise LoadError("tcpdump: is not installed (Debian's package tcpdump)")
+    command = ["tcpdump", "--immediate-mode", "-i", "lo", "-n", "-s", str(SNAP_BYTES)]
+    what = f"src host {address} and src port {port}"
+    program = subprocess.Popen(
+        [*command, "-B", "65536", "--time-stamp-precision=nano", "-w", str(file), what],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        _until_listening(program)
+        yield
+        time.sleep(0.5)  # what was captured last is written
+    finally:
+        program.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(5.0)
+        program.kill()
+        program.wait()
+        if program.stderr:
+            program.stderr.close()
+
+
+def _until_listening(program: subprocess.Popen[bytes]) -> None:
+    assert program.stderr is not None
+    said = b""
+    while b"listening" not in said:
+        line = program.stderr.readline()
+        if not line:
+            raise LoadError(f"tcpdump: {said.decode(errors='replace').strip() or 'ended'}")
+        said += line
+
+
+def packets(file: Path, payload_bytes_min: int) -> dict[int, Instants]:
+    """Instants at which packets of at least so many bytes passed, by the client's port.
+
+    Wall clock, in the order of the connection. A packet sent again is left out, and so is a
+    connection that was opened during the capture: the publisher's. [ns]
+    """
+    data = file.read_bytes()
+    magic, *_, network = _FILE.unpack_from(data)
+    if magic != _NANOSECONDS or network != _ETHERNET:
+        raise LoadError(f"{file}: is no capture of the loopback device in nanoseconds")
+    place, found = _FILE.size, dict[int, list[int]]()
+    highest: dict[int, int] = {}
+    opened: set[int] = set()
+    while place + _PACKET.size <= len(data):
+        seconds, nanoseconds, kept, _ = _PACKET.unpack_from(data, place)
+        place += _PACKET.size
+        packet = data[place : place + kept]
+        place += kept
+        header = _LINK_BYTES + 4 * (packet[_LINK_BYTES] & 15)
+        size_of_ip = int.from_bytes(packet[_LINK_BYTES + 2 : _LINK_BYTES + 4], "big")
+        client, sequence = struct.unpack_from(">HI", packet, header + 2)
+        opened |= {client} if packet[header + 13] & _SYN else set()
+        size = size_of_ip - (header - _LINK_BYTES) - 4 * (packet[header + 12] >> 4)
+        last = highest.get(client)
+        if size < payload_bytes_min or (last is not None and (sequence - last) % 2**32 > 2**31):
+            continue
+        highest[client] = (sequence + size) % 2**32
+        found.setdefault(client, []).append(seconds * 1_000_000_000 + nanoseconds)
+    return {
+        client: np.array(times, dtype=np.int64)
+        for client, times in found.items()
+        if client not in opened
+    }
+
+
+def agreement(
+    captured: dict[int, Instants], received_ns: dict[int, Instants], wall_minus_monotonic_ns: int
+) -> Instants:
+    """Receipt as the engine has it minus as captured, of every delivery; ascending. [ns]
+
+    Sessions and connections are matched by their first instants: copies of one publication leave
+    the server one after another, in the order of its connections.
+
+    Parameters
+    ----------
+    captured : mapping
+        Instants by the client's port, wall clock. [ns]
+    received_ns : mapping
+        Instants by session, monotonic clock. [ns]
+    wall_minus_monotonic_ns : int
+        Difference of the clocks. [ns]
+
+    Raises
+    ------
+    LoadError
+        They do not tell of the same deliveries.
+    """
+    theirs = sorted(captured.values(), key=lambda times: int(times[0]))
+    ours = sorted(received_ns.values(), key=lambda times: int(times[0]))
+    if [len(each) for each in theirs] != [len(each) for each in ours]:
+        raise LoadError(
+            f"the capture has {sum(map(len, theirs))} packets on {len(theirs)} connections, the "
+            f"engine {sum(map(len, ours))} deliveries to {len(ours)} sessions"
+        )
+    differences = [
+        own + wall_minus_monotonic_ns - other for own, other in zip(ours, theirs, strict=True)
+    ]
+    return np.sort(np.concatenate(differences))
+
+
+class Captured(TypedDict):
+    """Deliveries seen both ways; differences and delays are of receipt by the kernel. [s]"""
+
+    deliveries: int
+    deliveries_per_s: float
+    difference_p50_s: float
+    difference_p99_s: float
+    latency_p50_s: float
+    latency_p99_s: float
+    captured_latency_p50_s: float
+    captured_latency_p99_s: float
+    reading_p50_s: float
+    reading_p99_s: float
+
+
+def compare(sessions: int, deliveries_per_s: float, duration_s: float) -> Captured:
+    """Deliver from a null server at a steady rate, and set the engine's receipts against a capture.
+
+    Raises
+    ------
+    LoadError
+        There can be no capture, or the two do not tell of the same deliveries.
+    """
+    rate_per_s = deliveries_per_s / sessions
+    due_s = np.arange(1, round(rate_per_s * duration_s) + 1) / rate_per_s
+    described = bout.topology(sessions)
+    cores = sorted(os.sched_getaffinity(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="gridlab-capture-") as place,
+        nullgrid.ephemeral(described, cores=cores[:1]) as grid,
+    ):
+        ring, file = bout.Ring(grid, described, cores[-1], cores[0]), Path(place) / "loopback.pcap"
+        with bout.own(ring, "counting", due_s) as own:
+            with running(file, ring.served["address"], ring.served["port"]):
+                bout.measure(ring, own, due_s, 0.2)
+                offset_ns = time.time_ns() - time.monotonic_ns()
+            rows = own.deliveries()
+        # Logins are done before it starts; the publisher's answers are far smaller than a copy.
+        return _compared(packets(file, bout.PAYLOAD_BYTES), rows, offset_ns, due_s)
+
+
+def _compared(
+    captured: dict[int, Instants], rows: Instants, offset_ns: int, due_s: npt.NDArray[np.float64]
+) -> Captured:
+    publication, session, received_ns, delay_ns, _ = receiver.columns(rows)
+    by_session = {int(each): received_ns[session == each] for each in np.unique(session)}
+    difference_s = np.abs(agreement(captured, by_session, offset_ns)) / 1e9
+    # Latencies from the same origin: the first publication's first copy, by either clock.
+    intended_ns = (due_s[publication] * 1e9).astype(np.int64)
+    start_ns = int((received_ns - intended_ns).min())
+    latency_s = (received_ns - intended_ns - start_ns) / 1e9
+    every = np.sort(np.concatenate(list(captured.values()))) - offset_ns
+    order = np.argsort(received_ns, kind="stable")
+    captured_s = (every - intended_ns[order] - start_ns) / 1e9
+    figures = {
+        "difference": difference_s,
+        "latency": latency_s,
+        "captured_latency": captured_s,
+        "reading": delay_ns / 1e9,
+    }
+    quantiles = {
+        f"{name}_{label}_s": float(np.quantile(values, share))
+        for name, values in figures.items()
+        for label, share in (("p50", 0.5), ("p99", 0.99))
+    }
+    lasted_s = float(received_ns.max() - received_ns.min()) / 1e9
+    document: Captured = {
+        "deliveries": len(rows),
+        "deliveries_per_s": len(rows) / max(lasted_s, 1e-9),
+        **quantiles,  # type: ignore[typeddict-item]
+    }
+    return document
+
+
+def render(document: Captured) -> str:
+    """The document for people."""
+
+    def line(what: str, name: str) -> str:
+        p50_s, p99_s = (document[f"{name}_{label}_s"] for label in ("p50", "p99"))  # type: ignore[literal-required]
+        return f"{what:<34} p50 {p50_s * 1e3:9.4f} ms   p99 {p99_s * 1e3:9.4f} ms"
+
+    return "\n".join(
+        [
+            f"{document['deliveries']:,} deliveries, {document['deliveries_per_s']:,.0f}/s",
+            line("receipt, ours less the capture's", "difference"),
+            line("latency by the kernel's stamps", "latency"),
+            line("latency by the capture", "captured_latency"),
+            line("from the kernel to the application", "reading"),
+        ]
+    )

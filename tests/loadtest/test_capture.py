@@ -1,0 +1,29 @@
+"""Receipt by the kernel is what a packet capture of the same port says, in short."""
+
+import numpy as np
+import pytest
+
+from loadtest import capture
+from loadtest.problems import LoadError
+
+
+def test_receipts_agree_with_a_capture():
+    found = capture.compare(sessions=20, deliveries_per_s=400.0, duration_s=2.0)
+    assert found["deliveries"] == 800
+    # The median, for on a busy machine two copies may be read at once, and share one stamp.
+    assert found["difference_p50_s"] < 0.2e-3
+    assert abs(found["latency_p50_s"] - found["captured_latency_p50_s"]) < 0.2e-3
+    assert found["reading_p50_s"] >= 0
+    assert "from the kernel to the application" in capture.render(found)
+
+
+def test_connections_and_sessions_are_matched_by_their_first_instant():
+    captured = {5001: np.array([100, 300]), 5000: np.array([110, 320])}
+    received = {7: np.array([61, 271]), 3: np.array([52, 253])}
+    found = capture.agreement(captured, received, 50)
+    assert found.tolist() == [1, 1, 2, 3]
+
+
+def test_another_number_of_deliveries_is_refused():
+    with pytest.raises(LoadError, match="the capture has 1 packets"):
+        capture.agreement({1: np.array([5])}, {1: np.array([5, 6])}, 0)
