@@ -49,3 +49,13 @@ def test_stream_is_cut_into_its_elements(stream, whole):
     found = list(elements(stream))
     assert len(found) == whole
     assert all(stream[:end].endswith(element) for element, end in found)
+
+
+def test_lean_path_is_checked_and_deals_with_copies_read_together(topology, grid, copies):
+    """At a rate at which reads bring several copies, every one is noted, and some are parsed."""
+    settings = engine.Settings(logins_per_s=500.0)
+    header = engine.play(topology, grid, load=40.0, duration_s=2.0, settings=settings).header
+    ledger = header.measurement["ledger"]
+    assert header.counts.delivered == header.counts.expected > 5_000
+    assert ledger["checked"] > 10
+    assert (ledger["mismatches"], ledger["reordered"], ledger["duplicated"]) == (0, 0, 0)
