@@ -208,25 +208,12 @@ def remarks(document: PlanDocument) -> Iterator[str]:
             f"{headroom['high']:.2f} times."
         )
         spread = document["cores_range"]
-        yield (
-            f"With the file's figures as uncertain as their sources, {spread['low']:g} to "
-            f"{spread['high']:g} cores; gridlab sensitivity says which of them to measure better."
-        )
-    if (lost := document["n_minus_1"]) is not None:
-        needs = lost["needs"]
-        repair = (
-            f"; {_size(needs['controllers'], needs['cores'])} would outlive it" if needs else ""
-        )
-        verdict = "it still keeps its promise" if lost["meets"] else f"it fails ({lost['reason']})"
-        yield f"One Controller lost: {verdict}{'' if lost['meets'] else repair}."
-    if (attack := document["under_attack"]) is not None:
-        if attack["meets"]:
-            yield "Under attack it still keeps its promise."
-        else:
+        if spread["low"] is not None:
             yield (
-                f"Under attack it fails ({attack['reason']}); closed forms ask for at least "
-                f"{attack['cores_at_least']} cores then."
+                f"With the file's figures as uncertain as their sources, {spread['low']:g} to "
+                f"{spread['high']:g} cores; gridlab sensitivity says which to measure better."
             )
+    yield from _threats(document)
     for relaxed in document["relaxed"]:
         cores = relaxed["saves_cores"]
         yield f"{relaxed['objective']} would save {cores} core{'s' if cores > 1 else ''}."
@@ -246,6 +233,25 @@ def remarks(document: PlanDocument) -> Iterator[str]:
             )
     confidence = document["confidence"]
     yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."
+
+
+def _threats(document: PlanDocument) -> Iterator[str]:
+    """A lost Controller and the attacks of the file."""
+    if (lost := document["n_minus_1"]) is not None:
+        needs = lost["needs"]
+        repair = (
+            f"; {_size(needs['controllers'], needs['cores'])} would outlive it" if needs else ""
+        )
+        verdict = "it still keeps its promise" if lost["meets"] else f"it fails ({lost['reason']})"
+        yield f"One Controller lost: {verdict}{'' if lost['meets'] else repair}."
+    if (attack := document["under_attack"]) is not None:
+        if attack["meets"]:
+            yield "Under attack it still keeps its promise."
+        else:
+            yield (
+                f"Under attack it fails ({attack['reason']}); closed forms ask for at least "
+                f"{attack['cores_at_least']} cores then."
+            )
 
 
 def render(document: PlanDocument) -> RenderableType:

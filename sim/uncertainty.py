@@ -41,6 +41,9 @@ def cores(plan: Plan) -> Estimate:
             more = asked[sizing.controller] / usual[sizing.controller]
             total += max(math.ceil(more * sizing.design.cores_total / kept), 1)
         totals.append(total)
-    low, high = np.quantile(totals, [0.025, 0.975], method="inverted_cdf")
     value = sum(sizing.design.cores_total for sizing in plan.sizings)
+    if not totals:
+        reason = "no variation of the description can be read"
+        return {"value": value, "low": None, "high": None, "n": 0, "reason": reason}
+    low, high = np.quantile(totals, [0.025, 0.975], method="inverted_cdf")
     return {"value": value, "low": float(low), "high": float(high), "n": len(totals)}
