@@ -215,7 +215,7 @@ class Conduct:
             match event["event"]:
                 case "online":
                     self._online[event["place"]] = event["count"]
-                    logins.append(event["login"])
+                    logins.append({"login": event["login"], "query": event["query"]})
                 case "count":
                     self._counts[event["place"]] = event
                 case "window":

@@ -22,7 +22,8 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 
 import topologies
-from loadtest import deployment, workers
+from loadtest import deployment, tab, workers
+from loadtest.live import Live
 from loadtest.relay import Relay
 from loadtest.users import Board, shares
 from topologies import Topology
@@ -41,6 +42,7 @@ class Door:
         self._player: subprocess.Popen | None = None
         self._watching: gevent.Greenlet | None = None
         self._hellos: dict[str, Mapping[str, Any]] = {}
+        self._live = Live()
         grid = deployment.status(self._options.grid).document()
         described = self._options.topology or grid["topology_file"] or grid["topology"]
         self._file = str(described)
@@ -55,6 +57,8 @@ class Door:
         environment.events.test_start.add_listener(self.start)
         environment.events.test_stop.add_listener(self.stop)
         environment.events.quitting.add_listener(self.stop)
+        if environment.web_ui:
+            tab.add(environment.web_ui, self._live)
         if isinstance(environment.runner, MasterRunner):
             environment.runner.register_message(HELLO, self._meet)
 
@@ -77,6 +81,7 @@ class Door:
     def start(self, **_: object) -> None:
         """Start the engine for the number of users that Locust is asked for."""
         options, runner = self._options, self._environment.runner
+        self._live.reset()
         wish = {
             "topology": self._file,
             "overrides": self._overrides(runner.target_user_count),
@@ -133,9 +138,10 @@ class Door:
         last: dict[str, Any] = {"state": "failed", "problem": "the engine died", "code": INVALID}
         for line in player.stdout:
             news = json.loads(line)
+            self._live.take(news)
             if news["state"] == "sharing":
                 self._share_out(news)
-            elif not self._distributed:  # else the workers report their own
+            elif "windows" in news and not self._distributed:  # else the workers report their own
                 board.show(news, time.time())
             if news["state"] in ("done", "failed"):
                 last = news

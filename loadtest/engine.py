@@ -136,7 +136,8 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     progress : callable, optional
         Gets a small mapping several times a second: `state` (`logging in`, `playing`, `draining`),
         `elapsed_s` of `duration_s`, `online` of `sessions`, and what is new: `windows` of the
-        processes and `logins`, with latencies as [bins, counts] of `results.histogram`.
+        processes and `logins` (`login`, `query`), with latencies as [bins, counts] of
+        `results.histogram`.
     door : str
         The command that asked, for the record.
     settings : Settings, optional

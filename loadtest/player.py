@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from loadtest import deployment, processes
-from loadtest.engine import Hands, Settings, play
+from loadtest.engine import Hands, Settings, lasting, play
+from loadtest.predictions import newest
 from loadtest.workers import Worker, Workers
 
 VALID, BAD_INPUT, INVALID = 0, 2, 3
@@ -43,6 +44,9 @@ class Wish:
         import topologies
 
         topology = topologies.load(self.topology, self.overrides)
+        predicted = newest(Path(self.out), lasting(topology, self.duration_s), self.load)
+        if predicted:
+            tell({"state": "predicted", **predicted})
         run = play(
             topology,
             deployment.status(self.grid),

@@ -20,6 +20,7 @@ from loadtest.shares import Login, Node, Spec
 _ANSWER = re.compile(
     rb"<iq (?=[^>]*\bid=[\"']p(\d{1,10})[\"'])[^>]*\btype=[\"'](result|error)[\"']"
 )
+LIMITS = ("resource-constraint", "policy-violation")
 _CONDITION = re.compile(rb"<error[^>]*>.*?<([a-z-]+) [^>]*xmpp-stanzas", re.S)
 
 
@@ -51,7 +52,7 @@ class PublishShare(Share):
         self._sent_ns, self._answered_ns, self._refused = self.spool.publications(self._rows)
         self._conditions: Counter[str] = Counter()
         self._answers: list[int] = []
-        self._done = self._reported = 0
+        self._done = self._reported = self._limited = 0
         self._by_platform: dict[int, Session] = {}
         self._scheduling = ""
         self._pacer: Pacer | None = None
@@ -131,9 +132,16 @@ class PublishShare(Share):
             "sent": len(late_s),
             "lateness_s": float(np.quantile(late_s, 0.99)) if len(late_s) else 0.0,
             "refused": int(np.count_nonzero(self._refused[answers])),
+            "limited": self._limited_since(),
             "answer": histogram.pairs(took_s),
             "late": histogram.pairs(late_s),
         }
+
+    def _limited_since(self) -> int:
+        """Publications that a limit has refused since last asked (RFC 6120 section 8.3.3)."""
+        total = sum(self._conditions[name] for name in LIMITS)
+        self._limited, before = total, self._limited
+        return total - before
 
     def count(self) -> dict[str, int]:
         """Publications sent, and those of them that the server has not answered."""

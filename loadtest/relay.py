@@ -23,7 +23,13 @@ from loadtest.users import Board
 from results import histogram
 
 # By stage of the record: its name in what a process tells.
-STAGES = {"total": "latency", "answer": "answer", "lateness": "late", "login": "login"}
+STAGES = {
+    "total": "latency",
+    "answer": "answer",
+    "lateness": "late",
+    "login": "login",
+    "query": "query",
+}
 
 
 class Relay:
@@ -80,7 +86,7 @@ class Relay:
     def _take(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "online":
-                self._board.show({"logins": [event["login"]]}, time.time())
+                self._board.show({"logins": [event]}, time.time())
             case "window" | "rest":
                 self._board.show({"windows": [event]}, time.time())
         for stage, name in STAGES.items():

@@ -56,6 +56,7 @@ class Share:
         self.problems: list[str] = []  # that a scenario met with
         self.slow: set[int] = set()  # Platforms that leave deliveries unread on purpose
         self.sessions: list[Session | CountingSession] = []
+        self._asked_s: list[float] = []  # what subscribing took, since last told
         self.start_ns = self._told = 0
         self._first: tuple[float, int] | None = None  # CPU time and memory with one session online
         contexts = {door.ca_file: _context(door.ca_file) for door in spec.doors.values()}
@@ -159,7 +160,9 @@ class Share:
                 node = self.spec.nodes[topic]
                 by_broker.setdefault(node.broker, []).append(node.name)
             for broker, topics in by_broker.items():
+                begun_s = time.monotonic()
                 await subscribe(session, broker, topics)
+                self._asked_s.append(time.monotonic() - begun_s)
             if by_broker and session.transport is not None:
                 # The bare JID's deliveries go to sessions with presence.
                 session.transport.write(b"<presence/>")
@@ -198,7 +201,13 @@ class Share:
         newest = self.sessions[self._told :]
         self._told += len(newest)
         took_s = [(each.timeline.bound_ns - each.timeline.began_ns) / 1e9 for each in newest]
-        tell(event="online", count=self._told, login=histogram.pairs(took_s))
+        asked_s, self._asked_s = self._asked_s, []
+        tell(
+            event="online",
+            count=self._told,
+            login=histogram.pairs(took_s),
+            query=histogram.pairs(asked_s),
+        )
 
     def _hand_over(self) -> None:
         more = self.facts()

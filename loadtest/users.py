@@ -68,9 +68,11 @@ def shares(counts: Mapping[str, int], users: int) -> dict[str, int]:
 class Board:
     """Feeds Locust's statistics in bulk.
 
-    CONN is a login, PUBLISH a publication from its intended instant to the server's answer, DELIVER
-    a copy from the intended instant to its receipt. Deliveries are many for each publication, so
-    their row is kept out of the aggregate.
+    CONN is a login, IQ what subscribing to a Broker's Topics took, PUBLISH a publication from its
+    intended instant to the server's answer, DELIVER a copy from the intended instant to its
+    receipt, LIMIT a publication that a limit of the server refused. Deliveries are many for each
+    publication, and what is limited is counted as a publication already, so that these two rows
+    are kept out of the aggregate.
 
     Parameters
     ----------
@@ -95,13 +97,23 @@ class Board:
             Wall clock, as Locust's rows have it. [s]
         """
         for login in news.get("logins", ()):
-            self._extend("CONN", login, now_s)
+            self._extend("CONN", login["login"], now_s)
+            self._extend("IQ", login["query"], now_s)
         for window in news.get("windows", ()):
             if window["role"] == "publish":
                 self._extend("PUBLISH", window["answer"], now_s)
                 self.fail("PUBLISH", "refused by the server", window["refused"], now_s)
+                self._limit(window.get("limited", 0), now_s)
             elif window["role"] == "receive":
                 self._extend("DELIVER", window["latency"], now_s, window["read_bytes"])
+
+    def _limit(self, count: int, now_s: float) -> None:
+        """Count what a limit of the server has refused; it has no response time of its own."""
+        if count:
+            entry = self._entry("LIMIT", now_s)
+            entry.num_requests = entry.num_none_requests = count
+            entry.num_reqs_per_sec = {int(now_s): count}
+            self._add("LIMIT", entry)
 
     def fail(self, method: str, problem: str, count: int, now_s: float) -> None:
         """Count failures of a row."""
@@ -141,7 +153,7 @@ class Board:
 
     def _add(self, method: str, entry: StatsEntry) -> None:
         self._stats.entries[(self._name, method)].extend(entry)
-        if method != "DELIVER":
+        if method not in ("DELIVER", "LIMIT"):
             self._stats.total.extend(entry)
         else:  # the current rates are taken up to here
             self._stats.total.last_request_timestamp = entry.last_request_timestamp

@@ -4,10 +4,10 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
+from iodef import flaws
 
 from loadtest.payload import MINIMUM_BYTES, Kind, item_id, payload
 
-IODEF = "{urn:ietf:params:xml:ns:iodef-2.0}"
 KINDS: tuple[Kind, ...] = ("iodef", "json", "opaque")
 
 
@@ -24,20 +24,28 @@ def test_payload_below_the_minimum_is_the_smallest_possible(kind: Kind) -> None:
     assert len(payload(kind, 1, 5)) == MINIMUM_BYTES[kind]
 
 
-def test_iodef_is_a_document_with_all_that_rfc_7970_requires() -> None:
-    document = ET.fromstring(payload("iodef", 1600, 42))
-    assert (document.tag, document.get("version")) == (f"{IODEF}IODEF-Document", "2.00")
-    incident = document[0]
-    assert incident.get("purpose") == "reporting"
-    assert [child.tag.removeprefix(IODEF) for child in incident] == [
-        "IncidentID",
-        "GenerationTime",
-        "Contact",
-        "AdditionalData",
-    ]
-    assert int(incident[0].text or "") == 42
-    assert set(incident[2].attrib) == {"role", "type"}
-    assert len(incident[2]) == 1
+@pytest.mark.parametrize("size_bytes", [1, 700, 1600, 100_000])
+def test_iodef_is_valid_by_the_classes_of_rfc_7970(size_bytes: int) -> None:
+    document = ET.fromstring(payload("iodef", size_bytes, 42))
+    assert flaws(document) == []
+    assert int(document[0][0].text or "") == 42
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flaw"),
+    [
+        (b" version='2.00'", b"", "IODEF-Document: lacks version"),
+        (b"purpose='reporting'", b"purpose='fun'", "Incident: purpose='fun'"),
+        (b"<ContactName>Grid</ContactName>", b"<Name/>", "Contact: holds ['Name']"),
+        (b" dtype='string'", b"", "AdditionalData: lacks dtype"),
+        (b"2026-01-01T00:00:00Z", b"today", "GenerationTime: text 'today'"),
+        (b" name='grid.test'", b"", "IncidentID: lacks name"),
+    ],
+)
+def test_each_flaw_is_seen(before: bytes, after: bytes, flaw: str) -> None:
+    document = payload("iodef", 700, 42)
+    assert before in document
+    assert flaw in flaws(ET.fromstring(document.replace(before, after)))
 
 
 def test_json_container_holds_json() -> None:

@@ -54,9 +54,9 @@ def shown(users, stats):
     board = users.Board(stats, "small")
     board.show(
         {
-            "logins": [pairs(0.02, 0.03)],
+            "logins": [{"login": pairs(0.02, 0.03), "query": pairs(0.004)}],
             "windows": [
-                {"role": "publish", "answer": pairs(0.01, 0.5), "refused": 1},
+                {"role": "publish", "answer": pairs(0.01, 0.5), "refused": 1, "limited": 1},
                 {"role": "receive", "latency": pairs(*[0.1] * 99, 2.0), "read_bytes": 5000},
             ],
         },
@@ -66,8 +66,9 @@ def shown(users, stats):
 
 
 def test_rows_hold_counts_and_latencies(shown, stats):
-    rows = {method: stats.entries[("small", method)] for method in ("CONN", "PUBLISH", "DELIVER")}
-    assert [row.num_requests for row in rows.values()] == [2, 2, 100]
+    methods = ("CONN", "IQ", "PUBLISH", "LIMIT", "DELIVER")
+    rows = {method: stats.entries[("small", method)] for method in methods}
+    assert [row.num_requests for row in rows.values()] == [2, 1, 2, 1, 100]
     deliver = rows["DELIVER"]
     assert deliver.get_response_time_percentile(0.5) == pytest.approx(100, abs=1)
     assert deliver.max_response_time == pytest.approx(2000, rel=0.005)
@@ -77,7 +78,7 @@ def test_rows_hold_counts_and_latencies(shown, stats):
 
 
 def test_deliveries_do_not_distort_the_aggregate(shown, stats):
-    assert stats.total.num_requests == 4
+    assert stats.total.num_requests == 5
     assert stats.total.max_response_time < 600
     assert stats.total.last_request_timestamp == 1000.5
 
