@@ -47,6 +47,10 @@ UNSUPPORTED: Final = (
     "platforms.network.uplink",
     "platforms.network.downlink",
     "platforms.reader",
+    "platforms.login",
+    "platforms.retry",
+    "controllers.admission",
+    "faults",
 )
 
 

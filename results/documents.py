@@ -56,6 +56,27 @@ class Disturbance(TypedDict):
     recovery_s: Estimate
 
 
+class SessionFigures(TypedDict):
+    """Sessions of a population that lost some, over all replications. [1], [s]
+
+    Times of logins count from the first attempt after a loss. `whole_again_s` is when 99 % of its
+    Platforms are online for good; null if they never are.
+    """
+
+    population: str
+    platforms: int
+    attempts: int
+    logins: int
+    given_up: int
+    refused: int
+    away: int
+    attempts_per_login: float | None
+    login_p50_s: float | None
+    login_p99_s: float | None
+    online_share_min: float
+    whole_again_s: float | None
+
+
 class IdentityFigures(TypedDict):
     """A law that every run obeys, both sides counted apart."""
 
@@ -113,6 +134,7 @@ class Summary(TypedDict):
     topics: dict[str, TopicQuantiles]
     saturated: list[Saturation]
     disturbance: Disturbance | None
+    sessions: list[SessionFigures]
     identities: list[IdentityFigures]
     verdict: VerdictFigures
 

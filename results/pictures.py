@@ -48,5 +48,7 @@ def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
     yield "latency", plots.latency(run)
     yield "distribution", plots.distribution(run)
     yield "controllers", plots.controllers(run)
+    if run.header.measurement.get("logins"):
+        yield "sessions", plots.sessions(run)
     if len(run.latencies.topics()) > 1:
         yield "topics", plots.topics(run)

@@ -18,6 +18,7 @@ from results.figures import Figures, measured_phases
 from results.history import History, levels
 from results.latencies import Latency
 from results.run import Run
+from results.sessions import online_share
 from results.statistics import FloatArray
 from results.timeline import Timeline, timeline
 
@@ -127,6 +128,26 @@ def controllers(run: Run) -> Figure:
     if len(names) > 1:
         ends = zip(names, style.SERIES, strict=False)
         style.label_ends(busy, [(100.0 * line.utilisation[n][-1], n, c) for n, c in ends], gap=0.15)
+    return figure
+
+
+@style.styled
+def sessions(run: Run) -> Figure:
+    """Share of each population that lost sessions and is online, over the run. [%]"""
+    line, phases = _shown(run)
+    figure, (online,) = style.panels([2.2])
+    entries = list(run.header.measurement["logins"].items())[: len(style.SERIES)]
+    ends = []
+    for (name, entry), colour in zip(entries, style.SERIES, strict=False):
+        share = 100.0 * online_share(entry)[: len(line.start_s)]
+        values = np.append(share, np.full(len(line.start_s) - len(share), share[-1]))
+        _steps(online, line, values, colour, base=0.0 if len(entries) == 1 else None)
+        ends.append((float(values[-1]), name, colour))
+    style.title(online, "Platforms online [%]", phases=phases)
+    style.time_axis([online], phases)
+    online.set_ylim(0.0, 105.0)
+    online.set_yticks([0.0, 50.0, 100.0])
+    style.label_ends(online, ends, gap=0.15)
     return figure
 
 

@@ -152,6 +152,9 @@ def _single(run: Run, name: str) -> Section:
     if len(summary["topics"]) > 1:
         topics = _picture(plots.topics(run), f"{name}-topics", summary, wording.TOPICS_CAPTION)
         pictures.append(topics)
+    if summary["sessions"]:
+        online = _picture(plots.sessions(run), f"{name}-online", summary, wording.ONLINE_CAPTION)
+        pictures.append(online)
     return Section(
         title=f"{summary['topology']}, {summary['origin']} ({summary['run_id']})",
         headline=summary["headline"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from results import timeline
+from results import sessions, timeline
 from results.documents import (
     ControllerFigures,
     Disturbance,
@@ -69,6 +69,7 @@ def summary(run: Run) -> Summary:
         },
         "saturated": _union([phase["saturated"] for phase in phases]),
         "disturbance": _disturbance(run, phases),
+        "sessions": sessions.session_figures(header, timeline.timeline(run).end_s),
         "identities": [identity.model_dump() for identity in header.identities],  # type: ignore[misc]
         "verdict": {
             "valid": header.verdict.valid,

@@ -46,6 +46,22 @@ def _phase_table(summary: Summary) -> Table:
     return table
 
 
+def _sessions(summary: Summary) -> Iterator[str]:
+    for each in summary["sessions"]:
+        whole = each["whole_again_s"]
+        back = "never" if whole is None else f"at {whole:g} s"
+        yield (
+            f"{each['population']}: {each['logins']:,} logins of {each['platforms']:,} Platforms "
+            f"in {each['attempts']:,} attempts, {each['given_up']:,} given up, "
+            f"{each['refused']:,} refused; p99 of a login {_seconds(each['login_p99_s'])}; "
+            f"{100.0 * each['online_share_min']:.3g} % online at worst, whole again {back}."
+        )
+
+
+def _seconds(value_s: float | None) -> str:
+    return "–" if value_s is None else f"{value_s:.3g} s"
+
+
 def _notes(summary: Summary) -> Iterator[str]:
     deliveries, identities = summary["deliveries"], summary["identities"]
     yield (
@@ -56,6 +72,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         "± is a 95 % interval; throughput is what arrives in a phase, goodput what was published "
         f"in it and arrives within {summary['deadline_s']:g} s."
     )
+    yield from _sessions(summary)
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     if broken:
         yield f"Broken identities: {'; '.join(broken)}."

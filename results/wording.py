@@ -28,6 +28,7 @@ TAIL_CAPTION = (
     "arrived. Dots mark p50, p99 and p999."
 )
 COST_CAPTION = "What the load costs the server: processor, copies that wait in it, memory."
+ONLINE_CAPTION = "Share of each population that is online, of those that lost sessions."
 TOPICS_CAPTION = "How late each Topic is, the busiest first. Bars are 95 % intervals."
 PREDICTION_CAPTION = (
     "The same spread as predicted and as measured. Where the curves lie on each other, the model "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from results import histogram
 from sim import draws
 from sim.backlogs import POLICIES
+from sim.crashes import crash
 from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
@@ -22,6 +23,7 @@ from sim.outflow import abandon_queues
 from sim.platforms import residents, session_count
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
+from sim.sessions import Messages, nothing
 from sim.state import PUBLICATION, Integers, Records
 from sim.stations import Graph, Line, Station
 from sim.study import HistogramKey, Sparse, Study, Tally
@@ -59,6 +61,10 @@ class Controller:
             census.segments * census.roles,
         )  # fmt: skip
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
+        self._messages = nothing()
+        self._dropped = self._dropped_copies = self._crashed = 0
+        self._down_until_s = -np.inf
+        self._allocated = float(self._server.ledger["allocated"][0])
         self._reached = self._passing = 0  # copies fed for Platforms here, for other stations
 
     def publish(self, reaching: Arrivals, kind: Integers, until_s: float) -> None:
@@ -82,10 +88,41 @@ class Controller:
         )
         self._inbox.put(len(self._routes.inward), jobs)
 
-    def _turn_away(self, arrivals: Arrivals, *, refused: bool) -> None:
+    def drop(self, arrivals: Arrivals) -> None:
+        """Account for publications that its Platforms could not send."""
+        self._dropped += len(arrivals)
+        self._dropped_copies += int(self._fan_out[arrivals.topic].sum())
+        self._turn_away(arrivals, refused=False, sent=False)
+
+    def _turn_away(self, arrivals: Arrivals, *, refused: bool, sent: bool = True) -> None:
         """Book publications that the server never handles."""
-        copies = self._fan_out[arrivals.topic]
-        self._intake.turn_away(arrivals, self._census.kind(arrivals), copies, refused=refused)
+        copies, kind = self._fan_out[arrivals.topic], self._census.kind(arrivals)
+        self._intake.turn_away(arrivals, kind, copies, refused=refused, sent=sent)
+
+    def greet(self, messages: Messages) -> None:
+        """Messages of Platforms that log in reach it, later than those that it knows of."""
+        self._messages = messages
+
+    def answers(self, end_s: float) -> Records:
+        """Messages that the server has answered before `end_s` and that were not told yet.
+
+        A step of `loop-turns` that began before a window's end may end after it.
+        """
+        now, log = self._server.ledger[0], self._server.completions
+        if not now["completed"]:
+            return log[:0]
+        logged = log[: now["completed"]].copy()
+        told = int(np.searchsorted(logged["done_s"], end_s, side="left"))
+        now["completed"] = len(logged) - told
+        log[: now["completed"]] = logged[told:]
+        return logged[:told]
+
+    def cut_off(self, platforms: Integers, stamps: Integers) -> None:
+        """Sessions of these Platforms of the topology are no more."""
+        numbers = self._home.number(platforms)
+        self._server.platforms["offline"][numbers] = 1
+        self._server.platforms["cut"][numbers] = stamps
+        self._server.ledger["offline"] = int(self._server.platforms["offline"].sum())
 
     def socket(self, line: Line) -> int:
         """Session on which a line comes in."""
@@ -98,6 +135,11 @@ class Controller:
     def carry(self, end_s: float) -> None:
         """Work until `end_s`; all that arrives before is known."""
         due = self._inbox.take(end_s)
+        if end_s <= self._down_until_s:  # what comes now finds nobody
+            due = None
+        if len(self._messages) and self._messages.arrival_s[0] < end_s:
+            self._carry_mixed(due, end_s)
+            return
         count = 0 if due is None else len(due)
         for first in range(0, max(count, 1), FEED_ROWS):
             following = first + FEED_ROWS
@@ -132,6 +174,12 @@ class Controller:
         """What has become of the kept publications, as far as its own Platforms are concerned."""
         return self._server.outcomes
 
+    def crash(self, instant_s: float, until_s: float) -> None:
+        """It loses all it has, and takes nothing in until then."""
+        self._turn_away(self._inbound.forget(), refused=False)
+        self._down_until_s = until_s
+        self._crashed += crash(self._server, instant_s, self._allocated)
+
     def close(self, outcomes: Records) -> Tally:
         """Hand over what was counted; `outcomes` are those of all stations together."""
         self._turn_away(self._inbound.unread(), refused=False)
@@ -143,7 +191,7 @@ class Controller:
         expected = self._census.expected(self._home)
         total, rejected = int(expected.sum()), self._census.rejected(self._home)
         given_up = self._server.discarded.tolist()
-        came = self._reached + self._passing - unwritten
+        came = self._reached + self._passing - unwritten - self._crashed
         return Tally(
             controller=self.station.name,
             cores=len(cores),
@@ -158,7 +206,10 @@ class Controller:
             delivered=int(now["delivered"]),
             rejected=rejected,
             discarded={cause: n for cause, n in zip(POLICIES, given_up, strict=True) if n},
-            lost=int(now["late"]) + total - rejected - came,
+            lost=int(now["late"]) + int(now["missed"]) + total - rejected - came,
+            missed=int(now["missed"]),
+            dropped=self._dropped,
+            dropped_copies=self._dropped_copies,
             drained_s=drained_s,
             idle_s=float(now["idle_s"] + (drained_s - cores["idle_since_s"]).sum()),
             owed_area_s=float(now["owed_area_s"]),
@@ -172,14 +223,38 @@ class Controller:
         log = self._server.cuts[: self._server.ledger[0]["cuts"]]
         return np.stack([log["time_s"], log["platform"].astype(np.float64)], axis=1)
 
+    def _carry_mixed(self, due: Jobs | None, end_s: float) -> None:
+        """Take in jobs and messages; at one instant messages go first."""
+        ripe = int(np.searchsorted(self._messages.arrival_s, end_s, side="left"))
+        mixed = self._step_records(self._messages[:ripe])
+        self._messages = self._messages[ripe:]
+        if due is not None:
+            mixed = np.concatenate([mixed, self._entered(due)])
+            order = np.argsort(mixed["arrival_s"], kind="stable")
+            mixed = mixed.view(WHOLE)[order].view(PUBLICATION)
+        for first in range(0, len(mixed), FEED_ROWS):
+            piece, following = mixed[first : first + FEED_ROWS], first + FEED_ROWS
+            self._append(piece, steps=ripe)
+            until_s = mixed["arrival_s"][following] if following < len(mixed) else end_s
+            self._discipline.advance(self._server, float(until_s))
+
     def _feed(self, jobs: Jobs) -> None:
         """Append jobs to the ring of those in flight."""
+        self._append(self._entered(jobs))
+
+    def _entered(self, jobs: Jobs) -> Records:
+        """Book jobs; what the kernels are to know of them."""
         start, copies = self._routes.entries(self._home, jobs.topic, jobs.target)
         here = self._routes.here(jobs.topic, jobs.target, copies)
         self._reached += int(here.sum())
         self._passing += int((copies - here).sum())
-        self._server = with_room(self._server, len(jobs), int(copies.sum()))
-        now, records = self._server.ledger[0], self._records(jobs, start, copies)
+        return self._records(jobs, start, copies)
+
+    def _append(self, records: Records, steps: int = 0) -> None:
+        """Put records, with at most so many steps of logins, at the end of the ring."""
+        copies = int(records["copies"].sum())
+        self._server = with_room(self._server, len(records), copies, steps)
+        now = self._server.ledger[0]
         ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field
         first = int(now["fed"]) % len(ring)
         before_wrap = len(ring) - first
@@ -210,6 +285,17 @@ class Controller:
             receive_s, per_byte = self.station.profile.receive_s()
             records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
+        return records
+
+    def _step_records(self, messages: Messages) -> Records:
+        """Messages of logins as the kernels know them."""
+        records = np.zeros(len(messages), PUBLICATION)
+        records["row"], records["job"] = messages.key, messages.flags
+        records["arrival_s"] = records["intended_s"] = messages.arrival_s
+        records["intake_s"], records["factor"] = messages.work_s, messages.factor
+        records["give_up_s"], records["answered"] = messages.give_up_s, True
+        records["platform"] = self._home.number(messages.platform)
+        records["wire_bytes"] = self.station.profile.envelope.notification
         return records
 
     def _abandon(self) -> int:

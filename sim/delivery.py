@@ -225,6 +225,11 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
     """Carry one copy to Platform `number` and count it; when that has read it. [s]"""
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
+    if platform.offline:
+        publication.elsewhere += 1
+        now.missed += 1
+        account_for(server, slot)
+        return written_s
     received_s = _transmit(server, publication, number, written_s)
     row = np.uint32(publication.segment + server.pairs[publication.topic, platform.population])
     if received_s > setting.horizon_s:
@@ -246,6 +251,28 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
             now.traced += 1
     account_for(server, slot)
     return received_s
+
+
+@compiled
+def _miss(server: Server, slot: int, time_s: float) -> None:
+    """A copy is for a Platform without a session: nobody receives it."""
+    now, publication = server.ledger[0], server.publications[slot]
+    owe(server, time_s, -1)
+    now.sojourn_s += time_s - publication.arrival_s
+    now.missed += 1
+    publication.elsewhere += 1
+    publication.missing -= 1
+    if publication.missing == 0:
+        settle(server, slot)
+
+
+@inlined
+def absent(server: Server, slot: int, number: int, time_s: float) -> bool:
+    """Whether Platform `number` has no session; its copy is then accounted for."""
+    if not server.platforms[number].offline:
+        return False
+    _miss(server, slot, time_s)
+    return True
 
 
 @inlined

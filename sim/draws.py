@@ -42,6 +42,10 @@ class Purpose(IntEnum):
     COLLECTION = 3
     COLLECTION_START = 4
     READER_PHASE = 5
+    RETRY = 20
+    RETURN = 21
+    LOGIN = 22
+    NOTICE = 23
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
@@ -179,6 +183,45 @@ def uniforms(
     out = np.empty(len(entities))
     _uniforms(seed, int(purpose), replication, entities, out)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _uniforms_at(
+    seed: int, purpose: int, replication: int, entities: Any, indices: Any, out: Floats
+) -> None:
+    for i in range(entities.size):
+        out[i] = uniform_at(seed, purpose, replication, entities[i], indices[i])
+
+
+@numba.njit(cache=True, nogil=True)
+def _normals_at(
+    seed: int, purpose: int, replication: int, entities: Any, indices: Any, out: Floats
+) -> None:
+    for i in range(entities.size):
+        out[i] = normal_at(seed, purpose, replication, entities[i], indices[i])
+
+
+def uniforms_at(
+    seed: int, purpose: Purpose, replication: int, entities: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+) -> Floats:  # fmt: skip
+    """One uniform on [0, 1) for each entity and index."""
+    out = np.empty(len(entities))
+    _uniforms_at(seed, int(purpose), replication, entities, indices, out)
+    return out
+
+
+def lognormals_at(
+    seed: int, purpose: Purpose, replication: int, entities: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64], cv: float,
+) -> Floats:  # fmt: skip
+    """One log-normal draw of mean 1 for each entity and index."""
+    if cv == 0.0:
+        return np.ones(len(entities))
+    out = np.empty(len(entities))
+    _normals_at(seed, int(purpose), replication, entities, indices, out)
+    variance = math.log1p(cv**2)
+    return np.asarray(np.exp(math.sqrt(variance) * out - 0.5 * variance))
 
 
 def normals(

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.completions import begin_job, complete_job
 from sim.delivery import (
+    absent,
     admit,
     bin_of,
     charge,
@@ -80,7 +82,7 @@ def _session_slice_s(server: Server, number: int, session: int, time_s: float) -
 
 
 @inlined
-def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
+def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: float) -> float:
     """Core `number` notes how far the publisher's process gets; how long that lasts. [s]"""
     core, platform, setting = server.cores[number], server.platforms[publisher], server.setting[0]
     slot, copy, setup_s = platform.input_head, platform.copy, platform.setup_s
@@ -88,6 +90,8 @@ def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
     while slot != NOBODY and room >= 1.0:
         publication = server.publications[slot]
         if setup_s == UNTOUCHED:
+            if publication.job:
+                begin_job(server, slot, time_s)
             setup_s = publication.intake_s
         if setup_s > 0.0:
             done_s = setup_s
@@ -106,7 +110,8 @@ def _publisher_slice_s(server: Server, number: int, publisher: int) -> float:
         copy += routed
         room -= routed
         if copy == publication.copies:
-            slice_s += setting.finish_s * publication.factor * publication.answered
+            if not publication.job:
+                slice_s += setting.finish_s * publication.factor * publication.answered
             finished += 1
             slot, copy, setup_s = publication.next, 0, UNTOUCHED
     core.finished, core.copy, core.setup_s = finished, copy, setup_s
@@ -126,7 +131,7 @@ def _dispatch(server: Server, number: int, time_s: float) -> None:
         slice_s = _session_slice_s(server, number, process, time_s)
     else:
         platforms[np.uint32(process - platforms.size)].publisher_state = RUNNING
-        slice_s = _publisher_slice_s(server, number, np.uint32(process - platforms.size))
+        slice_s = _publisher_slice_s(server, number, np.uint32(process - platforms.size), time_s)
     now.idle_s += time_s - core.idle_since_s
     core.ready_s = core.idle_since_s = time_s + slice_s
     charge(server, time_s, core.ready_s)
@@ -151,18 +156,21 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
 
 
 @inlined
-def _route(server: Server, slot: int, first: int, last: int) -> None:
+def _route(server: Server, slot: int, first: int, last: int, time_s: float) -> None:
     """Copies first .. last - 1 of a publication reach their mailboxes."""
     now, publication = server.ledger[0], server.publications[slot]
-    start = publication.start
+    start, posted = publication.start, 0
     for i in range(start + first, start + last):
         entry = np.uint32(i)
         session = server.subscribers[entry]
+        if absent(server, slot, session, time_s):
+            continue
         post(server, slot, session, entry)
+        posted += 1
         if server.platforms[session].session_state == ABSENT:
             _enqueue(server, session)
-    now.held += last - first
-    now.held_bytes += (last - first) * payload_bytes(server, publication)
+    now.held += posted
+    now.held_bytes += posted * payload_bytes(server, publication)
 
 
 @inlined
@@ -172,14 +180,16 @@ def _end_publisher_slice(server: Server, number: int, publisher: int, time_s: fl
     for _ in range(core.finished):
         slot = platform.input_head
         publication = server.publications[slot]
-        _route(server, slot, platform.copy, publication.copies)
+        _route(server, slot, platform.copy, publication.copies, time_s)
         platform.copy, platform.input_head = 0, publication.next
-        if publication.copies == 0:
+        if publication.job:
+            complete_job(server, slot, time_s)
+        elif publication.copies == 0:
             settle(server, slot)
     platform.setup_s = core.setup_s
     platform.publisher_state = ABSENT
     if platform.input_head != NOBODY:
-        _route(server, platform.input_head, platform.copy, core.copy)
+        _route(server, platform.input_head, platform.copy, core.copy, time_s)
         platform.copy = core.copy
         _enqueue(server, np.uint32(server.platforms.size + publisher))
     reach(server, time_s)

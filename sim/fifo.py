@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.completions import begin_job, complete_job
 from sim.delivery import (
     admit,
     charge,
@@ -63,6 +64,8 @@ def _start(server: Server, number: int, time_s: float) -> None:
     now.idle_cores -= 1
     now.idle_s += time_s - core.idle_since_s
     core.slot, core.copy, core.drawn_end = slot, 0, 0
+    if publication.job:
+        begin_job(server, slot, time_s)
     core.ready_s = time_s + publication.intake_s * publication.factor
     if publication.copies > 0:
         core.ready_s += _copy_s(server, slot, 0)
@@ -74,7 +77,9 @@ def _start(server: Server, number: int, time_s: float) -> None:
 def _finish(server: Server, number: int, time_s: float) -> None:
     """A core's job is done: it takes the next one that waits."""
     now, core = server.ledger[0], server.cores[number]
-    if server.publications[core.slot].copies == 0:
+    if server.publications[core.slot].job:
+        complete_job(server, core.slot, time_s)
+    elif server.publications[core.slot].copies == 0:
         settle(server, core.slot)
     reach(server, time_s)
     weigh(server, time_s)
@@ -188,7 +193,7 @@ def advance(server: Server, end_s: float) -> None:
             admit(server)
             if now.idle_cores > 0:
                 _start(server, lowest_idle(server), arrival_s)
-        elif cores.size == 1 and server.queues.size == 0:
+        elif cores.size == 1 and now.offline == 0 and server.queues.size == 0:
             _work_alone(server, min(arrival_s, end_s))
         else:
             _work(server, number, min(arrival_s, later_s, end_s))

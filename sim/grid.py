@@ -7,11 +7,15 @@ of its events nothing but traffic happens, and that is carried there in one go.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import simpy
 
+from sim.campaigns import Campaign
 from sim.network import Uplink
+from sim.session_books import logging_in
+from sim.sessions import Sessions
 from sim.stations import Graph
 from sim.study import Study, Tally
 from sim.traffic import Traffic
@@ -48,8 +52,13 @@ class Grid:
         watch: Watch | None = None,
     ) -> None:
         self._study, self._uplink = study, Uplink(plan, profiles)
-        self._traffic = Traffic(study, Graph(study.topology, profiles))
+        graph = Graph(study.topology, profiles)
+        self._traffic, self._now_s = Traffic(study, graph), 0.0
         self._control = simpy.Environment()
+        self._sessions = None
+        if any(population.login is not None for population in study.topology.platforms):
+            self._sessions = Sessions(study, graph)
+            Campaign(self._control, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
             self._control.process(self._tick(window_s))
@@ -63,7 +72,14 @@ class Grid:
             self._carry(self._control.peek())
             self._control.step()
         self._carry(self._study.horizon_s)
-        return self._traffic.close()
+        tallies = self._traffic.close()
+        if self._sessions is None:
+            return tallies
+        sessions, topology = self._sessions.close(), self._study.topology
+        return [
+            replace(tally, sessions=sessions.of(logging_in(topology, tally.controller)))
+            for tally in tallies
+        ]
 
     @property
     def plan_sha256(self) -> str:
@@ -72,9 +88,30 @@ class Grid:
 
     def _carry(self, end_s: float) -> None:
         """Traffic until `end_s`."""
+        if self._sessions is not None:
+            self._carry_sessions(self._sessions, end_s)
+            return
         for arrivals, until_s in self._uplink.windows(end_s):
             self._traffic.publish(arrivals, until_s)
             self._traffic.carry(until_s)
+
+    def _carry_sessions(self, sessions: Sessions, end_s: float) -> None:
+        """Traffic until `end_s`, in windows that no answer to a login can reach back into."""
+        while self._now_s < end_s:
+            decided_s, until_s = sessions.horizon(self._now_s)
+            arrivals, until_s = self._uplink.window(self._now_s, min(until_s, end_s))
+            messages = sessions.messages(min(decided_s, until_s), until_s, end_s)
+            sent = sessions.sent(arrivals.publisher, arrivals.intended_s)
+            if sent.all():
+                self._traffic.publish(arrivals, until_s)
+            else:
+                self._traffic.publish(arrivals[sent], until_s, arrivals[~sent])
+            for station, own in zip(self._traffic.stations, messages, strict=True):
+                station.greet(own)
+            self._traffic.carry(until_s)
+            for number, station in enumerate(self._traffic.stations):
+                sessions.answered(number, station.answers(until_s))
+            self._now_s = until_s
 
     def _pass(self, edges_s: list[float]) -> Generator[simpy.Event, Any, None]:
         """Phases pass: each begins with an event of the control plane."""

@@ -63,6 +63,13 @@ class Inbound:
         self._pending = waiting[due:]
         return waiting[:due], arrivals[~kept]
 
+    def forget(self) -> Arrivals:
+        """All connections are lost; what was not handled yet."""
+        lost, self._pending = self.unread(), None
+        self._clients = np.zeros(len(self._clients), CLIENT)
+        self._clients["credit_bytes"] = self._rules["burst_bytes"]
+        return lost
+
     def unread(self) -> Arrivals:
         """What is not handled yet."""
         return nothing() if self._pending is None else self._pending

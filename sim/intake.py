@@ -93,19 +93,24 @@ class Intake:
         self._book(arrivals, kind, copies, arrivals.arrival_s)
 
     def turn_away(
-        self, arrivals: Arrivals, kind: Integers, copies: Integers, *, refused: bool
-    ) -> None:
-        """Book publications that the server refused, or (not refused) never came to handle."""
+        self, arrivals: Arrivals, kind: Integers, copies: Integers, *, refused: bool,
+        sent: bool = True,
+    ) -> None:  # fmt: skip
+        """Book publications that the server refused, or (not refused) never came to handle.
+
+        Those not `sent` never left their Platforms.
+        """
         if len(arrivals) == 0:
             return
         if refused:
             when = self._timetable.intervals(arrivals.reached_s)
             self.refused += np.bincount(when, minlength=len(self.offered))
-        self._book(arrivals, kind, copies, np.full(len(arrivals), np.nan))
+        self._book(arrivals, kind, copies, np.full(len(arrivals), np.nan), sent=sent)
 
     def _book(
-        self, arrivals: Arrivals, kind: Integers, copies: Integers, accepted_s: Floats
-    ) -> None:
+        self, arrivals: Arrivals, kind: Integers, copies: Integers, accepted_s: Floats,
+        *, sent: bool = True,
+    ) -> None:  # fmt: skip
         intervals = self._timetable.intervals(arrivals.intended_s)
         legitimate = intervals[kind % self._roles == 0]
         size = len(self.offered)
@@ -120,7 +125,7 @@ class Intake:
                 "topic": chosen.topic,
                 "payload_bytes": chosen.payload_bytes.astype(np.uint32),
                 "intended_s": chosen.intended_s,
-                "sent_s": chosen.intended_s,
+                "sent_s": chosen.intended_s if sent else np.full(len(chosen), np.nan),
                 "accepted_s": accepted_s[kept],
                 "expected": copies[kept],
             }

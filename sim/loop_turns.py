@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from sim.completions import begin_job, complete_job
 from sim.delivery import (
+    absent,
     admit,
     charge,
     compiled,
@@ -159,6 +161,8 @@ def _begin_publication(server: Server, number: int) -> None:
     """Read and parse the next publication and build its first copy."""
     now, slot = server.ledger[0], server.platforms[number].input_head
     publication = server.publications[slot]
+    if publication.job:
+        begin_job(server, slot, now.time_s)
     now.time_s += publication.intake_s * publication.factor
     now.time_s += _collect(server, server.setting[0].allocation_publish)
     now.copy = 0
@@ -185,10 +189,11 @@ def _build(server: Server, number: int, end_s: float) -> bool:
             stop_s = min(next_arrival_s(server), end_s)
         entry = np.uint32(start + copy)
         session = server.subscribers[entry]
-        post(server, slot, session, entry)
-        _link(server, session)
-        now.held += 1
-        now.held_bytes += size_bytes
+        if not absent(server, slot, session, time_s):
+            post(server, slot, session, entry)
+            _link(server, session)
+            now.held += 1
+            now.held_bytes += size_bytes
         copy += 1
         if copy < publication.copies:
             time_s += copy_s
@@ -198,7 +203,10 @@ def _build(server: Server, number: int, end_s: float) -> bool:
         return False
     platform.input_head = publication.next
     platform.results += publication.answered
-    if publication.copies == 0:
+    if publication.job:
+        publication.next = platform.answers
+        platform.answers = slot
+    elif publication.copies == 0:
         settle(server, slot)
     return True
 
@@ -210,6 +218,10 @@ def _write(server: Server, number: int) -> None:
     if platform.results > 0:
         now.time_s += setting.result_s
         platform.results = 0
+        while platform.answers != NOBODY:
+            slot = platform.answers
+            platform.answers = server.publications[slot].next
+            complete_job(server, slot, now.time_s)
     place, copies, bytes_s = platform.mail_head, 0, 0.0
     if place == NOBODY:
         return

@@ -130,6 +130,13 @@ class Uplink:
             self._read()
         yield self._take(end_s), end_s
 
+    def window(self, after_s: float, end_s: float) -> tuple[Arrivals, float]:
+        """The first piece that ends after `after_s`, at `end_s` at the latest."""
+        while self._known_s <= after_s:
+            self._read()
+        until_s = min(end_s, self._known_s)
+        return self._take(until_s), until_s
+
     def _read(self) -> None:
         """Make the plan's next block: all arrivals before `_known_s` are known then."""
         if self._next_block < self._plan.blocks:
@@ -137,14 +144,15 @@ class Uplink:
             block.update(self._digest)
             self._next_block += 1
             self._known_s = float(block.intended_s[-1] + self._delay_s.min())
-            self._pending = self._pending.followed_by(self._arrivals(block))
+            pending = self._pending.followed_by(self._arrivals(block))
+            self._pending = pending[np.argsort(pending.arrival_s, kind="stable")]
         if self._next_block == self._plan.blocks:
             self._known_s = np.inf
 
     def _take(self, end_s: float) -> Arrivals:
-        due = self._pending.arrival_s < end_s
-        taken, self._pending = self._pending[due], self._pending[~due]
-        return taken[np.argsort(taken.arrival_s, kind="stable")]
+        due = int(np.searchsorted(self._pending.arrival_s, end_s, side="left"))
+        taken, self._pending = self._pending[:due], self._pending[due:]
+        return taken
 
     @property
     def sha256(self) -> str:

@@ -1,8 +1,8 @@
 """When things are counted: phases, the intervals of the timeline, and the segments of histograms.
 
-A campaign's phases are before, during and after its attacks. A steady study has a warm-up, whose
-length is known only after the run: its histograms are kept by segments, fine ones in the first
-half, and merged when the cut is known.
+A campaign's phases are before, during and after its attacks and faults. A steady study has a
+warm-up, whose length is known only after the run: its histograms are kept by segments, fine ones in
+the first half, and merged when the cut is known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from results import statistics
 from results.records import Phase
-from topologies.schema import Topology
+from topologies.schema import AnyFault, Attack, Topology
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,12 +69,13 @@ def _parts(length_s: float, duration_s: float) -> int:
 
 
 def _campaign(topology: Topology) -> tuple[tuple[str, ...], list[float]]:
-    """Names of the phases and their edges: from the first attack's start to the last one's end."""
+    """Names of the phases and their edges: from the first disturbance to the end of the last."""
     duration_s = topology.workload.duration
-    if not topology.attacks:
+    disturbances: list[Attack | AnyFault] = [*topology.attacks, *topology.faults]
+    if not disturbances:
         return (WHOLE,), [0.0, duration_s]
-    start_s = min(attack.start for attack in topology.attacks)
-    end_s = max(attack.start + attack.duration for attack in topology.attacks)
+    start_s = min(each.start for each in disturbances)
+    end_s = max(each.start + each.duration for each in disturbances)
     edges = [0.0, min(start_s, duration_s), min(end_s, duration_s), duration_s]
     spans = zip(("before", "during", "after"), edges, edges[1:], strict=False)
     kept = [(name, stop) for name, begin, stop in spans if stop > begin]

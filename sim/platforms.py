@@ -17,9 +17,9 @@ from sim.backlogs import ABSENT
 from sim.draws import Purpose
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, UNTOUCHED, Indices, Records
 from sim.stations import Graph, takes_part
-from topologies import support
+from topologies import TopologyError, support
 from topologies.plan import subscribers
-from topologies.schema import Controller, Population, Topology
+from topologies.schema import Controller, Crash, Population, Topology
 
 Integers = npt.NDArray[np.int64]
 
@@ -69,7 +69,7 @@ class Residents:
         """State of the Platforms at the start, and that of the sockets of `peers`."""
         records = np.zeros(self.count + peers, PLATFORM)
         records["population"][: self.count] = np.repeat(np.arange(len(self.members)), self.members)
-        for chain in ("mail_head", "mail_tail", "input_head", "input_tail"):
+        for chain in ("mail_head", "mail_tail", "input_head", "input_tail", "answers"):
             records[chain] = NOBODY
         records["setup_s"] = UNTOUCHED
         records["written_s"] = -np.inf
@@ -171,13 +171,14 @@ UNSUPPORTED = (
     "controllers.limits.address",
     "controllers.limits.account.sessions",
     "controllers.limits.failed_logins",
+    "controllers.admission.rate",
     "controllers.nodes",
     "brokers.kind",
 )
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: logins, and what limits them.
+    """Refuse what has no model yet: some limits of logins.
 
     Raises
     ------
@@ -185,6 +186,15 @@ def require_supported(topology: Topology) -> None:
         One line for each field without a model.
     """
     support.refuse(topology, UNSUPPORTED, "the simulator")
+    crashes = [
+        f'faults[{number}].kind: "{each.kind}": is not supported by the simulator yet; leave it out'
+        for number, each in enumerate(topology.faults)
+        if isinstance(each, Crash)
+    ]
+    if crashes:
+        raise TopologyError(crashes)
+    if any(population.login is not None for population in topology.platforms):
+        support.refuse(topology, ("controllers.queue",), "the simulation of logins")
 
 
 def session_count(topology: Topology, controller: str) -> int:

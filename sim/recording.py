@@ -24,6 +24,7 @@ from results.records import (
 )
 from sim.disciplines import discipline
 from sim.phases import DRAIN, Timetable, phases, too_short
+from sim.session_records import session_record
 from sim.stations import Graph
 from sim.study import Sparse, Tally
 from sim.traffic import modes
@@ -159,9 +160,20 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
             "load": occasion.load,
             "readers": _readers(occasion, outcomes, passed),
             "sessions": _sessions(outcomes),
+            **_logins(occasion, outcomes),
         },
         publication_stride=occasion.row_stride,
     )
+
+
+def _logins(occasion: Occasion, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Sessions by population, where there is anything to tell."""
+    tallies = [
+        [tally.sessions for tally in outcome.tallies if tally.sessions is not None]
+        for outcome in outcomes
+    ]
+    found = session_record(occasion.topology, tallies)
+    return {"logins": found} if found else {}
 
 
 def _controller(occasion: Occasion, name: str) -> ControllerRecord:
@@ -224,7 +236,14 @@ def _warnings(
     occasion: Occasion, tallies: Sequence[Tally], passed: tuple[Phase, ...]
 ) -> Iterator[str]:
     """What a reader should know before using the figures: seen, likely cause, next step."""
-    lost = sum(tally.lost for tally in tallies)
+    missed = sum(tally.missed + tally.dropped_copies for tally in tallies)
+    if missed:
+        dropped = sum(tally.dropped for tally in tallies)
+        yield (
+            f"{missed} copies are lost because Platforms were offline: receivers without a "
+            f"session, and {dropped} publications that could not be sent"
+        )
+    lost = sum(tally.lost for tally in tallies) - missed
     if lost:
         yield (
             f"{lost} copies were not received within ten run lengths: more is offered than the "

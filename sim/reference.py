@@ -8,8 +8,9 @@ times slower.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
 from sim.reference_inbound import Connection, Door, connection
+from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, event_in
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Publication, Socket, Surroundings, Target
@@ -103,6 +105,13 @@ def _publications(
     return sorted(found, key=lambda publication: publication.reached_s)
 
 
+@dataclass(eq=False)
+class Life:
+    """A server's life, from its start to a crash. [s]"""
+
+    end_s: float = math.inf
+
+
 class ReferenceController:
     """One Controller, its egress link, lines and its Platforms' readers, as SimPy processes."""
 
@@ -123,17 +132,54 @@ class ReferenceController:
         self._targets: dict[int, Target] = {}  # of stanzas that wait to be read
         self._held, self._held_bytes = 0, 0.0
         self._cores = 1 if isinstance(profile.costs, LoopTurns) else node.cores
-        self._server = self._serving()
-        self._door = Door(env, node, profile, lambda stanza: self.take(stanza, FAN_OUT))
+        self._logins = ReferenceSessions(env, study, node, profile)
+        self._down_until_s, self._kept = -math.inf, 0
+        self._start()
+        for fault in self._topology.faults:
+            begin = event_in(env, fault.start, FIRST_PRIORITY)
+            begin.callbacks.append(lambda _, fault=fault: self._strike(fault))
 
-    def _serving(self) -> LoopTurnsServer | FanoutProcessServer | FifoServer:
+    def _start(self) -> None:
+        """A server without a past."""
+        self._life = life = Life()
+        self._server = self._serving(life)
+        self._logins.connect(self._server)
+        self._door = Door(
+            self._env, self._node, self._profile,
+            lambda stanza: self.take(stanza, FAN_OUT) if life is self._life else None,
+        )  # fmt: skip
+
+    def _strike(self, fault: schema.AnyFault) -> None:
+        match fault:
+            case schema.Outage():
+                self._logins.strike(fault)
+            case schema.Crash() if fault.controller == self._node.name:
+                self._crash(fault)
+
+    def _crash(self, fault: schema.Crash) -> None:
+        """All that the server has is lost; what it has written is on its way."""
+        self._life.end_s, self._down_until_s = self._env.now, fault.start + fault.duration
+        for stanza in self.log.stanzas[self._kept :]:
+            stanza.lost_s = self._env.now
+        self._kept = len(self.log.stanzas)
+        self.log.refused += self._door.refused
+        self.log.unread |= self._door.waiting
+        self._held, self._held_bytes = 0, 0.0
+        self.log.levels.append((self._env.now, 0, 0.0))
+        self._logins.crash(self._down_until_s, fault.notice)
+        self._start()
+
+    def _serving(self, life: Life) -> LoopTurnsServer | FanoutProcessServer | FifoServer:
         number = self._names.index(self._node.name)
         receive_s, per_byte = self._profile.receive_s()
         around = Surroundings(
             self._env, self._cores, self._profile.speed,
             (self._study.seed, self._study.replication, number),
-            self._send, lambda start_s, stop_s: self.log.busy.append((start_s, stop_s)), self._hold,
+            self._send, lambda start_s, stop_s: self._worked(life, start_s, stop_s),
+            lambda stanza, copies: self._hold(stanza, copies) if life is self._life else None,
             lambda payload_bytes: receive_s + per_byte * payload_bytes,
+            lambda socket: life is self._life and self._logins.has_session(socket),
+            lambda stanza: self._miss(life, stanza),
         )  # fmt: skip
         match self._profile.costs:
             case LoopTurns() as costs:
@@ -142,6 +188,14 @@ class ReferenceController:
                 return FanoutProcessServer(costs, around)
             case Fifo() as costs:
                 return FifoServer(costs, around)
+
+    def _worked(self, life: Life, start_s: float, stop_s: float) -> None:
+        if start_s < life.end_s:
+            self.log.busy.append((start_s, min(stop_s, life.end_s)))
+
+    def _miss(self, life: Life, stanza: Publication) -> None:
+        if life is self._life:
+            self.log.missed.append((self._env.now, stanza))
 
     def connect(self, grid: Mapping[str, ReferenceController]) -> None:
         """Get to know the others."""
@@ -153,7 +207,10 @@ class ReferenceController:
         self.log.own.append(stanza)
 
     def enter(self, stanza: Publication) -> None:
-        """A publication of one of its own Platforms reaches it."""
+        """A publication of one of its own Platforms reaches it, if that could send it."""
+        if not self._logins.sent(stanza):
+            self.log.dropped.append(stanza)
+            return
         limits = self._node.limits
         limited = limits.client or limits.client_stanza or limits.account.rate
         if limited:
@@ -163,6 +220,8 @@ class ReferenceController:
 
     def take(self, stanza: Publication, target: Target) -> None:
         """A stanza for somebody has come: decide who gets copies, and hand it to the server."""
+        if self._env.now < self._down_until_s:
+            return
         owner = self._people.owner(stanza.topic)
         published = target == FAN_OUT and owner == self._node.name
         copies: list[tuple[Socket, Target]]
@@ -292,7 +351,9 @@ class ReferenceController:
 
     def closed_log(self) -> Log:
         """All that happened here, when the run is over."""
-        self.log.refused, self.log.unread = self._door.refused, self._door.waiting
+        self.log.refused += self._door.refused
+        self.log.unread |= self._door.waiting
+        self.log.sessions = self._logins.tally()
         return self.log
 
     @property

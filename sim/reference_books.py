@@ -15,6 +15,7 @@ from sim.intake import ROLES, Census, Intake
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
 from sim.reference_stanzas import Publication
+from sim.session_books import SessionTally
 from sim.state import DELIVERY, INTERVAL, Records
 from sim.stations import Graph
 from sim.study import HistogramKey, Sparse, Study, Tally
@@ -33,7 +34,8 @@ class Log:
     `own` are publications of its Platforms, of which limits `refused` some and did not get to the
     rows `unread`; `stanzas` those that its server was given; `levels` instants with the copies that
     it holds and their bytes; `written` and `received` copies, `sent` bytes by instant; copies that
-    queues `discarded`, by cause; sessions that were cut, by instant.
+    queues `discarded`, by cause; sessions that were cut, by instant; `missed` copies had no session
+    to go to, `dropped` publications were never sent.
     """
 
     own: list[Publication] = field(default_factory=list)
@@ -47,6 +49,9 @@ class Log:
     discarded: Counter[str] = field(default_factory=Counter)
     cuts: list[tuple[float, int]] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
+    missed: list[tuple[float, Publication]] = field(default_factory=list)
+    dropped: list[Publication] = field(default_factory=list)
+    sessions: SessionTally | None = None
 
 
 class Directory:
@@ -148,50 +153,70 @@ class Books:
             - census.rejected(home)
             - self._log.discarded.total()
             - len(self._log.received),
+            missed=len(self._log.missed),
+            dropped=len(self._log.dropped),
+            dropped_copies=self._dropped_copies(),
             drained_s=drained_s,
             idle_s=self._cores * drained_s - busy_s,
             owed_area_s=float((np.diff(changes[0]) * np.cumsum(changes[1])[:-1]).sum()),
             sojourn_s=self._sojourn_s(copies),
             trace=self._trace(),
             cuts=np.array(self._log.cuts).reshape(-1, 2),
+            sessions=self._log.sessions,
         )
+
+    def _dropped_copies(self) -> int:
+        return sum(len(self._people.subscribers(each.topic)) for each in self._log.dropped)
 
     def _intake(self, census: Census) -> Intake:
         """Books of the publications of its own Platforms."""
         intake = Intake(self._study.timetable, census.roles, self._study.row_stride)
         fan_out = np.array(list(self._topology.fan_out().values()))
         refused = {each.row for each in self._log.refused}
-        unread = self._log.unread
-        for chosen in (refused, unread):
+        unread, dropped = self._log.unread, {each.row for each in self._log.dropped}
+        for chosen in (refused, unread, dropped):
             away = columns([each for each in self._log.own if each.row in chosen])
             copies = fan_out[away.topic]
-            intake.turn_away(away, census.kind(away), copies, refused=chosen is refused)
-        own = columns([each for each in self._log.own if each.row not in refused | unread])
+            intake.turn_away(
+                away, census.kind(away), copies, refused=chosen is refused,
+                sent=chosen is not dropped,
+            )  # fmt: skip
+        outside = refused | unread | dropped
+        own = columns([each for each in self._log.own if each.row not in outside])
         intake.enter(own, census.kind(own), fan_out[own.topic])
         return intake
 
     def _owed(self, copies: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Instants at which the number of copies owed changes, and by how much."""
         arrived_s = [each.arrival_s for each in self._log.stanzas]
-        written_s = [instant for instant, _ in self._log.written]
-        unwritten = int(copies.sum()) - len(written_s)
-        ends_s = [self._study.horizon_s] if unwritten else []
-        instants_s = np.array([0.0, *arrived_s, *written_s, *ends_s])
-        steps = np.array([0, *copies, *[-1] * len(written_s), *[-unwritten] * len(ends_s)])
+        written_s = [instant for instant, _ in (*self._log.written, *self._log.missed)]
+        missing = self._unwritten(copies)
+        ends = [(self._end_s(each), missing[id(each)]) for each in self._log.stanzas]
+        ends = [(instant, left) for instant, left in ends if left]
+        instants_s = np.array([0.0, *arrived_s, *written_s, *(instant for instant, _ in ends)])
+        steps = np.array([0, *copies, *[-1] * len(written_s), *(-left for _, left in ends)])
         order = np.argsort(instants_s, kind="stable")
         return instants_s[order], steps[order]
 
     def _sojourn_s(self, copies: npt.NDArray[np.int64]) -> float:
         """Time that copies were owed, all together. [s]"""
-        missing = {id(each): int(n) for each, n in zip(self._log.stanzas, copies, strict=True)}
-        total_s = 0.0
-        for instant, stanza in self._log.written:
+        missing, total_s = self._unwritten(copies), 0.0
+        for instant, stanza in (*self._log.written, *self._log.missed):
             total_s += instant - stanza.arrival_s
-            missing[id(stanza)] -= 1
         for stanza in self._log.stanzas:
-            left_s = self._study.horizon_s - stanza.arrival_s
-            total_s += missing[id(stanza)] * left_s
+            total_s += missing[id(stanza)] * (self._end_s(stanza) - stanza.arrival_s)
         return total_s
+
+    def _unwritten(self, copies: npt.NDArray[np.int64]) -> dict[int, int]:
+        """Copies of each stanza that were never written."""
+        missing = {id(each): int(n) for each, n in zip(self._log.stanzas, copies, strict=True)}
+        for _, stanza in (*self._log.written, *self._log.missed):
+            missing[id(stanza)] -= 1
+        return missing
+
+    def _end_s(self, stanza: Publication) -> float:
+        """Until when unwritten copies of a stanza are owed. [s]"""
+        return min(stanza.lost_s, self._study.horizon_s)
 
     def _intervals(
         self, changes: tuple[Floats, npt.NDArray[np.int64]], drained_s: float

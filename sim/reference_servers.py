@@ -17,7 +17,7 @@ import simpy
 from results import histogram
 from sim import draws
 from sim.draws import Purpose
-from sim.reference_stanzas import Process, Publication, Socket, Surroundings, Target, due
+from sim.reference_stanzas import Job, Process, Publication, Socket, Surroundings, Target, due
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns
 
 
@@ -30,6 +30,7 @@ class LoopTurnsServer:
         self._input: dict[Socket, deque[Publication]] = {}
         self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
         self._results: dict[Socket, int] = {}
+        self._answers: dict[Socket, list[Job]] = {}
         self._sleeping: simpy.Event | None = None
         self._collector = Collector(costs, around)
         self._env.process(self._loop())
@@ -84,12 +85,16 @@ class LoopTurnsServer:
             waiting.popleft()
             if publication.published:
                 self._results[socket] = self._results.get(socket, 0) + 1
+            if publication.job is not None:
+                self._answers.setdefault(socket, []).append(publication.job)
 
     def _publish(self, publication: Publication) -> Process:
         costs, speed, payload = self._costs, self._around.speed, publication.payload_bytes
         intake_s = self._around.receive_s(payload)
         if publication.published:
             intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+        if publication.job is not None:
+            intake_s = publication.job.work_s()
         yield self._env.timeout(intake_s * publication.factor)
         yield self._env.timeout(self._collector.collect_s(costs.allocation_publish))
         copy_s = speed * (costs.build + costs.build_per_byte * payload) * publication.factor
@@ -97,14 +102,19 @@ class LoopTurnsServer:
         for session, target in publication.copies:
             yield self._env.timeout(copy_s)
             yield self._env.timeout(self._collector.collect_s(allocation))
+            if not self._around.online(session):
+                self._around.miss(publication)
+                continue
             self._around.hold(publication, 1)
             self._output.setdefault(session, []).append((publication, target))
             self._link(session)
 
     def _write(self, socket: Socket) -> Process:
-        costs, speed = self._costs, self._around.speed
+        costs, speed, online = self._costs, self._around.speed, self._around.online(socket)
         if self._results.pop(socket, 0):
             yield self._env.timeout(speed * costs.acknowledge)
+            for job in self._answers.pop(socket, []):
+                job.done()
         pending = self._output.pop(socket, [])
         if not pending:
             return
@@ -116,7 +126,10 @@ class LoopTurnsServer:
         yield self._env.timeout(self._collector.collect_s(costs.allocation_write))
         for publication, target in pending:
             self._around.hold(publication, -1)
-            self._around.send(publication, socket, target)
+            if online:
+                self._around.send(publication, socket, target)
+            else:
+                self._around.miss(publication)
 
 
 class Collector:
@@ -180,6 +193,9 @@ class _Session:
     queued: bool = False
 
 
+_Errand = tuple[Publication, tuple[Socket, Target] | None]  # a copy, or a job that is done
+
+
 class FanoutProcessServer:
     """A run queue of processes (`fanout-process`)."""
 
@@ -230,7 +246,7 @@ class FanoutProcessServer:
         yield from self._spend(core, cold_s * self._warmth(self._env.now - session.written_s))
         for publication, target in taken:
             self._around.hold(publication, -1)
-            self._around.send(publication, session.socket, target)
+            self._around.write(publication, session.socket, target)
         session.written_s, session.queued = self._env.now, False
         if session.mailbox:
             self._enqueue(session)
@@ -239,7 +255,15 @@ class FanoutProcessServer:
     def _serve_publisher(self, core: int, publisher: _Publisher) -> Process:
         copies, slice_s = self._plan_slice(publisher)
         yield from self._spend(core, slice_s)
-        for publication, (socket, target) in copies:
+        for publication, receiver in copies:
+            if receiver is None:
+                assert publication.job is not None
+                publication.job.done()
+                continue
+            socket, target = receiver
+            if not self._around.online(socket):
+                self._around.miss(publication)
+                continue
             session = self._sessions.setdefault(socket, _Session(socket))
             self._around.hold(publication, 1)
             session.mailbox.append((publication, target))
@@ -250,21 +274,16 @@ class FanoutProcessServer:
             self._enqueue(publisher)
         self._release(core)
 
-    def _plan_slice(
-        self, publisher: _Publisher
-    ) -> tuple[list[tuple[Publication, tuple[Socket, Target]]], float]:
+    def _plan_slice(self, publisher: _Publisher) -> tuple[list[_Errand], float]:
         """What the process gets done of what is there, and how long that takes. [s]"""
         costs, speed = self._costs, self._around.speed
         room, slice_s = float(costs.slice_recipients), 0.0
-        copies: list[tuple[Publication, tuple[Socket, Target]]] = []
+        copies: list[_Errand] = []
         while publisher.input and room >= 1.0:
             publication = publisher.input[0]
             payload, receivers = publication.payload_bytes, publication.copies
             if publisher.setup_s is None:
-                publisher.setup_s = self._around.receive_s(payload)
-                if publication.published:
-                    setup_s = costs.setup + costs.setup_per_subscriber * len(receivers)
-                    publisher.setup_s = speed * (setup_s + costs.setup_per_byte * payload)
+                publisher.setup_s = self._setup_s(publication)
             if publisher.setup_s > 0.0:
                 done_s = self._set_up(publisher, room)
                 slice_s += done_s * publication.factor
@@ -281,11 +300,23 @@ class FanoutProcessServer:
             room -= len(chosen)
             publisher.copy += len(chosen)
             if publisher.copy == len(receivers):
-                if publication.published:
+                if publication.job is not None:
+                    copies.append((publication, None))
+                elif publication.published:
                     slice_s += speed * costs.finish * publication.factor
                 publisher.input.popleft()
                 publisher.copy, publisher.setup_s = 0, None
         return copies, slice_s
+
+    def _setup_s(self, publication: Publication) -> float:
+        """How long it takes until the first copy can be routed. [s]"""
+        if publication.job is not None:
+            return publication.job.work_s()
+        if not publication.published:
+            return self._around.receive_s(publication.payload_bytes)
+        setup_s = self._costs.setup + self._costs.setup_per_subscriber * len(publication.copies)
+        per_byte = self._costs.setup_per_byte * publication.payload_bytes
+        return self._around.speed * (setup_s + per_byte)
 
     def _set_up(self, publisher: _Publisher, room: float) -> float:
         """Do as much of the set-up as fits into `room` copies; how much that was. [s]"""
@@ -339,12 +370,16 @@ class FifoServer:
             intake_s = self._around.receive_s(payload)
             if publication.published:
                 intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+            if publication.job is not None:
+                intake_s = publication.job.work_s()
             yield due(self._env, intake_s * publication.factor, core)
             for place, (session, target) in enumerate(publication.copies):
                 copy_s = speed * (costs.copy_ + costs.copy_per_byte * payload)
                 yield due(self._env, copy_s * self._draw(publication, place), core)
-                self._around.send(publication, session, target)
+                self._around.write(publication, session, target)
             self._around.worked(started_s, self._env.now)
+            if publication.job is not None:
+                publication.job.done()
         self._idle.add(core)
 
     def _draw(self, publication: Publication, place: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,9 @@ class Publication:
     """A stanza at one server, a publication or on its way, and to whom each of its copies goes.
 
     It reached its first server at `reached_s` and passed the limits here at `arrival_s` (nan: not
-    yet). It comes in on `socket`; a copy is written to a session for somebody, who is a Platform or
-    lives beyond the peer. What is not `published` here is only passed on.
+    yet); at `lost_s` the server lost it. It comes in on `socket`; a copy is written to a session
+    for somebody, who is a Platform or lives beyond the peer. What is not `published` here is only
+    passed on.
     """
 
     row: int
@@ -36,11 +38,21 @@ class Publication:
     spread: float
     published: bool
     copies: list[tuple[Socket, Target]]
+    job: Job | None = None
+    lost_s: float = math.inf
 
     @property
     def factor(self) -> float:
         """Factor on its own costs, which only a publication at its Broker has."""
         return self.spread if self.published else 1.0
+
+
+@dataclass(eq=False)
+class Job:
+    """A step of a login: `work_s` is asked as the work begins, `done` told as it is answered."""
+
+    work_s: Callable[[], float]
+    done: Callable[[], None]
 
 
 @dataclass
@@ -49,7 +61,8 @@ class Surroundings:
 
     `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
     copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
-    stanza of so many payload bytes that is only passed on.
+    stanza of so many payload bytes that is only passed on; `online` tells whether a socket has a
+    session, `miss` takes a copy for one that has none.
     """
 
     env: simpy.Environment
@@ -60,6 +73,15 @@ class Surroundings:
     worked: Callable[[float, float], None]
     hold: Callable[[Publication, int], None]
     receive_s: Callable[[float], float]
+    online: Callable[[Socket], bool]
+    miss: Callable[[Publication], None]
+
+    def write(self, publication: Publication, socket: Socket, target: Target) -> None:
+        """Send a copy, if there still is a session to send it to."""
+        if self.online(socket):
+            self.send(publication, socket, target)
+        else:
+            self.miss(publication)
 
 
 def due(env: simpy.Environment, delay_s: float, core: int) -> simpy.Event:

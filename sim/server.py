@@ -15,6 +15,7 @@ from sim.platforms import Residents
 from sim.routes import Routes
 from sim.spans import SCRATCH
 from sim.state import (
+    COMPLETION,
     CORE,
     CUT,
     DELIVERY,
@@ -67,7 +68,7 @@ def empty_server(
         span_ends=home.span_ends(paths.sessions),
         reader_free_s=np.zeros(home.count),
         scratch=np.zeros(SCRATCH),
-        nodes=_free_nodes(1 if discipline.mode == "event" else 0),
+        nodes=free_nodes(1 if discipline.mode == "event" else 0),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
         batch=np.zeros(discipline.events_max, np.uint32),
@@ -83,6 +84,7 @@ def empty_server(
         calendar=np.zeros(len(queues), np.uint32),
         discarded=np.zeros(len(POLICIES), np.int64),
         cuts=np.zeros(len(queues), CUT),
+        completions=np.zeros(1, COMPLETION),
     )
 
 
@@ -108,6 +110,11 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
         setting["queue_bytes"] = queue.bytes or np.inf
         setting["queue_stanzas"] = queue.stanzas or np.inf
         setting["send_timeout_s"] = queue.send_timeout or np.inf
+    setting["queue_wait_s"] = np.inf
+    if node.admission is not None and node.admission.queue_wait is not None:
+        setting["queue_wait_s"] = node.admission.queue_wait
+    if profile.logins is not None:
+        setting["refuse_s"] = profile.speed * profile.logins.refuse
     return setting
 
 
@@ -119,8 +126,8 @@ def _intervals(timetable: Timetable) -> Records:
     return intervals
 
 
-def with_room(server: Server, publications: int, copies: int) -> Server:
-    """The same server with room for so many more publications and copies."""
+def with_room(server: Server, publications: int, copies: int, steps: int = 0) -> Server:
+    """The same server with room for more publications, copies, and steps of logins among them."""
     now = server.ledger[0]
     in_flight = int(now["fed"] - now["oldest"]) + publications
     if in_flight > IN_FLIGHT_MAX:
@@ -128,6 +135,11 @@ def with_room(server: Server, publications: int, copies: int) -> Server:
         raise TopologyError([f"load: {rule}: it is overloaded; lower the load or the duration"])
     if in_flight > len(server.publications):
         server = _grown_ring(server, in_flight)
+    done = int(now["completed"])
+    if steps and done + in_flight > len(server.completions):
+        longer = np.zeros(_power_of_two(done + 2 * in_flight), COMPLETION)
+        longer[:done] = server.completions[:done]
+        server = server._replace(completions=longer)
     owed = int(now["owed"]) + _expected(server) + copies
     if len(server.nodes) and owed > len(server.nodes):
         server = _grown_pool(server, owed)
@@ -153,7 +165,7 @@ def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
 
 
-def _free_nodes(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
+def free_nodes(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
     """A chain of free nodes with numbers from `first`; after the last comes `following`."""
     nodes = np.zeros(count, NODE)
     nodes["next"] = np.arange(first + 1, first + count + 1)
@@ -179,7 +191,7 @@ def _expected(server: Server) -> int:
 
 def _grown_pool(server: Server, copies: int) -> Server:
     now, count = server.ledger[0], len(server.nodes)
-    extra = _free_nodes(2 * copies - count, count, now["free_node"])
+    extra = free_nodes(2 * copies - count, count, now["free_node"])
     now["free_node"] = count
     return server._replace(nodes=np.concatenate([server.nodes, extra]))
 
@@ -201,7 +213,7 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
     moved(new["next"])
     moved(server.nodes["publication"])
     moved(server.waits["publication"])
-    for chain in ("input_head", "input_tail"):
+    for chain in ("input_head", "input_tail", "answers"):
         moved(server.platforms[chain])
     moved(server.cores["slot"])
     return server._replace(publications=new)

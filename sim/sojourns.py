@@ -40,8 +40,9 @@ def sojourns(
     if not all(demand.memoryless for demand in asked):
         reason = "arrivals are not all Poisson; simulate"
         return Sojourns("utilisation law only", reason)
-    if node.limits != Limits() or node.queue or any(map(_narrow, topology.platforms)):
-        reason = "limits and rates of Platforms have no form; simulate"
+    limited = node.limits != Limits() or node.queue or any(map(_narrow, topology.platforms))
+    if limited or topology.faults:
+        reason = "limits, rates of Platforms and faults have no form; simulate"
         return Sojourns("utilisation law only, as offered", reason)
     way_s = _way_s(topology, node, profile, asked)
     match profile.costs:

@@ -51,15 +51,26 @@ PUBLICATION = np.dtype(
         ("elsewhere", "i4"),
         ("untimely", "i4"),
         ("copies", "i4"),
+        ("job", "i4"),
         ("first_s", "f8"),
         ("last_s", "f8"),
         ("latency_s", "f8"),
+        ("give_up_s", "f8"),
     ],
     align=True,
 )
 
+# A step of a login is a job without copies: it has these flags, its key in `row`, and the instant
+# at which its Platform gives up. Flags: it is one; with it the session is complete; the server
+# notices that its Platform has given up before it pays for it; it is the first step, where
+# admission looks; it was refused.
+JOB, FINAL, NOTICED, FIRST, REFUSED = 1, 2, 4, 8, 16
+STAMP_SHIFT = 32  # a job's key: its Platform's number in the topology, above it its stamp
+PLATFORM_MASK = 2**STAMP_SHIFT - 1
+
 # A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
-# its own that the server has not finished, and how far the first one is).
+# its own that the server has not finished, and how far the first one is). `answers` are steps of
+# logins whose answer is not written yet; those stamped before `cut` belong to a lost session.
 PLATFORM = np.dtype(
     [
         ("population", "u4"),
@@ -71,6 +82,9 @@ PLATFORM = np.dtype(
         ("input_tail", "u4"),
         ("copy", "i4"),
         ("results", "i4"),
+        ("answers", "u4"),
+        ("offline", "i4"),
+        ("cut", "i8"),
         ("setup_s", "f8"),
         ("written_s", "f8"),
     ],
@@ -163,6 +177,9 @@ INTERVAL = np.dtype(
 OUTCOME = np.dtype([("first_s", "f8"), ("last_s", "f8"), ("delivered", "i8")])
 DELIVERY = np.dtype([("row", "i8"), ("platform", "u4"), ("received_s", "f8")])
 
+# A step of a login that the server is done with: its key, the instant, its flags.
+COMPLETION = np.dtype([("job", "i8"), ("done_s", "f8"), ("flags", "i8")])
+
 # A copy that has left for another station: by which peer's session, and for whom in the end.
 DISPATCH = np.dtype(
     [
@@ -206,6 +223,9 @@ LEDGER = np.dtype(
         ("received_s", "f8"),
         ("delivered", "i8"),
         ("late", "i8"),
+        ("missed", "i8"),
+        ("completed", "i8"),
+        ("offline", "i8"),
         ("traced", "i8"),
         ("dispatched", "i8"),
         ("queue_first", "i8"),
@@ -235,7 +255,8 @@ def _fingerprint() -> str:
     """
     here = Path(__file__).parent
     names = (
-        "state", "draws", "delivery", "outflow", "backlogs", "spans", "fanout_process", "fifo",
+        "state", "draws", "delivery", "outflow", "backlogs", "completions", "spans",
+        "fanout_process", "fifo",
         "loop_turns",
     )  # fmt: skip
     files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
@@ -281,6 +302,8 @@ SETTING = np.dtype(
         ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"),
         ("allocation_publish", "f8"),
+        ("queue_wait_s", "f8"),
+        ("refuse_s", "f8"),
         (f"code_{_fingerprint()}", "u1"),
     ],
     align=True,
@@ -327,3 +350,4 @@ class Server(NamedTuple):
     calendar: Indices
     discarded: Integers
     cuts: Records
+    completions: Records

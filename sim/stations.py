@@ -158,8 +158,8 @@ def _parts(topology: Topology) -> Iterator[Part]:
 
 
 def takes_part(population: Population) -> bool:
-    """Whether Platforms of a population publish or subscribe; the others only hold a session."""
-    return bool(population.publishes or population.subscribes)
+    """Whether Platforms of a population do anything; the others only hold a session."""
+    return bool(population.publishes or population.subscribes or population.login)
 
 
 def _components(after: Mapping[int, list[int]]) -> list[list[int]]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.phases import Timetable
+from sim.session_books import SessionTally
 from sim.state import Integers, Records
 from topologies.schema import Topology
 
@@ -50,8 +51,10 @@ class Tally:
     `intervals` are those of the timetable and one more for the drain, which ends at `drained_s`;
     `offered`, `legitimate`, `accepted` and `refused` publications have one entry for each.
     Histograms are sparse. `discarded` copies were given up by the policy of a full session queue,
-    `cuts` says when which Platform's session ended. `owed_area_s` is the integral of the copies
-    owed over time, `sojourn_s` the sum of the times that copies were owed.
+    `cuts` says when which Platform's session ended. Of the `lost` copies `missed` ones were for
+    Platforms without a session and `dropped_copies` belong to the `dropped` publications that were
+    never sent. `owed_area_s` is the integral of the copies owed over time, `sojourn_s` the sum of
+    the times that copies were owed.
     """
 
     controller: str
@@ -68,9 +71,13 @@ class Tally:
     rejected: int
     discarded: Mapping[str, int]
     lost: int
+    missed: int
+    dropped: int
+    dropped_copies: int
     drained_s: float
     idle_s: float
     owed_area_s: float
     sojourn_s: float
     trace: Records
     cuts: npt.NDArray[np.float64]
+    sessions: SessionTally | None = None

@@ -50,8 +50,13 @@ class Traffic:
             server_rule(target.node.limits, target.profile),
         )  # fmt: skip
 
-    def publish(self, arrivals: Arrivals, until_s: float) -> None:
-        """All publications that arrive next, and before `until_s`, each at its Platform's home."""
+    def publish(self, arrivals: Arrivals, until_s: float, dropped: Arrivals | None = None) -> None:
+        """All publications that arrive next, and before `until_s`, each at its Platform's home.
+
+        Those `dropped` would have arrived too, if their Platforms had been online.
+        """
+        if dropped is not None:
+            self._drop(dropped)
         kind = self._census.kind(arrivals)
         self._census.count(kind, arrivals.topic)
         if len(self._stations) == 1:
@@ -61,6 +66,17 @@ class Traffic:
         for number, station in enumerate(self._stations):
             own = home == number
             station.publish(arrivals[own], kind[own], until_s)
+
+    def _drop(self, dropped: Arrivals) -> None:
+        self._census.count(self._census.kind(dropped), dropped.topic)
+        home = self._graph.station(dropped.publisher)
+        for number, station in enumerate(self._stations):
+            station.drop(dropped[home == number])
+
+    @property
+    def stations(self) -> list[Controller]:
+        """All stations."""
+        return self._stations
 
     def carry(self, end_s: float) -> None:
         """Everything before `end_s`; all publications that arrive before are known."""

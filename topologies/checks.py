@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 
-from topologies import arrivals, schema, streams
+from topologies import arrivals, schema, session_rules, streams
 from topologies.problems import FOUND_MAX, Path, Problem, TopologyError
 from topologies.profiles import FanoutProcess, Profile
 from topologies.schema import Topology
@@ -32,8 +32,10 @@ def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]
         _attacks,
         _amounts,
     )
-    found = list(_profiles(topology, functools.cache(read_profile)))
+    read_profile = functools.cache(read_profile)
+    found = list(_profiles(topology, read_profile))
     found += [problem for rule in rules for problem in rule(topology)]
+    found += session_rules.session_problems(topology, read_profile)
     return found[:FOUND_MAX]
 
 

@@ -1,8 +1,8 @@
-"""What disturbs a grid in a topology file: attacks by adversaries."""
+"""What disturbs a grid in a topology file: attacks by adversaries, and faults."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,3 +24,38 @@ class PublishFlood(Sourced):
 
 
 Attack = PublishFlood
+
+
+class Fault(Sourced):
+    """Something that fails between `start` and `start + duration`."""
+
+    name: Name = Field(description="what reports call it")
+    start: Seconds = Field(description="first instant [s]")
+    duration: PositiveSeconds = Field(description="how long it lasts [s]")
+
+
+class Outage(Fault):
+    """A power cut: the Platforms of a population vanish, and come back spread over a time."""
+
+    kind: Literal["outage"] = Field(description="Platforms without power")
+    population: Name = Field(description="population that it strikes")
+    spread: Seconds = Field(
+        0.0, description="first attempts come uniformly within this after its end [s]"
+    )
+
+
+class Crash(Fault):
+    """A Controller dies and forgets its sessions, queues and work; it is up again at the end.
+
+    Until then attempts to connect are refused at once, or go unanswered if its Platforms take time
+    to notice (`notice`): a process that ends closes its sockets, a machine that ends does not.
+    """
+
+    kind: Literal["crash", "restart"] = Field(description="dies by itself, or is restarted")
+    controller: Name = Field(description="Controller that it strikes")
+    notice: Seconds = Field(
+        0.0, description="until its Platforms notice, beside the network's delay [s]"
+    )
+
+
+AnyFault = Annotated[Outage | Crash, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from topologies.logins import Login, Retry
 from topologies.model import NODE, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
     BytesPerSecond,
@@ -108,6 +109,10 @@ class Population(Sourced):
     read_rate: PositivePerSecond | None = Field(
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
     )
+    login: Login | None = Field(
+        None, description="how it logs in; absent: it is online all the time"
+    )
+    retry: Retry = Field(Retry(), description="when it tries again after a loss or failure")
 
     reader: BurstyReader | None = Field(
         None, description="reads in bursts, each Platform with a phase of its own"

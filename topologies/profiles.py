@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topologies.quantities import Bytes, PositiveSeconds, Ratio, Seconds, SecondsPerByte
+from topologies.logins import Key, Mechanism, Storage, TlsVersion
+from topologies.quantities import Bytes, Fraction, PositiveSeconds, Ratio, Seconds, SecondsPerByte
 from topologies.schema import Model, Name, Provenance
 
 
@@ -142,6 +143,42 @@ class Fifo(Model):
     cv: Ratio = Field(0.0, description="log-normal spread of a publish's own cost")
 
 
+class TlsCost(Model):
+    """CPU time of a full handshake, by version and by the key of the server's certificate."""
+
+    version: TlsVersion
+    key: Key
+    cost: Seconds
+
+
+class SaslCost(Model):
+    """CPU time of the server's answers to a mechanism, by how it keeps passwords."""
+
+    mechanism: Mechanism
+    storage: Storage
+    first: Seconds = Field(description="answer to the client's first message")
+    final: Seconds = Field(0.0, description="SCRAM: answer to its second message")
+
+
+class Logins(Model):
+    """What a login costs, step by step; every step is a round trip and a wait in the server."""
+
+    provenance: Provenance
+    accept: Seconds = Field(0.0, description="take a connection, open the stream, offer STARTTLS")
+    starttls: Seconds = Field(0.0, description="agree to STARTTLS")
+    tls: tuple[TlsCost, ...] = ()
+    stream: Seconds = Field(0.0, description="each further opening of the stream")
+    sasl: tuple[SaslCost, ...] = ()
+    bind: Seconds = Field(0.0, description="bind a resource and make the session available")
+    subscribe: Seconds = Field(0.0, description="one subscription to a Topic")
+    refuse: Seconds = Field(0.0, description="refuse an attempt that admission does not take in")
+    noticed: Fraction = Field(
+        0.0,
+        description="share of abandoned steps that the server notices before it pays for them",
+    )
+    cv: Ratio = Field(0.0, description="log-normal spread of each step's cost")
+
+
 class Profile(Model):
     """A server's discipline, costs and memory, with machine, date and source."""
 
@@ -154,6 +191,7 @@ class Profile(Model):
     provenance: Provenance
     costs: Annotated[LoopTurns | FanoutProcess | Fifo, Field(discriminator="discipline")]
     memory: Memory
+    logins: Logins | None = None
     envelope: Envelope = Envelope()
     relay: Relay = Relay()
     speed: float = Field(

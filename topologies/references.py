@@ -28,8 +28,10 @@ REFERENCES = (
     (("workload", "arrivals"), "by", "platforms"),
     (("attacks",), "topic", "topics"),
     (("attacks",), "by", "platforms"),
+    (("faults",), "population", "platforms"),
+    (("faults",), "controller", "controllers"),
 )
-DECLARING = ("controllers", "brokers", "topics", "templates", "platforms", "attacks")
+DECLARING = ("controllers", "brokers", "topics", "templates", "platforms", "attacks", "faults")
 
 
 def problems(data: dict[str, Any]) -> list[Problem]:

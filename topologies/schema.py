@@ -4,7 +4,7 @@ The models are frozen; figures are floats in seconds, bytes, 1/s and B/s (`topol
 reads the units). Messages, the JSON Schema and the tables in the docs come from here. Sections live
 in `model`, `services`, `limits`, `links`, `population`, `workload` and `disturbances`; this module
 puts them together and is where all their names can be had. Rules that need more than one section
-live in `topologies.checks`.
+live in `topologies.checks` and `topologies.session_rules`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from topologies.disturbances import Attack, PublishFlood
+from topologies.disturbances import AnyFault, Attack, Crash, Fault, Outage, PublishFlood
 from topologies.limits import (
     AccountLimit,
     AddressLimit,
@@ -25,6 +25,7 @@ from topologies.limits import (
     SessionQueue,
 )
 from topologies.links import Link
+from topologies.logins import Admission, Login, Retry
 from topologies.model import (
     DOMAIN,
     NAME,
@@ -106,6 +107,7 @@ class Topology(Model):
     links: tuple[Link, ...] = Field((), max_length=10_000, description="ways between Controllers")
     workload: Workload = Field(description="what happens, and for how long")
     attacks: tuple[Attack, ...] = Field((), max_length=1000, description="what adversaries do")
+    faults: tuple[AnyFault, ...] = Field((), max_length=1000, description="what fails")
     slo: Slo = Field(Slo(), description="what is promised")
     _source: Source | None = PrivateAttr(default=None)
 
@@ -160,6 +162,8 @@ __all__ = [
     "NODE",
     "AccountLimit",
     "AddressLimit",
+    "Admission",
+    "AnyFault",
     "ArrivalProcess",
     "Arrivals",
     "Attack",
@@ -168,23 +172,28 @@ __all__ = [
     "BurstyReader",
     "ByteRate",
     "Controller",
+    "Crash",
     "Deterministic",
     "Diurnal",
     "Domain",
     "FailedLogins",
+    "Fault",
     "Limits",
     "Link",
+    "Login",
     "Model",
     "Name",
     "Network",
     "Node",
     "OnOff",
+    "Outage",
     "Payload",
     "Poisson",
     "Population",
     "Provenance",
     "PublishFlood",
     "Ramp",
+    "Retry",
     "Running",
     "Server",
     "SessionQueue",

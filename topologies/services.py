@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from topologies.limits import Limits, SessionQueue
+from topologies.logins import Admission
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import BytesPerSecond, PositiveBytes, Ratio
 
@@ -61,6 +62,7 @@ class Controller(Sourced):
     running: Running | None = Field(
         None, description="a Controller that runs already: it is joined, not deployed"
     )
+    admission: Admission | None = Field(None, description="how many logins it takes in")
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"
     )

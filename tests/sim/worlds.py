@@ -24,6 +24,7 @@ def profile(
     notification: str = "0 B",
     server: str = "none",
     relay: dict | None = None,
+    logins: dict | None = None,
     **costs,
 ) -> Profile:
     """A profile without memory; `costs` are those of the discipline."""
@@ -41,6 +42,7 @@ def profile(
             "envelope": {"notification": notification},
             "speed": speed,
             "relay": relay or {},
+            "logins": logins,
         }
     )
 
@@ -56,7 +58,8 @@ def topology(
     nic: str = "1 TB/s",
     deadline: str = "1 s",
     attacks: list[dict] | None = None,
-    **controller: dict,
+    faults: list[dict] | None = None,
+    **controller: dict | None,
 ) -> Topology:
     """One Controller `c` (with these further fields), Topic `t` or those given, populations."""
     topics = topics or {"t": {"size": "1000 B"}}
@@ -83,6 +86,7 @@ def topology(
                 ],
             },
             "attacks": attacks or [],
+            "faults": faults or [],
             "slo": {"deadline": deadline},
         }
     )

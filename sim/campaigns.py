@@ -1,0 +1,74 @@
+"""What happens to a grid from outside: faults, as SimPy processes on the control plane.
+
+A fault acts at one instant, before the traffic of that instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+import simpy
+
+from sim.controller import Controller
+from sim.sessions import Sessions
+from sim.stations import Graph
+from topologies.schema import Crash, Outage
+
+Process = Generator[simpy.Event, Any, None]
+
+
+class Campaign:
+    """The faults of a topology.
+
+    Parameters
+    ----------
+    control : simpy.Environment
+        The control plane.
+    graph : Graph
+        The stations of the topology whose faults they are.
+    sessions : Sessions
+        What Platforms lose, and how they come back.
+    stations : sequence of Controller
+        The servers, in the graph's order.
+    """
+
+    def __init__(
+        self, control: simpy.Environment, graph: Graph, sessions: Sessions,
+        stations: Sequence[Controller],
+    ) -> None:  # fmt: skip
+        self._control, self._graph = control, graph
+        self._sessions, self._stations = sessions, stations
+        for fault in graph.topology.faults:
+            match fault:
+                case Outage():
+                    control.process(self._cut_power(fault))
+                case Crash():
+                    control.process(self._crash(fault))
+
+    def _crash(self, fault: Crash) -> Process:
+        """A Controller dies; at the end of the fault it is up again."""
+        yield self._control.timeout(fault.start)
+        until_s = fault.start + fault.duration
+        for number, station in enumerate(self._stations):
+            if station.station.node.name == fault.controller:
+                own = self._sessions.crash(number, self._control.now, until_s, fault.notice)
+                station.crash(self._control.now, until_s)
+                station.cut_off(own, self._sessions.stamps(own))
+        yield self._control.timeout(until_s - self._control.now)
+
+    def _cut_power(self, fault: Outage) -> Process:
+        """The Platforms of a population vanish; they come back one by one."""
+        names = [population.name for population in self._graph.topology.platforms]
+        yield self._control.timeout(fault.start)
+        struck = self._sessions.cut_off(
+            self._sessions.population == names.index(fault.population),
+            self._control.now,
+            fault.start + fault.duration,
+            fault.spread,
+        )
+        home = self._graph.station(struck.astype(np.uint32))
+        for number, station in enumerate(self._stations):
+            own = struck[home == number]
+            station.cut_off(own, self._sessions.stamps(own))

@@ -1,0 +1,77 @@
+"""The steps of a login: each is a message to the server, its work, and its answer.
+
+connect (the kernels' own round trip), stream, STARTTLS, TLS (two round trips in 1.2), stream,
+SASL (two round trips for SCRAM), stream, bind, subscribe (all Topics in one go)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.state import Floats, Integers
+from topologies.profiles import Logins, Profile
+from topologies.schema import Login, Population, Topology
+
+ROUNDS_OF_CONNECT = 3  # delays from the decision to connect until the first message is there
+
+
+@dataclass(frozen=True)
+class Step:
+    """A message of the Platform and the work that it makes. [s]"""
+
+    name: str
+    work_s: float
+
+
+def steps(population: Population, login: Login, profile: Profile) -> tuple[Step, ...]:
+    """The steps of a population's login on a server of this profile."""
+    costs = profile.logins
+    assert costs is not None
+    named = [
+        ("stream", costs.accept),
+        ("starttls", costs.starttls),
+        *_tls(login, costs),
+        ("stream", costs.stream),
+        *_sasl(login, costs),
+        ("stream", costs.stream),
+        ("bind", costs.bind),
+    ]
+    if population.subscribes:
+        named.append(("subscribe", costs.subscribe * len(population.subscribes)))
+    return tuple(Step(name, profile.speed * work_s) for name, work_s in named)
+
+
+def _tls(login: Login, costs: Logins) -> list[tuple[str, float]]:
+    cost = next(each.cost for each in costs.tls if (each.version, each.key) == _tls_of(login))
+    return [("tls", cost)] if login.tls == "1.3" else [("tls", cost), ("tls", 0.0)]
+
+
+def _tls_of(login: Login) -> tuple[str, str]:
+    return login.tls, login.key
+
+
+def _sasl(login: Login, costs: Logins) -> list[tuple[str, float]]:
+    wanted = login.mechanism, login.storage
+    cost = next(each for each in costs.sasl if (each.mechanism, each.storage) == wanted)
+    rounds = [("sasl", cost.first)]
+    if login.mechanism.startswith("scram"):
+        rounds.append(("sasl", cost.final))
+    return rounds
+
+
+def works_s(topology: Topology, profiles: Mapping[str, Profile]) -> tuple[Floats, Integers]:
+    """Work of each step by population, and how many steps each has. [s]"""
+    found = [
+        [step.work_s for step in steps(each, each.login, profiles[each.controller])]
+        if each.login is not None
+        else []
+        for each in topology.platforms
+    ]
+    counts = np.array([len(each) for each in found])
+    table = np.zeros((len(found), max(counts.max(), 1)))
+    for row, works in zip(table, found, strict=True):
+        row[: len(works)] = works
+    return table, counts

@@ -1,0 +1,315 @@
+"""Sessions once more: every Platform a SimPy process that connects, logs in, fails and waits.
+
+Shares no code with `sim.sessions` but the draws, the waits of the retry policies and the steps of a
+login. At one instant faults come first, then jobs in the order of their Platforms' numbers, then
+the rest; a deadline comes last.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import numpy as np
+import simpy
+
+from results import histogram
+from sim import draws
+from sim.draws import Purpose
+from sim.logins import ROUNDS_OF_CONNECT, Step, steps
+from sim.reference_stanzas import Job, Publication, Socket
+from sim.retries import waits_s
+from sim.session_books import SessionTally, logging_in
+from sim.study import Study
+from topologies import schema
+from topologies.profiles import Profile
+
+FIRST_PRIORITY, LAST_PRIORITY = 0, 100
+Process = Generator[simpy.Event, Any, None]
+
+
+class Receiver(Protocol):
+    """A server as a Platform sees it."""
+
+    def receive(self, publication: Publication) -> None:
+        """Something arrives."""
+
+
+def event_in(env: simpy.Environment, delay_s: float, priority: int) -> simpy.Event:
+    """An event after a delay, of this priority among those of its instant."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, priority, delay_s)
+    return event
+
+
+class ReferenceSessions:
+    """The sessions of one Controller's Platforms."""
+
+    def __init__(
+        self, env: simpy.Environment, study: Study, node: schema.Controller, profile: Profile
+    ) -> None:
+        self.env, self.study, self.node, self.profile = env, study, node, profile
+        self.log: list[tuple[str, int, float, float]] = []  # what, population, when, latency
+        self._doors: dict[float, list[tuple[int, Publication]]] = {}
+        self._platforms: dict[int, ReferencePlatform] = {}
+        first = 0
+        for number, population in enumerate(study.topology.platforms):
+            if population.controller == node.name and population.login is not None:
+                for platform in range(first, first + population.count):
+                    self._platforms[platform] = ReferencePlatform(self, number, platform)
+            first += population.count
+        self.down_until_s, self.silent = -math.inf, False
+
+    def crash(self, until_s: float, notice_s: float) -> None:
+        """The server has lost all sessions and messages, and takes none until then."""
+        self.down_until_s, self.silent = until_s, notice_s > 0.0
+        for platform in self._platforms.values():
+            platform.hang_up(notice_s)
+
+    def connect(self, server: Receiver) -> None:
+        """The server that jobs go to."""
+        self._server = server
+
+    def arrive(self, publication: Publication, platform: int, delay_s: float) -> None:
+        """A job will reach the server after a delay; those of one instant by Platform."""
+        instant_s = self.env.now + delay_s
+        if instant_s not in self._doors:
+            self._doors[instant_s] = []
+            door = event_in(self.env, delay_s, FIRST_PRIORITY)
+            door.callbacks.append(lambda _: self._open(instant_s))
+        self._doors[instant_s].append((platform, publication))
+
+    def _open(self, instant_s: float) -> None:
+        for _, publication in sorted(self._doors.pop(instant_s), key=lambda each: each[0]):
+            if publication.lost_s < math.inf:
+                continue
+            self._server.receive(publication)
+
+    def has_session(self, socket: Socket) -> bool:
+        """Whether the server has a session of the Platform; with peers it always has."""
+        found = self._platforms.get(socket) if isinstance(socket, int) else None
+        return found is None or found.session
+
+    def sent(self, publication: Publication) -> bool:
+        """Whether its Platform was online to send it."""
+        found = self._platforms.get(publication.publisher)
+        return found is None or found.online_s <= publication.intended_s
+
+    def tally(self) -> SessionTally:
+        """The books of `sim.session_books`, from the list of all that happened."""
+        table, topology = self.study.timetable, self.study.topology
+        counts = np.array([each.count for each in topology.platforms])
+        tables = {
+            what: np.zeros((len(table.edges_s), len(counts)), np.int64)
+            for what in ("attempt", "login", "given up", "refused", "lost")
+        }
+        latencies: list[list[float]] = [[] for _ in counts]
+        for what, population, instant_s, latency_s in self.log:
+            tables[what][int(table.intervals(np.array([instant_s]))[0]), population] += 1
+            if what == "login":
+                latencies[population].append(latency_s)
+        away = np.zeros(len(counts), np.int64)
+        for platform in self._platforms.values():
+            away[platform.population] += platform.away
+        return SessionTally(
+            populations=tuple(each.name for each in topology.platforms),
+            attempts=tables["attempt"],
+            logins=tables["login"],
+            given_up=tables["given up"],
+            refused=tables["refused"],
+            online=counts + np.cumsum(tables["login"] - tables["lost"], axis=0),
+            away=away,
+            latency=tuple(histogram.count(each) for each in latencies),
+        ).of(logging_in(topology, self.node.name))
+
+    def strike(self, fault: schema.Outage) -> None:
+        """A population's power fails."""
+        names = [population.name for population in self.study.topology.platforms]
+        for platform in self._platforms.values():
+            if platform.population == names.index(fault.population):
+                platform.lose(fault.start + fault.duration, fault.spread)
+
+
+class ReferencePlatform:
+    """One Platform."""
+
+    def __init__(self, sessions: ReferenceSessions, population: int, platform: int) -> None:
+        self.sessions, self.population, self.platform = sessions, population, platform
+        description = sessions.study.topology.platforms[population]
+        assert description.login is not None
+        self._retry, self._delay_s = description.retry, description.network.delay
+        self._steps = steps(description, description.login, sessions.profile)
+        self.session, self.online_s = True, -math.inf
+        self._losses = self._attempts = self._failures = 0
+        self._life: simpy.Process | None = None
+        self._attempt: object = None
+        self._deadline_s, self._wait_s = math.inf, description.retry.base
+        self._under_way: list[Publication] = []
+        self._began_s, self.away = 0.0, False
+
+    def lose(self, first_s: float, spread_s: float) -> None:
+        """The Platform loses whatever it has, and comes back later."""
+        env = self.sessions.env
+        if self.session:
+            self._note("lost", env.now)
+        if self._life is not None and self._life.is_alive:
+            self._life.interrupt()
+        self.session, self.online_s, self._attempt = False, math.inf, None
+        self._losses += 1
+        self._attempts += 1
+        self._failures, self._wait_s = 0, self._retry.base
+        start_s = first_s + self._draw(Purpose.RETURN, self._losses) * spread_s
+        self._life = env.process(self._come_back(start_s))
+
+    def hang_up(self, notice_s: float) -> None:
+        """The server is gone: a session is lost, an attempt fails, messages find nobody."""
+        env = self.sessions.env
+        noticed_s = env.now + self._delay_s + notice_s
+        for message in self._under_way:
+            message.lost_s = env.now
+        if self._attempt is not None:
+            self._note("refused", env.now)
+            assert self._life is not None
+            self._life.interrupt()
+            self._attempt = None
+            failed_s = min(self._deadline_s, noticed_s)
+            self._life = env.process(self._come_back(self._began_s, failed_s))
+        elif self.session:
+            self._note("lost", env.now)
+            if self._life is not None and self._life.is_alive:
+                self._life.interrupt()
+            self.session, self.online_s = False, math.inf
+            self._losses += 1
+            self._attempts += 1
+            self._failures, self._wait_s = 0, self._retry.base
+            start_s = noticed_s + self._draw(Purpose.RETURN, self._losses) * self._retry.first
+            self._life = env.process(self._come_back(start_s))
+
+    def _come_back(self, start_s: float, failed_s: float | None = None) -> Process:
+        """Try until it succeeds: from `start_s` on, or after an attempt that fails."""
+        env = self.sessions.env
+        self._began_s, self.away = start_s, False
+        try:
+            if failed_s is not None:
+                start_s = self._next_start_s(failed_s)
+            while start_s <= self.sessions.study.timetable.duration_s:
+                yield _at(env, start_s)
+                self._note("attempt", env.now)
+                failed_s = yield from self._try()
+                self._attempt = None
+                if failed_s is None:
+                    self.online_s = env.now
+                    return
+                start_s = self._next_start_s(failed_s)
+        except simpy.Interrupt:
+            return
+
+    def _next_start_s(self, failed_s: float) -> float:
+        """When it tries again; never, if it has used up its attempts. [s]"""
+        self._failures += 1
+        if self._failures >= self._retry.attempts:
+            self.away = True
+            return math.inf
+        self._wait_s = float(
+            waits_s(
+                self._retry,
+                np.array([self._failures]),
+                np.array([self._wait_s]),
+                np.array([self._draw(Purpose.RETRY, self._attempts)]),
+            )[0]
+        )
+        self._attempts += 1
+        return failed_s + self._wait_s
+
+    def _try(self) -> Generator[simpy.Event, Any, float | None]:
+        """One attempt, from the connection to the session (none) or to when it fails. [s]"""
+        env = self.sessions.env
+        self._deadline_s = deadline_s = env.now + self._retry.timeout
+        if env.now < self.sessions.down_until_s:
+            if self.sessions.silent:
+                yield _at(env, deadline_s, LAST_PRIORITY)
+                self._note("given up", env.now)
+                return float(env.now)
+            self._note("refused", env.now)
+            return float(min(env.now + self._delay_s + self._delay_s, deadline_s))
+        deadline = _at(env, deadline_s, LAST_PRIORITY)
+        self._attempt = attempt = object()
+        for number, step in enumerate(self._steps):
+            rounds = ROUNDS_OF_CONNECT - 1 if number == 0 else 0
+            for _ in range(rounds):
+                way = env.timeout(self._delay_s)
+                yield way | deadline
+                if not way.processed:
+                    self._note("given up", env.now)
+                    return float(env.now)
+            answer = self._send(step, number, attempt, deadline_s)
+            yield answer | deadline
+            if not answer.processed:
+                self._note("given up", env.now)
+                return float(env.now)
+            if answer.value:
+                return float(env.now)
+        return None
+
+    def _send(self, step: Step, number: int, attempt: object, deadline_s: float) -> simpy.Event:
+        """Send a step's message; the event is its answer, whose value says if it was a refusal."""
+        env, study, profile = self.sessions.env, self.sessions.study, self.sessions.profile
+        answer, delay_s = env.event(), self._delay_s
+        costs, admission = profile.logins, self.sessions.node.admission
+        assert costs is not None
+        queue_wait_s = math.inf
+        if admission is not None and admission.queue_wait is not None:
+            queue_wait_s = admission.queue_wait
+        place = self._attempts * 16 + number
+        notices = self._draw(Purpose.NOTICE, place) < costs.noticed
+        refused = False
+        entered_s = env.now + delay_s
+
+        def work_s() -> float:
+            nonlocal refused
+            if notices and env.now > deadline_s + delay_s:
+                return 0.0
+            if number == 0 and env.now - entered_s > queue_wait_s:
+                refused = True
+                return profile.speed * costs.refuse
+            return step.work_s
+
+        def done() -> None:
+            if attempt is self._attempt and env.now + delay_s <= deadline_s:
+                if refused:
+                    self._note("refused", env.now)
+                elif number == len(self._steps) - 1:
+                    self.session = True
+                    self._note("login", env.now, env.now + delay_s - self._began_s)
+            back = env.timeout(delay_s)
+            back.callbacks.append(lambda _: answer.succeed(refused))
+
+        key = (study.seed, Purpose.LOGIN, study.replication, np.array([self.platform]))
+        factor = draws.lognormals_at(*key, np.array([place]), costs.cv)
+        publication = Publication(
+            row=-1, reached_s=entered_s, arrival_s=entered_s, intended_s=entered_s,
+            socket=self.platform, publisher=self.platform, topic=-1, payload_bytes=0.0,
+            spread=float(factor[0]), published=True, copies=[], job=Job(work_s, done),
+        )  # fmt: skip
+        self._under_way = [each for each in self._under_way if each.arrival_s > env.now]
+        self._under_way.append(publication)
+        self.sessions.arrive(publication, self.platform, delay_s)
+        return answer
+
+    def _draw(self, purpose: Purpose, index: int) -> float:
+        study = self.sessions.study
+        return float(draws.uniform_at(study.seed, purpose, study.replication, self.platform, index))
+
+    def _note(self, what: str, instant_s: float, latency_s: float = 0.0) -> None:
+        self.sessions.log.append((what, self.population, instant_s, latency_s))
+
+
+def _at(env: simpy.Environment, instant_s: float, priority: int = 1) -> simpy.Event:
+    """An event at exactly this instant."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    heapq.heappush(env._queue, (instant_s, priority, next(env._eid), event))
+    return event

@@ -1,0 +1,120 @@
+"""Books of sessions: attempts and what became of them, by interval and population."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from results import histogram
+from sim.phases import Timetable
+from sim.state import Floats, Integers
+from topologies.schema import Topology
+
+Populations = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class SessionTally:
+    """What happened to sessions in one replication: arrays of shape (intervals, populations).
+
+    Logins and refusals are booked as the server completes them, what Platforms do as they do it.
+    `online` is at each interval's end; `away` counts by population; `latency` holds a histogram by
+    population of the time from the first attempt after a loss to the session.
+    """
+
+    populations: tuple[str, ...]
+    attempts: Integers
+    logins: Integers
+    given_up: Integers
+    refused: Integers
+    online: Integers
+    away: Integers
+    latency: tuple[npt.NDArray[np.int64], ...]
+
+    def of(self, populations: Sequence[int]) -> SessionTally:
+        """The same of some populations only."""
+        chosen = list(populations)
+        return SessionTally(
+            populations=tuple(self.populations[number] for number in chosen),
+            attempts=self.attempts[:, chosen],
+            logins=self.logins[:, chosen],
+            given_up=self.given_up[:, chosen],
+            refused=self.refused[:, chosen],
+            online=self.online[:, chosen],
+            away=self.away[chosen],
+            latency=tuple(self.latency[number] for number in chosen),
+        )
+
+
+def logging_in(topology: Topology, controller: str) -> list[int]:
+    """Numbers of the populations that log in to a Controller."""
+    return [
+        number
+        for number, each in enumerate(topology.platforms)
+        if each.controller == controller and each.login is not None
+    ]
+
+
+class SessionBooks:
+    """Counts that grow as things happen.
+
+    Parameters
+    ----------
+    timetable : Timetable
+        Its intervals, and one more for the drain.
+    topology : Topology
+        Whose populations are counted apart.
+    """
+
+    def __init__(self, timetable: Timetable, topology: Topology) -> None:
+        self._timetable, self._topology = timetable, topology
+        shape = (len(timetable.edges_s), len(topology.platforms))
+        self._attempts, self._logins, self._given_up, self._refused, self._change = np.zeros(
+            (5, *shape), np.int64
+        )
+        self._latency = np.zeros((shape[1], histogram.SIZE), np.int64)
+
+    def attempt(self, population: Populations, instant_s: Floats) -> None:
+        """Attempts begin."""
+        self._count(self._attempts, population, instant_s)
+
+    def give_up(self, population: Populations, instant_s: Floats) -> None:
+        """Attempts are given up."""
+        self._count(self._given_up, population, instant_s)
+
+    def refuse(self, population: Populations, instant_s: Floats) -> None:
+        """Attempts are refused."""
+        self._count(self._refused, population, instant_s)
+
+    def log_in(self, population: Populations, instant_s: Floats, latency_s: Floats) -> None:
+        """Platforms are online."""
+        self._count(self._logins, population, instant_s)
+        self._count(self._change, population, instant_s)
+        np.add.at(self._latency, (population, histogram.bin_index(latency_s)), 1)
+
+    def lose(self, population: Populations, instant_s: float) -> None:
+        """Platforms lose their sessions."""
+        self._count(self._change, population, np.full(len(population), instant_s), -1)
+
+    def close(self, away: Integers) -> SessionTally:
+        """What was counted; `away` Platforms of each population have used up their attempts."""
+        counts = np.array([each.count for each in self._topology.platforms])
+        return SessionTally(
+            populations=tuple(each.name for each in self._topology.platforms),
+            attempts=self._attempts,
+            logins=self._logins,
+            given_up=self._given_up,
+            refused=self._refused,
+            online=counts + np.cumsum(self._change, axis=0),
+            away=away,
+            latency=tuple(self._latency),
+        )
+
+    def _count(
+        self, table: Integers, population: Populations, instant_s: Floats, weight: int = 1
+    ) -> None:
+        if len(population):
+            np.add.at(table, (self._timetable.intervals(instant_s), population), weight)

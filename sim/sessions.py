@@ -1,0 +1,384 @@
+"""Sessions of the Platforms: offline, waiting, logging in step by step, online; for all at once.
+
+The conductor's half of a login. A Platform sends a message, the server works on it like on any
+other job, the answer travels back, the Platform sends the next one; it gives up after a time, waits
+as its retry policy says, and tries again. What a Platform does depends on what the server has done,
+so traffic is carried in look-ahead windows: if nothing of a login can be completed before E, then
+nothing that follows from it reaches a server before E + the shortest round trip, and all arrivals
+until then are known. E is the present while jobs are in the servers, else the next arrival.
+
+Rules: an attempt is given up at its deadline, unless the last answer is there at that instant or
+before. A Platform sends a publication if it knows at the intended instant that it is online. What
+the server completed before a loss counts. Attempts begin until the end of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim import draws
+from sim.calendar import Calendar
+from sim.draws import Purpose
+from sim.logins import ROUNDS_OF_CONNECT, works_s
+from sim.retries import waits_s
+from sim.session_books import SessionBooks, SessionTally
+from sim.state import (
+    FINAL,
+    FIRST,
+    JOB,
+    NOTICED,
+    PLATFORM_MASK,
+    REFUSED,
+    STAMP_SHIFT,
+    Floats,
+    Integers,
+    Records,
+)
+from sim.stations import Graph
+from sim.study import Study
+from topologies.profiles import Profile
+
+OFFLINE, WAITING, CONNECTING, ONLINE = 0, 1, 2, 3
+STEP_BITS = 4  # an attempt's step has the stamp (number of the attempt << 4) + number of the step
+STEP_MASK = (1 << STEP_BITS) - 1
+CAUTION = 1.0 - 1e-12  # windows are shorter than the look-ahead by more than roundings
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Steps of logins on their way to one station in order of arrival: columns of equal length."""
+
+    key: Integers
+    platform: Integers
+    arrival_s: Floats
+    work_s: Floats
+    factor: Floats
+    give_up_s: Floats
+    flags: Integers
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def __getitem__(self, chosen: slice) -> Messages:
+        return Messages(
+            self.key[chosen], self.platform[chosen], self.arrival_s[chosen], self.work_s[chosen],
+            self.factor[chosen], self.give_up_s[chosen], self.flags[chosen],
+        )  # fmt: skip
+
+
+def nothing() -> Messages:
+    """No messages."""
+    whole, figures = np.zeros(0, np.int64), np.zeros(0)
+    return Messages(whole, whole, figures, figures, figures, figures, whole)
+
+
+class Sessions:
+    """The sessions of all Platforms of a grid.
+
+    Parameters
+    ----------
+    study : Study
+        The replication.
+    graph : Graph
+        Its stations.
+    """
+
+    def __init__(self, study: Study, graph: Graph) -> None:
+        topology = graph.topology
+        self._topology, self._study, self._graph = topology, study, graph
+        self._key = (study.seed, study.replication)
+        profiles = {each.node.name: each.profile for each in graph.stations}
+        self._work_s, self._steps = works_s(topology, profiles)
+        self._cv, self._noticed = (
+            np.array([_login_figure(each.profile, figure) for each in graph.stations])
+            for figure in ("cv", "noticed")
+        )
+        self._delay_s = np.array([each.network.delay for each in topology.platforms])
+        self._timeout_s = np.array([each.retry.timeout for each in topology.platforms])
+        counts = [each.count for each in topology.platforms]
+        self.population = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
+        self._status = np.full(len(self.population), ONLINE, np.uint8)
+        self._failures, self._losses = np.zeros((2, len(self.population)), np.uint32)
+        self._attempt, self._cut, self._void = np.zeros((3, len(self.population)), np.int64)
+        self._deadline_s, self._began_s = np.zeros((2, len(self.population)))
+        self._cut_s = np.full(len(self.population), -np.inf)
+        self._wait_s = np.zeros(
+            len(self.population)
+            if any(each.retry.policy == "decorrelated" for each in topology.platforms)
+            else 0
+        )
+        self.online_s = np.full(len(self.population), -np.inf)
+        self._starts, self._arrivals, self._timeouts = Calendar(), Calendar(), Calendar()
+        self._in_flight = np.zeros(len(graph.stations), np.int64)
+        self._down_until_s = np.full(len(graph.stations), -np.inf)
+        self._silent = np.zeros(len(graph.stations), np.bool_)
+        logging_in = [each.network.delay for each in topology.platforms if each.login is not None]
+        self._delay_min_s = min(logging_in)
+        self.books = SessionBooks(study.timetable, topology)
+
+    def horizon(self, now_s: float) -> tuple[float, float]:
+        """From when on servers may complete jobs, and until when all their arrivals are known."""
+        first_s = now_s
+        if not self._in_flight.any():
+            connect_s = ROUNDS_OF_CONNECT * self._delay_min_s * CAUTION
+            starts_s = min(self._starts.next_s, self._timeouts.next_s)
+            first_s = max(now_s, min(self._arrivals.next_s, starts_s + connect_s))
+        return first_s, first_s + 2.0 * self._delay_min_s * CAUTION
+
+    def messages(self, decided_s: float, until_s: float, end_s: float) -> list[Messages]:
+        """Messages that arrive before `until_s`, by station.
+
+        No server completes a job before `decided_s` that is not completed yet; until `end_s`
+        nothing but traffic happens.
+        """
+        self._give_up(decided_s, end_s)
+        self._begin(*self._starts.take(until_s))
+        arrival_s, platform, stamp, deadline_s = self._arrivals.take(until_s)
+        sent = stamp >= self._cut[platform]
+        sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
+        sent &= stamp >= self._void[platform]
+        order = np.lexsort((platform[sent], arrival_s[sent]))
+        arrival_s, platform, stamp, deadline_s = (
+            arrival_s[sent][order], platform[sent][order], stamp[sent][order],
+            deadline_s[sent][order],
+        )  # fmt: skip
+        home = self._graph.station(platform.astype(np.uint32))
+        self._in_flight += np.bincount(home, minlength=len(self._in_flight))
+        found = [nothing()] * len(self._graph.stations)
+        for number in np.unique(home).tolist():
+            own = home == number
+            found[number] = self._made(
+                number, arrival_s[own], platform[own], stamp[own], deadline_s[own]
+            )
+        return found
+
+    def answered(self, station: int, completions: Records) -> None:
+        """A server has answered messages: what the Platforms do then."""
+        if not len(completions):
+            return
+        self._in_flight[station] -= len(completions)
+        platform = completions["job"] & PLATFORM_MASK
+        delay_s = self._delay_s[self.population[platform]]
+        answer_s = completions["done_s"] + delay_s
+        stamp, deadline_s = completions["job"] >> STAMP_SHIFT, self._deadline_s[platform]
+        heard = stamp >> STEP_BITS == self._attempt[platform]
+        heard &= (self._status[platform] == CONNECTING) & (answer_s <= deadline_s)
+        refused = heard & (completions["flags"] & REFUSED != 0)
+        final = heard & ~refused & (completions["flags"] & FINAL != 0)
+        going_on = heard & ~refused & ~final
+        self.books.refuse(self.population[platform[refused]], completions["done_s"][refused])
+        self._fail(platform[refused], answer_s[refused])
+        self._arrivals.add(
+            (answer_s + delay_s)[going_on], platform[going_on], stamp[going_on] + 1,
+            deadline_s[going_on],
+        )  # fmt: skip
+        self._log_in(platform[final], completions["done_s"][final], answer_s[final])
+
+    def cut_off(self, chosen: Mask, instant_s: float, first_s: float, spread_s: float) -> Integers:
+        """Platforms lose whatever they have at `instant_s`; who they are.
+
+        Their first attempts come uniformly within `spread_s` after `first_s`.
+        """
+        self._settle_until(instant_s)
+        platform = np.flatnonzero(chosen)
+        online = platform[self._status[platform] == ONLINE]
+        self.books.lose(self.population[online], instant_s)
+        self._losses[platform] += 1
+        self._failures[platform] = 0
+        self.online_s[platform] = np.inf
+        self._status[platform] = WAITING
+        seed, replication = self._key
+        share = draws.uniforms_at(
+            seed, Purpose.RETURN, replication, platform, self._losses[platform].astype(np.int64)
+        )
+        start_s = first_s + share * spread_s
+        self._began_s[platform] = start_s
+        self._forget_waits(platform)
+        self._schedule(platform, start_s)
+        self._cut[platform] = self._attempt[platform] << STEP_BITS
+        self._cut_s[platform] = instant_s
+        return np.asarray(platform)
+
+    def crash(self, station: int, instant_s: float, until_s: float, notice_s: float) -> Integers:
+        """A server forgets its sessions and takes nothing in until then; whose sessions they are.
+
+        Platforms that were online notice after their delay and `notice_s`, and come back as after
+        any loss; attempts under way fail then, or at their deadline.
+        """
+        self._settle_until(instant_s)
+        self._in_flight[station] = 0
+        self._down_until_s[station], self._silent[station] = until_s, notice_s > 0.0
+        everybody = np.arange(len(self.population))
+        logs_in = np.array([each.login is not None for each in self._topology.platforms])
+        own = logs_in[self.population]
+        own &= self._graph.station(everybody.astype(np.uint32)) == station
+        platform = everybody[own]
+        status = self._status[platform]
+        noticed_s = instant_s + self._delay_s[self.population[platform]] + notice_s
+        online, connecting = status == ONLINE, status == CONNECTING
+        self._lose(platform[online], instant_s, noticed_s[online])
+        trying = platform[connecting]
+        self.books.refuse(self.population[trying], np.full(len(trying), instant_s))
+        self._fail(trying, np.minimum(self._deadline_s[trying], noticed_s[connecting]))
+        away = self._status[platform] == OFFLINE
+        self._cut[platform] = (self._attempt[platform] + away) << STEP_BITS
+        self._void[platform] = self._cut[platform]
+        return np.asarray(platform)
+
+    def _lose(self, platform: Integers, instant_s: float, noticed_s: Floats) -> None:
+        """Sessions are lost; their Platforms come back within their policy's first spread."""
+        population = self.population[platform]
+        self.books.lose(population, instant_s)
+        self._losses[platform] += 1
+        self._failures[platform] = 0
+        self.online_s[platform] = np.inf
+        self._status[platform] = WAITING
+        seed, replication = self._key
+        share = draws.uniforms_at(
+            seed, Purpose.RETURN, replication, platform, self._losses[platform].astype(np.int64)
+        )
+        first_s = np.array([each.retry.first for each in self._topology.platforms])
+        self._began_s[platform] = start_s = noticed_s + share * first_s[population]
+        self._forget_waits(platform)
+        self._schedule(platform, start_s)
+
+    def stamps(self, platform: Integers) -> Integers:
+        """Jobs with an earlier stamp belong to a session that is no more."""
+        return np.asarray(self._cut[platform])
+
+    def sent(self, publisher: npt.NDArray[np.uint32], intended_s: Floats) -> Mask:
+        """Which publications their Platforms send: those that are online then."""
+        return np.asarray(self.online_s[publisher] <= intended_s)
+
+    def close(self) -> SessionTally:
+        """What happened to sessions in the run."""
+        away = np.bincount(
+            self.population[self._status == OFFLINE], minlength=len(self._topology.platforms)
+        )
+        return self.books.close(away)
+
+    def _settle_until(self, instant_s: float) -> None:
+        """Do what the Platforms have done before a control event."""
+        self._give_up(instant_s, instant_s)
+        while self._starts.next_s < instant_s:
+            self._begin(*self._starts.take(instant_s))
+            self._give_up(instant_s, instant_s)
+
+    def _give_up(self, decided_s: float, end_s: float) -> None:
+        """Attempts that cannot succeed any more fail at their deadline, if it is before `end_s`."""
+        key_s, platform, stamp, deadline_s = self._timeouts.take(decided_s)
+        pending = stamp >> STEP_BITS == self._attempt[platform]
+        pending &= self._status[platform] == CONNECTING
+        later = pending & (deadline_s >= end_s)
+        self._timeouts.add(key_s[later], platform[later], stamp[later], deadline_s[later])
+        now = pending & ~later
+        platform, deadline_s = platform[now], deadline_s[now]
+        self.books.give_up(self.population[platform], deadline_s)
+        self._fail(platform, deadline_s)
+
+    def _begin(self, start_s: Floats, platform: Integers, stamp: Integers, *_: Floats) -> None:
+        """Attempts begin: Platforms connect."""
+        current = stamp >> STEP_BITS == self._attempt[platform]
+        start_s, platform, stamp = start_s[current], platform[current], stamp[current]
+        population = self.population[platform]
+        delay_s = self._delay_s[population]
+        self._status[platform] = CONNECTING
+        self._deadline_s[platform] = deadline_s = start_s + self._timeout_s[population]
+        self.books.attempt(population, start_s)
+        up = self._refused(platform, start_s, deadline_s)
+        platform, stamp, start_s, deadline_s, delay_s = (
+            platform[up], stamp[up], start_s[up], deadline_s[up], delay_s[up],
+        )  # fmt: skip
+        send_s = start_s
+        for _way in range(ROUNDS_OF_CONNECT - 1):
+            send_s = send_s + delay_s
+        sends = send_s <= deadline_s
+        sends &= start_s >= self._down_until_s[self._graph.station(platform.astype(np.uint32))]
+        self._arrivals.add(
+            (send_s + delay_s)[sends], platform[sends], stamp[sends], deadline_s[sends]
+        )
+        key_s = np.nextafter(np.nextafter(deadline_s - delay_s, np.inf), np.inf)
+        self._timeouts.add(key_s, platform, stamp, deadline_s)
+
+    def _refused(self, platform: Integers, start_s: Floats, deadline_s: Floats) -> Mask:
+        """Fail attempts at servers whose host says that nobody listens; which ones go on."""
+        home = self._graph.station(platform.astype(np.uint32))
+        refused = (start_s < self._down_until_s[home]) & ~self._silent[home]
+        if refused.any():
+            who, population = platform[refused], self.population[platform[refused]]
+            self.books.refuse(population, start_s[refused])
+            back_s = start_s[refused] + self._delay_s[population] + self._delay_s[population]
+            self._fail(who, np.minimum(back_s, deadline_s[refused]))
+        return ~refused
+
+    def _made(
+        self, station: int, arrival_s: Floats, platform: Integers, stamp: Integers,
+        deadline_s: Floats,
+    ) -> Messages:  # fmt: skip
+        """The messages for one station."""
+        population, step = self.population[platform], stamp & STEP_MASK
+        seed, replication = self._key
+        key = (replication, platform, stamp)
+        flags = JOB + FINAL * (step + 1 == self._steps[population]) + FIRST * (step == 0)
+        noticed = self._noticed[station]
+        if noticed > 0.0:
+            flags += NOTICED * (draws.uniforms_at(seed, Purpose.NOTICE, *key) < noticed)
+        return Messages(
+            key=platform + (stamp << STAMP_SHIFT),
+            platform=platform,
+            arrival_s=arrival_s,
+            work_s=self._work_s[population, step],
+            factor=draws.lognormals_at(seed, Purpose.LOGIN, *key, self._cv[station]),
+            give_up_s=deadline_s,
+            flags=flags,
+        )
+
+    def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
+        self._status[platform] = ONLINE
+        self.online_s[platform] = instant_s
+        self._failures[platform] = 0
+        self._forget_waits(platform)
+        latency_s = instant_s - self._began_s[platform]
+        self.books.log_in(self.population[platform], done_s, latency_s)
+
+    def _fail(self, platform: Integers, instant_s: Floats) -> None:
+        """Attempts have failed: their Platforms wait, or stay away."""
+        self._failures[platform] += 1
+        self._status[platform] = WAITING
+        seed, replication = self._key
+        uniform = draws.uniforms_at(
+            seed, Purpose.RETRY, replication, platform, self._attempt[platform]
+        )
+        population = self.population[platform]
+        for number in np.unique(population):
+            retry = self._topology.platforms[number].retry
+            own = population == number
+            members, failures = platform[own], self._failures[platform[own]]
+            before_s = self._wait_s[members] if len(self._wait_s) else np.zeros(len(members))
+            wait_s = waits_s(retry, failures, before_s, uniform[own])
+            if len(self._wait_s):
+                self._wait_s[members] = wait_s
+            again = failures < retry.attempts
+            self._status[members[~again]] = OFFLINE
+            self._schedule(members[again], (instant_s[own] + wait_s)[again])
+
+    def _schedule(self, platform: Integers, start_s: Floats) -> None:
+        """The next attempts begin then, if the run lasts so long."""
+        self._attempt[platform] += 1
+        due = start_s <= self._study.timetable.duration_s
+        stamp = self._attempt[platform] << STEP_BITS
+        self._starts.add(start_s[due], platform[due], stamp[due], start_s[due])
+
+    def _forget_waits(self, platform: Integers) -> None:
+        if len(self._wait_s):
+            base_s = np.array([each.retry.base for each in self._topology.platforms])
+            self._wait_s[platform] = base_s[self.population[platform]]
+
+
+def _login_figure(profile: Profile, name: str) -> float:
+    return float(getattr(profile.logins, name)) if profile.logins is not None else 0.0

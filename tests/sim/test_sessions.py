@@ -1,0 +1,123 @@
+"""Sessions: the compiled engine logs Platforms in as the plain SimPy Platforms do."""
+
+import numpy as np
+import pytest
+import worlds
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from test_oracle import FANOUT_PROCESS, FIFO, LOOP_TURNS, ordered
+
+from sim.grid import Grid
+from topologies.plan import Plan
+
+TIME = st.sampled_from(["0 ms", "1 ms", "2 ms", "0.7 ms", "3.1 ms"])
+LOGINS = st.fixed_dictionaries(
+    {
+        "provenance": st.just({"kind": "assumed", "source": "chosen for a test"}),
+        "accept": TIME, "starttls": TIME, "stream": TIME, "bind": TIME, "subscribe": TIME,
+        "tls": st.just([{"version": "1.3", "key": "ecdsa-p256", "cost": "1.7 ms"},
+                        {"version": "1.2", "key": "ecdsa-p256", "cost": "2 ms"}]),
+        "sasl": st.just([{"mechanism": "scram-sha-1", "storage": "hashed", "first": "0.3 ms",
+                          "final": "0.2 ms"},
+                         {"mechanism": "plain", "storage": "hashed", "first": "3.4 ms"}]),
+        "refuse": TIME, "noticed": st.sampled_from([0.0, 0.5, 1.0]),
+        "cv": st.sampled_from([0.0, 0.4]),
+    }
+)  # fmt: skip
+RETRY = st.fixed_dictionaries(
+    {
+        "policy": st.sampled_from(
+            ["fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated"]
+        ),
+        "base": st.sampled_from(["10 ms", "30 ms"]),
+        "cap": st.sampled_from(["30 ms", "200 ms"]),
+        "timeout": st.sampled_from(["25 ms", "60 ms", "10 s"]),
+        "attempts": st.sampled_from([2, 1000]),
+        "first": st.just("0 s"),
+    }
+)
+OUTAGES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("outage"),
+            "population": st.sampled_from(["pub", "near"]),
+            "start": st.sampled_from(["0 s", "0.2 s", "0.31 s"]),
+            "duration": st.sampled_from(["50 ms", "0.2 s"]),
+            "spread": st.sampled_from(["0 s", "20 ms", "0.3 s"]),
+        }
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+@st.composite
+def grids_with_logins(draw):
+    """A grid whose publishers and subscribers lose their sessions and log in again."""
+
+    def login():
+        return {
+            "mechanism": draw(st.sampled_from(["scram-sha-1", "plain"])),
+            "tls": draw(st.sampled_from(["1.2", "1.3"])),
+        }
+
+    def delay():
+        return {"delay": draw(st.sampled_from(["1 ms", "0.3 ms", "25 ms"]))}
+
+    people = [
+        {"name": "pub", "count": draw(st.integers(1, 3)), "publishes": ["t"], "login": login(),
+         "network": delay(), "retry": draw(RETRY)},
+        {"name": "near", "count": draw(st.integers(1, 12)), "subscribes": ["t"],
+         "login": login(), "network": delay(), "retry": draw(RETRY)},
+        {"name": "far", "count": 3, "subscribes": ["t"], "network": delay()},
+    ]  # fmt: skip
+    faults = draw(OUTAGES)
+    faults = [{"name": f"f{i}", **each} for i, each in enumerate(faults)]
+    topology = worlds.topology(
+        people,
+        [{"topic": "t", "by": "pub", "process": "poisson", "rate": "20/s"}],
+        topics={"t": {"size": "250 B", "cv": 0.7, "max": "5 kB"}},
+        cores=draw(st.integers(1, 3)),
+        faults=faults,
+        admission=draw(st.sampled_from([None, {"queue_wait": "5 ms"}])),
+    )
+    costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
+    return topology, worlds.profile(logins=draw(LOGINS), **costs)
+
+
+def both(topology, plan, profile, window_s=None):
+    """Tallies of the Controller and of the sessions, by either engine."""
+    grid = Grid(worlds.study_of(topology, plan), plan, {"c": profile}, window_s=window_s)
+    fast = grid.run()[0]
+    slow = worlds.stanza_by_stanza(topology, plan, profile)
+    return (fast, fast.sessions), (slow, slow.sessions)
+
+
+@settings(
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+@given(grids_with_logins(), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_log_in_and_deliver_alike(world, seed, window_s):
+    topology, profile = world
+    plan = Plan(topology, seed)
+    (fast, quick), (slow, plain) = both(topology, plan, profile, window_s)
+    for name in ("attempts", "logins", "given_up", "refused", "online", "away"):
+        assert getattr(quick, name).tolist() == getattr(plain, name).tolist(), name
+    for one, other in zip(quick.latency, plain.latency, strict=True):
+        assert one.tolist() == other.tolist()
+    fast_trace, slow_trace = ordered(fast.trace), ordered(slow.trace)
+    assert fast_trace["row"].tolist() == slow_trace["row"].tolist()
+    assert fast_trace["platform"].tolist() == slow_trace["platform"].tolist()
+    np.testing.assert_allclose(
+        fast_trace["received_s"], slow_trace["received_s"], rtol=1e-9, atol=0
+    )
+    for count in ("expected", "delivered", "lost", "missed", "dropped"):
+        assert getattr(fast, count) == getattr(slow, count), count
+    for column in ("busy_s", "egress_bytes", "received", "timely", "latencies", "latency_s"):
+        np.testing.assert_allclose(
+            fast.intervals[column], slow.intervals[column], rtol=1e-9, atol=1e-9, err_msg=column
+        )
+    for law in ("owed_area_s", "sojourn_s", "idle_s"):
+        assert getattr(fast, law) == pytest.approx(getattr(slow, law), rel=1e-9, abs=1e-9), law
+    assert fast.expected == fast.delivered + fast.lost
+    assert fast.histograms.keys() == slow.histograms.keys()

@@ -1,0 +1,107 @@
+"""Rules about sessions: who can log in where, what a fault may strike, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from topologies import schema
+from topologies.problems import Path, Problem, TopologyError
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+
+def session_problems(
+    topology: Topology, read_profile: Callable[[str], Profile]
+) -> Iterator[Problem]:
+    """Every broken rule about logins, retries and faults."""
+    yield from _logins(topology, read_profile)
+    yield from _retries(topology)
+    yield from _faults(topology)
+
+
+def _logins(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterator[Problem]:
+    profiles = {each.name: each.profile for each in topology.controllers}
+    for number, population in enumerate(topology.platforms):
+        path: Path = ("platforms", number)
+        if population.login is None:
+            continue
+        if population.network.delay == 0.0:
+            rule = "a login is made of round trips, which take time"
+            yield Problem((*path, "network", "delay"), rule, "write for example 50 us", "0 s")
+        name = profiles[population.controller]
+        try:
+            yield from _costs((*path, "login"), population.login, read_profile(name))
+        except TopologyError:
+            continue  # told where the Controller names it
+
+
+def _costs(path: Path, login: schema.Login, profile: Profile) -> Iterator[Problem]:
+    costs = profile.logins
+    if costs is None:
+        rule = f"profile {profile.name} does not say what a login costs"
+        yield Problem(path, rule, "add logins to the profile or use another one", login.mechanism)
+        return
+    handshakes = [(each.version, each.key) for each in costs.tls]
+    if (login.tls, login.key) not in handshakes:
+        known = ", ".join(f"{version} with {key}" for version, key in handshakes) or "none"
+        rule = f"profile {profile.name} has no cost of TLS {login.tls} with {login.key}"
+        yield Problem((*path, "tls"), rule, f"it has {known}", login.tls)
+    mechanisms = [(each.mechanism, each.storage) for each in costs.sasl]
+    if (login.mechanism, login.storage) not in mechanisms:
+        known = ", ".join(f"{mechanism} with {storage}" for mechanism, storage in mechanisms)
+        rule = (
+            f"profile {profile.name} has no cost of {login.mechanism} with {login.storage} storage"
+        )
+        yield Problem((*path, "mechanism"), rule, f"it has {known or 'none'}", login.mechanism)
+
+
+def _retries(topology: Topology) -> Iterator[Problem]:
+    for number, population in enumerate(topology.platforms):
+        retry = population.retry
+        if retry.cap < retry.base:
+            rule = f"is less than base, {retry.base:g} s"
+            yield Problem(
+                ("platforms", number, "retry", "cap"), rule, "raise it", f"{retry.cap:g} s"
+            )
+
+
+def _faults(topology: Topology) -> Iterator[Problem]:
+    if topology.faults and topology.workload.study == "steady":
+        rule = "a steady study has no faults"
+        yield Problem(("workload", "study"), rule, "write study: campaign", "steady")
+    duration = topology.workload.duration
+    for number, fault in enumerate(topology.faults):
+        path: Path = ("faults", number)
+        if fault.start + fault.duration > duration:
+            rule = f"ends after the run, which lasts {duration:g} s"
+            yield Problem(
+                (*path, "duration"), rule, "start earlier or shorten it", f"{fault.duration:g} s"
+            )
+        yield from _struck(path, fault, topology)
+
+
+def _struck(path: Path, fault: schema.AnyFault, topology: Topology) -> Iterator[Problem]:
+    """Whoever a fault strikes must be able to come back."""
+    if isinstance(fault, schema.Crash):
+        yield from _crashed(path, fault, topology)
+        return
+    for population in topology.platforms:
+        if population.name == fault.population and population.login is None:
+            rule = f"cannot come back: {population.name} has no login"
+            repair = "give it one, for example login: {mechanism: scram-sha-1}"
+            yield Problem((*path, "population"), rule, repair, fault.population)
+
+
+def _crashed(path: Path, fault: schema.Crash, topology: Topology) -> Iterator[Problem]:
+    """All Platforms of a Controller that crashes log in again, and it crashes once at a time."""
+    for population in topology.platforms:
+        at_home = population.controller == fault.controller
+        if at_home and population.login is None and (population.publishes or population.subscribes):
+            rule = f"cannot come back: {population.name} has no login"
+            repair = "give it one, for example login: {mechanism: scram-sha-1}"
+            yield Problem((*path, "controller"), rule, repair, fault.controller)
+    for other in topology.faults:
+        same = isinstance(other, schema.Crash) and other.controller == fault.controller
+        if same and other.start < fault.start <= other.start + other.duration:
+            rule = f"begins before {fault.controller} is up again after {other.name}"
+            yield Problem((*path, "start"), rule, "start later", f"{fault.start:g} s")
