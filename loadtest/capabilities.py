@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from topologies import support
 
 if TYPE_CHECKING:
     from topologies.schema import Controller, Topology
+
+NOT_EMULATED: Final = ("controllers.nic", "platforms.network.delay", "platforms.read_rate")
+
+
+def not_emulated(topology: Topology) -> list[str]:
+    """Fields that the topology uses and a grid on loopback does without: each once, by name."""
+    paths = support.used(topology, NOT_EMULATED)
+    names = (".".join(each for each in path if isinstance(each, str)) for path in paths)
+    return list(dict.fromkeys(names))
 
 
 def lacks(topology: Topology, controller: Controller, kind: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadtest import verdict
+from loadtest import capabilities, verdict
 from loadtest.columns import Tables
 from loadtest.figures import figures
 from loadtest.harvest import Ended
@@ -218,6 +218,11 @@ def _remarkable(played: Played, ledger: Ledger, raised: int) -> list[str]:
         warnings.append(
             f"{played.stopped}: {played.played_s:.1f} s of "
             f"{played.topology.workload.duration:g} s were played"
+        )
+    if absent := capabilities.not_emulated(played.topology):
+        warnings.append(
+            f"described, but no part of a grid on loopback: {', '.join(absent)}; "
+            "latencies do not have it in them"
         )
     for each in played.harvest.facts:
         for what, why in each.get("unsupported", {}).items():

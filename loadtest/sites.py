@@ -51,6 +51,9 @@ UNSUPPORTED: Final = (
     "platforms.retry",
     "controllers.admission",
     "faults",
+    "links.delay",
+    "links.rate",
+    "links.copies",
 )
 
 

@@ -174,11 +174,13 @@ UNSUPPORTED = (
     "controllers.admission.rate",
     "controllers.nodes",
     "brokers.kind",
+    "topics.persist",
+    "topics.max_items",
 )
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits of logins.
+    """Refuse what has no model yet: some limits of logins, clusters, kept items.
 
     Raises
     ------

@@ -28,11 +28,16 @@ def refuse(model: Model, fields: Iterable[str], who: str) -> None:
     """
     problems = [
         Problem(path, f"is not supported by {who} yet", "leave it out").line("")
-        for field in fields
-        for path in _used(model, field.split("."), ())
+        for path in used(model, fields)
     ]
     if problems:
         raise TopologyError(problems)
+
+
+def used(model: Model, fields: Iterable[str]) -> Iterator[Path]:
+    """Where a topology says something else than the default for one of the fields."""
+    for field in fields:
+        yield from _used(model, field.split("."), ())
 
 
 def _used(section: Any, steps: list[str], path: Path) -> Iterator[Path]:
