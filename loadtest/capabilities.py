@@ -41,8 +41,6 @@ def lacks(topology: Topology, controller: Controller, kind: str) -> Iterator[str
         )
     if controller.nodes > 1 and kind != "ejabberd":
         yield f"nodes: {controller.nodes}: {kind} forms no clusters; choose ejabberd, or nodes: 1"
-    if controller.nodes > 1 and limits.address is not None:
-        yield "limits.address: there is no proxy before a cluster; leave it out, or use nodes: 1"
     brokers = {each.name: each for each in topology.brokers if each.controller == controller.name}
     for number, topic in enumerate(topology.topics):
         broker = brokers.get(topic.broker)

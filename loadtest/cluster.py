@@ -24,6 +24,11 @@ def node_name(controller: str, number: int) -> str:
     return f"{controller} node {number + 1}"
 
 
+def controller_of(site: Site) -> str:
+    """The Controller of a site, whichever node of a cluster it is."""
+    return site.controller.partition(" ")[0]
+
+
 def sites(first: Site, addresses: Sequence[str], directories: Sequence[Path]) -> list[Site]:
     """The first site as part of a cluster, and its mates.
 

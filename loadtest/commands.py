@@ -35,6 +35,7 @@ def grid() -> None:
 @click.option("--proxied", is_flag=True, help="Put a fault proxy before each Controller.")
 @click.option("--counters", is_flag=True, help="Have the servers tell what they count.")
 @click.option("--administration", is_flag=True, help="Let the owner end sessions (revoke).")
+@click.option("--activity", is_flag=True, help="Note what Platforms do (log).")
 @common
 def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
     """Deploy the topology's servers with certificates, accounts and Topics; wait until ready.
@@ -47,7 +48,7 @@ def grid_up(output: Output, topology: Any, **arguments: Any) -> None:
     """
     from loadtest import deployment
 
-    wishes = ("proxied", "counters", "administration")
+    wishes = ("proxied", "counters", "administration", "activity")
     options = deployment.Options(**{name: arguments.pop(name) for name in wishes})
     up = deployment.up(topology, options=options, **arguments)
     output.document(up.document())
@@ -85,6 +86,31 @@ def grid_counters(output: Output, name: str) -> None:
         output.say(f"{controller}:")
         for figure, value in sorted(figures.items()):
             output.say(f"  {figure}: {value:g}")
+
+
+@grid.command("log")
+@GRID_NAME
+@click.option("--account", metavar="JID", help="Only what this account did, by its bare JID.")
+@click.option("--topic", metavar="NAME", help="Only what was asked of this Topic.")
+@common
+def grid_log(output: Output, name: str, account: str | None, topic: str | None) -> None:
+    """Print what Platforms did: logins, logouts, publications, rights; the grid is up --activity.
+
+    \b
+    gridlab grid up single-broker --activity
+    gridlab grid log --account sensor-0@grid.test
+    gridlab grid log --json
+    """
+    from loadtest import activity, deployment
+
+    entries = [
+        each
+        for each in deployment.status(name).activity()
+        if account in (None, each["jid"].partition("/")[0]) and topic in (None, each.get("topic"))
+    ]
+    output.document({"entries": entries})
+    for each in [] if output.as_json else entries:
+        click.echo(activity.render(each))  # a deed is a line, however long
 
 
 @grid.command("revoke")

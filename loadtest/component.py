@@ -8,22 +8,26 @@ slixmpp takes longer to build one stanza than a server to deliver it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import sys
 import time
+import traceback
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from loadtest import lease, rails
+from loadtest.activity import Journal
 from loadtest.component_service import Service
 from loadtest.component_stanzas import local
-from loadtest.component_topics import Topic
+from loadtest.component_topics import Refusal, Topic
 from loadtest.provisioning import Node
-from loadtest.server import Broker, Launch, helper
+from loadtest.server import ACTIVITY_FILE, Broker, Launch, helper
 
 _SETTINGS_FILE: Final = "component.json"
 _READY_FILE: Final = "ready"
@@ -32,7 +36,14 @@ _ANSWER_WITHIN_S: Final = 5.0
 _READ_BYTES: Final = 65_536
 
 
-def launch(broker: Broker, directory: Path, place: tuple[str, int], max_items: int) -> Launch:
+def launch(
+    broker: Broker,
+    directory: Path,
+    place: tuple[str, int],
+    max_items: int,
+    *,
+    activity: bool = False,
+) -> Launch:
     """How to start an external Broker; its directory is made here.
 
     Parameters
@@ -41,6 +52,8 @@ def launch(broker: Broker, directory: Path, place: tuple[str, int], max_items: i
         Address and port on which its server takes components.
     max_items : int
         The most that a Topic of it may keep.
+    activity : bool
+        Whether it notes what Platforms do.
     """
     directory.mkdir(mode=0o700)
     settings = {
@@ -49,6 +62,7 @@ def launch(broker: Broker, directory: Path, place: tuple[str, int], max_items: i
         "place": list(place),
         "owner": broker.owner,
         "max_items": max_items,
+        "activity": activity,
         "topics": [asdict(_topic(node)) for node in broker.nodes],
     }
     lease.write_json(directory / _SETTINGS_FILE, settings)
@@ -95,9 +109,30 @@ async def serve(directory: Path) -> None:
     if local(answer) != "handshake":
         raise ConnectionError(f"the server refused the component: {ET.tostring(answer)!r}")
     (directory / _READY_FILE).touch(mode=0o600)
-    while stanzas := await stream.stanzas():
-        writer.write("".join(said for each in stanzas for said in service.answer(each)).encode())
-        await writer.drain()
+    with _journal(directory, settings) as journal:
+        while stanzas := await stream.stanzas():
+            for each in stanzas:
+                said = _answered(service, each)
+                writer.write("".join(said).encode())
+                if journal is not None:
+                    journal.note(each, said)
+            await writer.drain()
+
+
+def _answered(service: Service, stanza: ET.Element) -> list[str]:
+    """What to say; a stanza that we fail at is refused, and the Broker goes on with the next."""
+    try:
+        return service.answer(stanza)
+    except Exception:  # whatever one Platform sent, the others are served
+        traceback.print_exc()
+        asked = local(stanza) == "iq" and stanza.get("type") in ("get", "set")
+        return [service.refuse(stanza, Refusal("internal-server-error"))] if asked else []
+
+
+def _journal(directory: Path, settings: dict[str, Any]) -> AbstractContextManager[Journal | None]:
+    if not settings["activity"]:
+        return contextlib.nullcontext()
+    return Journal(directory / ACTIVITY_FILE, settings["jid"])
 
 
 async def _connected(place: Sequence[Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

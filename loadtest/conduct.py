@@ -111,7 +111,7 @@ class Conduct:
         }
         with contextlib.ExitStack() as stack:
             observers = {
-                controller: stack.enter_context(Observer(served["pid"]))
+                controller: stack.enter_context(Observer(served["pids"] or served["pid"]))
                 for controller, served in self._grid.document()["controllers"].items()
                 if served["pid"] is not None  # a server elsewhere is not seen from here
             }

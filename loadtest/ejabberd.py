@@ -22,7 +22,7 @@ from loadtest.erlang import Atom, Term, term
 from loadtest.lease import write_secret
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import Account, Node, ScramKeys, scram_keys
-from loadtest.server import Broker, Launch, Site, configuration, unprivileged
+from loadtest.server import ACTIVITY_FILE, Broker, Launch, Site, configuration, unprivileged
 
 _READY_FILE: Final = "ready"
 _LIBRARIES: Final = re.compile(r"^ERL_LIBS=['\"]?([^'\"\n]+)", re.MULTILINE)
@@ -77,6 +77,8 @@ class Ejabberd:
             write_secret(directory / "start.eval", program("ejabberd_join.eval"))
         if site.cluster is not None:
             write_secret(directory / ".erlang.cookie", site.cluster.cookie.encode())
+        if site.options.activity:
+            _write_activity(site)
         write_secret(directory / "inetrc", _INETRC.encode())
         return Launch(
             controller=site.controller,
@@ -108,6 +110,14 @@ class Ejabberd:
 def program(name: str = "ejabberd.eval") -> bytes:
     """What the virtual machine runs at its start."""
     return (resources.files("loadtest") / "templates" / name).read_bytes()
+
+
+def _write_activity(site: Site) -> None:
+    """The module that notes what Platforms do, whom it is to watch, and the file for its notes."""
+    watched = term((Atom("activity"), site.domain, [each.jid for each in site.in_process]))
+    write_secret(site.directory / "activity.terms", f"{watched}.\n".encode())
+    write_secret(site.directory / "grid_activity.erl", program("grid_activity.erl"))
+    write_secret(site.directory / ACTIVITY_FILE, b"")
 
 
 def _executable(name: str) -> str:

@@ -108,6 +108,29 @@ class Grid:
         address = served.get("server_address", served["address"])
         return counters.read(served["server"], address)
 
+    def activity(self) -> list[dict[str, str]]:
+        """What Platforms did so far, the earliest first (see `activity`).
+
+        Raises
+        ------
+        DeploymentError
+            It is not noted: the grid was deployed without.
+        """
+        from loadtest import activity
+
+        files = self.document().get("activity_files")
+        if files is None:
+            raise DeploymentError(
+                f'grid "{self.name}": nobody notes what Platforms do; deploy it with '
+                "Options(activity=True), or gridlab grid up --activity"
+            )
+        try:
+            return activity.read([Path(each) for each in files])
+        except OSError as error:
+            raise DeploymentError(
+                f"{error.filename}: {error.strerror}; is the grid still up, and yours?"
+            ) from None
+
     def proxy(self, controller: str) -> Front:
         """The fault proxy before a Controller, to steer it.
 

@@ -96,9 +96,11 @@ def ephemeral(topology: Topology, *, cores: Sequence[int] = ()) -> Iterator[Null
         directory, authority = Path(place), Authority()
         (directory / "ca.pem").write_bytes(authority.certificate_pem)
         for controller in topology.controllers:
+            address = addresses.choose(name, controller.name, (PORT, PORT + 1))
             each = {
                 "domain": controller.domain,
-                "address": addresses.choose(name, controller.name, (PORT, PORT + 1)),
+                "address": address,
+                "addresses": [address],
                 "port": PORT,
                 "direct_tls_port": PORT + 1,
                 "server": "null",
@@ -113,7 +115,7 @@ def ephemeral(topology: Topology, *, cores: Sequence[int] = ()) -> Iterator[Null
             spec_file.write_text(json.dumps(each | spec))
             server = servers[controller.name] = _start(spec_file)
             end.callback(_stop, server)
-            served[controller.name] = each | {"pid": server.pid}
+            served[controller.name] = each | {"pid": server.pid, "pids": [server.pid]}
         yield NullGrid(name, directory, topology, served, servers)
 
 

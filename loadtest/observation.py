@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,23 +113,24 @@ class Observation:
 
 
 class Observer:
-    """Samples a process from a thread of its own between `start` and `stop`.
+    """Samples a server from a thread of its own between `start` and `stop`.
 
     Parameters
     ----------
-    pid : int
-        The process.
+    pid : int or sequence of int
+        Its process; the processes of a cluster are seen as one, their figures added up.
     period_s : float
         Time between samples; a sample costs some 20 microseconds. [s]
     """
 
-    def __init__(self, pid: int, period_s: float = 0.2) -> None:
-        self._pid = pid
+    def __init__(self, pid: int | Sequence[int], period_s: float = 0.2) -> None:
+        self._pids = (pid,) if isinstance(pid, int) else tuple(pid)
         self._period_s = period_s
         self._samples: list[tuple[float, float, float, int]] = []
         self._ended = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"observe-{pid}", daemon=True)
+        name = f"observe-{self._pids[0]}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> Self:
         """Take the first sample now and go on until `stop`."""
@@ -177,9 +179,9 @@ class Observer:
         if self._ended:
             return
         try:
-            now_s, used_s = time.monotonic(), cpu_s(self._pid)
-            sample = (now_s, used_s, waited_s(self._pid), resident_bytes(self._pid))
+            now_s, used_s = time.monotonic(), sum(map(cpu_s, self._pids))
+            waiting_s, rss_bytes = (sum(map(of, self._pids)) for of in (waited_s, resident_bytes))
         except ProcessLookupError:
             self._ended = True
             return
-        self._samples.append(sample)
+        self._samples.append((now_s, used_s, waiting_s, int(rss_bytes)))

@@ -17,7 +17,7 @@ from typing import Any, Final
 from loadtest.lease import write_secret
 from loadtest.problems import DeploymentError
 from loadtest.provisioning import Node, ScramKeys, scram_keys
-from loadtest.server import Broker, Launch, Site, configuration, unprivileged
+from loadtest.server import ACTIVITY_FILE, Broker, Launch, Site, configuration, unprivileged
 from topologies.limits import ByteRate
 
 _WELCOME: Final = re.compile(r"Welcome to Prosody version (\S+)", re.IGNORECASE)
@@ -61,6 +61,8 @@ class Prosody:
         for broker in site.in_process:
             _write_nodes(data, broker)
         _write_modules(site)
+        if site.options.activity:
+            write_secret(site.directory / ACTIVITY_FILE, b"")
         authority, revoked = (site.directory / name for name in ("ca.crt", "revoked.crl"))
         write_secret(site.directory / "clients.crt", authority.read_bytes() + revoked.read_bytes())
         settings = site.directory / "prosody.cfg.lua"
@@ -117,6 +119,7 @@ def _modules(site: Site) -> list[str]:
         _THROTTLE: limits.address is not None,
         "http_openmetrics": site.options.counters,
         "admin_adhoc": site.options.administration,
+        "grid_activity": site.options.activity,
         "grid_limits": limits.account.sessions is not None or limits.failed_logins is not None,
     }
     return [name for name, needed in wanted.items() if needed] + list(site.development.modules)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the supervisor, which needs `Launch` alone, does without py
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
 COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
+ACTIVITY_FILE: Final = "activity.log"  # in the directory of whoever writes it
 COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
 _HELPER_MEMORY_BYTES: Final = 512e6
@@ -55,6 +56,8 @@ class Options:
         The servers tell what they count of themselves (see `Grid.counters`).
     administration : bool
         The owner may end sessions (XEP-0133; see `revocation.revoke`).
+    activity : bool
+        Servers and Brokers note what Platforms do (see `Grid.activity`).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -64,6 +67,7 @@ class Options:
     proxied: bool = False
     counters: bool = False
     administration: bool = False
+    activity: bool = False
 
     @property
     def scram_hash(self) -> str:

@@ -70,7 +70,7 @@ class Share:
         return Session(
             login.jid,
             login.password,
-            self._endpoints[login.controller],
+            self._endpoints[login.door],
             number=max(login.platform, 0),
             tag=self.spec.tag,
             log=self.log,

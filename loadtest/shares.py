@@ -36,7 +36,7 @@ SESSIONS_PER_PROCESS = 16_000  # below the usual limit on descriptors
 
 @dataclass(frozen=True)
 class Door:
-    """How to reach one Controller."""
+    """How to reach one server of a Controller."""
 
     domain: str
     address: str
@@ -47,12 +47,12 @@ class Door:
 
 @dataclass(frozen=True)
 class Login:
-    """One session to open: the Platform, its account, and where."""
+    """One session to open: the Platform, its account, and by which of the run's doors."""
 
     platform: int
     jid: str
     password: str
-    controller: str
+    door: str
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,22 @@ class Accounts:
         Platforms are numbered by population, in file order.
     passwords : mapping
         Password of each bare JID: the grid's.
+    servers : mapping, optional
+        How many servers a Controller is, by its name; one by default. Platforms are dealt out to
+        them in turn. [1]
     """
 
-    def __init__(self, topology: Topology, passwords: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        passwords: Mapping[str, str],
+        servers: Mapping[str, int] | None = None,
+    ) -> None:
         self._populations = topology.platforms
         self._starts = np.array(list(topology.platform_offsets().values()))
         self._domains = {each.name: each.domain for each in topology.controllers}
         self._passwords = passwords
+        self._servers = servers or {}
 
     def bare_jid(self, platform: int) -> str:
         """Bare JID of a Platform."""
@@ -199,7 +208,13 @@ class Accounts:
                 f'account "{jid}": is not on the grid; deploy it for this topology: '
                 "gridlab grid down, then gridlab grid up TOPOLOGY"
             )
-        return Login(platform, f"{jid}/{resource}", password, controller)
+        number = max(platform, 0) % self._servers.get(controller, 1)
+        return Login(platform, f"{jid}/{resource}", password, door_name(controller, number))
+
+
+def door_name(controller: str, number: int) -> str:
+    """What the door to a server of a Controller is called: the first has the Controller's name."""
+    return controller if number == 0 else f"{controller} {number}"
 
 
 def split(platforms: npt.NDArray[np.uint32], parts: int) -> list[npt.NDArray[np.uint32]]:
@@ -255,13 +270,14 @@ def specs(
     LoadError
         The grid lacks an account.
     """
-    accounts = Accounts(topology, passwords)
+    servers = {name: len(each["addresses"]) for name, each in grid["controllers"].items()}
+    accounts = Accounts(topology, passwords, servers)
     parents = terms.parents or (os.getpid(),)
     groups: list[tuple[Role, int, npt.NDArray[np.uint32]]] = [
         ("receive", *each) for each in _parts(cast.receivers, len(parents))
     ]
     groups += [("publish", *each) for each in _parts(cast.publishers, len(parents))]
-    doors = {name: _door(each, terms.tls) for name, each in grid["controllers"].items()}
+    doors = _doors(grid["controllers"], terms.tls)
     prunes = _prunes(topology, cast, accounts)
     made = []
     script = terms.script
@@ -315,9 +331,21 @@ def _parts(
             yield worker, part
 
 
-def _door(controller: Mapping[str, Any], tls: Literal["direct", "starttls"]) -> Door:
-    port = controller["direct_tls_port"] if tls == "direct" else controller["port"]
-    return Door(controller["domain"], controller["address"], port, tls, controller["ca_file"])
+def _doors(
+    controllers: Mapping[str, Mapping[str, Any]], tls: Literal["direct", "starttls"]
+) -> dict[str, Door]:
+    """How to reach each server: a Controller that is a cluster has several."""
+    return {
+        door_name(name, number): Door(
+            each["domain"],
+            address,
+            each["direct_tls_port"] if tls == "direct" else each["port"],
+            tls,
+            each["ca_file"],
+        )
+        for name, each in controllers.items()
+        for number, address in enumerate(each["addresses"])
+    }
 
 
 def _prunes(topology: Topology, cast: Cast, accounts: Accounts) -> tuple[Prune, ...]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import topologies
-from loadtest import addresses, capabilities, cluster, lease, provisioning, rails
+from loadtest import addresses, capabilities, cluster, fronts, lease, provisioning, rails
 from loadtest.development import development
 from loadtest.problems import DeploymentError
 from loadtest.server import (
+    ACTIVITY_FILE,
     COMPONENT_PORT,
     COUNTERS_PORT,
     FEDERATION_PORT,
@@ -159,7 +160,7 @@ def prepare(
         )
     where = _addresses(topology, name, place, options)
     doors = dict(where)
-    proxied = _proxied(topology, kinds, options)
+    proxied = fronts.proxied(topology, kinds, options)
     if proxied:  # the proxy is met where the server would be, and the server elsewhere
         behind = _addresses(topology, f"{name} behind", Place(port=place.port), options)
         where |= {controller: behind[controller] for controller in proxied}
@@ -185,9 +186,13 @@ def prepare(
         if site.controller not in kinds:
             continue
         if site.controller in proxied:
+            members = [each for each in planned if cluster.controller_of(each) == site.controller]
+            met_at = [doors[site.controller], *fronts.further(name, members)]
             kind = kinds[site.controller]
-            launches.append(_front(site, kind, directory, doors[site.controller], document))
+            launches.append(fronts.front(members, kind, directory, met_at, document))
         launches += _components(site, directory)
+    if options.activity:
+        document["activity_files"] = _activity_files(directory, planned)
     if options.certificates:
         document["certificates_directory"] = str(directory / certificates.DIRECTORY)
     lease.write_json(directory / GRID_FILE, document)
@@ -196,7 +201,7 @@ def prepare(
 
 def _kind(site: Site, kinds: Mapping[str, Server]) -> Server:
     """The kind of server of a site: further nodes of a cluster are named after their Controller."""
-    return kinds[site.controller.partition(" ")[0]]
+    return kinds[cluster.controller_of(site)]
 
 
 def _clustered(
@@ -314,37 +319,22 @@ def _components(site: Site, directory: Path) -> list[Launch]:
 
     place = (site.address, COMPONENT_PORT)
     return [
-        component.launch(broker, directory / f"broker-{broker.jid}", place, site.max_items)
+        component.launch(
+            broker,
+            directory / f"broker-{broker.jid}",
+            place,
+            site.max_items,
+            activity=site.options.activity,
+        )
         for broker in site.components
     ]
 
 
-def _proxied(topology: Topology, kinds: Mapping[str, Server], options: Options) -> set[str]:
-    """Controllers with a proxy before them: all, or those whose server needs one for its limits."""
-    return {
-        each.name
-        for each in topology.controllers
-        if options.proxied
-        or (each.limits.address is not None and not kinds[each.name].limits_addresses())
-    }
-
-
-def _front(
-    site: Site, kind: Server, directory: Path, door: str, document: dict[str, Any]
-) -> Launch:
-    """A proxy before a Controller; the grid's document then leads there."""
-    from loadtest import front
-
-    served = document["controllers"][site.controller]
-    served["server_address"], served["address"] = site.address, door
-    served["addresses"] = [door]
-    served["proxy_directory"] = str(directory / f"proxy-{site.controller}")
-    ports = (site.port, site.direct_tls_port)
-    routes = {(door, port): (site.address, port) for port in ports}
-    limit, asked = None, site.limits.address
-    if asked is not None and not kind.limits_addresses():
-        limit = (asked.connections, asked.per)
-    return front.launch(site.controller, Path(served["proxy_directory"]), routes, limit)
+def _activity_files(directory: Path, planned: list[Site]) -> list[str]:
+    """Where servers and external Brokers note what Platforms do."""
+    brokers = {each.jid: directory / f"broker-{each.jid}" for s in planned for each in s.components}
+    places = [*(site.directory for site in planned), *brokers.values()]
+    return [str(place / ACTIVITY_FILE) for place in places]
 
 
 def _give(directory: Path, user: str) -> None:
@@ -385,7 +375,7 @@ def _document(
                 "addresses": [
                     each.address
                     for each in planned
-                    if each.controller.partition(" ")[0] == site.controller
+                    if cluster.controller_of(each) == site.controller
                 ],
             }
             for site in planned

@@ -87,6 +87,9 @@ http_interfaces = { {{ site.address | lua }} }
 https_ports = {}
 openmetrics_allow_cidr = "127.0.0.0/8"
 {% endif %}
+{% if site.options.activity %}
+grid_activity_file = {{ (directory ~ "/activity.log") | lua }}
+{% endif %}
 {% if site.components %}
 component_ports = { {{ component_port }} }
 component_interfaces = { {{ site.address | lua }} }
@@ -106,4 +109,6 @@ Component {{ broker.jid | lua }}
 Component {{ broker.jid | lua }} "pubsub"
   admins = { {{ broker.owner | lua }} }
   pubsub_max_items = {{ site.max_items }}
+{% if site.options.activity %}  modules_enabled = { "grid_activity" }
+{% endif %}
 {% endfor %}

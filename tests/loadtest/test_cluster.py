@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 import topologies
-from loadtest import deployment, pubsub
-from loadtest.dialogue import Dialogue
+from loadtest import deployment, engine, pubsub
+from loadtest.activity import read
+from loadtest.dialogue import Dialogue, Silence
 from loadtest.problems import DeploymentError
 from loadtest.testbed import about, door_of
 
@@ -62,6 +63,40 @@ def test_what_is_published_on_one_node_reaches_subscribers_on_the_other(clustere
     assert not [each for each in psutil.process_iter(["name"]) if each.info["name"] == "epmd"]
     deployment.down()
     assert traces() == []
+
+
+@pytest.mark.real
+def test_one_proxy_stands_before_all_nodes_and_limits_addresses_over_them(topology_file, shelter):
+    changes = ["profile=test-ejabberd", "nodes=2", "limits.address={connections: 2, per: 1 h}"]
+    wishes = [f"controllers[0].{each}" for each in changes]
+    with deployment.ephemeral(topologies.load(topology_file, wishes)) as grid:
+        served = grid.document()["controllers"]["alpha"]
+        doors, proxy = served["addresses"], grid.proxy("alpha")
+        assert len({*doors, served["server_address"]}) == 3
+
+        async def story():
+            tools = [await enter(grid, f"tool-{k}", each) for k, each in enumerate(doors)]
+            with pytest.raises((Silence, OSError)):
+                await enter(grid, "sensor-0", doors[1])
+            for tool in tools:
+                await tool.leave()
+
+        asyncio.run(asyncio.wait_for(story(), 30))
+        counts = proxy.counts()
+        assert (counts["accepted"], counts["refused"], counts["failed"]) == (2, 1, 0)
+
+
+@pytest.mark.real
+def test_load_comes_to_every_node(clustered, shelter):
+    with deployment.ephemeral(clustered, options=deployment.Options(activity=True)) as grid:
+        run = engine.play(clustered, grid, seed=1, duration_s=3)
+        places = [Path(each).parent for each in grid.document()["activity_files"]]
+        came = [[each["jid"] for each in read([place / "activity.log"])] for place in places]
+    assert run.header.measurement["ledger"]["lost"] == 0
+    assert run.header.measurement["ledger"]["delivered"] > 0
+    assert any("tool-0@" in jid for jid in came[1]) != any("tool-0@" in jid for jid in came[0])
+    assert any("tool-1@" in jid for jid in came[0]) != any("tool-1@" in jid for jid in came[1])
+    assert all(came)
 
 
 def test_prosody_forms_no_clusters(topology_file, traces):

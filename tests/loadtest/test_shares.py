@@ -34,6 +34,7 @@ GRID = {
         "alpha": {
             "domain": "alpha.test",
             "address": "127.0.0.9",
+            "addresses": ["127.0.0.9"],
             "port": 5222,
             "direct_tls_port": 5223,
             "ca_file": "/ca.pem",
@@ -138,3 +139,16 @@ def test_door_has_one_kind_of_tls(topology, tmp_path, tls, port):
     wanted = dataclasses.replace(terms(tmp_path), tls=tls)
     door = shares.specs(topology, cast, GRID, PASSWORDS, wanted)[0].doors["alpha"]
     assert (door.tls, door.port) == (tls, port)
+
+
+def test_sessions_are_dealt_out_to_the_nodes_of_a_cluster(topology, tmp_path):
+    cluster = GRID["controllers"]["alpha"] | {"addresses": ["127.0.0.9", "127.0.0.10"]}
+    grid = GRID | {"controllers": {"alpha": cluster}}
+    cast = shares.cast(topology, rows(0, 1, 5), 1)
+    for spec in shares.specs(topology, cast, grid, PASSWORDS, terms(tmp_path)):
+        assert {name: door.address for name, door in spec.doors.items()} == {
+            "alpha": "127.0.0.9",
+            "alpha 1": "127.0.0.10",
+        }
+        for login in spec.logins:
+            assert login.door == ("alpha", "alpha 1")[login.platform % 2]
