@@ -29,7 +29,6 @@ def newest(directory: Path, topology: Topology, load: float) -> dict[str, Any] |
         The prediction's `run_id` and its `curve` of (quantile, latency [s]).
     """
     import results
-    import topologies
     from loadtest.engine import lasting
     from topologies import identity
 
@@ -41,7 +40,7 @@ def newest(directory: Path, topology: Topology, load: float) -> dict[str, Any] |
             header = run.header
             if header.origin != "simulated" or header.measurement.get("load", 1.0) != load:
                 continue
-            described = topologies.parse(header.topology.text)
+            described = identity.described(header.topology.text)
             as_long = lasting(described, topology.workload.duration)
         except (ValueError, OSError):
             continue  # of another version, or half written: no prediction of ours

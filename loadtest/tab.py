@@ -31,6 +31,8 @@ _SCRIPT = """<script>
     const shown = (on) => {
       frame.hidden = !on; tab.style.fontWeight = on ? "bold" : "";
       tab.setAttribute("aria-selected", String(on));
+      const line = place.querySelector(".MuiTabs-indicator");
+      if (line) line.style.opacity = on ? "0" : "";
       for (let each = place.nextElementSibling; each; each = each.nextElementSibling)
         if (each !== frame) each.style.display = on ? "none" : "";
     };

@@ -34,9 +34,20 @@ def sha256(topology: Topology) -> str:
     return hashlib.sha256(topology.model_dump_json(by_alias=True).encode()).hexdigest()
 
 
+def described(written: str) -> Topology:
+    """What a record's text describes; its profiles need not be there.
+
+    Raises
+    ------
+    TopologyError, ValidationError
+        A field is not what this version knows.
+    """
+    return Topology.model_validate(read(written, "").data)
+
+
 def _means(written: str, topology: Topology) -> bool:
     """Whether the text, without any override, says the same."""
     try:
-        return sha256(Topology.model_validate(read(written, "").data)) == sha256(topology)
+        return sha256(described(written)) == sha256(topology)
     except (TopologyError, ValidationError):
         return False
