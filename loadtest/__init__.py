@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from loadtest.grid import Grid
     from loadtest.problems import DeploymentError, LoadError, RailsError
+    from loadtest.shape import PlanShape
 
 _HOME = {
     "DeploymentError": "problems",
     "Grid": "grid",
     "LoadError": "problems",
+    "PlanShape": "shape",  # brings Locust
     "RailsError": "problems",
 }
 
@@ -28,4 +30,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-__all__ = ["DeploymentError", "Grid", "LoadError", "RailsError"]
+__all__ = ["DeploymentError", "Grid", "LoadError", "PlanShape", "RailsError"]

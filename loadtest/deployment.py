@@ -71,10 +71,14 @@ def up(
 
 @contextlib.contextmanager
 def ephemeral(
-    topology: Topology, *, cores: Sequence[int] = (), options: Options = _AS_MEASURED
+    topology: Topology,
+    *,
+    name: str | None = None,
+    cores: Sequence[int] = (),
+    options: Options = _AS_MEASURED,
 ) -> Iterator[Grid]:
     """A grid for as long as the block runs; it ends with this process, even a killed one."""
-    name = f"run-{os.getpid()}-{secrets.token_hex(3)}"
+    name = name or f"run-{os.getpid()}-{secrets.token_hex(3)}"
     owner = processes.Identity.of(os.getpid())
     grid = _up(topology, name, sites.Place(cores=tuple(cores)), options, owner)
     try:

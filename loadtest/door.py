@@ -13,6 +13,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,13 @@ from gevent import subprocess
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-import topologies
-from loadtest import deployment, tab, workers
+from loadtest import tab, target, workers
 from loadtest.live import Live
 from loadtest.relay import Relay
 from loadtest.users import Board, shares
 from topologies import Topology
 
-INVALID = 3
+BAD_INPUT, INVALID = 2, 3
 END_WITHIN_S = 20.0
 HELLO, ORDER = "gridlab-worker", "gridlab-shares"
 
@@ -43,11 +43,10 @@ class Door:
         self._watching: gevent.Greenlet | None = None
         self._hellos: dict[str, Mapping[str, Any]] = {}
         self._live = Live()
-        grid = deployment.status(self._options.grid).document()
-        described = self._options.topology or grid["topology_file"] or grid["topology"]
-        self._file = str(described)
-        self._changes = () if self._options.topology else tuple(grid["overrides"])
-        self._topology = topologies.load(self._file, self._changes)
+        self._joined = ExitStack()
+        self._host = self._options.host
+        self._target = target.find(self._options, self._joined)
+        self._topology = self._target.topology
         # Locust would stop the clock while sessions still log in; the engine counts from the
         # first publication and ends by itself.
         self._duration_s, self._options.run_time = self._options.run_time, None
@@ -56,7 +55,10 @@ class Door:
         self._overrides(self._options.num_users)
         environment.events.test_start.add_listener(self.start)
         environment.events.test_stop.add_listener(self.stop)
-        environment.events.quitting.add_listener(self.stop)
+        environment.events.quitting.add_listener(self.leave)
+        if environment.shape_class and self._options.headless:
+            # Locust listens to SIGTERM only once a shape is through.
+            gevent.signal_handler(signal.SIGTERM, environment.runner.quit)
         if environment.web_ui:
             tab.add(environment.web_ui, self._live)
         if isinstance(environment.runner, MasterRunner):
@@ -73,23 +75,25 @@ class Door:
         topology: Topology = self._topology
         counts = {each.name: each.count for each in topology.platforms}
         if users == topology.platform_count:
-            return self._changes
+            return self._target.changes
         dealt = shares(counts, users)
         fewer = (f"platforms[{name}].count={count}" for name, count in dealt.items())
-        return (*self._changes, *fewer)
+        return (*self._target.changes, *fewer)
 
     def start(self, **_: object) -> None:
         """Start the engine for the number of users that Locust is asked for."""
         options, runner = self._options, self._environment.runner
         self._live.reset()
+        if options.host and options.host != self._host:  # asked for in the web page
+            self._fail(f'host: "{options.host}": is chosen when Locust starts: --host', BAD_INPUT)
         wish = {
-            "topology": self._file,
+            "topology": self._target.file,
             "overrides": self._overrides(runner.target_user_count),
-            "grid": options.grid,
+            "grid": self._target.grid,
             "seed": options.seed,
             "replication": options.replication,
             "load": options.load,
-            "duration_s": self._duration_s,
+            "duration_s": options.run_time or self._duration_s,
             "logins_per_s": float(options.spawn_rate),
             "out": options.out,
             "parent_pid": os.getpid(),
@@ -123,7 +127,7 @@ class Door:
                 f"worker {', '.join(foreign)}: has another clock than this process, so that "
                 "latencies would mean nothing; start all workers on this machine, with this "
                 "locustfile",
-                2,
+                BAD_INPUT,
             )
         return [{"name": name, "pid": self._hellos[name]["pid"]} for name in names]
 
@@ -179,6 +183,11 @@ class Door:
             player.send_signal(signal.SIGTERM)
         if self._watching is not None and self._watching is not gevent.getcurrent():
             self._watching.join(END_WITHIN_S)
+
+    def leave(self, **_: object) -> None:
+        """End the run, and leave a grid that was joined."""
+        self.stop()
+        self._joined.close()
 
 
 class WorkerDoor:

@@ -27,11 +27,12 @@ from locust.runners import WorkerRunner
 
 import results
 from loadtest.door import Door, WorkerDoor
+from loadtest.shape import RunShape
 from loadtest.users import PlatformUser
 
 BAD_INPUT = 2
 
-__all__ = ["PlatformUser"]
+__all__ = ["PlatformUser", "RunShape"]
 
 
 def add_arguments(parser: LocustArgumentParser) -> None:
