@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Origin = Literal["estimated", "simulated", "measured"]
 StationMode = Literal["batched", "windowed", "event"]
 INTERVALS_MAX = 120
+STAGES = (
+    "uplink", "limiter", "controller", "broker", "fan-out", "session", "link", "downlink", "reader",
+)  # fmt: skip
 PUBLICATION_ROWS_MAX = 1_000_000
 RECORD_VERSION = 1
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names the run's directory

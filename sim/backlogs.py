@@ -151,7 +151,7 @@ def leave(server: Server, number: int) -> int:
     now, queue = server.ledger[0], server.queues[number]
     place = queue.wait_head
     node = server.waits[place]
-    slot = node.publication
+    slot, now.written_s = node.publication, node.acknowledged_s
     queue.wait_head = node.next
     queue.waiting -= 1
     queue.waiting_bytes -= node.size_bytes

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from results import histogram
+from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
 from sim.crashes import crash
@@ -18,17 +19,19 @@ from sim.draws import Purpose
 from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
+from sim.journeys import stages_s
 from sim.network import Arrivals
 from sim.outflow import abandon_queues
 from sim.platforms import residents, session_count
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
 from sim.sessions import Messages, nothing
-from sim.state import PUBLICATION, Integers, Records
+from sim.state import PUBLICATION, Floats, Integers, Records
 from sim.stations import Graph, Line, Station
-from sim.study import HistogramKey, Sparse, Study, Tally
+from sim.study import HistogramKey, Sparse, StageKey, Study, Tally
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
+WATERFALL = 40  # copies of one publication that a picture shows
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
 
 
@@ -87,6 +90,14 @@ class Controller:
             target=np.full(len(arrivals), FAN_OUT, np.uint32),
         )
         self._inbox.put(len(self._routes.inward), jobs)
+        self._note(arrivals.row, arrivals.reached_s)
+
+    def _note(self, row: Integers, reached_s: Floats) -> None:
+        """Of the publications that are followed, when they came."""
+        if self._study.stage_stride:
+            chosen = row % self._study.stage_stride == 0
+            places = row[chosen] // self._study.stage_stride
+            self._server.journeys["reached_s"][places] = reached_s[chosen]
 
     def drop(self, arrivals: Arrivals) -> None:
         """Account for publications that its Platforms could not send."""
@@ -131,6 +142,7 @@ class Controller:
     def receive(self, line: Line, jobs: Jobs) -> None:
         """Jobs are on their way to it by a line."""
         self._inbox.put(self._routes.inward.index(line), jobs)
+        self._note(jobs.row, jobs.arrival_s)
 
     def carry(self, end_s: float) -> None:
         """Work until `end_s`; all that arrives before is known."""
@@ -216,7 +228,42 @@ class Controller:
             sojourn_s=float(now["sojourn_s"]),
             trace=self._server.trace[: now["traced"]],
             cuts=self._cuts(),
+            stages=self._stages(),
+            waterfall=self._waterfall(),
         )
+
+    def _stages(self) -> dict[StageKey, Sparse]:
+        """Histograms of the stages of the copies that were followed."""
+        copies = self._server.followed[: self._server.ledger[0]["followed"]]
+        lengths_s, names = stages_s(copies), self._home.pair_names
+        found: dict[StageKey, Sparse] = {}
+        for row in np.unique(copies["histogram"]).tolist():
+            kind, pair = divmod(row, self._kinds)
+            segment, role = divmod(kind, self._census.roles)
+            chosen = lengths_s[copies["histogram"] == row]
+            for stage, column in zip(STAGES, chosen.T, strict=True):
+                key = (segment, *names[pair], ROLES[role], stage)
+                found[key] = histogram.sparse(histogram.count(column))
+        return found
+
+    def _waterfall(self) -> dict[str, Any]:
+        """One publication in the middle of the run whose copies were followed, a few of them."""
+        copies = self._server.followed[: self._server.ledger[0]["followed"]]
+        if len(copies) == 0:
+            return {}
+        rows, counts = np.unique(copies["row"], return_counts=True)
+        large = rows[counts >= 0.9 * counts.max()]
+        row = large[len(large) // 2]
+        chosen = np.sort(copies[copies["row"] == row]["instants_s"], axis=1)
+        chosen = chosen[np.argsort(chosen[:, -1], kind="stable")]
+        few = chosen[np.unique(np.linspace(0, len(chosen) - 1, WATERFALL).round().astype(int))]
+        topic = self._study.topology.topics[int(self._topic_of(int(row)))].name
+        since_s = few - few[:, :1]
+        return {"publication": int(row), "topic": topic, "copies_s": since_s.tolist()}
+
+    def _topic_of(self, row: int) -> int:
+        pair = self._server.followed["histogram"][self._server.followed["row"] == row][0]
+        return int(self._home.pair_topics[int(pair) % self._kinds])
 
     def _cuts(self) -> npt.NDArray[np.float64]:
         """Instant and Platform (its number here) of the sessions that were cut."""

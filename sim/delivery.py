@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from results import histogram
-from sim import compiling, outflow
+from sim import compiling, journeys, outflow
 from sim.state import NOBODY, SETTLED, Server
 
 compiled, inlined = compiling.compiled, compiling.inlined
@@ -153,6 +153,10 @@ def _transmit(server: Server, publication: Any, number: int, written_s: float) -
     received_s = link_s + population.delay_s
     if server.queues.size > 0:
         received_s = outflow.take_down(server, publication.wire_bytes, number, received_s)
+    elif server.journeys.size > 0:
+        server.ledger[0].down_s = received_s
+    if server.journeys.size > 0:
+        server.ledger[0].left_s = link_s
     if population.read_s > 0.0:
         received_s = max(received_s, server.reader_free_s[number]) + population.read_s
         server.reader_free_s[number] = received_s
@@ -188,6 +192,7 @@ def deliver(server: Server, slot: int, number: int, entry: int, written_s: float
     server.ledger[0].sojourn_s += written_s - publication.arrival_s
     if server.queues.size > 0:
         outflow.release(server, written_s)
+    server.ledger[0].written_s = written_s
     if number >= server.setting[0].residents:
         send_on(server, slot, number, entry, _leave(server, publication, written_s))
         account_for(server, slot)
@@ -249,6 +254,9 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
             entry = server.trace[now.traced]
             entry.row, entry.platform, entry.received_s = publication.row, number, received_s
             now.traced += 1
+    if journeys.followed(server, slot) and received_s <= setting.horizon_s:
+        now.sent_s = written_s
+        journeys.follow(server, slot, number, row, received_s)
     account_for(server, slot)
     return received_s
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim import journeys
 from sim.completions import begin_job, complete_job
 from sim.delivery import (
     absent,
@@ -93,6 +94,9 @@ def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: floa
             if publication.job:
                 begin_job(server, slot, time_s)
             setup_s = publication.intake_s
+            if journeys.followed(server, slot):
+                journeys.begin(server, slot, time_s + slice_s)
+                journeys.read(server, slot, time_s + slice_s)
         if setup_s > 0.0:
             done_s = setup_s
             if setting.route_s > 0.0:
@@ -100,6 +104,8 @@ def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: floa
                 room -= done_s / setting.route_s
             setup_s -= done_s
             slice_s += done_s * publication.factor
+            if journeys.followed(server, slot):
+                journeys.read(server, slot, time_s + slice_s)
             if setup_s > ROUNDING * setting.route_s:
                 break
             setup_s, room = 0.0, np.floor(room + ROUNDING)

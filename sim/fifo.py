@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim import journeys
 from sim.completions import begin_job, complete_job
 from sim.delivery import (
     admit,
@@ -67,6 +68,9 @@ def _start(server: Server, number: int, time_s: float) -> None:
     if publication.job:
         begin_job(server, slot, time_s)
     core.ready_s = time_s + publication.intake_s * publication.factor
+    if journeys.followed(server, slot):
+        journeys.begin(server, slot, time_s)
+        journeys.read(server, slot, core.ready_s)
     if publication.copies > 0:
         core.ready_s += _copy_s(server, slot, 0)
     core.idle_since_s = core.ready_s
@@ -193,7 +197,12 @@ def advance(server: Server, end_s: float) -> None:
             admit(server)
             if now.idle_cores > 0:
                 _start(server, lowest_idle(server), arrival_s)
-        elif cores.size == 1 and now.offline == 0 and server.queues.size == 0:
-            _work_alone(server, min(arrival_s, end_s))
-        else:
+        elif (
+            cores.size > 1
+            or now.offline > 0
+            or server.queues.size > 0
+            or journeys.followed(server, cores[0].slot)
+        ):
             _work(server, number, min(arrival_s, later_s, end_s))
+        else:
+            _work_alone(server, min(arrival_s, end_s))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from sim import journeys
 from sim.completions import begin_job, complete_job
 from sim.delivery import (
     absent,
@@ -163,8 +164,12 @@ def _begin_publication(server: Server, number: int) -> None:
     publication = server.publications[slot]
     if publication.job:
         begin_job(server, slot, now.time_s)
+    if journeys.followed(server, slot):
+        journeys.begin(server, slot, now.time_s)
     now.time_s += publication.intake_s * publication.factor
     now.time_s += _collect(server, server.setting[0].allocation_publish)
+    if journeys.followed(server, slot):
+        journeys.read(server, slot, now.time_s)
     now.copy = 0
     if publication.copies > 0:
         now.time_s += publication.copy_s * publication.factor

@@ -24,6 +24,7 @@ def take_down(server: Server, size_bytes: float, number: int, time_s: float) -> 
     if population.down_s_per_byte > 0.0:
         time_s = max(time_s, queue.down_free_s) + size_bytes * population.down_s_per_byte
         queue.down_free_s = time_s
+    server.ledger[0].down_s = time_s
     if population.on_s == 0.0:
         return time_s
     cycle_s, work_s = population.on_s + population.off_s, population.burst_read_s
@@ -65,6 +66,7 @@ def offer(server: Server, slot: int, number: int, time_s: float) -> None:
     if queue.waiting == 0:
         queue.stuck_s = time_s
     backlogs.join(server, number, slot, size_bytes, delivery.payload_bytes(server, publication))
+    server.waits[queue.wait_tail].acknowledged_s = time_s
     backlogs.plan(server, number)
     delivery.reach(server, time_s)
     delivery.weigh(server, time_s)
@@ -119,6 +121,7 @@ def _replace(server: Server, slot: int, number: int, place: int) -> None:
     server.queues[number].waiting_bytes += size_bytes - node.size_bytes
     now.held_bytes += size_bytes - node.size_bytes
     node.publication, node.size_bytes = slot, size_bytes
+    node.acknowledged_s = server.ledger[0].written_s
     _discard(server, old, backlogs.COALESCE)
     backlogs.plan(server, number)
 

@@ -161,6 +161,7 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
             "readers": _readers(occasion, outcomes, passed),
             "sessions": _sessions(outcomes),
             **_logins(occasion, outcomes),
+            "waterfalls": {t.controller: t.waterfall for _, t in _tallies(outcomes) if t.waterfall},
         },
         publication_stride=occasion.row_stride,
     )
@@ -296,7 +297,7 @@ def _readers(
             copies = sum(
                 int(counts.sum())
                 for key, counts in histograms.items()
-                if key[1] == phase.name and key[3] == population.name
+                if (key[1], key[3], key[5]) == (phase.name, population.name, "total")
             )
             share = copies / (capacity * (phase.end_s - phase.start_s))
             shares.setdefault(population.name, {})[phase.name] = share
@@ -352,6 +353,9 @@ def _latency(
     for replication, tally in _tallies(outcomes):
         for (segment, topic, population, role), sparse in tally.histograms.items():
             key = (replication, of_segment[segment], topic, population, role, "total")
+            parts.setdefault(key, []).append(sparse)
+        for (segment, topic, population, role, stage), sparse in tally.stages.items():
+            key = (replication, of_segment[segment], topic, population, role, stage)
             parts.setdefault(key, []).append(sparse)
     return _Histograms(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import resource
@@ -17,6 +18,7 @@ from results import Run
 from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
 from sim.grid import Grid, Watch
+from sim.journeys import COPIES_MAX
 from sim.platforms import require_supported
 from sim.precision import (
     REPLICATIONS_MAX,
@@ -31,6 +33,7 @@ from topologies import Plan, Profile, Topology
 Engine = Literal["compiled", "reference"]
 Progress = Callable[[float, str], None]
 
+COPIES_FOLLOWED = 5_000  # copies of one publication, about, that are followed
 DELIVERIES_PER_PROCESS = 20e6  # about a second's work: less does not pay for another process
 
 
@@ -200,12 +203,29 @@ def _remark(outcomes: list[Outcome], started: float) -> str:
     return f"{deliveries / 1e6:.3g} M deliveries, {rate / 1e6:.3g} M/s"
 
 
+def _followed(task: Task, rows: int) -> tuple[int, int]:
+    """Of every how many publications copies are followed through their stages, and of how many.
+
+    Only in the first replication, and not where one fan-out alone is too large to follow.
+    """
+    topology = task.topology
+    asked, fan_out = topologies.offered(topology), topology.fan_out()
+    rate_per_s = sum(asked.values())
+    widest = max((fan_out[topic] for topic in asked), default=0)
+    if task.replication > 0 or rows == 0 or rate_per_s == 0.0 or widest > COPIES_MAX // 2:
+        return 0, 1
+    mean = sum(rate * fan_out[topic] for topic, rate in asked.items()) / rate_per_s
+    copy_stride = max(1, widest // COPIES_FOLLOWED)
+    return max(1, math.ceil(1.3 * rows * mean / copy_stride / COPIES_MAX)), copy_stride
+
+
 def replicate(task: Task, watch: Watch | None = None) -> Outcome:
     """Work one replication."""
     plan = Plan(task.topology, task.seed, task.plan_replication, task.load)
+    stage_stride, copy_stride = _followed(task, plan.rows)
     study = Study(
         task.topology, phases.timetable(task.topology), task.seed, task.replication, plan.rows,
-        task.row_stride,
+        task.row_stride, stage_stride=stage_stride, copy_stride=copy_stride,
     )  # fmt: skip
     if task.engine == "reference":
         tallies, plan_sha256 = reference.run(study, plan, task.profiles), plan.sha256

@@ -10,6 +10,7 @@ from sim import draws
 from sim.backlogs import POLICIES
 from sim.disciplines import Discipline
 from sim.draws import Purpose
+from sim.journeys import COPIES_MAX
 from sim.phases import Timetable
 from sim.platforms import Residents
 from sim.routes import Routes
@@ -20,7 +21,9 @@ from sim.state import (
     CUT,
     DELIVERY,
     DISPATCH,
+    FOLLOWED,
     INTERVAL,
+    JOURNEY,
     LEDGER,
     NOBODY,
     NODE,
@@ -85,6 +88,10 @@ def empty_server(
         discarded=np.zeros(len(POLICIES), np.int64),
         cuts=np.zeros(len(queues), CUT),
         completions=np.zeros(1, COMPLETION),
+        journeys=np.zeros(
+            -(-study.rows // study.stage_stride) if study.stage_stride else 0, JOURNEY
+        ),
+        followed=np.zeros(COPIES_MAX if study.stage_stride else 0, FOLLOWED),
     )
 
 
@@ -102,6 +109,7 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
     setting["row_stride"] = study.row_stride
     setting["seed"], setting["replication"] = study.seed, study.replication
     setting["controller"], setting["residents"] = station.number, home.count
+    setting["stage_stride"], setting["copy_stride"] = study.stage_stride, study.copy_stride
     setting["queue_bytes"] = setting["queue_stanzas"] = np.inf
     setting["window_bytes"] = setting["send_timeout_s"] = np.inf
     if (queue := node.queue) is not None:

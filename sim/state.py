@@ -133,6 +133,12 @@ WAIT = np.dtype(
     align=True,
 )
 
+# A publication some of whose copies are followed, and such a copy with its instants in order.
+JOURNEY = np.dtype([("reached_s", "f8"), ("begun_s", "f8"), ("read_s", "f8")])
+FOLLOWED = np.dtype(
+    [("row", "i8"), ("platform", "i8"), ("histogram", "i8"), ("instants_s", "f8", 10)]
+)
+
 # A session that was cut.
 CUT = np.dtype([("time_s", "f8"), ("platform", "i8")])
 
@@ -214,6 +220,11 @@ LEDGER = np.dtype(
         ("free_wait", "u4"),
         ("waits", "i8"),
         ("stalled", "i8"),
+        ("followed", "i8"),
+        ("written_s", "f8"),
+        ("sent_s", "f8"),
+        ("left_s", "f8"),
+        ("down_s", "f8"),
         ("cuts", "i8"),
         ("idle_s", "f8"),
         ("interval", "u4"),
@@ -255,7 +266,7 @@ def _fingerprint() -> str:
     """
     here = Path(__file__).parent
     names = (
-        "state", "draws", "delivery", "outflow", "backlogs", "completions", "spans",
+        "state", "draws", "delivery", "outflow", "backlogs", "completions", "journeys", "spans",
         "fanout_process", "fifo",
         "loop_turns",
     )  # fmt: skip
@@ -275,6 +286,8 @@ SETTING = np.dtype(
         ("seed", "u8"),
         ("cv", "f8"),
         ("policy", "i8"),
+        ("stage_stride", "i8"),
+        ("copy_stride", "i8"),
         ("queue_bytes", "f8"),
         ("queue_stanzas", "f8"),
         ("window_bytes", "f8"),
@@ -322,6 +335,7 @@ class Server(NamedTuple):
     `scratch` is room for what a kernel computes and does not keep. `queues` are the sessions' ways
     out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
     with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
+    `journeys` are publications of which some copies are `followed`.
     """
 
     ledger: Records
@@ -351,3 +365,5 @@ class Server(NamedTuple):
     discarded: Integers
     cuts: Records
     completions: Records
+    journeys: Records
+    followed: Records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from sim.state import Integers, Records
 from topologies.schema import Topology
 
 HistogramKey = tuple[int, str, str, str]  # segment, Topic, receiving population, publisher's role
+StageKey = tuple[int, str, str, str, str]  # and the stage
 Sparse = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 HORIZON = 10.0  # run lengths until what is not received counts as lost
 
@@ -24,7 +25,8 @@ class Study:
     """One replication: the same for all its Controllers.
 
     `rows` is the plan's length, of which every `row_stride`-th is kept for the record; `traced`
-    keeps every delivery.
+    keeps every delivery. Of every `stage_stride`-th publication (0: of none) the copies for every
+    `copy_stride`-th Platform are followed through their stages.
     """
 
     topology: Topology
@@ -34,6 +36,8 @@ class Study:
     rows: int
     row_stride: int = 1
     traced: bool = False
+    stage_stride: int = 0
+    copy_stride: int = 1
 
     @property
     def horizon_s(self) -> float:
@@ -81,3 +85,5 @@ class Tally:
     trace: Records
     cuts: npt.NDArray[np.float64]
     sessions: SessionTally | None = None
+    stages: Mapping[StageKey, Sparse] = field(default_factory=dict)
+    waterfall: Mapping[str, Any] = field(default_factory=dict)
