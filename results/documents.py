@@ -32,6 +32,7 @@ class Deliveries(TypedDict):
     expected: int
     delivered: int
     rejected: int
+    discarded: int
     lost: int
 
 
@@ -47,6 +48,25 @@ class Saturation(TypedDict):
 
     name: str
     resource: str
+
+
+class StageFigures(TypedDict):
+    """What a stage of the way took the copies that were followed. [s]"""
+
+    topic: str
+    population: str
+    stage: str
+    copies: int
+    mean_s: float
+    p99_s: float
+
+
+class Usage(TypedDict):
+    """Share in use of a resource: cpu, link or memory of a Controller, or readers. [1]"""
+
+    name: str
+    resource: str
+    share: float
 
 
 class Disturbance(TypedDict):
@@ -132,6 +152,8 @@ class Summary(TypedDict):
     stations: dict[str, str]
     phases: list[PhaseSummary]
     topics: dict[str, TopicQuantiles]
+    stages: list[StageFigures]
+    busiest: list[Usage]
     saturated: list[Saturation]
     disturbance: Disturbance | None
     sessions: list[SessionFigures]

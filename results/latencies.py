@@ -49,6 +49,7 @@ class Latencies:
         replication: int | None = None,
         phases: Collection[str] | None = None,
         topic: str | None = None,
+        population: str | None = None,
         role: str = "legitimate",
         stage: str = "total",
     ) -> histogram.Counts:
@@ -59,6 +60,7 @@ class Latencies:
                 key[4:] == (role, stage)
                 and replication in (None, key[0])
                 and topic in (None, key[2])
+                and population in (None, key[3])
                 and (phases is None or key[1] in phases)
             ):
                 np.add.at(merged, self._bins[rows], self._counts[rows])

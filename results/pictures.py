@@ -43,8 +43,11 @@ def write_figure(figure: Figure, path: Path) -> None:
 
 def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
     from results import plots
+    from results.waterfall import has_waterfall, waterfall
 
     yield "load", plots.load(run)
+    if has_waterfall(run):
+        yield "waterfall", waterfall(run)
     yield "latency", plots.latency(run)
     yield "distribution", plots.distribution(run)
     yield "controllers", plots.controllers(run)

@@ -18,6 +18,7 @@ from results.assumptions import assumptions
 from results.documents import IdentityFigures, Summary
 from results.records import Header, RecordError
 from results.run import Run
+from results.waterfall import has_waterfall, waterfall
 from results.wording import Row
 
 if TYPE_CHECKING:
@@ -155,6 +156,9 @@ def _single(run: Run, name: str) -> Section:
     if summary["sessions"]:
         online = _picture(plots.sessions(run), f"{name}-online", summary, wording.ONLINE_CAPTION)
         pictures.append(online)
+    if has_waterfall(run):
+        fall = waterfall(run)
+        pictures.append(_picture(fall, f"{name}-waterfall", summary, wording.WATERFALL_CAPTION))
     return Section(
         title=f"{summary['topology']}, {summary['origin']} ({summary['run_id']})",
         headline=summary["headline"],

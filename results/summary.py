@@ -19,6 +19,7 @@ from results.figures import Figures
 from results.latencies import Latency
 from results.records import Phase
 from results.run import Run
+from results.stages import busiest, stages, usages
 from results.wording import headline
 
 SATURATED = 0.95  # share of a resource from which it counts as used up
@@ -53,6 +54,7 @@ def summary(run: Run) -> Summary:
             "expected": counts.expected,
             "delivered": counts.delivered,
             "rejected": counts.rejected,
+            "discarded": counts.discarded,
             "lost": counts.lost,
         },
         "latency_s": _quantiles(figures.latency()),
@@ -67,6 +69,8 @@ def summary(run: Run) -> Summary:
             }
             for topic in run.latencies.topics()
         },
+        "stages": stages(run),
+        "busiest": busiest(run),
         "saturated": _union([phase["saturated"] for phase in phases]),
         "disturbance": _disturbance(run, phases),
         "sessions": sessions.session_figures(header, timeline.timeline(run).end_s),
@@ -116,20 +120,9 @@ def _controllers(run: Run, figures: Figures) -> dict[str, ControllerFigures]:
 
 
 def _saturated(run: Run, figures: Figures) -> list[Saturation]:
-    shares = {
-        (name, resource): share
-        for name, controller in run.header.controllers.items()
-        for resource, share in (
-            ("cpu", figures.utilisation(name).value),
-            ("link", figures.egress_share(name)),
-            ("memory", figures.memory_bytes_max(name) / controller.memory_bytes),
-        )
-    }
-    for population, used in run.header.measurement.get("readers", {}).items():
-        shares[population, "readers"] = used.get(figures.phases[0], 0.0)
     return [
         {"name": name, "resource": resource}
-        for (name, resource), share in shares.items()
+        for (name, resource), share in usages(run, figures).items()
         if share >= SATURATED
     ]
 

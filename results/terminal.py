@@ -10,6 +10,7 @@ from rich.text import Text
 
 from results import units
 from results.documents import QUANTILES, Change, Comparison, PhaseComparison, Side, Summary
+from results.stages import busiest_text, stages_text
 from results.statistics import Estimate
 from results.wording import phase_rows
 
@@ -66,8 +67,13 @@ def _notes(summary: Summary) -> Iterator[str]:
     deliveries, identities = summary["deliveries"], summary["identities"]
     yield (
         f"{deliveries['delivered']:,} of {deliveries['expected']:,} deliveries arrived; "
-        f"{deliveries['rejected']:,} rejected, {deliveries['lost']:,} lost."
+        f"{deliveries['rejected']:,} rejected, {deliveries['discarded']:,} discarded, "
+        f"{deliveries['lost']:,} lost."
     )
+    if summary["stages"]:
+        yield f"Mean way of a delivery: {stages_text(summary['stages'])}."
+    if summary["busiest"]:
+        yield f"Used most: {busiest_text(summary['busiest'])}."
     yield (
         "± is a 95 % interval; throughput is what arrives in a phase, goodput what was published "
         f"in it and arrives within {summary['deadline_s']:g} s."

@@ -29,6 +29,7 @@ TAIL_CAPTION = (
 )
 COST_CAPTION = "What the load costs the server: processor, copies that wait in it, memory."
 ONLINE_CAPTION = "Share of each population that is online, of those that lost sessions."
+WATERFALL_CAPTION = "Where the time of one publication goes: a bar for each of some of its copies."
 TOPICS_CAPTION = "How late each Topic is, the busiest first. Bars are 95 % intervals."
 PREDICTION_CAPTION = (
     "The same spread as predicted and as measured. Where the curves lie on each other, the model "
@@ -102,7 +103,7 @@ def _recovery(recovery_s: Estimate) -> str:
 
 def _lost(summary: Summary) -> str:
     deliveries = summary["deliveries"]
-    missing = deliveries["lost"] + deliveries["rejected"]
+    missing = deliveries["lost"] + deliveries["rejected"] + deliveries["discarded"]
     if not missing or not deliveries["expected"]:
         return ""
     return f"{units.percent(missing / deliveries['expected'])} of the deliveries never arrive"
@@ -183,7 +184,8 @@ def verdict_text(summary: Summary) -> str:
     usable = "The run is valid" if summary["verdict"]["valid"] else "The run is not valid"
     return (
         f"{usable}. Of {deliveries['expected']:,} expected deliveries {deliveries['delivered']:,} "
-        f"arrived, {deliveries['rejected']:,} were rejected and {deliveries['lost']:,} lost."
+        f"arrived, {deliveries['rejected']:,} were rejected, {deliveries['discarded']:,} discarded "
+        f"and {deliveries['lost']:,} lost."
     )
 
 
