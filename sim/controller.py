@@ -235,7 +235,7 @@ class Controller:
     def _stages(self) -> dict[StageKey, Sparse]:
         """Histograms of the stages of the copies that were followed."""
         copies = self._server.followed[: self._server.ledger[0]["followed"]]
-        lengths_s, names = stages_s(copies), self._home.pair_names
+        lengths_s, names = stages_s(self._server.instants_s[: len(copies)]), self._home.pair_names
         found: dict[StageKey, Sparse] = {}
         for row in np.unique(copies["histogram"]).tolist():
             kind, pair = divmod(row, self._kinds)
@@ -254,7 +254,7 @@ class Controller:
         rows, counts = np.unique(copies["row"], return_counts=True)
         large = rows[counts >= 0.9 * counts.max()]
         row = large[len(large) // 2]
-        chosen = np.sort(copies[copies["row"] == row]["instants_s"], axis=1)
+        chosen = self._server.instants_s[: len(copies)][copies["row"] == row]
         chosen = chosen[np.argsort(chosen[:, -1], kind="stable")]
         few = chosen[np.unique(np.linspace(0, len(chosen) - 1, WATERFALL).round().astype(int))]
         topic = self._study.topology.topics[int(self._topic_of(int(row)))].name

@@ -9,11 +9,10 @@ stage, so the stages of a copy sum to its latency. Sampling costs nothing where 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from results.records import STAGES
 from sim.compiling import compiled, inlined
-from sim.state import Floats, Records, Server
+from sim.state import Floats, Server
 
 COPIES_MAX = 200_000  # copies that are followed at most
 TOLERANCE_S = 1e-12  # of a sum of instants
@@ -51,21 +50,21 @@ def follow(server: Server, slot: int, number: int, row: int, received_s: float) 
     journey, copy = server.journeys[publication.row // setting.stage_stride], now.followed
     entry = server.followed[copy]
     entry.row, entry.platform, entry.histogram = publication.row, number, row
-    instants_s = entry.instants_s
-    instants_s[0], instants_s[1] = publication.intended_s, journey.reached_s
-    instants_s[2], instants_s[3] = publication.arrival_s, journey.begun_s
-    instants_s[4], instants_s[5] = journey.read_s, now.written_s
-    instants_s[6], instants_s[7] = now.sent_s, now.left_s
-    instants_s[8], instants_s[9] = now.down_s, received_s
+    instants_s = server.instants_s
+    instants_s[copy, 0], instants_s[copy, 1] = publication.intended_s, journey.reached_s
+    instants_s[copy, 2], instants_s[copy, 3] = publication.arrival_s, journey.begun_s
+    instants_s[copy, 4], instants_s[copy, 5] = journey.read_s, now.written_s
+    instants_s[copy, 6], instants_s[copy, 7] = now.sent_s, now.left_s
+    instants_s[copy, 8], instants_s[copy, 9] = now.down_s, received_s
     now.followed += 1
 
 
-def stages_s(followed: Records) -> Floats:
+def stages_s(instants_s: Floats) -> Floats:
     """What each stage of each copy took, shape (copies, stages); rows sum to the latency. [s]"""
-    lengths_s: npt.NDArray[np.float64] = np.diff(followed["instants_s"], axis=1)
-    latency_s = followed["instants_s"][:, -1] - followed["instants_s"][:, 0]
+    lengths_s: Floats = np.diff(instants_s, axis=1)
+    latency_s = instants_s[:, -1] - instants_s[:, 0]
     assert lengths_s.shape[1] == len(STAGES)
-    scale_s = np.abs(followed["instants_s"]).max(initial=1.0)
+    scale_s = np.abs(instants_s).max(initial=1.0)
     assert (lengths_s >= -TOLERANCE_S * scale_s).all(), "an instant lies before the one before it"
     assert np.allclose(lengths_s.sum(axis=1), latency_s, rtol=1e-9, atol=TOLERANCE_S * scale_s)
     return np.maximum(lengths_s, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from results import histogram
+from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
 from sim.disciplines import Discipline
@@ -91,7 +92,8 @@ def empty_server(
         journeys=np.zeros(
             -(-study.rows // study.stage_stride) if study.stage_stride else 0, JOURNEY
         ),
-        followed=np.zeros(COPIES_MAX if study.stage_stride else 0, FOLLOWED),
+        followed=(followed := np.zeros(COPIES_MAX if study.stage_stride else 0, FOLLOWED)),
+        instants_s=np.zeros((len(followed), len(STAGES) + 1)),
     )
 
 

@@ -133,11 +133,9 @@ WAIT = np.dtype(
     align=True,
 )
 
-# A publication some of whose copies are followed, and such a copy with its instants in order.
+# A publication some of whose copies are followed, and such a copy.
 JOURNEY = np.dtype([("reached_s", "f8"), ("begun_s", "f8"), ("read_s", "f8")])
-FOLLOWED = np.dtype(
-    [("row", "i8"), ("platform", "i8"), ("histogram", "i8"), ("instants_s", "f8", 10)]
-)
+FOLLOWED = np.dtype([("row", "i8"), ("platform", "i8"), ("histogram", "i8")])
 
 # A session that was cut.
 CUT = np.dtype([("time_s", "f8"), ("platform", "i8")])
@@ -335,7 +333,7 @@ class Server(NamedTuple):
     `scratch` is room for what a kernel computes and does not keep. `queues` are the sessions' ways
     out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
     with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
-    `journeys` are publications of which some copies are `followed`.
+    `journeys` are publications of which some copies are `followed`, with their `instants_s`.
     """
 
     ledger: Records
@@ -367,3 +365,4 @@ class Server(NamedTuple):
     completions: Records
     journeys: Records
     followed: Records
+    instants_s: Floats
