@@ -40,6 +40,7 @@ def test_totals_are_integers_over_all_replications(campaign, summary):
         "expected": summary["publications"] * SUBSCRIBERS,
         "delivered": summary["publications"] * SUBSCRIBERS,
         "rejected": 0,
+        "discarded": 0,
         "lost": 0,
     }
     assert summary["publications"] == len(campaign.publications["publication"])
