@@ -83,6 +83,16 @@ def _session_slice_s(server: Server, number: int, session: int, time_s: float) -
 
 
 @inlined
+def _begin(server: Server, slot: int, time_s: float, begun_s: float) -> None:
+    """A publisher's process turns to what it was sent, in a slice that started at `time_s`."""
+    if server.publications[slot].job:
+        begin_job(server, slot, time_s)
+    if journeys.followed(server, slot):
+        journeys.begin(server, slot, begun_s)
+        journeys.read(server, slot, begun_s)
+
+
+@inlined
 def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: float) -> float:
     """Core `number` notes how far the publisher's process gets; how long that lasts. [s]"""
     core, platform, setting = server.cores[number], server.platforms[publisher], server.setting[0]
@@ -91,12 +101,8 @@ def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: floa
     while slot != NOBODY and room >= 1.0:
         publication = server.publications[slot]
         if setup_s == UNTOUCHED:
-            if publication.job:
-                begin_job(server, slot, time_s)
+            _begin(server, slot, time_s, time_s + slice_s)
             setup_s = publication.intake_s
-            if journeys.followed(server, slot):
-                journeys.begin(server, slot, time_s + slice_s)
-                journeys.read(server, slot, time_s + slice_s)
         if setup_s > 0.0:
             done_s = setup_s
             if setting.route_s > 0.0:
