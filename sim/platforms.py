@@ -17,9 +17,9 @@ from sim.backlogs import ABSENT
 from sim.draws import Purpose
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, UNTOUCHED, Indices, Records
 from sim.stations import Graph, takes_part
-from topologies import TopologyError, support
+from topologies import support
 from topologies.plan import subscribers
-from topologies.schema import Controller, Crash, Population, Topology
+from topologies.schema import Controller, Population, Topology
 
 Integers = npt.NDArray[np.int64]
 
@@ -188,13 +188,6 @@ def require_supported(topology: Topology) -> None:
         One line for each field without a model.
     """
     support.refuse(topology, UNSUPPORTED, "the simulator")
-    crashes = [
-        f'faults[{number}].kind: "{each.kind}": is not supported by the simulator yet; leave it out'
-        for number, each in enumerate(topology.faults)
-        if isinstance(each, Crash)
-    ]
-    if crashes:
-        raise TopologyError(crashes)
     if any(population.login is not None for population in topology.platforms):
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
 

@@ -175,8 +175,8 @@ class ReferencePlatform:
             assert self._life is not None
             self._life.interrupt()
             self._attempt = None
-            failed_s = min(self._deadline_s, noticed_s)
-            self._life = env.process(self._come_back(self._began_s, failed_s))
+            start_s = self._next_start_s(min(self._deadline_s, noticed_s))
+            self._life = env.process(self._try_until_online(start_s))
         elif self.session:
             self._note("lost", env.now)
             if self._life is not None and self._life.is_alive:
@@ -188,13 +188,15 @@ class ReferencePlatform:
             start_s = noticed_s + self._draw(Purpose.RETURN, self._losses) * self._retry.first
             self._life = env.process(self._come_back(start_s))
 
-    def _come_back(self, start_s: float, failed_s: float | None = None) -> Process:
-        """Try until it succeeds: from `start_s` on, or after an attempt that fails."""
-        env = self.sessions.env
+    def _come_back(self, start_s: float) -> Process:
+        """Begin anew after a loss."""
         self._began_s, self.away = start_s, False
+        return self._try_until_online(start_s)
+
+    def _try_until_online(self, start_s: float) -> Process:
+        """Try from `start_s` on until it succeeds."""
+        env = self.sessions.env
         try:
-            if failed_s is not None:
-                start_s = self._next_start_s(failed_s)
             while start_s <= self.sessions.study.timetable.duration_s:
                 yield _at(env, start_s)
                 self._note("attempt", env.now)
@@ -280,9 +282,10 @@ class ReferencePlatform:
         def done() -> None:
             if attempt is self._attempt and env.now + delay_s <= deadline_s:
                 if refused:
+                    self._attempt = None  # the server has decided: its end changes nothing now
                     self._note("refused", env.now)
                 elif number == len(self._steps) - 1:
-                    self.session = True
+                    self._attempt, self.session = None, True
                     self._note("login", env.now, env.now + delay_s - self._began_s)
             back = env.timeout(delay_s)
             back.callbacks.append(lambda _: answer.succeed(refused))

@@ -41,7 +41,7 @@ from sim.stations import Graph
 from sim.study import Study
 from topologies.profiles import Profile
 
-OFFLINE, WAITING, CONNECTING, ONLINE = 0, 1, 2, 3
+OFFLINE, WAITING, CONNECTING, ONLINE, UNHEARD = range(5)  # unheard: nothing answers an attempt
 STEP_BITS = 4  # an attempt's step has the stamp (number of the attempt << 4) + number of the step
 STEP_MASK = (1 << STEP_BITS) - 1
 CAUTION = 1.0 - 1e-12  # windows are shorter than the look-ahead by more than roundings
@@ -273,7 +273,8 @@ class Sessions:
         """Attempts that cannot succeed any more fail at their deadline, if it is before `end_s`."""
         key_s, platform, stamp, deadline_s = self._timeouts.take(decided_s)
         pending = stamp >> STEP_BITS == self._attempt[platform]
-        pending &= self._status[platform] == CONNECTING
+        status = self._status[platform]
+        pending &= (status == CONNECTING) | (status == UNHEARD)
         later = pending & (deadline_s >= end_s)
         self._timeouts.add(key_s[later], platform[later], stamp[later], deadline_s[later])
         now = pending & ~later
@@ -298,7 +299,9 @@ class Sessions:
         for _way in range(ROUNDS_OF_CONNECT - 1):
             send_s = send_s + delay_s
         sends = send_s <= deadline_s
-        sends &= start_s >= self._down_until_s[self._graph.station(platform.astype(np.uint32))]
+        silence = start_s < self._down_until_s[self._graph.station(platform.astype(np.uint32))]
+        self._status[platform[silence]] = UNHEARD
+        sends &= ~silence
         self._arrivals.add(
             (send_s + delay_s)[sends], platform[sends], stamp[sends], deadline_s[sends]
         )

@@ -49,9 +49,21 @@ OUTAGES = st.lists(
     min_size=1, max_size=3,
 )  # fmt: skip
 
+CRASHES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["crash", "restart"]),
+            "controller": st.just("c"),
+            "duration": st.sampled_from(["5 ms", "60 ms", "0.15 s"]),
+            "notice": st.sampled_from(["0 s", "0 s", "90 ms"]),
+        }
+    ),
+    min_size=1, max_size=2,
+)  # fmt: skip
+
 
 @st.composite
-def grids_with_logins(draw):
+def grids_with_logins(draw, crashing=False):
     """A grid whose publishers and subscribers lose their sessions and log in again."""
 
     def login():
@@ -71,6 +83,12 @@ def grids_with_logins(draw):
         {"name": "far", "count": 3, "subscribes": ["t"], "network": delay()},
     ]  # fmt: skip
     faults = draw(OUTAGES)
+    if crashing:
+        people[2] |= {"login": login(), "retry": draw(RETRY)}
+        starts = ["0.2 s", "0.4 s"]
+        struck = zip(draw(CRASHES), starts, strict=False)
+        crashes = [{**each, "start": start} for each, start in struck]
+        faults = draw(st.permutations([*faults, *crashes]))
     faults = [{"name": f"f{i}", **each} for i, each in enumerate(faults)]
     topology = worlds.topology(
         people,
@@ -92,13 +110,26 @@ def both(topology, plan, profile, window_s=None):
     return (fast, fast.sessions), (slow, slow.sessions)
 
 
-@settings(
+SETTINGS = settings(
     max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
+
+
+@SETTINGS
 @given(grids_with_logins(), st.integers(0, 3), st.sampled_from([None, 0.037]))
 def test_both_engines_log_in_and_deliver_alike(world, seed, window_s):
-    topology, profile = world
+    assert_alike(*world, seed, window_s)
+
+
+@SETTINGS
+@given(grids_with_logins(crashing=True), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_lose_the_same_when_a_controller_dies(world, seed, window_s):
+    assert_alike(*world, seed, window_s)
+
+
+def assert_alike(topology, profile, seed, window_s):
+    """Both engines count the same of a grid on a plan."""
     plan = Plan(topology, seed)
     (fast, quick), (slow, plain) = both(topology, plan, profile, window_s)
     for name in ("attempts", "logins", "given_up", "refused", "online", "away"):
