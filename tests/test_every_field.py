@@ -125,7 +125,7 @@ def storm():
             {"name": "pub", "count": 2, "controller": "a", "publishes": ["t"]},
             {"name": "sub", "count": 5, "controller": "a", "subscribes": ["t"],
              "network": {"delay": "10 ms"}, "login": {},
-             "retry": {"policy": "full-jitter", "timeout": "15 ms", "base": "10 ms"}},
+             "retry": {"policy": "full-jitter", "timeout": "65 ms", "base": "10 ms"}},
         ],
         "workload": {"study": "campaign", "duration": "1 s",
                      "arrivals": [{"topic": "t", "by": "pub", "process": "poisson",
