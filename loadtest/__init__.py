@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loadtest.grid import Grid
     from loadtest.problems import DeploymentError, LoadError, RailsError
     from loadtest.shape import PlanShape
+    from loadtest.xmpp_user import XmppUser
 
 _HOME = {
     "DeploymentError": "problems",
@@ -21,6 +22,7 @@ _HOME = {
     "LoadError": "problems",
     "PlanShape": "shape",  # brings Locust
     "RailsError": "problems",
+    "XmppUser": "xmpp_user",  # brings Locust
 }
 
 
@@ -30,4 +32,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-__all__ = ["DeploymentError", "Grid", "LoadError", "PlanShape", "RailsError"]
+__all__ = ["DeploymentError", "Grid", "LoadError", "PlanShape", "RailsError", "XmppUser"]

@@ -13,18 +13,14 @@ from loadtest.problems import LoadError
 from results import histogram
 
 
-class XmppUser(User):  # type: ignore[misc]
-    """A session that the engine holds: Locust counts it, and never touches its socket.
+class PlatformUser(User):  # type: ignore[misc]
+    """A Platform of the topology: it is online; the plan says who publishes, and when.
 
-    Addresses, accounts and certificates come from the grid, so `host` stays empty.
+    The engine holds its session: Locust counts it, and never touches its socket. Addresses,
+    accounts and certificates come from the grid, so `host` stays empty.
     """
 
-    abstract = True
     host = ""
-
-
-class PlatformUser(XmppUser):
-    """A Platform of the topology: it is online; the plan says who publishes, and when."""
 
     @task  # type: ignore[untyped-decorator]
     def stay(self) -> None:
