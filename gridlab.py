@@ -29,6 +29,10 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
     "attack": ("results.impact", "Attack"),
+    "bench-grid": ("loadtest.cycles", "Cycles"),
+    "grid-counters": ("loadtest.documents", "Counters"),
+    "grid-log": ("loadtest.documents", "Log"),
+    "grid-revoke": ("loadtest.documents", "Revoked"),
     "bench-sessions": ("loadtest.holding", "Holding"),
     "bench-stamps": ("loadtest.capture", "Captured"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
@@ -346,6 +350,7 @@ bench.add_command(sim.commands.bench_sim)
 bench.add_command(loadtest.commands.bench_load)
 bench.add_command(loadtest.commands.bench_sessions)
 bench.add_command(loadtest.commands.bench_stamps)
+bench.add_command(loadtest.commands.bench_grid)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),

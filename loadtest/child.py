@@ -7,7 +7,9 @@ import functools
 import os
 import pwd
 import resource
+import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,9 @@ from loadtest.server import Launch
 _DESCRIPTORS_SHARE: Final = 0.98
 _MEMORY_RESERVE_BYTES: Final = 256 * 1024**2
 _PROBE_TIMEOUT_S: Final = 0.5
+_PROBE_BYTES: Final = 65_536
 _TAIL_LINES: Final = 5
+_TAIL_BYTES: Final = 65_536
 
 
 class Child:
@@ -89,13 +93,7 @@ class Child:
                 launch.address, launch.port, _PROBE_TIMEOUT_S, launch.address
             ) as connection:
                 connection.sendall(launch.hello.encode())
-                received = b""
-                while launch.answer.encode() not in received:
-                    chunk = connection.recv(4096)
-                    if not chunk:
-                        return False
-                    received += chunk
-                return True
+                return _says(connection, launch.answer.encode())
         except OSError:
             return False
 
@@ -141,6 +139,17 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _says(connection: socket.socket, words: bytes) -> bool:
+    """Whether these words come within a moment, however much else does, or little by little."""
+    received, deadline_s = b"", time.monotonic() + _PROBE_TIMEOUT_S
+    while words not in received:
+        chunk = connection.recv(4096)
+        if not chunk or len(received) > _PROBE_BYTES or time.monotonic() > deadline_s:
+            return False
+        received += chunk
+    return True
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -189,7 +198,9 @@ def _mebibytes(size_bytes: float) -> str:
 
 def _tail(path: str) -> str:
     try:
-        lines = Path(path).read_text(errors="replace").splitlines()
+        with open(path, "rb") as stream:  # its end alone: a log may be large
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+            lines = stream.read(_TAIL_BYTES).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
     return "".join(f"\n  {line}" for line in lines[-_TAIL_LINES:])

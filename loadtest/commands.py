@@ -378,3 +378,22 @@ def bench_stamps(output: Output, **arguments: Any) -> None:
         document = capture.compare(**arguments)
     output.document(document)
     output.say(capture.render(document))
+
+
+@click.command("grid")
+@click.option("--cycles", default=20, type=click.IntRange(1, 10_000), help="How many.")
+@common
+def bench_grid(output: Output, cycles: int) -> None:
+    """Bring grids of all kinds up and down, time them, and look for what they leave behind.
+
+    \b
+    gridlab bench grid --cycles 100 --json
+    """
+    from loadtest import cycles as comings
+
+    with output.progress("cycling") as advance:
+        document = comings.run(cycles, advance)
+    output.document(document)
+    output.say(comings.render(document))
+    if not document["clean"]:
+        sys.exit(INVALID_RUN)

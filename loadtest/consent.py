@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import math
 import ssl
 import sys
 import time
@@ -31,6 +32,7 @@ from loadtest.server import Launch, helper
 NODE: Final = "urn:gridlab:consent"
 SETTINGS_FILE: Final = "consent-settings.json"
 REREAD_S: Final = 10.0
+_READY_FILE: Final = "ready"
 _CAPS: Final = {
     "sessions": "sessions",
     "connections": "connections_per_s",
@@ -58,7 +60,7 @@ def launch(directory: Path, what: str, settings: Mapping[str, Any]) -> Launch:
         "loadtest.consent",
         directory,
         (settings["address"], settings["direct_tls_port"]),
-        ready_file=Path(settings["consent_file"]),
+        ready_file=directory / _READY_FILE,
         arguments=(str(directory),),
     )
 
@@ -83,6 +85,8 @@ def granted(item: ET.Element, run: str, now_s: float) -> dict[str, float]:
         raise LoadError(
             f"{NODE}: needs until (with a time zone), sessions, connections, stanzas: {error}"
         ) from None
+    if not all(math.isfinite(cap) and cap >= 0 for cap in caps.values()):
+        raise LoadError(f"{NODE}: sessions, connections and stanzas must be numbers, 0 or more")
     if until.tzinfo is None or until.timestamp() <= now_s:
         raise LoadError(f"{NODE}: expired at {consent.get('until')}, or names no time zone")
     return {"until_s": until.timestamp(), **caps}
@@ -97,6 +101,7 @@ async def watch(directory: Path) -> None:
         There is none (any more), or it cannot be read; the message says why.
     """
     settings = lease.read_json(directory / SETTINGS_FILE)
+    consent_file = Path(settings["consent_file"])
     rails.permit_reading(settings["address"])
     context = ssl.create_default_context(cafile=settings["ca_file"])
     port = settings["direct_tls_port"]
@@ -109,21 +114,23 @@ async def watch(directory: Path) -> None:
         await owner.ask("set", settings["broker"], pubsub.subscribe(NODE, owner.bare))
         while True:
             allowed = await _read(owner, settings)
-            rails.write_consent(Path(settings["consent_file"]), settings["address"], allowed)
+            rails.write_consent(consent_file, settings["address"], allowed)
+            (directory / _READY_FILE).touch(mode=0o600)
             left_s = min(REREAD_S, allowed["until_s"] - time.time())
-            await _told_again(owner, left_s)
-    finally:
+            await _told_again(owner, settings["broker"], left_s)
+    finally:  # nothing more is dialled, whoever has not heard of it yet
+        rails.write_consent(consent_file, settings["address"], None)
         await owner.leave()
 
 
-async def _told_again(owner: Dialogue, within_s: float) -> None:
+async def _told_again(owner: Dialogue, broker: str, within_s: float) -> None:
     """Wait until the Broker tells of a change, or the time is over. [s]"""
-    seen = len(owner.heard(_tells))
-    await owner.hear(lambda _: len(owner.heard(_tells)) > seen, within_s)
 
+    def tells(stanza: Stanza) -> bool:
+        return stanza.xml.get("from") == broker and NODE in stanza.text
 
-def _tells(stanza: Stanza) -> bool:
-    return NODE in stanza.text and stanza.xml.tag.endswith("message")
+    await owner.hear(tells, within_s)
+    owner.forget()  # whatever else it was sent meanwhile
 
 
 async def _read(owner: Dialogue, settings: Mapping[str, Any]) -> dict[str, float]:

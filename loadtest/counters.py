@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any, Final
 
 from loadtest import rails
@@ -16,6 +17,7 @@ from loadtest.problems import DeploymentError
 from loadtest.server import COUNTERS_PORT as PORT
 
 _WITHIN_S: Final = 5.0
+_PAGE_BYTES: Final = 4_000_000
 _SAMPLE: Final = re.compile(r"^([a-z_0-9]+)(?:\{[^}]*\})? ([0-9.e+-]+)", re.MULTILINE)
 _STATISTICS: Final = ("registeredusers", "onlineusers", "processes", "uptimeseconds")
 _NUMBERS: Final = ("connected_users_number", "incoming_s2s_number", "outgoing_s2s_number")
@@ -62,9 +64,11 @@ def _ask(address: str, request: str, content: str) -> bytes:
     head = f"{request}\r\nHost: {address}\r\nContent-Type: application/json\r\n"
     with rails.dial(address, PORT, _WITHIN_S, source=address) as connection:
         connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode())
-        received = b""
+        received, deadline_s = b"", time.monotonic() + _WITHIN_S
         while chunk := connection.recv(65_536):
             received += chunk
+            if len(received) > _PAGE_BYTES or time.monotonic() > deadline_s:
+                raise OSError(f"no end of its page after {len(received)} bytes")
     status, _, rest = received.partition(b"\r\n")
     if b" 200" not in status:
         raise OSError(status.decode(errors="replace"))

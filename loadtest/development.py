@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ def development(topology: Topology, controller: Controller) -> Development:
 
     def content(key: str, name: str) -> bytes:
         try:
+            if not (beside / name).is_file():  # not a pipe or device either: reading it may not end
+                raise OSError(errno.ENOENT, "No such file")
             return (beside / name).read_bytes()
         except OSError as error:
             rule = f"{error.strerror}; name a file relative to the topology's"

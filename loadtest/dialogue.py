@@ -34,6 +34,7 @@ _HASHES: Final = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
 _SECRET: Final = re.compile(r"(<(?:auth|response|challenge|success)\b[^>]*>)[^<]+")
 
 Tls = Literal["none", "starttls", "direct"]
+_REPLIES: Final = [("{jabber:client}iq", kind) for kind in ("result", "error")]
 
 
 class Silence(LoadError):
@@ -103,7 +104,7 @@ class Dialogue:
         self.closed: str | None = None
         self.jid = ""
         self._heard: list[Stanza] = []
-        self._waiting: dict[str, asyncio.Future[Stanza]] = {}
+        self._waiting: dict[str, tuple[str | None, asyncio.Future[Stanza]]] = {}
         self._news = asyncio.Event()
         self._left = b""
         self._numbers = itertools.count(1)
@@ -253,7 +254,8 @@ class Dialogue:
         if self.closed is not None:
             raise Silence(f"no answer: {self.closed}")
         number = f"q{next(self._numbers)}"
-        reply = self._waiting[number] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Stanza] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = to, reply
         target = "" if to is None else f" to='{to}'"
         question = f"<iq type='{kind}' id='{number}'{target}>{content}</iq>"
         self.say(question)
@@ -282,6 +284,11 @@ class Dialogue:
         """All stanzas so far that are wanted, replies excepted."""
         return list(filter(wanted, self._heard))
 
+    def forget(self) -> None:
+        """Let go of what was said and heard so far: a long watch keeps nothing."""
+        self._heard.clear()
+        self.transcript.clear()
+
     async def leave(self) -> None:
         """Close the stream and the connection."""
         with contextlib.suppress(OSError, TimeoutError):
@@ -295,17 +302,28 @@ class Dialogue:
         with contextlib.suppress(OSError, Silence):
             while True:
                 stanza = await self._next()
-                waiting = self._waiting.get(stanza.xml.get("id", ""))
-                if stanza.xml.tag == "{jabber:client}iq" and waiting and not waiting.done():
+                asked, waiting = self._waiting.get(stanza.xml.get("id", ""), ("", None))
+                if waiting and not waiting.done() and self._answers(stanza, asked):
                     waiting.set_result(stanza)
                 else:
                     self._heard.append(stanza)
                     self._news.set()
         self.closed = self.closed or "the server closed the connection"
         self._news.set()
-        for waiting in self._waiting.values():
+        for _, waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Silence(f"no answer: {self.closed}"))
+
+    def _answers(self, stanza: Stanza, asked: str | None) -> bool:
+        """Whether it is a reply from who was asked: others may guess an id (RFC 6120 section 8.1).
+
+        What has no sender is of the session's own server.
+        """
+        sender = stanza.xml.get("from")
+        kind = stanza.xml.tag, stanza.xml.get("type")
+        allowed = (self.jid, self.bare, self.door.domain) if asked is None else (asked,)
+        known = sender is None or sender.lower() in [each.lower() for each in allowed]
+        return known and kind in _REPLIES
 
     async def _next(self) -> Stanza:
         while True:

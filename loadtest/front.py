@@ -137,11 +137,15 @@ async def serve(directory: Path) -> None:
     async with Proxy(routes, gate) as proxy:
 
         async def steer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, ValueError, asyncio.LimitOverrunError):
-                request = json.loads(await reader.readline())
-                writer.write(json.dumps(_obeyed(proxy, request)).encode() + b"\n")
-                await writer.drain()
-            writer.close()
+            try:
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    request = json.loads(await reader.readline())
+                    writer.write(json.dumps(_obeyed(proxy, request)).encode() + b"\n")
+                    await writer.drain()
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                print(f"not obeyed: {error!r}", flush=True)  # its log
+            finally:
+                writer.close()
 
         with _short(directory) as place:
             await asyncio.start_unix_server(steer, place, limit=_REQUEST_BYTES)

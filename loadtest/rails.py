@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import ipaddress
 import json
 import math
@@ -115,18 +116,38 @@ def permit_reading(address: str) -> None:
     _readable.add(str(ipaddress.ip_address(address)))
 
 
-def write_consent(path: Path, address: str, allowed: Mapping[str, float]) -> None:
-    """Note what was read from a grid's Broker just now, for the dialler of every process."""
+def write_consent(path: Path, address: str, allowed: Mapping[str, float] | None) -> None:
+    """Note what was read from a grid's Broker just now, for the dialler of every process.
+
+    Parameters
+    ----------
+    allowed : mapping or None
+        See `consent.granted`; None where nothing is allowed any more.
+    """
+    with _one_writer(path):  # each Controller's reader writes it
+        try:
+            known = json.loads(path.read_text())
+        except FileNotFoundError:
+            known = {}
+        known.pop(str(ipaddress.ip_address(address)), None)
+        if allowed is not None:
+            known[str(ipaddress.ip_address(address))] = {**allowed, "read_s": time.time()}
+        scratch = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w") as stream:
+            json.dump(known, stream)
+        scratch.replace(path)
+
+
+@contextlib.contextmanager
+def _one_writer(path: Path) -> Iterator[None]:
+    """Keep others from changing the file meanwhile."""
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        known = json.loads(path.read_text())
-    except FileNotFoundError:
-        known = {}
-    known[str(ipaddress.ip_address(address))] = {**allowed, "read_s": time.time()}
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w") as stream:
-        json.dump(known, stream)
-    scratch.replace(path)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _consent(address: str) -> dict[str, float] | None:
@@ -135,7 +156,11 @@ def _consent(address: str) -> dict[str, float] | None:
     if path is None:
         return None
     try:
-        allowed = json.loads(Path(path).read_text()).get(address)
+        with open(path) as stream:
+            status = os.fstat(stream.fileno())
+            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                return None  # not what a reader of ours wrote
+            allowed = json.load(stream).get(address)
     except (OSError, ValueError):
         return None
     now_s = time.time()

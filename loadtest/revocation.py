@@ -51,8 +51,8 @@ def revoke(grid: Grid, account: str) -> Revocation:
     Raises
     ------
     DeploymentError
-        The grid does not know the account, or its sessions cannot be ended: it was deployed without
-        administration.
+        The grid does not know the account, a Broker leaves it a right, or its sessions cannot be
+        ended: the grid was deployed without administration.
     """
     if account not in grid.credentials():
         raise DeploymentError(
@@ -90,9 +90,7 @@ async def _owner(grid: Grid, served: dict[str, Any]) -> Dialogue:
 
 
 async def _shut_out(owner: Dialogue, broker: str, account: str, done: Revocation) -> None:
-    listed = await owner.ask("get", broker, f"<query xmlns='{pubsub.DISCO}#items'/>")
-    topics = [item.get("node") for item in listed.xml.iter(f"{{{pubsub.DISCO}#items}}item")]
-    for topic in filter(None, topics):
+    for topic in await _topics(owner, broker):
         found = await owner.ask("get", broker, pubsub.ask_owner("subscriptions", topic))
         held = [
             jid
@@ -102,8 +100,33 @@ async def _shut_out(owner: Dialogue, broker: str, account: str, done: Revocation
         for jid in held:  # first: an outcast's can no longer be ended on every server
             await owner.ask("set", broker, pubsub.set_subscription(topic, jid, "none"))
         await owner.ask("set", broker, pubsub.affiliate(topic, account, "outcast"))
+        await _verify(owner, broker, topic, account)
         done.topics += 1
         done.subscriptions += len(held)
+
+
+async def _topics(owner: Dialogue, broker: str) -> list[str]:
+    """All Topics of a Broker: those that it lists, and, as ejabberd cuts its list at a hundred in
+    silence, those that the owner has a right on."""
+    listed = await owner.ask("get", broker, f"<query xmlns='{pubsub.DISCO}#items'/>")
+    own = await owner.ask("get", broker, pubsub.ask("affiliations"))  # Prosody knows no such query
+    found = [each.get("node") for each in listed.xml.iter(f"{{{pubsub.DISCO}#items}}item")]
+    found += [each.get("node") for each in own.xml.iter(f"{{{pubsub.PUBSUB}}}affiliation")]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+async def _verify(owner: Dialogue, broker: str, topic: str, account: str) -> None:
+    """Look whether it is so: Prosody says `forbidden` to a change that it makes, for one."""
+    rights = await owner.ask("get", broker, pubsub.ask_owner("affiliations", topic))
+    right = {
+        each.get("jid"): each.get("affiliation")
+        for each in rights.xml.iter(f"{{{pubsub.OWNER}}}affiliation")
+    }
+    if right.get(account) != "outcast":
+        raise DeploymentError(
+            f'{broker}: {account} could not be made an outcast on the Topic "{topic}" (it is '
+            f'"{right.get(account, "none")}"); end the grid, or ask again as its owner'
+        )
 
 
 async def _end_sessions(owner: Dialogue, domain: str, account: str) -> None:

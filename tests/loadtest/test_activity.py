@@ -6,11 +6,12 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
 import topologies
-from gridlab import cli
+from gridlab import cli, typed_schema
 from loadtest import activity, deployment, pubsub
 from loadtest.dialogue import Dialogue, Silence
 from loadtest.problems import DeploymentError
@@ -82,7 +83,9 @@ def test_each_deed_is_one_line(topology_file, shelter, server, kind):
         for path in map(Path, grid.document()["activity_files"]):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
         shown = CliRunner().invoke(cli, ["grid", "log", "--name", grid.name, "--json"])
-        assert json.loads(shown.stdout)["entries"] == entries
+        document = json.loads(shown.stdout)
+        assert document["entries"] == entries
+        jsonschema.validate(document, typed_schema("loadtest.documents", "Log"))
         told = CliRunner().invoke(
             cli, ["grid", "log", "--name", grid.name, "--account", "tool-0@alpha.test"]
         )

@@ -1,9 +1,11 @@
 """What servers count of themselves is what happened to them."""
 
+import jsonschema
 import pytest
 from sessions import Session, play
 
 import topologies
+from gridlab import typed_schema
 from loadtest import deployment
 from loadtest.problems import DeploymentError
 
@@ -24,6 +26,8 @@ def test_sessions_are_counted(topology_file, shelter, listens, server, sessions)
 
         during = play(story())
         print(sorted(during))
+        document = {"controllers": {"alpha": during}}
+        jsonschema.validate(document, typed_schema("loadtest.documents", "Counters"))
         assert during[sessions] == before.get(sessions, 0) + 2
 
 

@@ -20,6 +20,7 @@ WITHIN_S = 15.0
 PLAY = """
 import os, signal, sys, time, topologies
 from loadtest import deployment
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 topology = topologies.load(sys.argv[1])
 {story}
 """

@@ -106,6 +106,8 @@ def test_a_consent_says_what_until_when():
         ({"until": "2030-01-01T00:00:00"}, "names no time zone"),
         ({"until": "soon"}, "needs until"),
         ({"stanzas": None}, "needs until .*stanzas"),
+        ({"stanzas": "nan"}, "must be numbers, 0 or more"),
+        ({"sessions": "-1"}, "must be numbers, 0 or more"),
     ],
 )
 def test_a_consent_that_does_not_hold_is_refused(changes, named):
@@ -127,6 +129,15 @@ def test_the_dialler_wants_a_consent_that_is_fresh(tmp_path, monkeypatch):
     rails.check(rails.Caps(10, 5, 50, 60))
     with pytest.raises(RailsError, match="sessions: 11 is above the cap of 10"):
         rails.check(rails.Caps(11, 5, 50, 60))
+    path.chmod(0o644)  # somebody else's hand
+    with pytest.raises(RailsError):
+        rails.check_address("192.0.2.1")
+    path.chmod(0o600)
+    rails.write_consent(path, "192.0.2.2", consent.granted(item(), "far", now_s))
+    assert rails.check_address("192.0.2.1") == "192.0.2.1"
+    rails.write_consent(path, "192.0.2.2", None)
+    with pytest.raises(RailsError):
+        rails.check_address("192.0.2.2")
     now_s += 26  # nobody has read it again
     with pytest.raises(RailsError):
         rails.check_address("192.0.2.1")
