@@ -13,7 +13,7 @@ from loadtest.act import Act, Stage, reason
 from loadtest.client import Session
 from loadtest.logins import log_in
 from loadtest.problems import LoadError
-from loadtest.retries import Retry
+from loadtest.retries import policy_of
 from loadtest.shares import Login
 from topologies.draws import generator
 
@@ -24,11 +24,6 @@ ANSWER_WITHIN_S: Final = 10.0
 async def login_storm(stage: Stage) -> AsyncGenerator[None]:
     """Users log in within `spread` seconds, stay for a thinking time, leave, and come again."""
     spread_s, think_s = float(stage.parameters["spread"]), float(stage.parameters["think"])
-    retry = Retry(
-        str(stage.parameters["retry"]),
-        float(stage.parameters["base"]),
-        float(stage.parameters["cap"]),
-    )
     offsets_s = stage.draws.uniform(0.0, spread_s, len(stage.users))
 
     yield
@@ -37,11 +32,15 @@ async def login_storm(stage: Stage) -> AsyncGenerator[None]:
     async def user(place: int, login: Login) -> None:
         assert stage.script is not None
         draws = generator(stage.script.seed, "login-storm", place)
+        retry = policy_of(login.jid, stage.parameters, stage.script.retries)
         due_ns = begun_ns + int(offsets_s[place] * 1e9)
         await asyncio.sleep((due_ns - time.monotonic_ns()) / 1e9)
         while True:
             session = await log_in(
-                stage.actions, lambda: stage.enter(login), due_ns, retry.waits_s(draws)
+                stage.actions,
+                lambda: retry.attempt(lambda: stage.enter(login)),
+                due_ns,
+                retry.waits_s(draws),
             )
             await stage.think(think_s, draws)
             if session is not None:

@@ -10,7 +10,7 @@ from loadtest.act import first
 from loadtest.client import Session
 from loadtest.logins import log_in
 from loadtest.problems import LoadError
-from loadtest.retries import Retry
+from loadtest.retries import policy_of
 from loadtest.share import ReceiveShare, tell
 from loadtest.shares import Spec
 from topologies.draws import generator
@@ -74,15 +74,11 @@ class ActingReceivers(ReceiveShare):
     async def _come_back(self, place: int, entry: int, due_ns: int) -> None:
         assert self.script is not None
         login = self.spec.logins[self._login_of(place)]
-        retry = Retry(
-            str(self._parameters["retry"]),
-            float(self._parameters["base"]),
-            float(self._parameters["cap"]),
-        )
+        retry = policy_of(login.jid, self._parameters, self.script.retries)
         draws = generator(self.script.seed, "come back", login.platform)
         await asyncio.sleep((due_ns - time.monotonic_ns()) / 1e9)
         # The first attempt waits as well: a crowd that was cut off together is to spread out.
-        await asyncio.sleep(next(retry.waits_s(draws), 0.0))
+        await asyncio.sleep(retry.first_wait_s(draws))
 
         async def enter() -> Session:
             session = self.open(login)
@@ -93,7 +89,9 @@ class ActingReceivers(ReceiveShare):
                 raise
             return session
 
-        session = await log_in(self.actions, enter, due_ns, retry.waits_s(draws))
+        session = await log_in(
+            self.actions, lambda: retry.attempt(enter), due_ns, retry.waits_s(draws)
+        )
         if session is None:
             return
         number, cut_ns, _ = self._away[entry]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loadtest import engine, workloads
+from loadtest import engine, retries, workloads
 from loadtest.conduct import Progress
 from loadtest.grid import Grid
 from loadtest.problems import LoadError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any]
 Variants = Callable[["Topology", Parameters], Iterator[tuple["Topology", tuple[Any, ...]]]]
-_RETRY = {"retry": "full-jitter", "base": 0.5, "cap": 5.0}
+_RETRY = {"retry": retries.AS_DESCRIBED, "base": 0.5, "cap": 5.0}
 BEFORE_SHARE, DURING_SHARE = 0.2, 0.6  # of a run, before and during what happens beside the plan
 
 
@@ -206,7 +206,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     topology = engine.lasting(topology, duration_s)
     runs = []
     for variant, phases in scenario.workloads(topology, parameters):
-        script = _script(name, scenario, parameters, variant.workload.duration, phases, seed)
+        script = _script(name, scenario, parameters, variant, phases, seed)
         runs.append(
             engine.play(
                 variant,
@@ -228,10 +228,11 @@ def _script(
     name: str,
     scenario: Scenario,
     parameters: Mapping[str, Any],
-    duration_s: float,
+    topology: Topology,
     phases: tuple[Any, ...],
     seed: int,
 ) -> Script:
+    duration_s = topology.workload.duration
     start_s, end_s = BEFORE_SHARE * duration_s, (BEFORE_SHARE + DURING_SHARE) * duration_s
     if scenario.act or scenario.receivers:
         phases = (
@@ -252,5 +253,6 @@ def _script(
         end_s=end_s,
         connections_per_s=users / spread_s,
         parameters=dict(parameters),
+        retries=retries.described(topology) if "retry" in parameters else {},
         phases=phases,
     )

@@ -30,6 +30,8 @@ class Script:
         Connections that it opens at its peak. [1/s]
     parameters : dict
         What the scenario's user may choose.
+    retries : dict
+        How Platforms try again whose file says so, by population (`loadtest.retries`).
     phases : tuple
         (name, start, end) of the run's parts; empty: the engine's own. [s]
     """
@@ -44,4 +46,5 @@ class Script:
     end_s: float = 0.0
     connections_per_s: float = 0.0
     parameters: dict[str, Any] = field(default_factory=dict)
+    retries: dict[str, dict[str, Any]] = field(default_factory=dict)
     phases: tuple[tuple[str, float, float], ...] = ()

@@ -1,5 +1,6 @@
 """Which scenarios there are, what may be chosen, and how Platforms wait before they try again."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ import topologies
 from loadtest import scenarios, workloads
 from loadtest.actions import ActionLog, together
 from loadtest.problems import LoadError
-from loadtest.retries import POLICIES, Retry
+from loadtest.retries import AS_DESCRIBED, POLICIES, Retry, described, policy_of
 
 WANTED = [
     *("steady", "step-to-knee", "ramp", "burst", "fan-out-sweep", "mixed-topics", "federated"),
@@ -78,7 +79,7 @@ def test_waits_stay_within_the_policy(policy):
     waits = np.array([list(retry.waits_s(np.random.default_rng(k))) for k in range(400)])
     assert waits.shape == (400, 8)
     assert (waits <= 4.0).all()
-    doubled = np.minimum(4.0, 0.5 * 2.0 ** np.arange(8))
+    doubled = np.minimum(4.0, 0.5 * 2.0 ** np.arange(1, 9))
     # Means of AWS's formulas; a uniform's standard error over 400 draws is below 0.03 of its width.
     mean, tolerance = waits.mean(axis=0), 0.15 * doubled
     match policy:
@@ -102,6 +103,42 @@ def test_bad_policies_are_refused():
         Retry("never")
     with pytest.raises(LoadError, match="0 < base <= cap"):
         Retry("fixed", base_s=9.0, cap_s=1.0)
+
+
+def test_file_s_policies_count_unless_another_is_asked_for(campus):
+    name = campus.platforms[0].name
+    wishes = {"policy": "fixed", "base": "2 s", "cap": "8 s", "first": "5 s", "timeout": "3 s"}
+    wishes["attempts"] = "4"
+    changes = [f"platforms[{name}].retry.{key}={value}" for key, value in wishes.items()]
+    changed = topologies.load("campus-nac", changes)
+    policies = described(changed)
+    assert list(policies) == [name]
+    default = scenarios.chosen("reconnect-storm", [])
+    assert default["retry"] == AS_DESCRIBED
+    own = policy_of(f"{name}-3@grid.test", default, policies)
+    assert own == Retry("fixed", 2.0, 8.0, 4, 5.0, 3.0)
+    first_s = [own.first_wait_s(np.random.default_rng(k)) for k in range(200)]
+    assert 4.0 < max(first_s) < 5.0
+    assert list(own.waits_s(np.random.default_rng(1))) == [2.0, 2.0, 2.0]
+    other = policy_of("nobody-0@grid.test", default, policies)
+    assert other == Retry("full-jitter", 0.5, 5.0)
+    asked = scenarios.chosen("reconnect-storm", ["retry=exponential", "base=1"])
+    assert policy_of(f"{name}-3@grid.test", asked, policies) == Retry("exponential", 1.0, 5.0)
+
+
+def test_waits_are_those_of_the_simulation(campus):
+    retry = Retry("exponential", base_s=1.0, cap_s=60.0, attempts=1_000_000)
+    waits = retry.waits_s(np.random.default_rng(1))
+    assert [next(waits) for _ in range(7)] == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    for _ in range(2_000):
+        assert next(waits) == 60.0
+
+
+def test_attempt_is_given_up_in_time():
+    retry = Retry(timeout_s=0.01)
+    with pytest.raises(LoadError, match=r"given up after 0\.01 s"):
+        asyncio.run(retry.attempt(lambda: asyncio.sleep(5)))
+    assert asyncio.run(retry.attempt(lambda: asyncio.sleep(0, "in"))) == "in"
 
 
 def test_actions_are_summed_up_by_kind():

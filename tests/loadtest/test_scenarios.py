@@ -5,6 +5,7 @@ import pytest
 import topologies
 from loadtest import deployment, scenarios
 from loadtest.problems import LoadError
+from topologies.schema import Retry
 
 pytestmark = pytest.mark.real
 
@@ -91,6 +92,19 @@ def test_reconnect_storm_brings_all_back(bed):
     assert away["lost"] <= run.header.counts.lost <= away["lost"] + 40
     phases = {each["phase"]: each["delivered_share"] for each in scenario(run)["phases"]}
     assert phases["after"] == 1.0
+
+
+def test_reconnect_storm_goes_by_the_file_s_policies(bed):
+    topology, grid = bed
+    soon = [
+        each.model_copy(update={"retry": Retry(policy="fixed", base="100 ms", first="300 ms")})
+        for each in topology.platforms
+    ]
+    described = topology.model_copy(update={"platforms": tuple(soon)})
+    (run,) = play((described, grid), "reconnect-storm", base=30, cap=30)
+    away, login = scenario(run)["away"], scenario(run)["actions"]["login"]
+    assert away["sessions"] == away["returned"] == 20  # who waited for the scenario's is not back
+    assert login["latency_s"]["p50"] > 0.05
 
 
 def test_subscription_churn_goes_in_and_out(bed):
