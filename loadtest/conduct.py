@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadtest import rails, shares
+from loadtest import counters, rails, shares
 from loadtest.generator import Generator
 from loadtest.harvest import Ended
 from loadtest.observation import Observation, Observer
-from loadtest.problems import LoadError
+from loadtest.problems import DeploymentError, LoadError
 from loadtest.script import Script
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Conduct:
         self.played_s = 0.0
         self.stopped: str | None = None
         self.observations: dict[str, Observation] = {}
+        self.counters: dict[str, dict[str, dict[str, float]]] = {}
         self.ended: dict[int, Ended] = {}
         self.own: dict[int, dict[str, Any]] = {}  # by worker: what it says of its part
         self._online: dict[int, int] = {}
@@ -101,6 +102,15 @@ class Conduct:
             ),
         )
 
+    def _counted(self) -> dict[str, dict[str, float]]:
+        """What each server counts of itself, where it tells; before and after, never meanwhile."""
+        counted: dict[str, dict[str, float]] = {}
+        document = self._grid.document()
+        for name in document["controllers"] if document.get("counters") else ():
+            with contextlib.suppress(DeploymentError):  # it has ended, which is told elsewhere
+                counted[name] = self._grid.counters(name)
+        return counted
+
     def run(self, generator: Generator, duration_s: float) -> None:
         """Log in, play, drain, hand over."""
         self._log_in(generator)
@@ -109,6 +119,7 @@ class Conduct:
             for place, spec in enumerate(generator.specs)
             if spec.role != "receive" or (spec.script and spec.script["receivers"])
         }
+        before = self._counted()
         with contextlib.ExitStack() as stack:
             observers = {
                 controller: stack.enter_context(Observer(served["pids"] or served["pid"]))
@@ -119,6 +130,7 @@ class Conduct:
             generator.tell(start_ns=self.start_ns)
             self._play_to_the_end(generator, duration_s)
             self.observations = {name: each.stop() for name, each in observers.items()}
+        self.counters = counters.of_run(before, self._counted())
         if self.played_s <= 0.0:
             raise LoadError(f"nothing was played: {self.stopped}")
         generator.tell(finish=True)

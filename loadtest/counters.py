@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from loadtest import rails
@@ -40,6 +41,23 @@ def read(server: str, address: str) -> dict[str, float]:
             f"{address}:{PORT}: tells no counters ({error}); deploy the grid with "
             "Options(counters=True), or gridlab grid up --counters"
         ) from None
+
+
+def of_run(
+    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Counters of each Controller's server as a run found and left them.
+
+    One that was not there before stood at 0: Prosody makes each when it first counts something.
+    """
+    return {
+        name: {
+            counter: {"before": found.get(counter, 0.0), "after": left}
+            for counter, left in after[name].items()
+        }
+        for name, found in before.items()
+        if name in after
+    }
 
 
 def _prosody(address: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,6 +102,7 @@ class Played:
     wall_s: float
     workers: tuple[Mapping[str, Any], ...] = ()
     script: Script | None = None
+    counters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def play(  # noqa: PLR0913 (the keyword arguments are the run)
@@ -199,6 +200,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
             stopped=conduct.stopped,
             harvest=harvest.first(played),
             observations=conduct.observations,
+            counters=conduct.counters,
             wall_s=time.monotonic() - begun_s,
             workers=hands.told(conduct.own),
             script=script,

@@ -363,6 +363,7 @@ def _document(
         "overrides": list(source.overrides) if source else [],
         "directory": str(directory),
         "accounts_file": str(directory / ACCOUNTS_FILE),
+        "counters": any(site.options.counters for site in planned),
         "controllers": {
             site.controller: {
                 "domain": site.domain,

@@ -6,7 +6,7 @@ from sessions import Session, play
 
 import topologies
 from gridlab import typed_schema
-from loadtest import deployment
+from loadtest import deployment, engine
 from loadtest.problems import DeploymentError
 
 
@@ -29,6 +29,17 @@ def test_sessions_are_counted(topology_file, shelter, listens, server, sessions)
         document = {"controllers": {"alpha": during}}
         jsonschema.validate(document, typed_schema("loadtest.documents", "Counters"))
         assert during[sessions] == before.get(sessions, 0) + 2
+
+
+@pytest.mark.real
+def test_a_record_has_what_was_counted_before_and_after(small, shelter):
+    with deployment.ephemeral(small, options=deployment.Options(counters=True)) as grid:
+        run = engine.play(small, grid, seed=1, duration_s=2)
+    counted = run.header.measurement["server"]["counters"]["alpha"]
+    print(sorted(counted))
+    assert counted["prosody_mod_c2s__connections"] == {"before": 4.0, "after": 4.0}
+    readings = counted["prosody_stats_collection_seconds_count"]
+    assert readings["before"] < readings["after"]
 
 
 @pytest.mark.real
