@@ -3,7 +3,8 @@
 Every engine plays the same plan with the same draws, in a process of its own on one core, in
 rounds: first each engine once, then each again, so that a machine that slows down slows them all.
 Rates are medians over the rounds. The latencies of all engines must be the same to 1e-9, or there
-is no benchmark.
+is no benchmark. `gridlab-loop-turns` and `gridlab-fanout-process` play the fan-out on servers that
+the naive model cannot say; their latencies must be those of `reference.py`, stanza by stanza.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from sim import phases
+from sim import phases, reference
 from sim.benchmark_grids import Workload, fan_out, workloads
 from sim.grid import Grid
 from sim.naive import NaiveGrid
@@ -35,7 +36,7 @@ from topologies.schema import Topology
 SEED = 7
 ROUNDS, QUICK_ROUNDS = 5, 2
 TOLERANCE = 1e-9
-ENGINES = ("simpy", "gridlab")
+ENGINES, MEASURED = ("simpy", "gridlab"), "gridlab-"
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
@@ -95,16 +96,22 @@ def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
     played = workloads(quick)
     rows: list[BenchmarkRow] = []
     for number, workload in enumerate(played):
-        samples: dict[str, list[Sample]] = {engine: [] for engine in ENGINES}
+        engines = engines_of(workload)
+        samples: dict[str, list[Sample]] = {engine: [] for engine in engines}
         for turn in range(rounds):
-            for place, engine in enumerate(ENGINES):
+            for place, engine in enumerate(engines):
                 if progress is not None:
-                    done = (turn + place / len(ENGINES)) / rounds
+                    done = (turn + place / len(engines)) / rounds
                     remark = f"{workload.name} {workload.size:,}: {engine}"
                     progress((number + done) / len(played), remark)
                 samples[engine].append(in_fresh_process(number, engine, quick))
         rows += compared(workload, samples)
     return {"workloads": rows}
+
+
+def engines_of(workload: Workload) -> list[str]:
+    """Names of the engines that play a workload."""
+    return [*ENGINES, *(MEASURED + discipline for discipline in workload.measured)]
 
 
 def in_fresh_process(place: int, engine: str, quick: bool) -> Sample:
@@ -120,7 +127,11 @@ def in_fresh_process(place: int, engine: str, quick: bool) -> Sample:
 def sample(workload: Workload, engine: str) -> Sample:
     """Play a workload here, on one core."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return _simpy(workload) if engine == "simpy" else _gridlab(workload)
+    if engine == "simpy":
+        return _simpy(workload)
+    if engine == "gridlab":
+        return _gridlab(workload)
+    return _measured(workload.measured[engine.removeprefix(MEASURED)])
 
 
 def _simpy(workload: Workload) -> Sample:
@@ -156,6 +167,23 @@ def _gridlab(workload: Workload) -> Sample:
     peak_rss_bytes = _peak_rss_bytes()
     found = _sampled(_latencies(workload.short, workload), rate_per_s)
     return Sample(rate_per_s, found.p50_s, found.p99_s, peak_rss_bytes)
+
+
+def _measured(workload: Workload) -> Sample:
+    """The kernels on a server that was measured, held against the reference on the short grid.
+
+    Raises
+    ------
+    BenchmarkError
+        They differ by more than 1e-9 in a quantile.
+    """
+    found, topology = _gridlab(workload), workload.short
+    plan = Plan(topology, SEED)
+    study = Study(topology, phases.timetable(topology), SEED, 0, plan.rows, traced=True)
+    trace = reference.run(study, plan, {topology.controllers[0].name: workload.profile})[0].trace
+    latency_s = trace["received_s"] - plan.columns().intended_s[trace["row"]]
+    _require_same(workload, workload.profile.name, found, _sampled(latency_s, 0.0))
+    return found
 
 
 def _grid(topology: Topology, workload: Workload, traced: bool) -> tuple[Grid, Plan]:
@@ -215,16 +243,9 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
     BenchmarkError
         Two engines differ by more than 1e-9 in a quantile.
     """
-    first = samples["simpy"][0]
     for engine, taken in samples.items():
-        for each in taken:
-            for name in ("p50_s", "p99_s"):
-                got, want = getattr(each, name), getattr(first, name)
-                if abs(got - want) > TOLERANCE * want:
-                    rule = (
-                        f"{engine} has {got!r} s, simpy {want!r} s; they must be the same to 1e-9"
-                    )
-                    raise BenchmarkError(f"{workload.name} {workload.size}: {name}: {rule}")
+        for each in taken if engine in ENGINES else ():
+            _require_same(workload, engine, each, samples["simpy"][0])
     simpy_per_s = statistics.median(each.deliveries_per_s for each in samples["simpy"])
     rows: list[BenchmarkRow] = []
     for engine, taken in samples.items():
@@ -244,6 +265,14 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
             }
         )
     return rows
+
+
+def _require_same(workload: Workload, engine: str, got: Sample, want: Sample) -> None:
+    for name in ("p50_s", "p99_s"):
+        found_s, known_s = getattr(got, name), getattr(want, name)
+        if abs(found_s - known_s) > TOLERANCE * known_s:
+            rule = f"{engine} has {found_s!r} s, simpy {known_s!r} s; they must be the same to 1e-9"
+            raise BenchmarkError(f"{workload.name} {workload.size}: {name}: {rule}")
 
 
 def render(document: Benchmark) -> Any:

@@ -3,17 +3,21 @@
 fan-out      one Topic, 10^4 or 10^5 subscribers with readers of their own, a thin link, load 0.7
 one-publish  one publication to 10^6 Platforms
 topology     campus-nac with 200 tools and a Controller that carries them: one hour
+
+A fan-out is also played by the disciplines that were measured, at the same utilisation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import topologies
-from topologies.profiles import Profile
+from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Topology
 
 PUBLISH_S, COPY_S, UTILISATION = 200e-6, 10e-6, 0.7
+MEASURED = {"loop-turns": "prosody-0.12", "fanout-process": "ejabberd-23"}
 TOOLS = {"siem": 50, "firewall": 70, "responder": 50, "console": 30}
 
 
@@ -22,7 +26,7 @@ class Workload:
     """What is played: `short` by all engines, `full` by the kernels, whose rate is that of `full`.
 
     `set_up` says whether the time to set the grid up counts; with one publication it would be all
-    that counts.
+    that counts. `measured` has the same fan-out for servers of other disciplines.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Workload:
     full: Topology
     profile: Profile
     set_up: bool = True
+    measured: Mapping[str, Workload] = field(default_factory=dict)
 
 
 def carrier(publish_s: float, copy_s: float, distribution: str) -> Profile:
@@ -58,17 +63,35 @@ def carrier(publish_s: float, copy_s: float, distribution: str) -> Profile:
 
 def fan_out(size: int, short: int, full: int) -> Workload:
     """Poisson publications to `size` subscribers, so many of them on average."""
-    service_s = PUBLISH_S + size * COPY_S
-    short_grid, full_grid = (
-        _one_topic(
-            size,
-            {"process": "poisson", "rate": f"{UTILISATION / service_s!r}/s"},
-            count * service_s / UTILISATION,
-        )
-        for count in (short, full)
-    )
     profile = carrier(PUBLISH_S, COPY_S, "exponential")
+    short_grid, full_grid = _fan_outs(size, PUBLISH_S + size * COPY_S, (short, full))
+    measured = {
+        discipline: measured_fan_out(size, 2, max(full // 10, 2), discipline)
+        for discipline in MEASURED
+    }
+    return Workload("fan-out", size, short_grid, full_grid, profile, measured=measured)
+
+
+def measured_fan_out(size: int, short: int, full: int, discipline: str) -> Workload:
+    """The same on a server that was measured, whose disciplines work copies one by one."""
+    profile = topologies.read_profile(MEASURED[discipline])
+    match profile.costs:
+        case LoopTurns() as costs:
+            service_s = costs.publish + size * (costs.build + costs.write)
+        case FanoutProcess() as costs:
+            copy_s = costs.setup_per_subscriber + costs.route + costs.write
+            service_s = costs.setup + costs.finish + size * copy_s
+        case Fifo() as costs:
+            service_s = costs.publish + size * costs.copy_
+    short_grid, full_grid = _fan_outs(size, service_s, (short, full))
     return Workload("fan-out", size, short_grid, full_grid, profile)
+
+
+def _fan_outs(size: int, service_s: float, counts: tuple[int, int]) -> tuple[Topology, Topology]:
+    """Grids that offer so many publications, each of which costs this much. [s]"""
+    arrivals = {"process": "poisson", "rate": f"{UTILISATION / service_s!r}/s"}
+    short, full = (_one_topic(size, arrivals, count * service_s / UTILISATION) for count in counts)
+    return short, full
 
 
 def one_publish(size: int) -> Workload:

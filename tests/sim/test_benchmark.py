@@ -61,3 +61,15 @@ def test_cost_is_linear_in_deliveries():
     points = benchmark.scaling(10**7)
     assert [round(np.log10(count)) for count, _ in points] == [6, 7]
     assert "it grows with their number to the" in benchmark.render_scaling(points)
+
+
+@pytest.mark.usefixtures("_same_cores")
+@pytest.mark.parametrize("discipline", sorted(benchmark_grids.MEASURED))
+def test_measured_disciplines_are_held_against_the_reference(discipline):
+    workload = benchmark_grids.fan_out(200, 2, 30)
+    found = benchmark.sample(workload, f"gridlab-{discipline}")
+    assert 0.0 < found.p50_s < found.p99_s
+    samples = {"simpy": [Sample(2.0, 0.5, 0.9, 1)], f"gridlab-{discipline}": [found]}
+    rows = benchmark.compared(workload, samples)
+    assert rows[1]["engine"] == f"gridlab-{discipline}"
+    assert rows[1]["ratio_to_simpy"] == found.deliveries_per_s / 2.0
