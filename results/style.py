@@ -188,12 +188,14 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 
     for value, text, colour in ends:
         height = float(to_fraction.transform((axes.get_xlim()[1], value))[1])
         heights.append((min(max(height, 0.0), 1.0), text, colour))
-    placed = -math.inf
-    for height, text, colour in sorted(heights):
-        placed = max(height, placed + gap)
+    placed = [-math.inf]
+    for height, _, _ in sorted(heights):
+        placed.append(max(height, placed[-1] + gap))
+    excess = max(placed[-1] - 1.0, 0.0)  # a crowd at the top begins lower
+    for height, (_, text, colour) in zip(placed[1:], sorted(heights), strict=True):
         axes.annotate(
             text,
-            (1.0, placed),
+            (1.0, height - excess),
             xycoords="axes fraction",
             xytext=(6, 0),
             textcoords="offset points",

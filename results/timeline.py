@@ -76,7 +76,8 @@ def recovery(run: Run, phase: str) -> Sample:
 
     Recovered is the first interval after the phase whose mean latency is at most `SLOWED` times,
     and whose timely deliveries per publication are at least `TIMELY` times, those of the first
-    measured phase; the answer is as coarse as the intervals are long.
+    measured phase, or within what 95 % of its intervals saw: traffic may come in pulses. The answer
+    is as coarse as the intervals are long.
     """
     end_s = next(p.end_s for p in run.header.phases if p.name == phase)
     calm = next(p.name for p in run.header.phases if p.measured)
@@ -87,13 +88,21 @@ def recovery(run: Run, phase: str) -> Sample:
             timely = line.goodput_per_s / line.legitimate_per_s
         before = line.phase == calm
         after = np.arange(len(before)) > np.flatnonzero(line.phase == phase)[-1]
-        quick = line.latency_s <= SLOWED * _mean(line.latency_s[before])
-        ample = timely >= TIMELY * _mean(timely[before])
+        quick = line.latency_s <= max(
+            SLOWED * _mean(line.latency_s[before]), _quantile(line.latency_s[before], 0.95)
+        )
+        ample = timely >= TIMELY * min(_mean(timely[before]), _quantile(timely[before], 0.05))
         back = np.flatnonzero(after & quick & ample)
         parts.append(max(line.start_s[back[0]] - end_s, 0.0) if len(back) else np.inf)
     missing = int(np.isinf(parts).sum())
     reason = f"unbounded: not recovered at the end in {missing} of {len(parts)} replications"
     return Sample(float(np.mean(parts)), np.array(parts), 0.0, reason if missing else "")
+
+
+def _quantile(values: FloatArray, q: float) -> float:
+    """Quantile of what is known; nan of nothing."""
+    known = values[np.isfinite(values)]
+    return float(np.quantile(known, q)) if len(known) else np.nan
 
 
 def _mean(values: FloatArray) -> float:

@@ -73,7 +73,8 @@ def _disturbed(summary: Summary) -> list[str]:
     calm = summary["phases"][0]
     worst = next(p for p in summary["phases"] if p["name"] == disturbance["phase"])
     before, during = (_latency(phase["latency_s"]["p99"]) for phase in (calm, worst))
-    stretch = "the attack" if worst["name"] == "during" else worst["name"]
+    cause = "the fault" if summary["sessions"] else "the attack"
+    stretch = cause if worst["name"] == "during" else worst["name"]
     saturation, goodput = saturated_text(worst["saturated"]), _goodput(calm, worst)
     return [
         f"During {stretch}, p99 latency rises from {before} to {during} and {goodput}",

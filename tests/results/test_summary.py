@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -12,7 +13,8 @@ from synthetic import COPY_S, SETUP_S, SUBSCRIBERS
 import results
 from results import Run, open_run
 from results.figures import Figures
-from results.timeline import timeline
+from results.timeline import recovery, timeline
+from results.wording import headline
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +238,34 @@ def test_the_merged_latency_travels_with_its_interval(campaign):
 
 def test_summary_is_recomputed_from_what_is_stored(campaign, summary, tmp_path):
     assert open_run(campaign.save(tmp_path)).summary() == summary
+
+
+def test_the_phase_of_a_fault_is_called_the_fault(summary):
+    phases = [{**each, "name": "during"} if each["name"] == "flood" else each
+              for each in summary["phases"]]  # fmt: skip
+    struck = {**summary, "phases": phases, "sessions": [{}],
+              "disturbance": {**summary["disturbance"], "phase": "during"}}  # fmt: skip
+    assert headline(struck).startswith("During the fault, p99 latency rises from")
+
+
+def test_pulses_are_no_reason_why_a_run_has_not_recovered():
+    """Every fourth interval is slow and large in calm times too; a fault fills one."""
+    number = np.arange(40)
+    pulse = number % 4 == 0
+    fault = number == 20
+    copies = np.where(pulse, 1000, 30) * ~fault
+    table = {
+        "replication": np.zeros(40, int), "interval": number, "start_s": 10.0 * number,
+        "end_s": 10.0 * number + 10.0, "offered": np.full(40, 10),
+        "offered_legitimate": np.full(40, 10), "delivered": copies, "timely": copies,
+        "latency_count": copies, "latency_sum_s": copies * np.where(pulse, 0.85, 0.02),
+        "phase": np.where(number < 20, "before", np.where(fault, "during", "after")),
+    }  # fmt: skip
+    phases = [SimpleNamespace(name="before", measured=True, end_s=200.0),
+              SimpleNamespace(name="during", measured=True, end_s=210.0)]  # fmt: skip
+    run = SimpleNamespace(intervals=table, header=SimpleNamespace(phases=phases, controllers={}))
+    assert recovery(run, "during").estimate()["value"] == 0.0
+    table["timely"] = copies * ((number < 20) | (number > 24))  # still late for four intervals
+    assert recovery(run, "during").estimate()["value"] == 40.0
+    table["timely"] = copies * (number < 20)
+    assert recovery(run, "during").estimate()["value"] is None
