@@ -39,6 +39,10 @@ servers:
 
 test: servers $(VENV)/.full
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@echo "Compiling the simulator's kernels (a minute or two the first time)"
+	@for server in prosody-0.12 ejabberd-23 fifo-sketch; do \
+		$(BIN)/gridlab simulate single-broker --set controllers[0].profile=$$server \
+		--replications 1 --out .pytest_cache/warm >/dev/null; done
 	@$(BIN)/python -m pytest
 
 prove: servers $(VENV)/.full

@@ -24,7 +24,7 @@ def command_lines():
     """Indented or fenced lines that begin with the program, without comments."""
     for page in [*PAGES, *WORKFLOWS]:
         fenced = False
-        for line in page.read_text().splitlines():
+        for line in page.read_text().replace("\\\n", " ").splitlines():
             if line.startswith("```"):
                 fenced = not fenced
             text = line.strip().removeprefix("- run: ").removeprefix("- ")
