@@ -53,6 +53,7 @@ UNSUPPORTED: Final = (
     "controllers.admission",
     "faults",
     "links.delay",
+    "brokers.delay",
     "links.rate",
     "links.copies",
 )

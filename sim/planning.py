@@ -17,6 +17,7 @@ from sim.bounds import RESOURCES
 from sim.designs import Arrangement, Design, parallel, smaller
 from sim.objectives import Objective, objectives
 from sim.trials import Bench, Trial
+from topologies import support
 from topologies.profiles import Profile
 from topologies.schema import Topology
 
@@ -134,6 +135,7 @@ def plan(
     TopologyError
         An objective that is none, or a profile that cannot be read.
     """
+    support.refuse(topology, ("brokers.kind",), "plans")
     asked, budget = objectives(topology, slo), budget or Budget()
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}

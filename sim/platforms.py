@@ -7,6 +7,7 @@ others cost the server a session and nothing else.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, UNTOUCHED, Indices, R
 from sim.stations import Graph, takes_part
 from topologies import support
 from topologies.plan import subscribers
+from topologies.problems import TopologyError
 from topologies.schema import Controller, Population, Topology
 
 Integers = npt.NDArray[np.int64]
@@ -173,7 +175,6 @@ UNSUPPORTED = (
     "controllers.limits.failed_logins",
     "controllers.admission.rate",
     "controllers.nodes",
-    "brokers.kind",
     "topics.persist",
     "topics.max_items",
 )
@@ -190,6 +191,31 @@ def require_supported(topology: Topology) -> None:
     support.refuse(topology, UNSUPPORTED, "the simulator")
     if any(population.login is not None for population in topology.platforms):
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
+    if problems := list(_component_problems(topology)):
+        raise TopologyError(problems)
+
+
+def _component_problems(topology: Topology) -> Iterator[str]:
+    """What a Broker that is a component has no model for."""
+    faulty = topology.faults or any(each.login is not None for each in topology.platforms)
+    for number, broker in enumerate(topology.brokers):
+        if broker.kind != "component":
+            continue
+        if broker.costs is None:
+            rule = "a component's CPU times are needed; write for example costs: {copy: 60 us}"
+            yield f"brokers[{number}].costs: {rule}"
+        if faulty:
+            rule = "is not supported by the simulation of logins and faults yet; use in-process"
+            yield f'brokers[{number}].kind: "component": {rule}'
+        kept = {topic.name for topic in topology.topics if topic.broker == broker.name}
+        for place, people in enumerate(topology.platforms):
+            used = kept & {*people.publishes, *(each.topic for each in people.subscribes)}
+            if used and people.controller != broker.controller:
+                rule = (
+                    f"uses {min(used)} of a component on {broker.controller}, which is not "
+                    "supported by the simulator yet; move it there or use kind: in-process"
+                )
+                yield f'platforms[{place}].controller: "{people.controller}": {rule}'
 
 
 def session_count(topology: Topology, controller: str) -> int:

@@ -25,7 +25,7 @@ from results.records import (
 from sim.disciplines import discipline
 from sim.phases import DRAIN, Timetable, phases, too_short
 from sim.session_records import session_record
-from sim.stations import Graph
+from sim.stations import Graph, Station
 from sim.study import Sparse, Tally
 from sim.traffic import modes
 from topologies import identity
@@ -134,7 +134,7 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
         replications=len(outcomes),
         phases=passed,
         deadline_s=topology.slo.deadline,
-        controllers={node.name: _controller(occasion, node.name) for node in topology.controllers},
+        controllers=_controllers(occasion),
         stations=_stations(occasion),
         counts=Counts(
             publications=sum(outcome.publications for outcome in outcomes),
@@ -177,9 +177,14 @@ def _logins(occasion: Occasion, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"logins": found} if found else {}
 
 
-def _controller(occasion: Occasion, name: str) -> ControllerRecord:
-    node = next(each for each in occasion.topology.controllers if each.name == name)
-    profile = occasion.profiles[name]
+def _controllers(occasion: Occasion) -> dict[str, ControllerRecord]:
+    """Controllers, and Brokers that are processes of their own."""
+    graph = Graph(occasion.topology, occasion.profiles)
+    return {each.name: _controller(each) for each in graph.stations}
+
+
+def _controller(station: Station) -> ControllerRecord:
+    node, profile = station.node, station.profile
     return ControllerRecord(
         cores=node.cores,
         memory_bytes=node.memory,

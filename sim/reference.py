@@ -26,7 +26,7 @@ from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, event_in
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Publication, Socket, Surroundings, Target
-from sim.stations import Graph
+from sim.stations import Graph, Station
 from sim.study import Study, Tally
 from topologies import schema
 from topologies.plan import Plan
@@ -40,12 +40,10 @@ FAN_OUT, EVERYBODY = "a publication", "everybody"
 def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally]:
     """Play the whole plan on all Controllers and drain it up to the horizon."""
     env = simpy.Environment()
-    grid = {
-        node.name: ReferenceController(study, env, node, profiles[node.name])
-        for node in study.topology.controllers
-    }
+    graph = Graph(study.topology, profiles)
+    grid = {each.name: ReferenceController(study, env, graph, each) for each in graph.stations}
     people = Directory(study.topology, study.seed)
-    published = _publications(study, plan, people, profiles)
+    published = _publications(study, plan, people, graph)
     for stanza in published:
         home = grid[people.home(stanza.publisher)]
         home.expect(stanza)
@@ -54,7 +52,6 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     for controller in grid.values():
         controller.connect(grid)
     env.run(until=study.horizon_s)
-    graph = Graph(study.topology, profiles)
     census, arrivals = Census(study.timetable, graph), columns(published)
     census.count(census.kind(arrivals), arrivals.topic)
     logs = [controller.closed_log() for controller in grid.values()]
@@ -65,16 +62,14 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     ]
 
 
-def _publications(
-    study: Study, plan: Plan, people: Directory, profiles: Mapping[str, Profile]
-) -> list[Publication]:
+def _publications(study: Study, plan: Plan, people: Directory, graph: Graph) -> list[Publication]:
     """The plan's publications in the order in which they reach their Controllers."""
-    topology, rows = study.topology, plan.columns()
-    owners = {broker.name: broker.controller for broker in topology.brokers}
+    rows = plan.columns()
+    profiles = {each.name: each.profile for each in graph.stations}
     key = (study.seed, Purpose.SERVICE, study.replication)
     spread = {
         name: draws.lognormals(*key, np.arange(len(rows)), profiles[name].costs.cv)
-        for name in owners.values()
+        for name in profiles
     }
     found = []
     free_s: dict[int, float] = {}  # when a Platform's own uplink is free
@@ -97,7 +92,7 @@ def _publications(
                 publisher=publisher,
                 topic=topic,
                 payload_bytes=payload,
-                spread=float(spread[owners[topology.topics[topic].broker]][row]),
+                spread=float(spread[people.owner(topic)][row]),
                 published=True,
                 copies=[],
             )
@@ -116,12 +111,13 @@ class ReferenceController:
     """One Controller, its egress link, lines and its Platforms' readers, as SimPy processes."""
 
     def __init__(
-        self, study: Study, env: simpy.Environment, node: schema.Controller, profile: Profile
+        self, study: Study, env: simpy.Environment, graph: Graph, station: Station
     ) -> None:
-        self._study, self._env, self._node, self._profile = study, env, node, profile
+        self._study, self._env, self._graph = study, env, graph
+        self._node, self._profile = node, profile = station.node, station.profile
         self.log = Log()
         self._topology, self._people = study.topology, Directory(study.topology, study.seed)
-        self._names = [each.name for each in self._topology.controllers]
+        self._names = [each.name for each in graph.stations]
         self._link = simpy.Resource(env)
         self._readers: dict[int, simpy.Resource] = {}
         self._own_links: dict[int, simpy.Resource] = {}
@@ -249,7 +245,7 @@ class ReferenceController:
             home = self._people.home(platform)
             if home == self._node.name:
                 copies.append((platform, platform))
-            elif self._topology.link(self._node.name, home).copies == "subscriber":
+            elif self._graph.link(self._node.name, home).copies == "subscriber":
                 copies.append((home, platform))
             elif (home, EVERYBODY) not in copies:
                 copies.append((home, EVERYBODY))
@@ -321,7 +317,7 @@ class ReferenceController:
         self, stanza: Publication, peer: str, target: Target
     ) -> Generator[simpy.Event, Any, None]:
         """A copy's way to another Controller; it is there before what else happens then."""
-        link = self._topology.link(self._node.name, peer)
+        link = self._graph.link(self._node.name, peer)
         wire_bytes = stanza.payload_bytes + self._profile.envelope.notification
         yield from self._leave(wire_bytes)
         with self._lines[peer].request() as turn:
@@ -341,6 +337,8 @@ class ReferenceController:
         peer = str(stanza.socket)
         if peer not in self._connections:
             server, rate = self._profile.server, self._node.limits.server
+            if self._graph.beside(self._node.name, peer.removeprefix("from ")):
+                rate = None
             self._connections[peer] = connection(self._env, server, rate, self._handle)
         self._targets[id(stanza)] = target
         self._connections[peer].arrive(stanza, size_bytes)

@@ -17,7 +17,7 @@ from sim.platforms import residents, session_count
 from sim.reference_stanzas import Publication
 from sim.session_books import SessionTally
 from sim.state import DELIVERY, INTERVAL, Records
-from sim.stations import Graph
+from sim.stations import Graph, keeper
 from sim.study import HistogramKey, Sparse, Study, Tally
 from topologies import schema
 from topologies.plan import subscribers
@@ -74,7 +74,8 @@ class Directory:
     def owner(self, topic: int) -> str:
         """The Controller whose Broker keeps a Topic."""
         name = self._topology.topics[topic].broker
-        return next(each.controller for each in self._topology.brokers if each.name == name)
+        broker = next(each for each in self._topology.brokers if each.name == name)
+        return keeper(self._topology, broker)
 
     def subscribers(self, topic: int) -> list[int]:
         """Platforms that get a Topic."""
@@ -118,14 +119,13 @@ class Books:
         self._study, self._node, self._profile, self._cores = study, node, profile, cores
         self._log, self._topology = log, study.topology
         self._people = Directory(study.topology, study.seed)
-        self._names = [each.name for each in self._topology.controllers]
 
     def tally(
         self, graph: Graph, census: Census, published: Sequence[Publication],
         everywhere: Sequence[Received],
     ) -> Tally:  # fmt: skip
         """The same figures as the compiled engine's, from lists of all that happened."""
-        study, number = self._study, self._names.index(self._node.name)
+        study, number = self._study, graph.number(self._node.name)
         home, intake = residents(graph, number, study.seed), self._intake(census)
         copies = np.array([len(each.copies) for each in self._log.stanzas], np.int64)
         changes = self._owed(copies)

@@ -14,15 +14,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from topologies.profiles import Profile
-from topologies.schema import Controller, Population, Topology
+from topologies.profiles import Fifo, Memory, Profile, Relay
+from topologies.schema import Broker, Controller, Limits, Link, Population, Topology
+from topologies.services import ComponentCosts
 
 Integers = npt.NDArray[np.int64]
+LOCAL_BYTES_PER_S = 1e12  # between processes of one machine: no limit
 
 
 @dataclass(frozen=True)
 class Station:
-    """One server: a Controller with its Brokers."""
+    """One server: a Controller with its Brokers, or a component of `controller`."""
 
     number: int
     name: str
@@ -65,13 +67,14 @@ class Graph:
 
     def __init__(self, topology: Topology, profiles: Mapping[str, Profile]) -> None:
         self.topology = topology
-        self.stations = tuple(
+        nodes = [
             Station(number, node.name, number, node, profiles[node.name])
             for number, node in enumerate(topology.controllers)
-        )
+        ]
+        self.stations = (*nodes, *_components(topology, nodes))
         self.parts = tuple(_parts(topology))
-        numbers = {node.name: number for number, node in enumerate(topology.controllers)}
-        homes = {broker.name: numbers[broker.controller] for broker in topology.brokers}
+        numbers = {station.name: station.number for station in self.stations}
+        homes = {broker.name: numbers[keeper(topology, broker)] for broker in topology.brokers}
         self._owner = [homes[topic.broker] for topic in topology.topics]
         self.lines = tuple(self._lines())
         self._line_of = {(line.source, line.target): line for line in self.lines}
@@ -91,7 +94,23 @@ class Graph:
     def one_per_domain(self, line: Line) -> bool:
         """Whether copies for all subscribers beyond a line are one, handed out there."""
         ends = (self.stations[end].node.name for end in (line.source, line.target))
-        return self.topology.link(*ends).copies == "domain"
+        return self.link(*ends).copies == "domain"
+
+    def link(self, one: str, other: str) -> Link:
+        """The link between two stations, by their names."""
+        for broker in self.topology.brokers:
+            if broker.kind == "component" and keeper(self.topology, broker) in (one, other):
+                between = Link.model_validate({"from": one, "to": other})
+                return between.model_copy(update={"delay": broker.delay})
+        return self.topology.link(one, other)
+
+    def number(self, name: str) -> int:
+        """A station's number."""
+        return next(each.number for each in self.stations if each.name == name)
+
+    def beside(self, one: str, other: str) -> bool:
+        """Whether two stations are a component and its Controller."""
+        return len({self.stations[self.number(each)].controller for each in (one, other)}) == 1
 
     @cached_property
     def _firsts(self) -> Integers:
@@ -119,7 +138,7 @@ class Graph:
         )
         for number, (source, target) in enumerate(used):
             ends = (self.stations[end].node.name for end in (source, target))
-            link = self.topology.link(*ends)
+            link = self.link(*ends)
             rate = np.inf if link.rate is None else link.rate
             yield Line(number, source, target, link.delay, rate)
 
@@ -146,7 +165,36 @@ class Graph:
         after: dict[int, list[int]] = {station.number: [] for station in self.stations}
         for line in self.lines:
             after[line.source].append(line.target)
-        return _components(after)
+        return _connected(after)
+
+
+def keeper(topology: Topology, broker: Broker) -> str:
+    """Name of the station at which a Broker's publications become copies."""
+    if broker.kind == "in-process":
+        return broker.controller
+    domains = {node.name: node.domain for node in topology.controllers}
+    return f"{broker.name}.{domains[broker.controller]}"
+
+
+def _components(topology: Topology, nodes: list[Station]) -> Iterator[Station]:
+    """Brokers that are processes of their own, each a `fifo` server beside its Controller."""
+    hosts = {station.name: station for station in nodes}
+    number = len(nodes)
+    for broker in topology.brokers:
+        if broker.kind == "component":
+            host, name = hosts[broker.controller], keeper(topology, broker)
+            given = broker.costs or ComponentCosts()
+            costs = Fifo(discipline="fifo").model_copy(update=given.__dict__)
+            queued = host.profile.memory.queued_copy
+            memory = Memory.model_validate({"base": "0 B", "session": "0 B"})
+            own = {"name": "component", "server": "none", "version": name, "costs": costs,
+                   "relay": Relay(), "logins": None,
+                   "memory": memory.model_copy(update={"queued_copy": queued})}  # fmt: skip
+            plain = {"name": name, "cores": 1, "nic": LOCAL_BYTES_PER_S, "limits": Limits(),
+                     "queue": None, "admission": None}  # fmt: skip
+            node, profile = host.node.model_copy(update=plain), host.profile.model_copy(update=own)
+            yield Station(number, name, host.number, node, profile)
+            number += 1
 
 
 def _parts(topology: Topology) -> Iterator[Part]:
@@ -162,7 +210,7 @@ def takes_part(population: Population) -> bool:
     return bool(population.publishes or population.subscribes or population.login)
 
 
-def _components(after: Mapping[int, list[int]]) -> list[list[int]]:
+def _connected(after: Mapping[int, list[int]]) -> list[list[int]]:
     """Strongly connected components, sources first (Tarjan 1972)."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}

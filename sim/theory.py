@@ -17,6 +17,7 @@ from results.statistics import Estimate
 from sim.platforms import require_supported, session_count
 from sim.services import Demand, demands, service
 from sim.sojourns import Sojourns, sojourns
+from topologies import support
 from topologies.profiles import Profile
 from topologies.schema import Controller, Topology
 
@@ -55,6 +56,7 @@ def estimate(
     if not 0.0 < load < math.inf:
         rule = "must be more than 0 and finite; write for example 1"
         raise topologies.TopologyError([f'load: "{load}": {rule}'])
+    support.refuse(topology, ("brokers.kind",), "closed forms")
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     calm, attacked = (

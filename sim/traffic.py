@@ -47,7 +47,9 @@ class Traffic:
         return Carrier(
             line, self._stations[line.target].socket(line),
             (envelope.notification, envelope.relayed),
-            server_rule(target.node.limits, target.profile),
+            None
+            if self._graph.beside(source.name, target.name)
+            else server_rule(target.node.limits, target.profile),
         )  # fmt: skip
 
     def publish(self, arrivals: Arrivals, until_s: float, dropped: Arrivals | None = None) -> None:

@@ -28,6 +28,7 @@ INERT = {
     "controllers.profile": "read before an engine begins",
     "controllers.running": "where a real one is; simulated by its profile",
     "controllers.server": "what a real one runs; simulated by its profile",
+    "brokers.costs": "of a component; read as its station is made",
     "topics.access": "who may subscribe; populations list only what they may",
     "topics.payload.kind": "what is in it; its size is what counts",
     "platforms.template": "merged into the population as the file is read",

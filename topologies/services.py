@@ -9,7 +9,14 @@ from pydantic import Field
 from topologies.limits import Limits, SessionQueue
 from topologies.logins import Admission
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
-from topologies.quantities import BytesPerSecond, PositiveBytes, Ratio
+from topologies.quantities import (
+    BytesPerSecond,
+    PositiveBytes,
+    PositiveSeconds,
+    Ratio,
+    Seconds,
+    SecondsPerByte,
+)
 
 
 class Server(Sourced):
@@ -68,6 +75,15 @@ class Controller(Sourced):
     )
 
 
+class ComponentCosts(Model):
+    """CPU times of a Broker that is a component: one server, first come, first served."""
+
+    publish: Seconds = Field(0.0, description="read a publish, look up its subscribers [s]")
+    publish_per_byte: SecondsPerByte = Field(0.0, description="and for each payload byte [s/B]")
+    copy_: Seconds = Field(0.0, alias="copy", description="build and write one copy [s]")
+    copy_per_byte: SecondsPerByte = Field(0.0, description="and for each payload byte [s/B]")
+
+
 class Broker(Sourced):
     """A publish-subscribe service (XEP-0060) of a Controller; it keeps Topics."""
 
@@ -76,6 +92,12 @@ class Broker(Sourced):
     kind: Literal["in-process", "component"] = Field(
         "in-process",
         description="in the server's own process, or a process beside it (XEP-0114)",
+    )
+    costs: ComponentCosts | None = Field(
+        None, description="of a component in simulations, where it must be given"
+    )
+    delay: PositiveSeconds = Field(
+        50e-6, description="one way between a component and its Controller, constant [s]"
     )
 
 
