@@ -206,9 +206,12 @@ def _remark(outcomes: list[Outcome], started: float) -> str:
 def _followed(task: Task, rows: int) -> tuple[int, int]:
     """Of every how many publications copies are followed through their stages, and of how many.
 
-    Only in the first replication, and not where one fan-out alone is too large to follow.
+    Only in the first replication, and not where one fan-out alone is too large to follow, nor
+    through components: a Controller then works on a publication more than once.
     """
     topology = task.topology
+    if any(broker.kind == "component" for broker in topology.brokers):
+        return 0, 1
     asked, fan_out = topologies.offered(topology), topology.fan_out()
     rate_per_s = sum(asked.values())
     widest = max((fan_out[topic] for topic in asked), default=0)

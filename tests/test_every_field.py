@@ -93,9 +93,11 @@ def wide():
                        "send_timeout": "1 s"}}
             for name in ("a", "b")
         ],
-        "brokers": [{"name": "broker", "controller": "a"}],
-        "topics": [{"name": name, "broker": "broker", "payload": {"size": "500 B", "cv": 0.5}}
-                   for name in ("t", "v")],
+        "brokers": [{"name": "broker", "controller": "a"},
+                    {"name": "beside", "controller": "a", "kind": "component",
+                     "costs": {"copy": "1 ms"}}],
+        "topics": [{"name": name, "broker": "beside" if name == "w" else "broker",
+                    "payload": {"size": "500 B", "cv": 0.5}} for name in ("t", "v", "w")],
         "platforms": [
             {"name": "pub", "count": 2, "controller": "b", "publishes": ["t", "v"],
              "network": {"uplink": "90 kB/s", "delay": "1 ms"}},
@@ -104,7 +106,7 @@ def wide():
              "network": {"downlink": "90 kB/s"}, "read_rate": "90/s",
              "reader": {"on": "0.1 s", "off": "0.1 s"}},
             {"name": "bad", "count": 1, "controller": "a", "role": "adversary",
-             "publishes": ["t"]},
+             "publishes": ["t", "w"]},
         ],
         "links": [{"from": "a", "to": "b", "copies": "domain", "rate": "90 kB/s"}],
         "workload": {"study": "campaign", "duration": "1 s",
