@@ -27,6 +27,7 @@ from sim.precision import (
     with_warning,
 )
 from sim.recording import Occasion, Outcome, draft
+from sim.stations import Graph
 from sim.study import Study
 from topologies import Plan, Profile, Topology
 
@@ -207,10 +208,10 @@ def _followed(task: Task, rows: int) -> tuple[int, int]:
     """Of every how many publications copies are followed through their stages, and of how many.
 
     Only in the first replication, and not where one fan-out alone is too large to follow, nor
-    through components: a Controller then works on a publication more than once.
+    between stations: one of them then works on a publication more than once.
     """
     topology = task.topology
-    if any(broker.kind == "component" for broker in topology.brokers):
+    if Graph(topology, task.profiles).lines:
         return 0, 1
     asked, fan_out = topologies.offered(topology), topology.fan_out()
     rate_per_s = sum(asked.values())
