@@ -33,6 +33,7 @@ from sim.study import HistogramKey, Sparse, StageKey, Study, Tally
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
 WATERFALL = 40  # copies of one publication that a picture shows
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
+FEED_COPIES = 2**20  # about as many copies: mailboxes have room for all that is known
 
 
 class Controller:
@@ -153,8 +154,9 @@ class Controller:
             self._carry_mixed(due, end_s)
             return
         count = 0 if due is None else len(due)
-        for first in range(0, max(count, 1), FEED_ROWS):
-            following = first + FEED_ROWS
+        rows = min(FEED_ROWS, max(1, FEED_COPIES // max(1, int(self._fan_out.max(initial=1)))))
+        for first in range(0, max(count, 1), rows):
+            following = first + rows
             if due is not None:
                 self._feed(due[first:following])
             until_s = due.arrival_s[following] if due is not None and following < count else end_s

@@ -41,10 +41,10 @@ from sim.delivery import (
     weigh,
 )
 from sim.draws import Purpose, normal_at
+from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
 from sim.state import NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
-READABLE, WRITABLE, FLAGS = 1, 2, 2
 REFERENCE_PAYLOAD_BYTES = 400.0  # the delivery in which allocation is counted
 COLLECTION = int(Purpose.COLLECTION)
 
@@ -177,13 +177,73 @@ def _begin_publication(server: Server, number: int) -> None:
 
 
 @inlined
+def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float) -> Any:
+    """Post copies from `copy` on, while no arrival and no collector comes in between.
+
+    The next copy, the instant at which it is built but for the collector's work, and whether it
+    has any.
+    """
+    now, publication = server.ledger[0], server.publications[slot]
+    copies, copy_s = publication.copies, publication.copy_s * publication.factor
+    allocation, most = _allocation(server, publication), allowance(server)
+    size_bytes, start = payload_bytes(server, publication), publication.start
+    mask = server.ring.size - 1
+    allocated, held_bytes, free = now.allocated, now.held_bytes, now.free_node
+    tail, first, collects = now.queue_first + now.queue_length, copy, False
+    if most == np.inf:
+        allocation = 0.0
+    while time_s < stop_s:
+        entry = np.uint32(start + copy)
+        session = server.subscribers[entry]
+        platform, node, place = server.platforms[session], server.nodes[free], free
+        free = node.next
+        node.publication, node.entry, node.next = slot, entry, NOBODY
+        if platform.mail_head == NOBODY:
+            platform.mail_head = place
+        else:
+            server.nodes[platform.mail_tail].next = place
+        platform.mail_tail = place
+        if platform.session_state == 0:
+            platform.session_state = 1
+            server.ring[np.uint32(tail & mask)] = session
+            tail += 1
+        held_bytes += size_bytes
+        copy += 1
+        if copy == copies:
+            break
+        time_s += copy_s
+        if allocated + allocation >= most:
+            collects = True
+            break
+        allocated += allocation
+    now.allocated, now.held_bytes, now.free_node = allocated, held_bytes, free
+    now.queue_length = tail - now.queue_first
+    now.held += copy - first
+    return copy, time_s, collects
+
+
+@inlined
+def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
+    """Post one copy, if its Platform is there; the same answer."""
+    now, publication = server.ledger[0], server.publications[slot]
+    entry = np.uint32(publication.start + copy)
+    session = server.subscribers[entry]
+    if not absent(server, slot, session, time_s):
+        post(server, slot, session, entry)
+        _link(server, session)
+        now.held += 1
+        now.held_bytes += payload_bytes(server, publication)
+    if copy + 1 == publication.copies:
+        return copy + 1, time_s, False
+    return copy + 1, time_s + publication.copy_s * publication.factor, True
+
+
+@inlined
 def _build(server: Server, number: int, end_s: float) -> bool:
     """Hand out copies, each at the instant it is built; whether all were before `end_s`."""
     now, platform = server.ledger[0], server.platforms[number]
     slot = platform.input_head
     publication = server.publications[slot]
-    copy_s, start = publication.copy_s * publication.factor, publication.start
-    allocation, size_bytes = _allocation(server, publication), payload_bytes(server, publication)
     time_s, copy = now.time_s, now.copy
     stop_s = min(next_arrival_s(server), end_s)
     while copy < publication.copies:
@@ -192,17 +252,12 @@ def _build(server: Server, number: int, end_s: float) -> bool:
                 break
             _admit_until(server, time_s)
             stop_s = min(next_arrival_s(server), end_s)
-        entry = np.uint32(start + copy)
-        session = server.subscribers[entry]
-        if not absent(server, slot, session, time_s):
-            post(server, slot, session, entry)
-            _link(server, session)
-            now.held += 1
-            now.held_bytes += size_bytes
-        copy += 1
-        if copy < publication.copies:
-            time_s += copy_s
-            time_s += _collect(server, allocation)
+        if now.offline == 0:
+            copy, time_s, collects = _hand_out(server, slot, copy, time_s, stop_s)
+        else:
+            copy, time_s, collects = _hand_out_one(server, slot, copy, time_s)
+        if collects:
+            time_s += _collect(server, _allocation(server, publication))
     now.time_s, now.copy = time_s, copy
     if copy < publication.copies:
         return False
@@ -318,7 +373,10 @@ def advance(server: Server, end_s: float) -> None:
             elif not _rest(server, end_s):
                 break
         elif now.stage == EVENT:
-            _handle(server)
+            if server.queues.size == 0 and now.offline == 0:
+                flush(server, end_s)
+            if now.time_s < end_s:
+                _handle(server)
         else:
             _go_on_reading(server, np.uint32(now.event >> FLAGS), end_s)
     _account(server)

@@ -70,20 +70,21 @@ PLATFORM_MASK = 2**STAMP_SHIFT - 1
 
 # A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
 # its own that the server has not finished, and how far the first one is). `answers` are steps of
-# logins whose answer is not written yet; those stamped before `cut` belong to a lost session.
+# logins whose answer is not written yet; those stamped before `cut` belong to a lost session. One
+# cache line, with what a copy touches in front.
 PLATFORM = np.dtype(
     [
-        ("population", "u4"),
+        ("population", "u2"),
+        ("session_state", "i1"),
+        ("publisher_state", "i1"),
+        ("offline", "i4"),
         ("mail_head", "u4"),
         ("mail_tail", "u4"),
-        ("session_state", "i4"),
-        ("publisher_state", "i4"),
         ("input_head", "u4"),
+        ("results", "i4"),
         ("input_tail", "u4"),
         ("copy", "i4"),
-        ("results", "i4"),
         ("answers", "u4"),
-        ("offline", "i4"),
         ("cut", "i8"),
         ("setup_s", "f8"),
         ("written_s", "f8"),
@@ -266,7 +267,7 @@ def _fingerprint() -> str:
     names = (
         "state", "draws", "delivery", "outflow", "backlogs", "completions", "journeys", "spans",
         "fanout_process", "fifo",
-        "loop_turns",
+        "flushes", "loop_turns",
     )  # fmt: skip
     files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
