@@ -86,3 +86,9 @@ def test_nothing_private_is_committed():
         text = path.read_text(errors="replace")
         found += [f"{name}: {mark}" for mark in marks if mark in text]
     assert found == []
+
+
+def test_no_two_test_modules_share_a_name():
+    """Folders of tests are no packages: two files of one name cannot be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
