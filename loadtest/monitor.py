@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import resource
 import struct
 import termios
 import time
@@ -95,8 +94,3 @@ def _unread_bytes(session: Session | CountingSession) -> int:
 
 def _unsent_bytes(session: Session | CountingSession) -> int:
     return session.transport.get_write_buffer_size() if session.transport else 0
-
-
-def peak_rss_bytes() -> int:
-    """Most memory that this process has held. [B]"""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import secrets
 import ssl
 from collections.abc import Sequence
@@ -111,7 +110,7 @@ def _header(
             warnings=tuple(judgement.warnings),
         ),
         wall_s=played.wall_s,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak_rss_bytes=environment.peak_rss_bytes()
         + sum(each["peak_rss_bytes"] for each in played.harvest.facts),
         software=environment.software("numpy", "slixmpp", "locust")
         | {"openssl": ssl.OPENSSL_VERSION},

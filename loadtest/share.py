@@ -29,7 +29,7 @@ from loadtest import processes
 from loadtest.actions import ActionLog
 from loadtest.client import Endpoint, Session
 from loadtest.counting import CountingSession
-from loadtest.monitor import Monitor, Window, peak_rss_bytes
+from loadtest.monitor import Monitor, Window
 from loadtest.observation import resident_bytes
 from loadtest.problems import LoadError
 from loadtest.reactor import Reactor
@@ -38,6 +38,7 @@ from loadtest.script import Script
 from loadtest.shares import Login, Prune, Spec
 from loadtest.spool import Spool
 from loadtest.subscriptions import end_others, subscribe
+from results import environment
 
 REPORT_LOGINS_S = 0.25
 PATIENCE_S = 1e-3  # see `reactor.Reactor`; epoll waits for whole milliseconds
@@ -220,7 +221,7 @@ class Share:
                 "mismatches": self.log.mismatches,
                 "sessions": len(self.sessions),
                 "lost_sessions": [(each.number, each.lost) for each in self.sessions if each.lost],
-                "peak_rss_bytes": peak_rss_bytes(),
+                "peak_rss_bytes": environment.peak_rss_bytes(),
                 "logins_ns": [each.timeline.instants() for each in self.sessions],
                 "problems": self.problems,
                 "actions": self.actions.rows,

@@ -41,6 +41,20 @@ def machine() -> dict[str, str]:
 
 
 @functools.cache
+def peak_rss_bytes() -> int:
+    """Most memory that this process had in RAM. [B]
+
+    From the high-water mark of its own memory: getrusage's would also count what the process that
+    started it had at that instant (getrusage(2): ru_maxrss survives fork and exec).
+    """
+    mark = _field("/proc/self/status", "VmHWM")
+    if mark:
+        return int(mark.split()[0]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def _field(path: str, name: str) -> str:
     """The first value of that name in a file of `name : value` lines; empty if there is none."""
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
+from results import environment
 from sim import phases, reference
 from sim.benchmark_grids import Workload, fan_out, workloads
 from sim.grid import Grid
@@ -164,7 +164,7 @@ def _gridlab(workload: Workload) -> Sample:
         started_s = time.perf_counter()
         delivered = grid.run()[0].delivered
         rate_per_s = delivered / (time.perf_counter() - started_s)
-    peak_rss_bytes = _peak_rss_bytes()
+    peak_rss_bytes = environment.peak_rss_bytes()
     found = _sampled(_latencies(workload.short, workload), rate_per_s)
     return Sample(rate_per_s, found.p50_s, found.p99_s, peak_rss_bytes)
 
@@ -203,11 +203,7 @@ def _latencies(topology: Topology, workload: Workload) -> Floats:
 
 def _sampled(latency_s: Floats, rate_per_s: float) -> Sample:
     p50_s, p99_s = np.quantile(latency_s, [0.5, 0.99])
-    return Sample(rate_per_s, float(p50_s), float(p99_s), _peak_rss_bytes())
-
-
-def _peak_rss_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Sample(rate_per_s, float(p50_s), float(p99_s), environment.peak_rss_bytes())
 
 
 def scaling(most: int = 10**9) -> list[tuple[int, float]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import topologies
-from results import Run
+from results import Run, environment
 from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
 from sim.grid import Grid, Watch
@@ -140,7 +139,7 @@ def simulate(  # noqa: PLR0913
             if progress is not None:
                 progress(len(outcomes) / replications, _remark(outcomes, started))
         peaks = {outcome.process: outcome.peak_rss_bytes for outcome in outcomes}
-        peaks[os.getpid()] = _peak_rss_bytes()
+        peaks[os.getpid()] = environment.peak_rss_bytes()
         occasion = Occasion(
             topology, profiles, phases.timetable(topology), seed, load, engine, door, row_stride,
             created, time.perf_counter() - started, sum(peaks.values()),
@@ -238,9 +237,10 @@ def replicate(task: Task, watch: Watch | None = None) -> Outcome:
         tallies = grid.run()
         plan_sha256 = grid.plan_sha256
     return Outcome(
-        task.replication, tuple(tallies), plan.rows, plan_sha256, os.getpid(), _peak_rss_bytes()
+        task.replication,
+        tuple(tallies),
+        plan.rows,
+        plan_sha256,
+        os.getpid(),
+        environment.peak_rss_bytes(),
     )
-
-
-def _peak_rss_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
