@@ -62,10 +62,14 @@ def test_a_picture_is_drawn_and_told(small, tmp_path):
     assert picture.read_text().startswith("<svg")
 
 
-def test_two_topologies_are_compared_on_the_same_plans(small, tmp_path):
-    wider = tmp_path / "wider.yaml"
-    wider.write_text(SMALL.replace("count: 50", "count: 100"))
-    run = gridlab("compare", small, wider, "--replications", 3, "--processes", 1, "--json",
+def test_two_topologies_are_compared_on_the_same_plans(tmp_path):
+    """As campaigns: of steady studies each loses a warm-up of its own."""
+    text = SMALL.replace("  duration:", "  study: campaign\n  duration:")
+    assert text != SMALL
+    narrow, wider = tmp_path / "narrow.yaml", tmp_path / "wider.yaml"
+    narrow.write_text(text)
+    wider.write_text(text.replace("count: 50", "count: 100"))
+    run = gridlab("compare", narrow, wider, "--replications", 3, "--processes", 1, "--json",
                   timeout_s=280)  # fmt: skip
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
@@ -75,7 +79,7 @@ def test_two_topologies_are_compared_on_the_same_plans(small, tmp_path):
     assert phase["offered_load_per_s"]["ratio"]["value"] == 1.0
     ratio = phase["throughput_per_s"]["ratio"]["value"]  # what comes after the end is not in it
     assert ratio == pytest.approx(2.0, rel=0.01)
-    assert phase["latency_s"]["p99"]["difference"]["low"] > 0.0
+    assert phase["latency_s"]["p50"]["difference"]["low"] > 0.0
 
 
 @pytest.mark.parametrize(
