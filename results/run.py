@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from results import tables
 from results.figures import Figures
+from results.gallery import Gallery
 from results.latencies import Latencies, Latency
 from results.records import PUBLICATION_ROWS_MAX, Draft, Header
 from results.tables import Columns
@@ -77,6 +78,28 @@ class Run:
     def latency(self) -> Latency:
         """Latency of the legitimate deliveries of the measured phases."""
         return Figures([self]).latency()
+
+    @property
+    def plot(self) -> Gallery:
+        """Its pictures: `run.plot.latency()`, `run.plot.distribution()`, ..."""
+        return Gallery(self)
+
+    def figures(self) -> pd.DataFrame:
+        """Figures of each measured phase with their 95 % intervals, as a pandas frame."""
+        from results.notebook import figures
+
+        return figures(self.summary())
+
+    def _repr_html_(self) -> str:
+        """How Jupyter shows it."""
+        from results.notebook import html
+
+        return html(self.summary())
+
+    def __repr__(self) -> str:
+        of = self.header
+        size = f"{of.replications} x {of.duration_s:g} s, seed {of.seed}"
+        return f"<Run: {of.topology.name}, {of.origin}, {size}>"
 
     def columns(self, table: str) -> Columns:
         """A table by its name: intervals, latency or publications."""

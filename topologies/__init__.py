@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from topologies.description import describe, render
     from topologies.documentation import schema_document
+    from topologies.drawing import draw
     from topologies.identity import sha256, text
     from topologies.loading import load, parse, profile, read_profile, shipped
     from topologies.plan import Plan, offered, subscribers
@@ -25,6 +26,7 @@ _HOME = {
     "Topology": "schema",
     "TopologyError": "problems",
     "describe": "description",
+    "draw": "drawing",
     "load": "loading",
     "offered": "plan",
     "parse": "loading",
@@ -51,6 +53,7 @@ __all__ = [
     "Topology",
     "TopologyError",
     "describe",
+    "draw",
     "load",
     "offered",
     "parse",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from topologies.loading import profile
@@ -11,6 +14,8 @@ from topologies.schema import Topology
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+ROWS_MAX = 12  # rows of a table that a notebook shows
 
 
 def describe(topology: Topology) -> dict[str, Any]:
@@ -108,26 +113,34 @@ def _attacks(topology: Topology, topics: dict[str, dict[str, Any]]) -> dict[str,
     }
 
 
-def render(description: dict[str, Any]) -> RenderableType:
-    """The summary for people."""
-    from rich.console import Group
-    from rich.text import Text
+@dataclass(frozen=True)
+class Part:
+    """A table of the summary: what its rows are, its headings, and a row of figures by name."""
 
+    title: str
+    headings: tuple[str, ...]
+    rows: dict[str, tuple[object, ...]]
+
+
+def headline(description: dict[str, Any]) -> str:
+    """How long, how many, how much, in one line."""
     study = "steady study" if description["study"] == "steady" else "campaign"
-    lines = [
-        f"[bold]{description['name']}[/bold]  {description['description']}",
+    return (
         f"{study} of {description['duration_s']:g} s; {description['platforms']:,} Platforms; "
         f"{description['offered_load_per_s']:,.4g} publications/s make "
-        f"{description['deliveries_per_s']:,.5g} deliveries/s",
-    ]
-    return Group(
-        *(Text.from_markup(line) for line in lines),
-        _table(
+        f"{description['deliveries_per_s']:,.5g} deliveries/s"
+    )
+
+
+def parts(description: dict[str, Any]) -> list[Part]:
+    """The tables of the summary; attacks only where there are some."""
+    tables = [
+        _part(
             description["controllers"],
             "Controller",
             {"server": "server", "cores": "cores", "platforms": "Platforms"},
         ),
-        _table(
+        _part(
             description["topics"],
             "Topic",
             {
@@ -137,33 +150,69 @@ def render(description: dict[str, Any]) -> RenderableType:
                 "deliveries_per_s": "deliveries [1/s]",
             },
         ),
-        _table(description["populations"], "Population", {"count": "Platforms", "role": "role"}),
-        *([_attack_table(description["attacks"])] if description["attacks"] else []),
-    )
+        _part(description["populations"], "Population", {"count": "Platforms", "role": "role"}),
+        _part(
+            description["attacks"],
+            "Attack",
+            {
+                "topic": "Topic",
+                "rate_per_s": "rate [1/s]",
+                "start_s": "from [s]",
+                "end_s": "to [s]",
+                "deliveries_per_s": "deliveries [1/s]",
+            },
+        ),
+    ]
+    return [part for part in tables if part.rows]
 
 
-def _attack_table(attacks: dict[str, Any]) -> Table:
-    columns = {
-        "topic": "Topic",
-        "rate_per_s": "rate [1/s]",
-        "start_s": "from [s]",
-        "end_s": "to [s]",
-        "deliveries_per_s": "deliveries [1/s]",
-    }
-    return _table(attacks, "Attack", columns)
+def _part(rows: dict[str, dict[str, Any]], title: str, columns: dict[str, str]) -> Part:
+    shown = {name: tuple(row[key] for key in columns) for name, row in rows.items()}
+    return Part(title, tuple(columns.values()), shown)
 
 
-def _table(rows: dict[str, dict[str, Any]], title: str, columns: dict[str, str]) -> Table:
+def cell(value: object) -> str:
+    """A figure as people read it."""
+    return f"{value:,.5g}" if isinstance(value, float) else f"{value}"
+
+
+def render(description: dict[str, Any]) -> RenderableType:
+    """The summary for people."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [
+        f"[bold]{description['name']}[/bold]  {description['description']}",
+        headline(description),
+    ]
+    return Group(*(Text.from_markup(line) for line in lines), *map(_table, parts(description)))
+
+
+def _table(part: Part) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(title)
-    for key, heading in columns.items():
-        number = all(isinstance(row[key], int | float) for row in rows.values())
+    table.add_column(part.title)
+    for place, heading in enumerate(part.headings):
+        number = all(isinstance(row[place], int | float) for row in part.rows.values())
         table.add_column(heading, justify="right" if number else "left")
-    for name, row in rows.items():
-        shown = (row[key] for key in columns)
-        cells = [f"{cell:,.5g}" if isinstance(cell, float) else f"{cell}" for cell in shown]
-        table.add_row(Text(name), *map(Text, cells))
+    for name, row in part.rows.items():
+        table.add_row(Text(name), *(Text(cell(value)) for value in row))
     return table
+
+
+def html(description: dict[str, Any]) -> str:
+    """The summary for a notebook: HTML without style sheets or scripts, long tables cut."""
+    title = f"<b>{escape(description['name'])}</b> {escape(description['description'])}"
+    lines = [f"<p>{title}<br>{escape(headline(description))}</p>"]
+    for part in parts(description):
+        heads = "".join(f"<th>{escape(head)}</th>" for head in (part.title, *part.headings))
+        lines.append(f"<table><thead><tr>{heads}</tr></thead><tbody>")
+        for name, row in islice(part.rows.items(), ROWS_MAX):
+            cells = "".join(f"<td>{escape(cell(value))}</td>" for value in row)
+            lines.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
+        lines.append("</tbody></table>")
+        if len(part.rows) > ROWS_MAX:
+            lines.append(f"<p>… and {len(part.rows) - ROWS_MAX} more</p>")
+    return "\n".join(lines)

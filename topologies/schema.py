@@ -150,6 +150,12 @@ class Topology(Model):
                 copies[each.topic] += each.platforms_of(population.count)
         return copies
 
+    def _repr_html_(self) -> str:
+        """How Jupyter shows it."""
+        from topologies.description import describe, html
+
+        return html(describe(self))
+
     @property
     def platform_count(self) -> int:
         """Platforms of all populations together."""

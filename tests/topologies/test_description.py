@@ -9,6 +9,7 @@ from rich.console import Console
 
 import topologies
 from topologies import TopologyError, starter
+from topologies import description as summary
 
 POISSON = {"process": "poisson", "rate": "10/s"}
 
@@ -104,3 +105,22 @@ class TestIdentity:
         again = pickle.loads(pickle.dumps(topology))
         assert again == topology
         assert again.source == topology.source
+
+
+def test_a_notebook_shows_headline_and_tables_of_text():
+    topology = topologies.load("campus-nac", ["description=<b>bold</b> & quick"])
+    text = topology._repr_html_()
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; quick" in text
+    assert summary.headline(topologies.describe(topology)) in text
+    assert text.count("<table>") == text.count("</table>") == 4
+    assert topology.topics[0].name in text
+
+
+def test_a_notebook_is_not_flooded_by_a_long_file():
+    tenants = topologies.describe(topologies.load("mssp-tenants"))
+    one = next(iter(tenants["populations"].values()))
+    many = {**tenants, "populations": {f"tenant-{n}": one for n in range(60)}}
+    shown = summary.html(many)
+    assert f"and {60 - summary.ROWS_MAX} more" in shown
+    assert f"tenant-{summary.ROWS_MAX - 1}<" in shown
+    assert f"tenant-{summary.ROWS_MAX}<" not in shown
