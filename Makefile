@@ -11,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := prosody prosody-modules lua-unbound ejabberd
 TOOLS := tsung go-sendxmpp tcpdump chromium
+# Tests that measure have the machine to themselves; those that compute share its cores.
+MEASURED := tests/loadtest tests/validation
+COMPUTED := tests $(MEASURED:%=--ignore=%)
 SPLIT := \# ---- with the extras
 
 .PHONY: run test prove validate lint lock servers clean help
@@ -43,7 +46,8 @@ test: servers $(VENV)/.full
 	@for server in prosody-0.12 ejabberd-23 fifo-sketch; do \
 		$(BIN)/gridlab simulate single-broker --set controllers[0].profile=$$server \
 		--replications 1 --out .pytest_cache/warm >/dev/null; done
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTED)
+	@$(BIN)/python -m pytest $(MEASURED)
 
 prove: servers $(VENV)/.full
 	@PYTHONPATH=. $(BIN)/python tests/prove.py $(ONLY)

@@ -5,14 +5,13 @@ import pytest
 from loadtest import deployment, pairs
 from loadtest.development import development
 from loadtest.problems import DeploymentError
-from results import regression
 from topologies import load
 
 MODULE = """
 local clock = os.clock
 local burn_s = module:get_option_number("burn_seconds", 0)
 function module.load()
-    module:hook("message/full", function ()
+    module:hook("message/bare", function ()
         local stop = clock() + burn_s
         while clock() < stop do end
     end, 1000)
@@ -36,7 +35,7 @@ platforms:
 workload:
   duration: 10 s
   arrivals:
-    - {topic: incidents, by: sensor, process: poisson, rate: 8/s}
+    - {topic: incidents, by: sensor, process: poisson, rate: 4/s}
 """
 
 
@@ -67,20 +66,21 @@ def test_ejabberd_takes_no_modules_from_files(tmp_path):
 
 
 @pytest.mark.real
-def test_a_module_that_burns_time_is_found_by_the_gate(tmp_path, shelter):
-    """One microsecond against half a millisecond a delivery: no machine is too noisy for that."""
+def test_a_module_that_burns_time_makes_deliveries_dearer(tmp_path, shelter):
+    """One microsecond against one millisecond a delivery: several times the server's own."""
     (tmp_path / "mod_burn.lua").write_text(MODULE)
     sides = []
-    for name, burn_s in (("base", 1e-6), ("head", 5e-4)):
+    for name, burn_s in (("base", 1e-6), ("head", 1e-3)):
         (tmp_path / f"{name}.lua").write_text(f"burn_seconds = {burn_s}\n")
         server = f"{{configuration: {name}.lua, modules: [mod_burn.lua]}}"
         sides.append(written(tmp_path, name, server))
-    limits = regression.Limits(pairs_min=3, pairs_max=4)
     with pairs.grids(*sides, seed=1, duration_s=3.0, out=tmp_path, door="test") as plays:
-        document, _ = regression.regress(*plays, limits)
-    if document["verdict"] == "invalid":  # the machine was not ours alone: it says so
-        assert document["reasons"]
-        return
-    assert document["verdict"] == "fail"
-    cpu = next(each for each in document["metrics"] if each["name"] == "cpu_s_per_delivery")
-    assert cpu["ratio"] > 1.5
+        ratios = [cpu_s_per_delivery(plays[1](each)) / cpu_s_per_delivery(plays[0](each))
+                  for each in range(2)]  # fmt: skip
+    assert min(ratios) > 2.0, ratios
+
+
+def cpu_s_per_delivery(run):
+    """Of the whole run, disturbed seconds included: core time is counted, not timed."""
+    table = run.intervals
+    return table["busy_s"].sum() / table["delivered"].sum()
