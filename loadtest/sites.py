@@ -48,6 +48,7 @@ UNSUPPORTED: Final = (
     "platforms.network.uplink",
     "platforms.network.downlink",
     "platforms.reader",
+    "platforms.addresses",
     "platforms.login",
     "platforms.retry",
     "controllers.admission",

@@ -6,7 +6,7 @@ SASL (two round trips for SCRAM), stream, bind, subscribe (all Topics in one go)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ def steps(population: Population, login: Login, profile: Profile) -> tuple[Step,
     return tuple(Step(name, profile.speed * work_s) for name, work_s in named)
 
 
+def proof_of(steps: Sequence[Step]) -> int:
+    """Number of the step whose answer says if the password is right."""
+    return max(number for number, step in enumerate(steps) if step.name == "sasl")
+
+
 def _tls(login: Login, costs: Logins) -> list[tuple[str, float]]:
     cost = next(each.cost for each in costs.tls if (each.version, each.key) == _tls_of(login))
     return [("tls", cost)] if login.tls == "1.3" else [("tls", cost), ("tls", 0.0)]
@@ -62,16 +67,19 @@ def _sasl(login: Login, costs: Logins) -> list[tuple[str, float]]:
     return rounds
 
 
-def works_s(topology: Topology, profiles: Mapping[str, Profile]) -> tuple[Floats, Integers]:
-    """Work of each step by population, and how many steps each has. [s]"""
+def works_s(
+    topology: Topology, profiles: Mapping[str, Profile]
+) -> tuple[Floats, Integers, Integers]:
+    """Work of each step by population, how many steps each has, and which proves the password. [s]
+
+    What populations without a login have does not matter.
+    """
     found = [
-        [step.work_s for step in steps(each, each.login, profiles[each.controller])]
-        if each.login is not None
-        else []
+        steps(each, each.login, profiles[each.controller]) if each.login is not None else ()
         for each in topology.platforms
     ]
     counts = np.array([len(each) for each in found])
     table = np.zeros((len(found), max(counts.max(), 1)))
-    for row, works in zip(table, found, strict=True):
-        row[: len(works)] = works
-    return table, counts
+    for row, own in zip(table, found, strict=True):
+        row[: len(own)] = [step.work_s for step in own]
+    return table, counts, np.array([proof_of(own) if own else 0 for own in found])

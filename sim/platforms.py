@@ -170,10 +170,7 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
 
 UNSUPPORTED = (
     "controllers.limits.server_stanza",
-    "controllers.limits.address",
     "controllers.limits.account.sessions",
-    "controllers.limits.failed_logins",
-    "controllers.admission.rate",
     "controllers.nodes",
     "topics.persist",
     "topics.max_items",
@@ -181,7 +178,7 @@ UNSUPPORTED = (
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits of logins, clusters, kept items.
+    """Refuse what has no model yet: some limits, clusters, kept items.
 
     Raises
     ------

@@ -18,10 +18,11 @@ import simpy
 from results import histogram
 from sim import draws
 from sim.draws import Purpose
-from sim.logins import ROUNDS_OF_CONNECT, Step, steps
+from sim.logins import ROUNDS_OF_CONNECT, Step, proof_of, steps
+from sim.reference_gates import ReferenceGate
 from sim.reference_stanzas import Job, Publication, Socket
 from sim.retries import waits_s
-from sim.session_books import SessionTally, logging_in
+from sim.session_books import SessionTally, logging_in, online_at_start
 from sim.study import Study
 from topologies import schema
 from topologies.profiles import Profile
@@ -59,13 +60,17 @@ class ReferenceSessions:
         for number, population in enumerate(study.topology.platforms):
             if population.controller == node.name and population.login is not None:
                 for platform in range(first, first + population.count):
-                    self._platforms[platform] = ReferencePlatform(self, number, platform)
+                    place = (platform - first) % (population.addresses or population.count)
+                    address = f"{population.name} {place}"
+                    self._platforms[platform] = ReferencePlatform(self, number, platform, address)
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
+        self.gate = ReferenceGate(node)
 
     def crash(self, until_s: float, notice_s: float) -> None:
         """The server has lost all sessions and messages, and takes none until then."""
         self.down_until_s, self.silent = until_s, notice_s > 0.0
+        self.gate = ReferenceGate(self.node)
         for platform in self._platforms.values():
             platform.hang_up(notice_s)
 
@@ -86,6 +91,8 @@ class ReferenceSessions:
         for _, publication in sorted(self._doors.pop(instant_s), key=lambda each: each[0]):
             if publication.lost_s < math.inf:
                 continue
+            if publication.job is not None:
+                publication.job.came()
             self._server.receive(publication)
 
     def has_session(self, socket: Socket) -> bool:
@@ -120,7 +127,7 @@ class ReferenceSessions:
             logins=tables["login"],
             given_up=tables["given up"],
             refused=tables["refused"],
-            online=counts + np.cumsum(tables["login"] - tables["lost"], axis=0),
+            online=online_at_start(topology) + np.cumsum(tables["login"] - tables["lost"], axis=0),
             away=away,
             latency=tuple(histogram.count(each) for each in latencies),
         ).of(logging_in(topology, self.node.name))
@@ -136,19 +143,23 @@ class ReferenceSessions:
 class ReferencePlatform:
     """One Platform."""
 
-    def __init__(self, sessions: ReferenceSessions, population: int, platform: int) -> None:
+    def __init__(
+        self, sessions: ReferenceSessions, population: int, platform: int, address: str
+    ) -> None:
         self.sessions, self.population, self.platform = sessions, population, platform
+        self._address = address
         description = sessions.study.topology.platforms[population]
         assert description.login is not None
         self._retry, self._delay_s = description.retry, description.network.delay
         self._steps = steps(description, description.login, sessions.profile)
-        self.session, self.online_s = True, -math.inf
+        self._proof, self._right = proof_of(self._steps), description.login.password == "right"
+        self.session, self.online_s = self._right, -math.inf if self._right else math.inf
         self._losses = self._attempts = self._failures = 0
         self._life: simpy.Process | None = None
         self._attempt: object = None
         self._deadline_s, self._wait_s = math.inf, description.retry.base
         self._under_way: list[Publication] = []
-        self._began_s, self.away = 0.0, False
+        self._began_s, self.away = 0.0, not self._right
 
     def lose(self, first_s: float, spread_s: float) -> None:
         """The Platform loses whatever it has, and comes back later."""
@@ -270,17 +281,23 @@ class ReferencePlatform:
         refused = False
         entered_s = env.now + delay_s
 
+        def came() -> None:
+            nonlocal refused
+            refused = number == 0 and not self.sessions.gate.admits(self._address, env.now)
+
         def work_s() -> float:
             nonlocal refused
             if notices and env.now > deadline_s + delay_s:
                 return 0.0
-            if number == 0 and env.now - entered_s > queue_wait_s:
+            if refused or (number == 0 and env.now - entered_s > queue_wait_s):
                 refused = True
                 return profile.speed * costs.refuse
             return step.work_s
 
         def done() -> None:
+            nonlocal refused
             if attempt is self._attempt and env.now + delay_s <= deadline_s:
+                refused = refused or self._denied(number)
                 if refused:
                     self._attempt = None  # the server has decided: its end changes nothing now
                     self._note("refused", env.now)
@@ -295,12 +312,20 @@ class ReferencePlatform:
         publication = Publication(
             row=-1, reached_s=entered_s, arrival_s=entered_s, intended_s=entered_s,
             socket=self.platform, publisher=self.platform, topic=-1, payload_bytes=0.0,
-            spread=float(factor[0]), published=True, copies=[], job=Job(work_s, done),
+            spread=float(factor[0]), published=True, copies=[], job=Job(came, work_s, done),
         )  # fmt: skip
         self._under_way = [each for each in self._under_way if each.arrival_s > env.now]
         self._under_way.append(publication)
         self.sessions.arrive(publication, self.platform, delay_s)
         return answer
+
+    def _denied(self, number: int) -> bool:
+        """Whether the server turns it away as it answers this step."""
+        gate, now_s = self.sessions.gate, self.sessions.env.now
+        if number == self._proof:
+            gate.judge(self._address, now_s, self._right)
+            return not self._right
+        return number == 0 and gate.closes(self._address, now_s)
 
     def _draw(self, purpose: Purpose, index: int) -> float:
         study = self.sessions.study

@@ -49,8 +49,9 @@ class Publication:
 
 @dataclass(eq=False)
 class Job:
-    """A step of a login: `work_s` is asked as the work begins, `done` told as it is answered."""
+    """A step of a login: told as it `came`, asked for its work as that begins, told as answered."""
 
+    came: Callable[[], None]
     work_s: Callable[[], float]
     done: Callable[[], None]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from results import histogram
 from sim.phases import Timetable
 from sim.state import Floats, Integers
-from topologies.schema import Topology
+from topologies.schema import Population, Topology
 
 Populations = npt.NDArray[np.uint16]
 
@@ -58,6 +58,16 @@ def logging_in(topology: Topology, controller: str) -> list[int]:
     ]
 
 
+def guesses(population: Population) -> bool:
+    """Whether Platforms never log in, because their passwords are wrong."""
+    return population.login is not None and population.login.password == "wrong"
+
+
+def online_at_start(topology: Topology) -> list[int]:
+    """Platforms of each population that have a session from the start."""
+    return [0 if guesses(each) else each.count for each in topology.platforms]
+
+
 class SessionBooks:
     """Counts that grow as things happen.
 
@@ -101,7 +111,7 @@ class SessionBooks:
 
     def close(self, away: Integers) -> SessionTally:
         """What was counted; `away` Platforms of each population have used up their attempts."""
-        counts = np.array([each.count for each in self._topology.platforms])
+        counts = np.array(online_at_start(self._topology))
         return SessionTally(
             populations=tuple(each.name for each in self._topology.platforms),
             attempts=self._attempts,

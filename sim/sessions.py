@@ -22,9 +22,10 @@ import numpy.typing as npt
 from sim import draws
 from sim.calendar import Calendar
 from sim.draws import Purpose
+from sim.gates import Addresses, Gate
 from sim.logins import ROUNDS_OF_CONNECT, works_s
 from sim.retries import waits_s
-from sim.session_books import SessionBooks, SessionTally
+from sim.session_books import SessionBooks, SessionTally, guesses
 from sim.state import (
     FINAL,
     FIRST,
@@ -93,7 +94,13 @@ class Sessions:
         self._topology, self._study, self._graph = topology, study, graph
         self._key = (study.seed, study.replication)
         profiles = {each.node.name: each.profile for each in graph.stations}
-        self._work_s, self._steps = works_s(topology, profiles)
+        self._work_s, self._steps, self._proof = works_s(topology, profiles)
+        self._wrong = np.array([guesses(each) for each in topology.platforms])
+        self._gates = [Gate(each.node) for each in graph.stations]
+        self._addresses = Addresses(topology)
+        self._refuse_s = [
+            each.profile.speed * _login_figure(each.profile, "refuse") for each in graph.stations
+        ]
         self._cv, self._noticed = (
             np.array([_login_figure(each.profile, figure) for each in graph.stations])
             for figure in ("cv", "noticed")
@@ -102,7 +109,7 @@ class Sessions:
         self._timeout_s = np.array([each.retry.timeout for each in topology.platforms])
         counts = [each.count for each in topology.platforms]
         self.population = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
-        self._status = np.full(len(self.population), ONLINE, np.uint8)
+        self._status = np.where(self._wrong, OFFLINE, ONLINE).astype(np.uint8)[self.population]
         self._failures, self._losses = np.zeros((2, len(self.population)), np.uint32)
         self._attempt, self._cut, self._void = np.zeros((3, len(self.population)), np.int64)
         self._deadline_s, self._began_s = np.zeros((2, len(self.population)))
@@ -112,7 +119,7 @@ class Sessions:
             if any(each.retry.policy == "decorrelated" for each in topology.platforms)
             else 0
         )
-        self.online_s = np.full(len(self.population), -np.inf)
+        self.online_s = np.where(self._wrong, np.inf, -np.inf)[self.population]
         self._starts, self._arrivals, self._timeouts = Calendar(), Calendar(), Calendar()
         self._in_flight = np.zeros(len(graph.stations), np.int64)
         self._down_until_s = np.full(len(graph.stations), -np.inf)
@@ -169,6 +176,7 @@ class Sessions:
         heard = stamp >> STEP_BITS == self._attempt[platform]
         heard &= (self._status[platform] == CONNECTING) & (answer_s <= deadline_s)
         refused = heard & (completions["flags"] & REFUSED != 0)
+        refused |= self._denied(station, heard & ~refused, platform, stamp, completions["done_s"])
         final = heard & ~refused & (completions["flags"] & FINAL != 0)
         going_on = heard & ~refused & ~final
         self.books.refuse(self.population[platform[refused]], completions["done_s"][refused])
@@ -212,6 +220,7 @@ class Sessions:
         """
         self._settle_until(instant_s)
         self._in_flight[station] = 0
+        self._gates[station].forget()
         self._down_until_s[station], self._silent[station] = until_s, notice_s > 0.0
         everybody = np.arange(len(self.population))
         logs_in = np.array([each.login is not None for each in self._topology.platforms])
@@ -328,6 +337,13 @@ class Sessions:
         seed, replication = self._key
         key = (replication, platform, stamp)
         flags = JOB + FINAL * (step + 1 == self._steps[population]) + FIRST * (step == 0)
+        work_s = self._work_s[population, step]
+        if not self._gates[station].open:
+            first = np.flatnonzero(step == 0)
+            address = self._addresses.of(platform[first], population[first])
+            refused = first[self._gates[station].refuses(arrival_s[first], address)]
+            flags[refused] += REFUSED
+            work_s[refused] = self._refuse_s[station]
         noticed = self._noticed[station]
         if noticed > 0.0:
             flags += NOTICED * (draws.uniforms_at(seed, Purpose.NOTICE, *key) < noticed)
@@ -335,11 +351,32 @@ class Sessions:
             key=platform + (stamp << STAMP_SHIFT),
             platform=platform,
             arrival_s=arrival_s,
-            work_s=self._work_s[population, step],
+            work_s=work_s,
             factor=draws.lognormals_at(seed, Purpose.LOGIN, *key, self._cv[station]),
             give_up_s=deadline_s,
             flags=flags,
         )
+
+    def _denied(
+        self, station: int, heard: Mask, platform: Integers, stamp: Integers, done_s: Floats
+    ) -> Mask:
+        """Whom the server turns away as it answers: wrong passwords, and addresses shut out."""
+        population, step = self.population[platform], stamp & STEP_MASK
+        proof = step == self._proof[population]
+        denied = heard & proof & self._wrong[population]
+        gate = self._gates[station]
+        if not gate.watches:
+            return denied
+        watched = np.flatnonzero(heard & (proof | (step == 0)))
+        address = self._addresses.of(platform[watched], population[watched])
+        for place, where in zip(watched.tolist(), address.tolist(), strict=True):
+            if denied[place]:
+                gate.fail(where, float(done_s[place]))
+            elif proof[place]:
+                gate.succeed(where)
+            else:
+                denied[place] = gate.shuts_out(where, float(done_s[place]))
+        return denied
 
     def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
         self._status[platform] = ONLINE

@@ -121,7 +121,9 @@ def storm():
     return schema.Topology.model_validate({
         "schema": 1, "name": "storm",
         "controllers": [{"name": "a", "domain": "a.test", "profile": "prosody-0.12",
-                         "admission": {"queue_wait": "1 s"}}],
+                         "admission": {"queue_wait": "1 s", "rate": "90/s", "burst": 9},
+                         "limits": {"address": {"connections": 9, "per": "1 s"},
+                                    "failed_logins": {"count": 1, "ban": "0.2 s"}}}],
         "brokers": [{"name": "broker", "controller": "a"}],
         "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"}}],
         "platforms": [
@@ -129,12 +131,14 @@ def storm():
             {"name": "sub", "count": 5, "controller": "a", "subscribes": ["t"],
              "network": {"delay": "10 ms"}, "login": {},
              "retry": {"policy": "full-jitter", "timeout": "65 ms", "base": "10 ms"}},
+            {"name": "guess", "count": 3, "controller": "a", "login": {"password": "wrong"},
+             "network": {"delay": "1 ms"}, "addresses": 2, "retry": {"base": "10 ms"}},
         ],
         "workload": {"study": "campaign", "duration": "1 s",
                      "arrivals": [{"topic": "t", "by": "pub", "process": "poisson",
                                    "rate": "9/s"}]},
-        "faults": [{"kind": "outage", "name": "dark", "population": "sub", "start": "0.2 s",
-                    "duration": "0.2 s", "spread": "0.1 s"}],
+        "faults": [{"kind": "outage", "name": f"dark-{who}", "population": who, "start": "0.2 s",
+                    "duration": "0.2 s", "spread": "0.1 s"} for who in ("sub", "guess")],
     })  # fmt: skip
 
 
@@ -170,7 +174,6 @@ def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
         "workload.arrivals.file": "trace: no file here",
         "workload.arrivals.process": "the class",
         "controllers.memory": "warned of in the record",
-        "controllers.admission.burst": "goes with `rate`, which is refused",
         "platforms.retry.first": "after a crash, which is refused",
         "faults.name": "for reports",
         "faults.kind": "the class",

@@ -26,10 +26,10 @@ class ByteRate(Model):
 
 
 class AddressLimit(Model):
-    """New connections from one source address."""
+    """New connections from one source address: a token bucket."""
 
-    connections: Whole = Field(ge=1, le=1_000_000, description="so many")
-    per: PositiveSeconds = Field(description="in any stretch of this length [s]")
+    connections: Whole = Field(ge=1, le=1_000_000, description="so many at once")
+    per: PositiveSeconds = Field(description="in which so many more are allowed [s]")
 
 
 class AccountLimit(Model):
@@ -47,8 +47,8 @@ class AccountLimit(Model):
 class FailedLogins(Model):
     """Source addresses are shut out after failed logins."""
 
-    count: Whole = Field(ge=1, le=1_000_000, description="failures that lead to it")
-    ban: PositiveSeconds = Field(description="how long [s]")
+    count: Whole = Field(ge=1, le=1_000_000, description="failures in a row that lead to it")
+    ban: PositiveSeconds = Field(description="how long after the last one [s]")
 
 
 class Limits(Sourced):

@@ -32,6 +32,11 @@ class Login(Sourced):
     storage: Storage = Field("hashed", description="how the server keeps passwords")
     tls: TlsVersion = Field("1.3", description="TLS version; 1.2 takes a round trip more")
     key: Key = Field("ecdsa-p256", description="key of the server's certificate")
+    password: Literal["right", "wrong"] = Field(
+        "right",
+        description="wrong: every attempt fails as its password is checked; such Platforms are "
+        "offline from the start, an outage's end makes them begin",
+    )
 
 
 class Retry(Sourced):

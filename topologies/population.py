@@ -106,6 +106,12 @@ class Population(Sourced):
     publishes: tuple[Node, ...] = Field((), description="Topics that it may publish on")
     subscribes: tuple[Subscription, ...] = Field((), description="Topics that it receives")
     network: Network = Field(Network(), description="its path to the Controller")
+    addresses: Whole | None = Field(
+        None,
+        ge=1,
+        le=5_000_000,
+        description="source addresses that it shares evenly (NAT); absent: one each",
+    )
     read_rate: PositivePerSecond | None = Field(
         None, description="items per second that one Platform can take in; absent: no limit [1/s]"
     )

@@ -15,6 +15,8 @@ def session_problems(
 ) -> Iterator[Problem]:
     """Every broken rule about logins, retries and faults."""
     yield from _logins(topology, read_profile)
+    yield from _addresses(topology)
+    yield from _admissions(topology)
     yield from _retries(topology)
     yield from _faults(topology)
 
@@ -28,6 +30,10 @@ def _logins(topology: Topology, read_profile: Callable[[str], Profile]) -> Itera
         if population.network.delay == 0.0:
             rule = "a login is made of round trips, which take time"
             yield Problem((*path, "network", "delay"), rule, "write for example 50 us", "0 s")
+        if population.login.password == "wrong" and (population.publishes or population.subscribes):
+            rule = f"is wrong, so {population.name} can neither publish nor subscribe"
+            where = (*path, "login", "password")
+            yield Problem(where, rule, "leave publishes and subscribes out", "wrong")
         name = profiles[population.controller]
         try:
             yield from _costs((*path, "login"), population.login, read_profile(name))
@@ -53,6 +59,22 @@ def _costs(path: Path, login: schema.Login, profile: Profile) -> Iterator[Proble
             f"profile {profile.name} has no cost of {login.mechanism} with {login.storage} storage"
         )
         yield Problem((*path, "mechanism"), rule, f"it has {known or 'none'}", login.mechanism)
+
+
+def _addresses(topology: Topology) -> Iterator[Problem]:
+    for number, population in enumerate(topology.platforms):
+        if (own := population.addresses) is not None and own > population.count:
+            rule = f"is more than its {population.count} Platforms"
+            yield Problem(("platforms", number, "addresses"), rule, "lower or delete it", own)
+
+
+def _admissions(topology: Topology) -> Iterator[Problem]:
+    for number, node in enumerate(topology.controllers):
+        admission = node.admission
+        if admission is not None and admission.rate is None and admission.queue_wait is None:
+            rule = "admits all: it has neither rate nor queue_wait"
+            repair = "write for example queue_wait: 5 s"
+            yield Problem(("controllers", number, "admission"), rule, repair)
 
 
 def _retries(topology: Topology) -> Iterator[Problem]:
