@@ -1,4 +1,4 @@
-"""The door of a server: admission, connections of an address, failed logins; alike in both engines."""
+"""The door of a server: admission, connections of an address, failed logins."""
 
 import pytest
 import worlds
@@ -31,27 +31,33 @@ def gated_grids(draw):
     delays = st.sampled_from(["1 ms", "0.3 ms", "25 ms"])
 
     def people(name, **more):
-        return {"name": name, "count": draw(st.integers(2, 9)), "retry": draw(RETRY),
-                "network": {"delay": draw(delays)}, "addresses": draw(st.sampled_from([1, 2, None])),
-                "login": {"mechanism": draw(st.sampled_from(["scram-sha-1", "plain"]))}} | more  # fmt: skip
+        mechanism = draw(st.sampled_from(["scram-sha-1", "plain"]))
+        return {
+            "name": name,
+            "count": draw(st.integers(2, 9)),
+            "retry": draw(RETRY),
+            "network": {"delay": draw(delays)},
+            "addresses": draw(st.sampled_from([1, 2, None])),
+            "login": {"mechanism": mechanism},
+        } | more
 
     guess = people("guess")
     guess["login"]["password"] = "wrong"
+    outages = [
+        {"kind": "outage", "name": name, "population": name, "start": "0.1 s", "duration": "50 ms",
+         "spread": draw(st.sampled_from(["0 s", "20 ms", "0.3 s"]))}
+        for name in ("near", "guess")
+    ]  # fmt: skip
+    struck = zip(draw(CRASHES), ["0.4 s", "0.7 s"], strict=False)
+    crashes = [{**each, "name": f"f{start[2]}", "start": start} for each, start in struck]
     topology = worlds.topology(
         [people("pub", publishes=["t"]), people("near", subscribes=["t"]), guess],
         [{"topic": "t", "by": "pub", "process": "poisson", "rate": "20/s"}],
         cores=draw(st.integers(1, 3)),
-        faults=[
-            {"kind": "outage", "name": name, "population": name, "start": "0.1 s",
-             "duration": "50 ms", "spread": draw(st.sampled_from(["0 s", "20 ms", "0.3 s"]))}
-            for name in ("near", "guess")
-        ] + [
-            {"name": f"f{place}", "start": start} | each
-            for place, (each, start) in enumerate(zip(draw(CRASHES), ["0.4 s", "0.7 s"], strict=False))
-        ],
+        faults=[*outages, *crashes],
         admission=draw(st.none() | ADMISSION),
         limits={"address": draw(st.none() | ADDRESS), "failed_logins": draw(st.none() | FAILED)},
-    )  # fmt: skip
+    )
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     return topology, worlds.profile(logins=draw(LOGINS), **costs)
 
@@ -66,10 +72,12 @@ def test_both_engines_keep_a_door_alike(world, seed, window_s):
 
 
 def cost(**given):
-    return worlds.profile("fifo", publish="0 s", copy="0 s", logins={
+    logins = {
         "provenance": {"kind": "assumed", "source": "chosen for a test"},
         "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}],
-        "sasl": [{"mechanism": "plain", "storage": "hashed", "first": "0 s"}], **given})  # fmt: skip
+        "sasl": [{"mechanism": "plain", "storage": "hashed", "first": "0 s"}],
+    }
+    return worlds.profile("fifo", publish="0 s", copy="0 s", logins=logins | given)
 
 
 def herd(count, retry=None, password="right", addresses=None, faults=(), **controller):
