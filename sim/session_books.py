@@ -63,9 +63,10 @@ def guesses(population: Population) -> bool:
     return population.login is not None and population.login.password == "wrong"
 
 
-def online_at_start(topology: Topology) -> list[int]:
+def online_at_start(topology: Topology) -> Integers:
     """Platforms of each population that have a session from the start."""
-    return [0 if guesses(each) else each.count for each in topology.platforms]
+    counts = [0 if guesses(each) else each.count for each in topology.platforms]
+    return np.array(counts, np.int64)
 
 
 class SessionBooks:
@@ -111,7 +112,7 @@ class SessionBooks:
 
     def close(self, away: Integers) -> SessionTally:
         """What was counted; `away` Platforms of each population have used up their attempts."""
-        counts = np.array(online_at_start(self._topology))
+        counts = online_at_start(self._topology)
         return SessionTally(
             populations=tuple(each.name for each in self._topology.platforms),
             attempts=self._attempts,

@@ -363,7 +363,7 @@ class Sessions:
         """Whom the server turns away as it answers: wrong passwords, and addresses shut out."""
         population, step = self.population[platform], stamp & STEP_MASK
         proof = step == self._proof[population]
-        denied = heard & proof & self._wrong[population]
+        denied: Mask = heard & proof & self._wrong[population]
         gate = self._gates[station]
         if not gate.watches:
             return denied
