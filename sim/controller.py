@@ -20,12 +20,12 @@ from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
 from sim.journeys import stages_s
+from sim.messages import Messages, nothing
 from sim.network import Arrivals
 from sim.outflow import abandon_queues
 from sim.platforms import residents, session_count
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
-from sim.sessions import Messages, nothing
 from sim.state import PUBLICATION, Floats, Integers, Records
 from sim.stations import Graph, Line, Station
 from sim.study import HistogramKey, Sparse, StageKey, Study, Tally

@@ -14,8 +14,6 @@ the server completed before a loss counts. Attempts begin until the end of the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +22,7 @@ from sim.calendar import Calendar
 from sim.draws import Purpose
 from sim.gates import Addresses, Gate
 from sim.logins import ROUNDS_OF_CONNECT, works_s
+from sim.messages import Messages, nothing
 from sim.retries import waits_s
 from sim.session_books import SessionBooks, SessionTally, guesses
 from sim.state import (
@@ -48,34 +47,6 @@ STEP_MASK = (1 << STEP_BITS) - 1
 CAUTION = 1.0 - 1e-12  # windows are shorter than the look-ahead by more than roundings
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Messages:
-    """Steps of logins on their way to one station in order of arrival: columns of equal length."""
-
-    key: Integers
-    platform: Integers
-    arrival_s: Floats
-    work_s: Floats
-    factor: Floats
-    give_up_s: Floats
-    flags: Integers
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def __getitem__(self, chosen: slice) -> Messages:
-        return Messages(
-            self.key[chosen], self.platform[chosen], self.arrival_s[chosen], self.work_s[chosen],
-            self.factor[chosen], self.give_up_s[chosen], self.flags[chosen],
-        )  # fmt: skip
-
-
-def nothing() -> Messages:
-    """No messages."""
-    whole, figures = np.zeros(0, np.int64), np.zeros(0)
-    return Messages(whole, whole, figures, figures, figures, figures, whole)
 
 
 class Sessions:
