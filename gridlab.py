@@ -19,10 +19,11 @@ from typing import Any
 import click
 
 import loadtest.commands
+import loadtest.twin_commands
 import results.commands
 import sim.capacity_commands
 import sim.commands
-from results.commands import BAD_INPUT, INTERRUPTED, INVALID_RUN, Output, common, records_run
+from results.commands import BAD_INPUT, INTERRUPTED, Output, common
 from topologies.commands import reads_topology
 
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
@@ -84,6 +85,14 @@ def cli(context: click.Context) -> None:
     gridlab validate single-broker              predict, drive a real Prosody, compare
     """
     context.obj = _rehearsal
+    context.meta["gridlab.predict"] = _predict
+
+
+def _predict(*arguments: Any, **named: Any) -> Any:
+    """The model's answer, for a command of the real grid's side."""
+    import sim
+
+    return sim.simulate(*arguments, processes=1, **named)
 
 
 def _rehearsal(**arguments: Any) -> Any:
@@ -195,55 +204,6 @@ def typed_schema(module: str, name: str) -> dict[str, Any]:
 
     document = getattr(importlib.import_module(module), name)
     return TypeAdapter(document).json_schema(mode="serialization")
-
-
-@cli.command()
-@reads_topology
-@click.option(
-    "--points",
-    default=None,
-    metavar="LOADS",
-    help="Loads as multiples of the file's, e.g. 0.5,1,2; default: the file's and near saturation.",
-)
-@click.option(
-    "--duration", "duration_s", type=click.FloatRange(2, 3600), help="Seconds of each point."
-)
-@records_run
-@common
-def validate(
-    output: Output,
-    topology: Any,
-    points: str | None,
-    out: Path,
-    report: Path | None,
-    **arguments: Any,
-) -> None:
-    """Fit costs on this machine, predict, then drive a real server on the same plan and compare.
-
-    \b
-    gridlab validate single-broker
-    gridlab validate single-broker --points 0.5,1,2 --duration 60
-    """
-    import results
-    import sim
-    from loadtest import validation
-
-    with output.progress("validating") as advance:
-        outcome = validation.validate(
-            topology,
-            predict=functools.partial(sim.simulate, processes=1),
-            points=validation.read_points(points),
-            out=out,
-            progress=advance,
-            **arguments,
-        )
-    output.document(outcome.document)
-    output.say(validation.render(outcome))
-    if report is not None:
-        results.write_report(outcome.runs, report)
-        output.say(f"Wrote {report}")
-    if not outcome.valid:
-        sys.exit(INVALID_RUN)
 
 
 def _refuse_unlike(base: Any, head: Any) -> None:
@@ -358,7 +318,7 @@ for command in (
     *(sim.capacity_commands.knee, sim.capacity_commands.compare),
     *(results.commands.report, results.commands.history, sim.commands.attack),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
-    *(regress, loadtest.commands.doctor),
+    *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
 ):
     cli.add_command(command)
 

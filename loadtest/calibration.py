@@ -9,11 +9,14 @@ one that a validation point plays.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
+from loadtest.problems import LoadError
 from results import figures, statistics
+from results.twin_documents import TwinFit
 from topologies.profiles import Profile
 from topologies.schema import Poisson, Topology
 
@@ -47,19 +50,57 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """The profiles of this machine, the factor behind them, and the pilot that it rests on."""
+    """The profiles of this machine, the factor behind them, and the pilot that it rests on.
+
+    Without a pilot, `source` is the name of the profile that was given.
+    """
 
     profiles: dict[str, Profile]
     speed: statistics.Estimate
-    pilot: Run
+    pilot: Run | None
+    source: str | None = None
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> TwinFit:
         """The fit as `gridlab validate --json` shows it."""
         return {
             "speed": self.speed,
-            "pilot": self.pilot.header.run_id,
-            "publications": self.pilot.header.counts.publications,
+            "pilot": self.pilot.header.run_id if self.pilot else None,
+            "publications": self.pilot.header.counts.publications if self.pilot else 0,
+            "profile": self.source,
         }
+
+    def speeds(self) -> dict[str, float]:
+        """Cost of every Controller over its profile's machine. [1]"""
+        return {name: profile.speed for name, profile in self.profiles.items()}
+
+
+def given(topology: Topology, profile: Profile) -> Fit:
+    """The costs of a profile as they are, for all Controllers of its server.
+
+    Raises
+    ------
+    LoadError
+        The topology has a Controller of another server.
+    """
+    for controller in topology.controllers:
+        own = topologies.profile(topology, controller.name)
+        if own.server != profile.server:
+            raise LoadError(
+                f"--profile: {profile.name} is of {profile.server}, but controllers"
+                f"[{controller.name}] is {own.server}; use a profile of {own.server}"
+            )
+    speed = statistics.mean([1.0])
+    names = [controller.name for controller in topology.controllers]
+    return Fit(dict.fromkeys(names, profile), speed, None, profile.name)
+
+
+def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
+    """The fit of a validation that is resumed, from what its book says."""
+    profiles = {
+        name: topologies.profile(topology, name).model_copy(update={"speed": speed})
+        for name, speed in entry["speeds"].items()
+    }
+    return Fit(profiles, entry["speed"], pilot)
 
 
 def fit(

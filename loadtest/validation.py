@@ -1,45 +1,79 @@
 """Predict first, then measure: how far the model is off a real server, point by point.
 
 In this order, so that no prediction can know its measurement: deploy a grid and fit the costs of
-this machine on a pilot; take the grid down; simulate every point on the plan that it will play and
-store the prediction; deploy a fresh grid; play the points; compare. The two sides come together
-only here, and each is given as a function.
+this machine on a pilot (or take a profile as it is); take the grid down; simulate every point on
+the plan that it will play and store the predictions; deploy a fresh grid; play every point several
+times, in random order; compare. Only then is the model told what the runs cost, to see how good its
+structure is apart from its costs. A stopped validation goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
-from loadtest import deployment, engine, spinner
-from loadtest.agreement import Outcome, Point, render
-from loadtest.calibration import Fit, Measure, Predict, fit
+import topologies
+from loadtest import book, deployment, engine, spinner
+from loadtest.agreement import Outcome, Point
+from loadtest.calibration import Fit, Measure, Predict, fit, given, recalled
 from loadtest.conduct import BY_HAND
 from loadtest.problems import LoadError
+from results import environment, evidence
 
 if TYPE_CHECKING:
     from results import Run
+    from topologies.profiles import Profile
     from topologies.schema import Topology
 
 DOOR = "gridlab validate"
 PILOT_S = 10.0
 POINT_S = 10.0
+REPEATS = 2
 NEAR_SATURATION = 0.85
 Progress = Callable[[float, str], None]
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What is asked for.
+
+    Parameters
+    ----------
+    points : tuple of float
+        Loads; empty: the file's own, and the one at which the model says that the server is used
+        at 0.85.
+    of_capacity : bool
+        Whether the loads are shares of the predicted capacity instead of multiples of the file's.
+    repeats : int
+        How often every point is played.
+    duration_s : float
+        Length of each. [s]
+    seed : int
+        Of the plans, of the model's draws and of the order.
+    profile : Profile, optional
+        Costs that are taken as they are, for Controllers of its server; else a pilot is played.
+    """
+
+    points: tuple[float, ...] = ()
+    of_capacity: bool = False
+    repeats: int = REPEATS
+    duration_s: float = POINT_S
+    seed: int = 1
+    profile: Profile | None = None
+
+
 def validate(
     topology: Topology,
+    terms: Terms,
     *,
     predict: Predict,
-    points: Sequence[float] | None = None,
-    duration_s: float | None = None,
-    seed: int = 1,
     out: Path,
     progress: Progress = lambda share, remark: None,
 ) -> Outcome:
@@ -49,15 +83,10 @@ def validate(
     ----------
     topology : Topology
         What is deployed; its attacks are not part of a validation.
+    terms : Terms
+        Loads, repeats, duration, seed, profile.
     predict : callable
         `sim.simulate`.
-    points : sequence of float, optional
-        Loads as multiples of the file's; by default the file's own, and the one at which the fitted
-        model says that the server is used at 0.85.
-    duration_s : float, optional
-        Length of each point; 10 s by default. [s]
-    seed : int
-        Of the plans and of the model's draws.
     out : Path
         Where the runs are kept: each prediction before its measurement begins.
     progress : callable
@@ -68,45 +97,137 @@ def validate(
     DeploymentError, LoadError, rails.RailsError
         The grid cannot be deployed or driven.
     """
-    duration_s = duration_s or POINT_S
-    server_cores, generator_cores = split_cores()
-    settings = engine.Settings(cores=generator_cores)
-    loads = list(points or ())
-    total_s = PILOT_S + duration_s * (len(loads) or 2) + 12.0
-    told = _Told(progress, total_s)
+    kept = book.Book(out, _identity(topology, terms))
+    runs = max(len(terms.points), 2) * terms.repeats
+    told = _Told(progress, PILOT_S + 16.0 + runs * (terms.duration_s + 4.0))
+    sweep = _Sweep(topology, terms, predict, out, kept, told)
+    fitted = sweep.fitted()
+    topology = engine.lasting(topology.model_copy(update={"attacks": ()}), terms.duration_s)
+    points = sweep.predicted(topology, fitted)
+    sweep.play(topology, points)
+    told.next("telling the model what it cost", 2.0)
+    for point in points:
+        point.tell(partial(sweep.predict, topology), fitted.profiles)
+    outcome = Outcome(topology, fitted, points, terms.seed, sweep.order)
+    outcome.kept = kept.close(outcome.document)
+    return outcome
 
-    def measure(grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
+
+def _identity(topology: Topology, terms: Terms) -> dict[str, Any]:
+    """What a validation is: it is resumed by these, and with the same code."""
+    return {
+        "topology": topologies.sha256(topology),
+        "points": list(terms.points),
+        "of_capacity": terms.of_capacity,
+        "repeats": terms.repeats,
+        "duration_s": terms.duration_s,
+        "seed": terms.seed,
+        "profile": terms.profile and terms.profile.model_dump_json(by_alias=True),
+        "code": environment.software().get("commit", ""),
+    }
+
+
+class _Sweep:
+    """The steps of a validation, each entered in its book as soon as it is done."""
+
+    def __init__(
+        self, topology: Topology, terms: Terms, predict: Predict, out: Path, kept: book.Book,
+        told: _Told,
+    ) -> None:  # fmt: skip
+        self._topology, self._terms, self._predict = topology, terms, predict
+        self._out, self._book, self._told = out, kept, told
+        self._cores = split_cores()
+        self._settings = engine.Settings(cores=self._cores[1])
+        self.order: list[list[int]] = []
+
+    def fitted(self) -> Fit:
+        """The costs of this machine: given, recalled from the book, or from a pilot."""
+        topology, terms = self._topology, self._terms
+        if terms.profile is not None:
+            return given(topology, terms.profile)
+        if "fit" in self._book.entries:
+            entry = self._book.entries["fit"]
+            return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
+        self._told.next("fitting costs", PILOT_S + 4.0)
+        with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
+            on_grid: Measure = partial(self._measure, grid)
+            fitted = fit(topology, self._predict, on_grid, seed=terms.seed, duration_s=PILOT_S)
+        self._book.entries["fit"] = fitted.document() | {"speeds": fitted.speeds()}
+        self._book.write()
+        return fitted
+
+    def predict(self, topology: Topology, profiles: dict[str, Profile], load: float) -> Run:
+        """The model's answer on the very plan that is played, over draws of its own."""
+        return self._predict(
+            topology, seed=self._terms.seed, profiles=profiles, load=load, plan_replication=0,
+            door=DOOR,
+        )  # fmt: skip
+
+    def predicted(self, topology: Topology, fitted: Fit) -> list[Point]:
+        """Every point's prediction, stored with its digest and the instant before any is played."""
+        entries = self._book.entries
+        self._told.next("predicting", 6.0)
+        if "loads" not in entries:
+            entries["loads"] = self._loads(topology, fitted)
+        points = []
+        for load in entries["loads"]:
+            entry = entries["predictions"].get(repr(load))
+            if entry is None:
+                run = self.predict(topology, fitted.profiles, load)
+                run.save(self._out)
+                sha256 = evidence.digest(evidence.gather([run], apart=False))
+                entry = {"run": run.header.run_id, "sha256": sha256, "stored": book.now()}
+                entries["predictions"][repr(load)] = entry
+            else:
+                run = results.open_run(self._out / entry["run"])
+            points.append(Point(load, run, entry["stored"], entry["sha256"]))
+        self._book.write()
+        return points
+
+    def _loads(self, topology: Topology, fitted: Fit) -> list[float]:
+        """The loads as multiples of the file's."""
+        terms = self._terms
+        if terms.points and not terms.of_capacity:
+            return list(terms.points)
+        used = max(self.predict(topology, fitted.profiles, 1.0).utilisation().values())
+        if terms.of_capacity:
+            return [round(share / max(used, 1e-6), 3) for share in terms.points]
+        return [1.0, round(NEAR_SATURATION / max(used, 1e-6), 2)]
+
+    def play(self, topology: Topology, points: Sequence[Point]) -> None:
+        """Play what the book lacks, on a fresh grid, points and repeats in random order."""
+        terms = self._terms
+        self.order = [[k, r] for r in range(terms.repeats) for k in range(len(points))]
+        random.Random(terms.seed).shuffle(self.order)
+        for k, repeat in self.order:
+            if run_id := self._book.played(points[k].load, repeat):
+                points[k].repeats.append(results.open_run(self._out / run_id))
+        missing = [
+            (k, repeat) for k, repeat in self.order if not self._book.played(points[k].load, repeat)
+        ]
+        if not missing:
+            return
+        with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
+            for number, (k, repeat) in enumerate(missing, start=1):
+                load = points[k].load
+                remark = f"run {number} of {len(missing)}, load {load:.3g}"
+                self._told.next(remark, terms.duration_s + 4.0)
+                run = self._measure(grid, topology, seed=terms.seed, load=load)
+                points[k].repeats.append(run)
+                self._book.enter(load, repeat, run.header.run_id)
+
+    def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():
             run = engine.play(
-                played, grid, seed=seed, load=load, door=DOOR, settings=settings, progress=told.play
-            )
-        kept = run.save(out)
+                played, grid, seed=seed, load=load, door=DOOR, settings=self._settings,
+                progress=self._told.play,
+            )  # fmt: skip
+        kept = run.save(self._out)
         if why := run.header.measurement["stopped"]:
             if why == BY_HAND:
                 raise KeyboardInterrupt
             raise LoadError(f"{why}; what was played is kept in {kept}")
         return run
-
-    told.next("fitting costs", PILOT_S + 4.0)
-    with deployment.ephemeral(topology, cores=server_cores) as grid:
-        on_grid: Measure = partial(measure, grid)
-        fitted = fit(topology, predict, on_grid, seed=seed, duration_s=PILOT_S)
-
-    topology = engine.lasting(topology.model_copy(update={"attacks": ()}), duration_s)
-    told.next("predicting", 2.0)
-    loads = loads or [1.0, _near_saturation(topology, fitted, predict, seed)]
-    predictions = [_predict(topology, fitted, predict, seed, load) for load in loads]
-    for prediction in predictions:
-        prediction.save(out)
-
-    outcome = Outcome(topology, fitted)
-    with deployment.ephemeral(topology, cores=server_cores) as grid:
-        for load, prediction in zip(loads, predictions, strict=True):
-            told.next(f"playing load {load:.3g}", duration_s + 3.0)
-            measured = measure(grid, topology, seed=seed, load=load)
-            error = results.prediction_error(prediction, measured)
-            outcome.points.append(Point(load, prediction, measured, error))
-    return outcome
 
 
 def read_points(text: str | None) -> list[float] | None:
@@ -115,7 +236,7 @@ def read_points(text: str | None) -> list[float] | None:
     Raises
     ------
     LoadError
-        Not a list of positive numbers.
+        Not a list of different positive numbers.
     """
     if text is None:
         return None
@@ -125,25 +246,9 @@ def read_points(text: str | None) -> list[float] | None:
         loads = [math.nan]
     if not all(0.0 < load < math.inf for load in loads):
         raise LoadError(f'--points: "{text}": must be positive numbers; write for example 0.5,1,2')
+    if len(set(loads)) < len(loads):
+        raise LoadError(f'--points: "{text}": a load is there twice; use --repeats for that')
     return loads
-
-
-def _predict(topology: Topology, fitted: Fit, predict: Predict, seed: int, load: float) -> Run:
-    """The model's answer on the very plan that will be played, over draws of its own."""
-    return predict(
-        topology, seed=seed, profiles=fitted.profiles, load=load, plan_replication=0, door=DOOR
-    )
-
-
-def _near_saturation(topology: Topology, fitted: Fit, predict: Predict, seed: int) -> float:
-    """The load at which the fitted model has its busiest Controller at `NEAR_SATURATION`."""
-    used = max(
-        figures["utilisation"]["value"] or 0.0
-        for figures in _predict(topology, fitted, predict, seed, 1.0)
-        .summary()["controllers"]
-        .values()
-    )
-    return round(NEAR_SATURATION / max(used, 1e-6), 2)
 
 
 def split_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -172,6 +277,3 @@ class _Told:
         done_s = self._before_s + share * self._step_s
         remark = f"{self._remark}: {news['state']}"
         self._progress(min(done_s / self._total_s, 1.0), remark)
-
-
-__all__ = ["read_points", "render", "validate"]

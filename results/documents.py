@@ -228,53 +228,6 @@ class Prediction(TypedDict):
     utilisation: PredictionError
 
 
-class PointVerdict(TypedDict):
-    """Whether a measurement agrees with its prediction: agrees, disagrees or invalid."""
-
-    verdict: str
-    reasons: list[str]
-
-
-class ValidationPoint(Prediction):
-    """One load at which a prediction was checked on a real server."""
-
-    load: float
-    offered_load_per_s: float
-    subscribers: int
-    payload_bytes: float | None
-    server: str
-    ledger: dict[str, int]
-    generator: dict[str, Any]
-    verdict: PointVerdict
-    runs: dict[str, str]
-
-
-class Refutation(TypedDict):
-    """A figure that is off by more than its bound and by more than chance."""
-
-    load: float
-    metric: str
-    error: float
-
-
-class ValidationSummary(TypedDict):
-    """All points together: how many, how bad the worst is, and the costs they rest on."""
-
-    points: int
-    invalid: int
-    worst_error: dict[str, float | None]
-    bounds: dict[str, float]
-    fit: dict[str, Any]
-
-
-class Validation(TypedDict):
-    """The document of `gridlab validate --json`."""
-
-    points: list[ValidationPoint]
-    summary: ValidationSummary
-    refuted: list[Refutation]
-
-
 class ScenarioFigures(TypedDict):
     """Figures of one scenario over its measured phases; utilisation is the busiest Controller's."""
 
@@ -311,7 +264,6 @@ class SweepDocument(TypedDict):
 _DOCUMENTS = {
     "simulate": Summary,
     "compare": Comparison,
-    "validate": Validation,
     "sweep": SweepDocument,
 }
 
@@ -326,6 +278,10 @@ def document_schema(command: str) -> dict[str, Any]:
         either: Any = TypeAdapter(LoadSummary | LoadSummaries)
         about = "A measured run, `runs` where a scenario has several: `gridlab load --json`."
         return {**either.json_schema(mode="serialization"), "description": about}
+    if command == "validate":
+        from results.twin_documents import Validation
+
+        return TypeAdapter(Validation).json_schema(mode="serialization")
     return TypeAdapter(_DOCUMENTS[command]).json_schema(mode="serialization")
 
 

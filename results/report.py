@@ -58,8 +58,17 @@ class Section:
     identities: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write(runs: Sequence[Run], path: Path | str) -> Path:
+def write(runs: Sequence[Run], path: Path | str, *, lead: Sequence[Section] = ()) -> Path:
     """Write the page about some runs; measured ones are set against the prediction of their plan.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        What it is about.
+    path : Path or str
+        The file.
+    lead : sequence of Section
+        What comes before them.
 
     Raises
     ------
@@ -71,15 +80,15 @@ def write(runs: Sequence[Run], path: Path | str) -> Path:
     target = Path(path)
     unfinished = target.with_name(target.name + ".partial")
     try:
-        unfinished.write_text(page(runs), encoding="utf-8")
+        unfinished.write_text(page(runs, lead), encoding="utf-8")
         os.replace(unfinished, target)
     except OSError as error:
         raise RecordError(f"{target}: {error.strerror}; choose another file") from None
     return target
 
 
-def page(runs: Sequence[Run]) -> str:
-    """The page about some runs, as HTML."""
+def page(runs: Sequence[Run], lead: Sequence[Section] = ()) -> str:
+    """The page about some runs, as HTML; `lead` comes before them."""
     headers = [run.header for run in runs]
     topologies = {header.topology.sha256: header.topology for header in headers}
     return (
@@ -88,7 +97,7 @@ def page(runs: Sequence[Run]) -> str:
         .render(
             title=", ".join(dict.fromkeys(topology.name for topology in topologies.values())),
             over=" and ".join(dict.fromkeys(f"{header.origin} run" for header in headers)),
-            sections=list(_sections(runs)),
+            sections=[*lead, *_sections(runs)],
             topologies=[
                 {
                     "name": topology.name,

@@ -85,14 +85,21 @@ def validate():
 
 
 def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
-    process = validate.start("--points", "1,2", "--duration", 5, "--json", "--out", tmp_path)
+    process = validate.start(
+        "--points", "1,2", "--duration", 5, "--repeats", 1, "--json", "--out", tmp_path
+    )
     output, errors = process.communicate(timeout=150)
     assert process.returncode in (0, 3), errors  # 3: something else kept this machine busy
     document = json.loads(output)
     jsonschema.validate(document, results.document_schema("validate"))
     assert [point["subscribers"] for point in document["points"]] == [200, 200]
     for point in document["points"]:
-        predicted, measured = (results.open_run(tmp_path / run) for run in point["runs"].values())
+        played = [*point["runs"]["measured"], *point["runs"]["invalid"]]
+        assert len(played) == 1
+        predicted, measured = (
+            results.open_run(tmp_path / run) for run in (point["runs"]["predicted"], *played)
+        )
+        assert point["evidence"]["stored"] < measured.header.created
         assert predicted.header.plan_sha256[0] == measured.header.plan_sha256[0]
         assert predicted.header.created < measured.header.created
         counts = measured.header.counts

@@ -1,0 +1,91 @@
+"""The commands that set the model against a real server.
+
+They need both sides: the model comes from the front door (`gridlab.predict` of the context).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from results.commands import INVALID_RUN, Output, common, records_run
+from topologies.commands import reads_topology
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--points",
+    default=None,
+    metavar="LOADS",
+    help="Loads as multiples of the file's, e.g. 0.5,1,2; default: the file's and near saturation.",
+)
+@click.option(
+    "--of",
+    type=click.Choice(["file", "capacity"]),
+    default="file",
+    help="Take --points as multiples of the file's load, or of the predicted capacity.",
+)
+@click.option("--repeats", default=2, type=click.IntRange(1, 100), help="Runs of every point.")
+@click.option(
+    "--duration",
+    "duration_s",
+    default=10.0,
+    type=click.FloatRange(2, 3600),
+    help="Seconds of each run.",
+)
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Predict with this profile as it is (gridlab calibrate) instead of fitting first.",
+)
+@records_run
+@common
+def validate(
+    output: Output,
+    topology: Any,
+    points: str | None,
+    of: str,
+    profile: Path | None,
+    out: Path,
+    report: Path | None,
+    **arguments: Any,
+) -> None:
+    """Fit costs on this machine, predict, then drive a real server on the same plans and compare.
+
+    Every prediction is stored before the first run; runs come in random order; a validation that
+    was stopped goes on where it stopped when the same command is given again.
+
+    \b
+    gridlab validate single-broker
+    gridlab validate single-broker --points .1,.3,.5,.7,.9,1.2 --of capacity --repeats 3
+    gridlab validate single-broker --profile prosody-here.yaml --duration 60
+    """
+    from loadtest import validation
+    from results import twin_report, twin_table
+    from topologies import loading
+
+    read = validation.read_points(points)
+    terms = validation.Terms(
+        points=tuple(read or ()),
+        of_capacity=of == "capacity",
+        profile=None
+        if profile is None
+        else loading.parse_profile(loading.content(profile), profile.name),
+        **arguments,
+    )
+    predict = click.get_current_context().meta["gridlab.predict"]
+    with output.progress("validating") as advance:
+        outcome = validation.validate(topology, terms, predict=predict, out=out, progress=advance)
+    document = outcome.document
+    output.document(document)
+    output.say(twin_table.render(document))
+    output.say(f"Kept {outcome.kept}")
+    if report is not None:
+        twin_report.write(document, outcome.runs, report)
+        output.say(f"Wrote {report}")
+    if not outcome.valid:
+        sys.exit(INVALID_RUN)

@@ -1,0 +1,123 @@
+"""Why a prediction is off, as far as the points tell: costs, discipline, pauses, or queueing.
+
+Each is looked for where nothing else shows. *Costs*: CPU time per publication, wherever it was
+measured. *Discipline*: when a fan-out's first copy leaves against its last, at the lowest load,
+which no cost changes. *Pauses*: how much later than most the late publications are complete, at the
+lowest load, where nothing queues. *Queueing*: latencies that are still off under load once the
+model is told the run's own cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from results import histogram
+from results.evidence import Metric, counts_of
+from results.twin_documents import Cause, TwinPoint
+
+COST = 0.05
+SPAN = 0.2  # of the time to the last subscriber: Prosody's copies leave in the last fifth
+TAIL = 1.3
+QUIET = 0.5  # utilisation up to which the lowest load tells about single publications
+ENDS_MIN = 20  # publications that a tail needs
+
+
+def named(points: Sequence[TwinPoint]) -> list[Cause]:
+    """What the points tell about the model, the clearest first; nothing where all is well."""
+    found: list[Cause] = []
+    for server in sorted({each["server"] for each in points}):
+        own = sorted(
+            (each for each in points if each["server"] == server), key=lambda p: p["utilisation"]
+        )
+        found += [
+            cause for look in (_costs, _discipline, _pauses, _queueing) for cause in look(own)
+        ]
+    return found
+
+
+def of_metric(point: TwinPoint, metric: Metric) -> str:
+    """Which of them a figure that is off is owed to, as far as the point itself tells."""
+    if metric in ("cpu", "memory", "throughput"):
+        return "costs"
+    given = point["structure"].get(metric)
+    if given is not None and given["error"] is not None and abs(given["error"]) <= given["bound"]:
+        return "costs"  # with the run's own cost it agrees
+    if point["utilisation"] > QUIET:
+        return "queueing"
+    return "discipline" if _discipline([point]) else "pauses" if _pauses([point]) else "queueing"
+
+
+def _costs(points: Sequence[TwinPoint]) -> list[Cause]:
+    errors = [error for each in points if (error := each["cpu_per_publication"]["error"])]
+    floors = [floor for each in points if (floor := each["cpu_per_publication"]["noise_floor"])]
+    middle = float(np.median(errors)) if errors else 0.0
+    if abs(middle) <= max(COST, float(np.median(floors)) if floors else 0.0):
+        return []
+    side = "more" if middle > 0.0 else "less"
+    why = f"predicted CPU per publication is {abs(middle):.0%} {side} than measured"
+    return [_cause(points, "costs", why)]
+
+
+def _discipline(points: Sequence[TwinPoint]) -> list[Cause]:
+    for point in _quiet(points):
+        predicted, measured = point["evidence"]["predicted"], point["evidence"]["measured"]
+        spans = [side["span"] if side else None for side in (predicted, measured)]
+        if spans[0] is None or spans[1] is None or abs(spans[0] - spans[1]) <= SPAN:
+            return []
+        why = (
+            f"copies of a publication leave over the last {spans[1]:.0%} of the time to the last "
+            f"subscriber, where {spans[0]:.0%} was predicted"
+        )
+        return [_cause(points, "discipline", why)]
+    return []
+
+
+def _pauses(points: Sequence[TwinPoint]) -> list[Cause]:
+    for point in _quiet(points):
+        tails = []
+        for side in (point["evidence"]["structure"], point["evidence"]["measured"]):
+            if side is None or side["publications"] < ENDS_MIN:
+                return []
+            late = counts_of(side, "last")
+            tails.append(histogram.quantile(late, 0.9) / histogram.quantile(late, 0.1))
+        ratio = tails[1] / tails[0]
+        if not np.isfinite(ratio) or 1.0 / TAIL <= ratio <= TAIL:
+            return []
+        lack = "has pauses that the model lacks" if ratio > 1.0 else "lacks pauses of the model"
+        why = (
+            f"the server {lack}: until its last copy, a slow publication (p90) takes "
+            f"{tails[1]:.2g} times as long as a quick one (p10), where {tails[0]:.2g} was predicted"
+        )
+        return [_cause(points, "pauses", why)]
+    return []
+
+
+def _queueing(points: Sequence[TwinPoint]) -> list[Cause]:
+    off = {
+        metric: error["error"]
+        for each in points
+        for metric, error in each["structure"].items()
+        if not error["not_scored"]
+        and error["error"] is not None
+        and abs(error["error"]) > error["bound"]
+        and each["utilisation"] > QUIET / 2
+        and metric != "memory"
+    }
+    if not off:
+        return []
+    worst = max(off, key=lambda metric: abs(off[metric]))
+    why = f"with the run's own cost, {worst} under load is still off by {off[worst]:+.0%}"
+    return [_cause(points, "queueing", why)]
+
+
+def _quiet(points: Sequence[TwinPoint]) -> list[TwinPoint]:
+    """The point of the lowest load, if it is quiet and was measured."""
+    return [
+        each for each in points[:1] if each["utilisation"] <= QUIET and each["evidence"]["measured"]
+    ]
+
+
+def _cause(points: Sequence[TwinPoint], cause: str, why: str) -> Cause:
+    return {"server": points[0]["server"], "cause": cause, "why": why}

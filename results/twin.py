@@ -1,0 +1,256 @@
+"""Prediction against measurement, point by point: errors, noise, verdicts, and what they sum up to.
+
+Three scores are kept apart. *cost*: the predicted CPU time per publication. *blind*: all that was
+predicted before the measurement. *structure*: latencies of the same model once it is told the one
+figure that it has most trouble with, the run's own CPU time per publication. Everything here is
+computed from the evidence (`results.evidence`), so that a stored proof can be computed again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from results import causes, statistics
+from results.documents import rounded
+from results.evidence import METRICS, Evidence, Metric, samples
+from results.statistics import Sample
+from results.twin_documents import (
+    MetricError,
+    PointEvidence,
+    PointVerdict,
+    Score,
+    Scored,
+    TwinPoint,
+    TwinRefutation,
+    TwinSummary,
+)
+
+# What the median error of a server may be, and a point's error where no noise hides it.
+BOUNDS: dict[str, dict[Metric, float]] = {
+    "cost": {"cpu_per_publication": 0.05},
+    "structure": {"p50": 0.05, "p95": 0.10, "p99": 0.15, "last_p50": 0.10, "last_p95": 0.15},
+    "blind": {
+        "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15, "last_p50": 0.15,
+        "last_p95": 0.15, "cpu": 0.05, "memory": 0.10,
+    },
+}  # fmt: skip
+LOOSER = {("prosody", "blind", "p99"): 0.25}
+UTILISATION_MAX = {"blind": 0.7, "structure": 0.85}  # beyond, latencies are shown but not scored
+SATURATED = 0.97
+PUBLICATIONS_MIN = 400  # for a p99
+AT_ANY_LOAD = ("throughput", "memory", "cpu_per_publication")
+
+
+def bound(server: str, level: str, metric: Metric) -> float:
+    """What the error of a metric may be. [1]"""
+    return LOOSER.get((server, level, metric), BOUNDS[level][metric])
+
+
+def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
+    """One load, compared: from what is kept of its sides.
+
+    Parameters
+    ----------
+    evidence : PointEvidence
+        Predicted and measured side, and the model told the run's own cost; the latter two are
+        None where no measurement is valid.
+    facts : mapping
+        What else is said of it: load, server, subscribers, payload_bytes, ledger, generator,
+        runs, and `invalid`, the reasons why no measurement counts.
+    """
+    server, predicted = str(facts["server"]), evidence["predicted"]
+    used = max(predicted["used"].values())
+    measured, structure = evidence["measured"], evidence["structure"]
+    blind = compared(predicted, measured, "blind", server, used)
+    given = compared(structure, measured, "structure", server, used)
+    made: dict[str, object] = {name: facts[name] for name in facts if name != "invalid"}
+    made |= {
+        "utilisation": used,
+        "repeats": len(measured["runs"]) if measured else 0,
+        "structure": given,
+        "verdict": verdict(blind, [str(why) for why in cast(Sequence[object], facts["invalid"])]),
+    }
+    made |= {str(name): error for name, error in blind.items()}
+    return cast(TwinPoint, {**rounded(made), "evidence": evidence})
+
+
+def compared(
+    predicted: Evidence | None, measured: Evidence | None, level: str, server: str, used: float
+) -> dict[Metric, MetricError]:
+    """Every metric of both sides, its error, its noise, and whether it is fit to be scored."""
+    if predicted is None:
+        return {}
+    ours = samples(predicted)
+    theirs = samples(measured) if measured else {}
+    found: dict[Metric, MetricError] = {}
+    for name in METRICS:
+        limit = BOUNDS[level].get(name, BOUNDS["cost"].get(name))
+        if limit is None:
+            continue
+        if name in BOUNDS[level]:
+            limit = bound(server, level, name)
+        a, b = ours[name], theirs.get(name, Sample(math.nan, reason="not measured"))
+        known = math.isfinite(a.value) and math.isfinite(b.value) and b.value > 0.0
+        noise = noise_floor(b) if measured and len(measured["runs"]) > 1 else None
+        publications = measured["publications"] if measured else 0
+        found[name] = {
+            "predicted": a.estimate(),
+            "measured": b.estimate(),
+            "error": a.value / b.value - 1.0 if known else None,
+            "bound": limit,
+            "inside_interval": _inside(a, b) if known else None,
+            "noise_floor": noise,
+            "not_scored": _why_not(name, level, limit, used, publications, noise, known),
+        }
+    return found
+
+
+def noise_floor(measured: Sample) -> float | None:
+    """How far two measured repeats are from each other, on average over pairs. [1]"""
+    repeats = measured.parts
+    if len(repeats) < 2 or not np.isfinite(repeats).all():
+        return None
+    middle = float(np.mean(repeats))
+    pairs = [abs(a - b) for a, b in itertools.combinations(repeats.tolist(), 2)]
+    return float(np.mean(pairs)) / middle if middle > 0.0 else None
+
+
+def _why_not(
+    name: Metric, level: str, limit: float, used: float, publications: int,
+    noise: float | None, known: bool,
+) -> str:  # fmt: skip
+    """Why a metric does not count for the scores; empty where it does."""
+    if not known:
+        return "no figure on one side"
+    if name == "throughput" and used < SATURATED:
+        return "below saturation all that is offered is delivered"
+    most = UTILISATION_MAX[level]
+    if name not in AT_ANY_LOAD and used > most:
+        return f"predicted {used:.0%} busy, above {most:.0%}"
+    if name == "p99" and publications < PUBLICATIONS_MIN:
+        return f"{publications} publications, {PUBLICATIONS_MIN} needed"
+    if noise is not None and noise > limit / 2:
+        return f"repeats differ by {noise:.1%}, more than half the bound"
+    return ""
+
+
+def _inside(predicted: Sample, measured: Sample) -> bool | None:
+    """Whether 1 lies in the joint 95 % interval of predicted over measured."""
+    joint = statistics.ratio(measured, predicted, paired=False)
+    if joint["low"] is None or joint["high"] is None:
+        return None
+    return bool(joint["low"] <= 1.0 <= joint["high"])
+
+
+def refuted(error: MetricError) -> bool:
+    """Off by more than its bound, by more than the noise, and, of one run, by more than chance."""
+    off = error["error"]
+    if off is None or abs(off) <= error["bound"]:
+        return False
+    if error["noise_floor"] is not None:
+        return error["noise_floor"] <= error["bound"] / 2 or abs(off) > 3.0 * error["noise_floor"]
+    return error["inside_interval"] is not True
+
+
+def verdict(blind: Mapping[Metric, MetricError], invalid: Sequence[str]) -> PointVerdict:
+    """Agrees, disagrees, or invalid: nothing was measured, or it was too noisy to tell."""
+    if invalid:
+        return {"verdict": "invalid", "reasons": list(invalid)}
+    gated = {name: error for name, error in blind.items() if name in BOUNDS["blind"]}
+    off = [name for name, error in gated.items() if refuted(error)]
+    if off:
+        reasons = [f"{name} is off by {gated[name]['error']:+.0%}" for name in off]
+        return {"verdict": "disagrees", "reasons": reasons}
+    noisy = [
+        f"too noisy: {name} is off by {error['error']:+.0%}, its repeats by "
+        f"{error['noise_floor']:.0%}"
+        for name, error in gated.items()
+        if error["error"] is not None and error["noise_floor"] is not None
+        and abs(error["error"]) > error["bound"]
+    ]  # fmt: skip
+    return {"verdict": "invalid" if noisy else "agrees", "reasons": noisy}
+
+
+def summary(points: Sequence[TwinPoint]) -> TwinSummary:
+    """All points together, by server and level: median, 90th percentile and worst error."""
+    valid = [each for each in points if each["repeats"]]
+    names = sorted({each["server"] for each in points})
+    servers = {
+        name: scores(name, [each for each in valid if each["server"] == name]) for name in names
+    }
+    verdicts = [each["verdict"]["verdict"] for each in points]
+    found = {
+        "points": len(points),
+        "verdicts": {name: verdicts.count(name) for name in ("agrees", "disagrees", "invalid")},
+        "servers": servers,
+        "causes": causes.named(valid),
+    }
+    return cast(TwinSummary, rounded(found))
+
+
+def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
+    """One server's points: each level, each metric."""
+    levels: Scored = {"cost": {}, "structure": {}, "blind": {}}
+    for level, metrics in BOUNDS.items():
+        for metric in metrics:
+            errors = [
+                errors_of(each, level)[metric]
+                for each in points
+                if metric in errors_of(each, level)
+            ]
+            levels[level][metric] = _score(errors, bound(server, level, metric))  # type: ignore[literal-required]
+    return levels
+
+
+def errors_of(point: TwinPoint, level: str) -> dict[Metric, MetricError]:
+    """The errors of a point at a level."""
+    if level == "structure":
+        return point["structure"]
+    return {name: point[name] for name in METRICS if name in point}
+
+
+def _score(errors: Sequence[MetricError], limit: float) -> Score:
+    counted = [error for error in errors if not error["not_scored"]]
+    off = [abs(error["error"]) for error in counted if error["error"] is not None]
+    inside = [e["inside_interval"] for e in counted if e["inside_interval"] is not None]
+    floors = [error["noise_floor"] for error in errors if error["noise_floor"] is not None]
+    return {
+        "points": len(off),
+        "not_scored": len(errors) - len(off),
+        "median_error": float(np.median(off)) if off else None,
+        "p90_error": float(np.quantile(off, 0.9)) if off else None,
+        "worst": max(off, default=None),
+        "inside_interval": sum(inside) / len(inside) if inside else None,
+        "noise_floor": float(np.median(floors)) if floors else None,
+        "bound": limit,
+    }
+
+
+def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
+    """Where the model fails: every figure that was predicted and is off, by how much, and why."""
+    return [
+        cast(
+            TwinRefutation,
+            rounded(
+                {
+                    "server": each["server"],
+                    "load": each["load"],
+                    "utilisation": each["utilisation"],
+                    "metric": name,
+                    "error": error["error"],
+                    "bound": error["bound"],
+                    "noise_floor": error["noise_floor"],
+                    "cause": causes.of_metric(each, name),
+                }
+            ),
+        )
+        for each in points
+        if each["repeats"]
+        for name, error in errors_of(each, "blind").items()
+        if name in BOUNDS["blind"] and refuted(error)
+    ]

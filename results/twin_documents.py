@@ -1,0 +1,161 @@
+"""The documents of validations and of the trust that they add up to: keys and meanings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from results.evidence import Evidence, Metric
+from results.statistics import Estimate
+
+
+class MetricError(TypedDict):
+    """A figure on both sides. [1/s, s, B or core seconds per second]
+
+    `error` is predicted / measured - 1, null where there is none; `inside_interval` whether it is
+    within the joint 95 % interval; `noise_floor` how far two measured repeats are from each other
+    on average, relative; `not_scored` why it does not count for the summary, empty where it does.
+    """
+
+    predicted: Estimate
+    measured: Estimate
+    error: float | None
+    bound: float
+    inside_interval: bool | None
+    noise_floor: float | None
+    not_scored: str
+
+
+class PointVerdict(TypedDict):
+    """Whether a measurement agrees with its prediction: agrees, disagrees or invalid."""
+
+    verdict: str
+    reasons: list[str]
+
+
+class PointEvidence(TypedDict):
+    """What is kept of a point. `stored` is when the prediction was on disk, `begun` when each
+    measurement began (UTC), `sha256` the digest of `predicted` as it was stored.
+    """
+
+    predicted: Evidence
+    stored: str
+    sha256: str
+    measured: Evidence | None
+    begun: list[str]
+    structure: Evidence | None
+
+
+class PointRuns(TypedDict):
+    """Ids of the runs; `structure` is the model told the measured cost, `invalid` do not count."""
+
+    predicted: str
+    measured: list[str]
+    invalid: list[str]
+    structure: str | None
+
+
+class TwinPoint(TypedDict):
+    """One load at which a prediction was checked on a real server, by one or more repeats.
+
+    `utilisation` is the predicted one of the busiest Controller; `structure` has the errors of the
+    model that was told the measured CPU time per publication.
+    """
+
+    load: float
+    offered_load_per_s: float
+    subscribers: int
+    payload_bytes: float | None
+    server: str
+    utilisation: float
+    repeats: int
+    throughput: MetricError
+    p50: MetricError
+    p95: MetricError
+    p99: MetricError
+    last_p50: MetricError
+    last_p95: MetricError
+    cpu: MetricError
+    cpu_per_publication: MetricError
+    memory: MetricError
+    structure: dict[Metric, MetricError]
+    ledger: dict[str, int]
+    generator: dict[str, Any]
+    verdict: PointVerdict
+    runs: PointRuns
+    evidence: PointEvidence
+
+
+class Score(TypedDict):
+    """A metric over the points at which it counts; errors are absolute, relative to measured."""
+
+    points: int
+    not_scored: int
+    median_error: float | None
+    p90_error: float | None
+    worst: float | None
+    inside_interval: float | None
+    noise_floor: float | None
+    bound: float
+
+
+class Scored(TypedDict):
+    """A server's scores: its CPU per publication, latencies given that cost, all blind."""
+
+    cost: dict[Metric, Score]
+    structure: dict[Metric, Score]
+    blind: dict[Metric, Score]
+
+
+class Cause(TypedDict):
+    """What the points tell about the model: costs, discipline, pauses or queueing."""
+
+    server: str
+    cause: str
+    why: str
+
+
+class TwinSummary(TypedDict):
+    """All points together."""
+
+    points: int
+    verdicts: dict[str, int]
+    servers: dict[str, Scored]
+    causes: list[Cause]
+
+
+class TwinRefutation(TypedDict):
+    """A figure that is off by more than its bound and by more than noise."""
+
+    server: str
+    load: float
+    utilisation: float
+    metric: Metric
+    error: float
+    bound: float
+    noise_floor: float | None
+    cause: str
+
+
+class TwinFit(TypedDict):
+    """The costs behind the predictions: a pilot's speed factor, or a profile that was given."""
+
+    speed: Estimate
+    pilot: str | None
+    publications: int
+    profile: str | None
+
+
+class Validation(TypedDict):
+    """The document of `gridlab validate --json`."""
+
+    kind: str
+    topology: str
+    seed: int
+    duration_s: float
+    order: list[list[int]]
+    fit: TwinFit
+    points: list[TwinPoint]
+    summary: TwinSummary
+    refuted: list[TwinRefutation]

@@ -1,0 +1,151 @@
+"""Validations and their scores as a terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from results import units
+from results.evidence import Metric
+from results.twin import BOUNDS
+from results.twin_documents import (
+    Cause,
+    MetricError,
+    Score,
+    Scored,
+    TwinPoint,
+    TwinRefutation,
+    Validation,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+SHOWN: dict[Metric, tuple[str, Callable[[float], str]]] = {
+    "cpu": ("CPU", units.percent),
+    "cpu_per_publication": ("CPU/publication", units.seconds),
+    "p50": ("p50", units.seconds),
+    "p95": ("p95", units.seconds),
+    "p99": ("p99", units.seconds),
+    "last_p50": ("last copy p50", units.seconds),
+    "last_p95": ("last copy p95", units.seconds),
+    "throughput": ("throughput", units.rate),
+    "memory": ("memory", units.size),
+}
+REFUTED_MAX = 30
+SCORES = (
+    "Errors over the points that count: predicted against measured, absolute. cost: CPU per "
+    "publication; structure: latencies once that is known; blind: without any help."
+)
+
+
+def render(document: Validation) -> RenderableType:
+    """Fit, points, scores, causes and refutations of one validation."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(_fit(document), style="dim"), ""]
+    parts += [_point(point) for point in document["points"]]
+    parts += ["", scores_table(document["summary"]["servers"])]
+    parts += lines(document["summary"]["causes"], document["refuted"])
+    return Group(*parts)
+
+
+def _fit(document: Validation) -> str:
+    fit = document["fit"]
+    if fit["pilot"] is None:
+        return f"Costs of the profile {fit['profile']}, as it is."
+    speed = units.with_interval(fit["speed"])
+    return (
+        f"Costs fitted on {fit['publications']} publications: this machine pays {speed} times "
+        "what the shipped profile says."
+    )
+
+
+def _point(point: TwinPoint) -> Table:
+    """One point: predicted, measured, error, with the same error once the cost is known."""
+    from rich.table import Table
+    from rich.text import Text
+
+    verdict, repeats = point["verdict"], point["repeats"]
+    times = "one run" if repeats == 1 else f"{repeats} runs"
+    colour = {"agrees": "green", "disagrees": "red"}.get(verdict["verdict"], "yellow")
+    title = Text.assemble(
+        f"load {point['load']:.3g}: {point['offered_load_per_s']:.3g} publications/s to "
+        f"{point['subscribers']} subscribers, predicted {point['utilisation']:.0%} busy, {times}: ",
+        (verdict["verdict"], colour),
+    )
+    caption = "; ".join(verdict["reasons"])
+    table = Table(
+        title=title, title_justify="left", title_style="", caption=caption, box=None,
+        caption_justify="left", padding=(0, 3, 0, 0),
+    )  # fmt: skip
+    for heading in ("", "predicted", "measured", "error", "noise", "given cost"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for metric, (name, show) in SHOWN.items():
+        error: MetricError = point[metric]
+        told = point["structure"].get(metric)
+        sides = [_estimate(error[side], show) for side in ("predicted", "measured")]
+        floor = error["noise_floor"]
+        table.add_row(
+            name, *sides, signed(error["error"]), "" if floor is None else f"{floor:.1%}",
+            signed(told["error"]) if told else "",
+        )  # fmt: skip
+    return table
+
+
+def scores_table(servers: Mapping[str, Scored]) -> Table:
+    """A row for each server, level and metric: how many points, and how far off."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), title=SCORES, title_justify="left")
+    for heading in (
+        "", "", "points", "median", "p90", "worst", "inside", "noise", "bound",
+    ):  # fmt: skip
+        table.add_column(heading, justify="left" if not heading else "right")
+    for server, scored in servers.items():
+        for level in BOUNDS:
+            for metric, score in scored[level].items():  # type: ignore[literal-required]
+                if not score["points"] + score["not_scored"]:
+                    continue
+                table.add_row(f"{server} {level}", SHOWN[metric][0], *_cells(score))
+    return table
+
+
+def _cells(score: Score) -> Iterator[str]:
+    yield f"{score['points']} of {score['points'] + score['not_scored']}"
+    for value in (
+        score["median_error"], score["p90_error"], score["worst"], score["inside_interval"],
+        score["noise_floor"], score["bound"],
+    ):  # fmt: skip
+        yield "–" if value is None else f"{value:.1%}"
+
+
+def lines(causes: Sequence[Cause], refuted: Sequence[TwinRefutation]) -> list[str]:
+    """What the points tell about the model, and every figure that is off."""
+    found = [f"{cause['server']}: {cause['cause']}: {cause['why']}" for cause in causes]
+    for each in sorted(refuted, key=lambda each: -abs(each["error"]))[:REFUTED_MAX]:
+        found.append(
+            f"refuted: {each['server']} at load {each['load']:.3g} "
+            f"({each['utilisation']:.0%} busy): {SHOWN[each['metric']][0]} "
+            f"{signed(each['error'])}, bound {each['bound']:.0%}; {each['cause']}"
+        )
+    if len(refuted) > REFUTED_MAX:
+        found.append(f"and {len(refuted) - REFUTED_MAX} more; see --json")
+    return found or ["Nothing is refuted."]
+
+
+def signed(error: float | None) -> str:
+    """A relative error: `-12.3 %`."""
+    return "–" if error is None else f"{100.0 * error:+.1f} %".replace("-", "−")
+
+
+def _estimate(estimate: Mapping[str, object], show: Callable[[float], str]) -> str:
+    value, high = estimate["value"], estimate["high"]
+    if not isinstance(value, float | int):
+        return str(estimate.get("reason", "–"))
+    if not isinstance(high, float | int) or not value:
+        return show(value)
+    half = 100.0 * (high / value - 1.0)
+    return f"{show(value)} ± {half:.{0 if half >= 9.5 else 1}f} %"
