@@ -29,7 +29,7 @@ from topologies.commands import reads_topology
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
-    "attack": ("results.impact", "Attack"),
+    "attack": ("results.variants", "Attack"),
     "bench-grid": ("loadtest.cycles", "Cycles"),
     "grid-counters": ("loadtest.documents", "Counters"),
     "grid-log": ("loadtest.documents", "Log"),

@@ -2,7 +2,8 @@
 
 Each variant of the defence is run twice on the same plan, with and without the attack:
 
-    goodput        legitimate deliveries in time per second while the attack lasts
+    goodput        legitimate deliveries in time per second while the attack lasts, or from a
+                   failure until the run ends
     p99            of legitimate deliveries intended then; undelivered counts as infinite
     collateral     share of the goodput that the defence takes without any attack
     amplification  what the server does more with the attack than without, per unit that the
@@ -17,61 +18,43 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from typing_extensions import TypedDict
 
-from results import timeline
+from results import histogram, timeline
 from results.figures import Figures
 from results.run import Run
-from results.statistics import Estimate, FloatArray, Sample, unavailable
+from results.sessions import WHOLE
+from results.statistics import FloatArray, Sample
+from results.variants import Curve, Measured, thinned
 
+PICTURES: Final = {
+    "goodput": "deliveries in time [1/s]",
+    "memory": "memory of the Controllers [B]",
+    "online": "share of the Platforms online [1]",
+}
 ENVELOPE_BYTES: Final = 193.0  # of a publish around its payload, constructed (topologies.profiles)
-
-
-class Amplification(TypedDict):
-    """Server's work per unit of the attacker's."""
-
-    bytes: Estimate
-    messages: Estimate
-    cpu_s: Estimate
-
-
-class Variant(TypedDict):
-    """One defence against one attack."""
-
-    defence: str
-    description: str
-    goodput_per_s: Estimate
-    p99_s: Estimate
-    collateral: Estimate
-    amplification: Amplification
-    time_to_detect_s: Estimate
-    time_to_mitigate_s: Estimate
-    time_to_recover_s: Estimate
-    runs: dict[str, str]
-
-
-class Attack(TypedDict):
-    """The document of `gridlab attack --json`."""
-
-    id: str
-    title: str
-    reference: str
-    hypothesis: str
-    topology: str
-    variants: list[Variant]
 
 
 @dataclass(frozen=True)
 class Window:
-    """When the attack lasts. [s]"""
+    """When the attack or failure lasts, and until when its victims are looked at. [s]
+
+    What fails is over long before its consequences are, so that a failure is looked at until the
+    run's end, an attack while it lasts.
+    """
 
     start_s: float
     end_s: float
+    until_s: float
 
 
 def variant(
-    defence: str, description: str, runs: tuple[Run, Run], undefended: Run, window: Window
-) -> Variant:
+    defence: str,
+    description: str,
+    runs: tuple[Run, Run],
+    undefended: Run,
+    window: Window,
+    picture: str,
+) -> Measured:
     """Figures of one defence.
 
     Parameters
@@ -80,32 +63,117 @@ def variant(
         With the attack, and without.
     undefended : Run
         Without the attack, without the defence.
+    picture : str
+        What its curve shows over time: a name of `PICTURES`.
     """
     attacked, calm = runs
-    return {
-        "defence": defence,
-        "description": description,
-        "goodput_per_s": _goodput(attacked, window).estimate(),
-        "p99_s": Figures([attacked], _phases(attacked, window)).latency().quantile(0.99),
-        "collateral": _collateral(calm, undefended).estimate(),
-        "amplification": _amplification(attacked, calm),
-        "time_to_detect_s": unavailable("no detector takes part"),
-        "time_to_mitigate_s": unavailable("the defence stands from the beginning"),
+    latency = Figures([attacked], _phases(attacked, window)).latency()
+    samples = {
+        "goodput_per_s": _goodput(attacked, window),
+        "p99_s": latency.sample(0.99),
+        "collateral": _collateral(calm, undefended),
         "time_to_recover_s": _recovery(attacked, window),
-        "runs": {"attacked": attacked.header.run_id, "calm": calm.header.run_id},
+        "peak_memory_bytes": _peak(attacked),
+        "lost_share": _lost(attacked),
+        **_amplification(attacked, calm),
+        **_logins(attacked),
     }
+    reasons = {
+        "time_to_detect_s": "no detector takes part",
+        "time_to_mitigate_s": "the defence stands from the beginning",
+        **dict.fromkeys(
+            ("amplification_bytes", "amplification_messages", "amplification_cpu_s"),
+            "nobody attacks by publishing",
+        ),
+    }
+    names = {"attacked": attacked.header.run_id, "calm": calm.header.run_id}
+    return Measured(defence, description, samples, _curve(attacked, picture), reasons, names)
+
+
+def _curve(run: Run, picture: str) -> Curve:
+    """One of `PICTURES` over time, of the first replication."""
+    line = timeline.timeline(run, 0)
+    logins = run.header.measurement.get("logins", {})
+    match picture:
+        case "memory":
+            values = np.sum(list(line.memory_bytes.values()), axis=0)
+        case "online" if logins:
+            entries = list(logins.values())
+            online = np.sum([entry["online"][0] for entry in entries], axis=0)
+            values = online / sum(entry["platforms"] for entry in entries)
+        case _:
+            values = line.goodput_per_s
+    ends_s = line.end_s
+    count = min(len(ends_s), len(values))
+    known = [float(v) if np.isfinite(v) else None for v in values[:count]]
+    return thinned([float(t) for t in ends_s[:count]], known)
 
 
 def _phases(run: Run, window: Window) -> list[str]:
-    return [p.name for p in run.header.phases if window.start_s <= p.start_s < window.end_s]
+    return [
+        p.name
+        for p in run.header.phases
+        if p.measured and window.start_s <= p.start_s < window.until_s
+    ]
 
 
-def _recovery(attacked: Run, window: Window) -> Estimate:
-    phases = _phases(attacked, window)
+def _recovery(attacked: Run, window: Window) -> Sample:
+    phases = [p.name for p in attacked.header.phases if window.start_s <= p.start_s < window.end_s]
     after = [p for p in attacked.header.phases if p.start_s >= window.end_s and p.measured]
     if not phases or not after:
-        return unavailable("the run ends with the attack: make it longer")
-    return timeline.recovery(attacked, phases[-1]).estimate()
+        return Sample(np.nan, reason="the run ends with the attack: make it longer")
+    return timeline.recovery(attacked, phases[-1])
+
+
+def _peak(run: Run) -> Sample:
+    """The most that all Controllers together held at a time, mean over replications. [B]"""
+    numbers = np.unique(run.intervals["replication"])
+    levels = [timeline.timeline(run, int(number)).memory_bytes for number in numbers]
+    parts = np.array([np.sum(list(each.values()), axis=0).max() for each in levels])
+    return Sample(float(parts.mean()), parts, 0.0)
+
+
+def _lost(run: Run) -> Sample:
+    """Share of the legitimate deliveries of the measured phases that never come. [1]"""
+    histograms = Figures([run]).latency().parts
+    parts = np.array([each[histogram.UNDELIVERED] / max(each.sum(), 1) for each in histograms])
+    return Sample(float(parts.mean()), parts, 0.0)
+
+
+def _logins(run: Run) -> dict[str, Sample]:
+    """How the Platforms come back, where some have lost their sessions.
+
+    `online_share` is that at the end of the run, `whole_again_s` when 99 % are online for good.
+    """
+    entries = list(run.header.measurement.get("logins", {}).values())
+    if not entries:
+        return {}
+    platforms = sum(entry["platforms"] for entry in entries)
+    online = np.sum([np.asarray(entry["online"]) for entry in entries], axis=0) / platforms
+    numbers = run.intervals["replication"]
+    edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
+    share = online[:, -1]
+    whole_s = np.array([_whole_s(each, edges_s) for each in online])
+    missing = int(np.isinf(whole_s).sum())
+    reason = f"unbounded: not whole at the end in {missing} of {len(whole_s)} replications"
+    attempts = sum(entry["attempts"] for entry in entries)
+    logins = sum(entry["logins"] for entry in entries)
+    return {
+        "online_share": Sample(float(share.mean()), share, 0.0),
+        "whole_again_s": Sample(float(whole_s.mean()), whole_s, 0.0, reason if missing else ""),
+        "attempts_per_login": Sample(
+            attempts / logins if logins else np.nan, reason="over all replications"
+        ),
+    }
+
+
+def _whole_s(share: FloatArray, edges_s: FloatArray) -> float:
+    """From when on 99 % are online for good; infinite if never. [s]"""
+    broken = np.flatnonzero(share < WHOLE)
+    if not len(broken):
+        return 0.0
+    last = int(broken[-1]) + 1
+    return float(edges_s[last]) if last < min(len(share), len(edges_s)) else np.inf
 
 
 Rows = Callable[[Mapping[str, FloatArray]], FloatArray]
@@ -127,9 +195,9 @@ def _goodput(run: Run, window: Window) -> Sample:
 
     def inside(table: Mapping[str, FloatArray]) -> FloatArray:
         middle_s = 0.5 * (table["start_s"] + table["end_s"])
-        return ((middle_s >= window.start_s) & (middle_s < window.end_s)).astype(np.float64)
+        return ((middle_s >= window.start_s) & (middle_s < window.until_s)).astype(np.float64)
 
-    parts = _by_replication(run, "timely", inside) / (window.end_s - window.start_s)
+    parts = _by_replication(run, "timely", inside) / (window.until_s - window.start_s)
     return Sample(float(parts.mean()), parts, 0.0)
 
 
@@ -141,28 +209,23 @@ def _collateral(calm: Run, undefended: Run) -> Sample:
     return Sample(float(1.0 - kept.sum() / all_of_them.sum()), 1.0 - kept / all_of_them)
 
 
-def _amplification(attacked: Run, calm: Run) -> Amplification:
+def _amplification(attacked: Run, calm: Run) -> dict[str, Sample]:
     """What is more with the attack, per byte and per publication of the attacker."""
-
-    def more(column: str) -> FloatArray:
-        return _by_replication(attacked, column, _all) - _by_replication(calm, column, _all)
-
     hostile = _by_replication(attacked, "offered", _all) - _by_replication(
         attacked, "offered_legitimate", _all
     )
     if not hostile.all():
-        none = unavailable("the attacker publishes nothing")
-        return {"bytes": none, "messages": none, "cpu_s": none}
+        return {}
     sent_bytes = np.array([_hostile_bytes(attacked, number) for number in range(len(hostile))])
 
-    def per(column: str, units: FloatArray) -> Estimate:
-        extra = more(column)
-        return Sample(float(extra.sum() / units.sum()), extra / units).estimate()
+    def per(column: str, units: FloatArray) -> Sample:
+        more = _by_replication(attacked, column, _all) - _by_replication(calm, column, _all)
+        return Sample(float(more.sum() / units.sum()), more / units)
 
     return {
-        "bytes": per("egress_bytes", sent_bytes),
-        "messages": per("delivered", hostile),
-        "cpu_s": per("busy_s", hostile),
+        "amplification_bytes": per("egress_bytes", sent_bytes),
+        "amplification_messages": per("delivered", hostile),
+        "amplification_cpu_s": per("busy_s", hostile),
     }
 
 

@@ -6,24 +6,36 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from results.impact import Attack
 from results.statistics import Estimate
+from results.variants import Attack, Variant
+
+OWN_MAX = 4  # figures of the scenario's own that have room; the document has all
+COLUMNS = (
+    ("goodput_per_s", "goodput", 1.0, "/s"),
+    ("p99_s", "p99", 1e3, " ms"),
+    ("collateral", "collateral", 100.0, " %"),
+    ("messages", "copies per hostile one", 1.0, ""),
+    ("time_to_detect_s", "detected after", 1.0, " s"),
+    ("time_to_mitigate_s", "mitigated after", 1.0, " s"),
+    ("time_to_recover_s", "recovery", 1.0, " s"),
+)
+UNITS = (("_per_s", "1/s"), ("_per_h", "1/h"), ("_bytes", "B"), ("_share", "1"), ("_s", "s"))
 
 
 def render(document: Attack) -> RenderableType:
     """A row for each defence, then what was expected."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("defence", "goodput", "p99", "collateral", "copies per hostile one", "recovery"):
-        table.add_column(title, justify="left" if title == "defence" else "right")
+    shown = [column for column in COLUMNS if _anywhere(document, column[0])]
+    own = list(dict.fromkeys(name for each in document["variants"] for name in each["figures"]))
+    own.sort(key=lambda name: name != document["headline"])
+    own = own[:OWN_MAX]
+    table.add_column("defence", no_wrap=True)
+    for title in (*(_title(name) for name in own), *(column[1] for column in shown)):
+        table.add_column(title, justify="right")
     for each in document["variants"]:
-        table.add_row(
-            each["defence"],
-            _shown(each["goodput_per_s"], 1.0, "/s"),
-            _shown(each["p99_s"], 1e3, " ms"),
-            _shown(each["collateral"], 100.0, " %"),
-            _shown(each["amplification"]["messages"], 1.0, ""),
-            _shown(each["time_to_recover_s"], 1.0, " s"),
-        )
+        figures = [_shown(each["figures"].get(name), 1.0, "") for name in own]
+        figures += [_shown(_figure(each, name), factor, unit) for name, _, factor, unit in shown]
+        table.add_row(each["defence"], *figures)
     return Group(
         Text(f"{document['id']} on {document['topology']}: {document['title']}", style="bold"),
         Text(document["reference"], style="dim"),
@@ -32,12 +44,41 @@ def render(document: Attack) -> RenderableType:
     )
 
 
-def _shown(estimate: Estimate, factor: float, unit: str) -> str:
-    """Value and half-width of its interval, or why there is none."""
+def _figure(variant: Variant, name: str) -> Estimate:
+    """A standard figure of a variant."""
+    if name == "messages":
+        return variant["amplification"]["messages"]
+    estimate: Estimate = variant[name]  # type: ignore[literal-required]
+    return estimate
+
+
+def _anywhere(document: Attack, name: str) -> bool:
+    """Whether any variant has this figure."""
+    estimates = [_figure(each, name) for each in document["variants"]]
+    return any(each["value"] is not None or _endless(each) for each in estimates)
+
+
+def _endless(estimate: Estimate) -> bool:
+    return estimate.get("reason", "").startswith("unbounded")
+
+
+def _title(name: str) -> str:
+    """How a figure is called over its column, with its unit."""
+    for suffix, unit in UNITS:
+        if name.endswith(suffix):
+            return f"{name.removesuffix(suffix).replace('_', ' ')} [{unit}]"
+    return name.replace("_", " ")
+
+
+def _shown(estimate: Estimate | None, factor: float, unit: str) -> str:
+    """Value and half-width of its interval, ∞ where it is unbounded, – where there is none."""
+    if estimate is None or estimate["value"] is None:
+        return "∞" if estimate is not None and _endless(estimate) else "–"
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
-        return estimate.get("reason", "").split(":")[0] or "none"
     text = f"{factor * value:,.4g}"
-    if low is not None and high is not None:
-        text += f" ± {factor * (high - low) / 2:.2g}"
+    if abs(factor * value) >= 1e4:
+        text = f"{factor * value:,.0f}"
+    if low is not None and high is not None and high > low:
+        half = factor * (high - low) / 2
+        text += f" ± {half:,.0f}" if half >= 100 else f" ± {half:.2g}"
     return text + unit

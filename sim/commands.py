@@ -144,7 +144,13 @@ def verify(output: Output, quick: bool, seed: int) -> None:
 @click.option(
     "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the base."
 )
-@click.option("--replications", default=4, type=click.IntRange(1, 1000), help="Seeded repetitions.")
+@click.option(
+    "--replications",
+    type=click.IntRange(2, 1000),
+    show_default=False,
+    help="Seeded repetitions; default: 4 of traffic, 32 of what people and programs do.",
+)
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG, or PNG).")
 @click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")
 @records_run
 @common
@@ -155,7 +161,8 @@ def attack(  # noqa: PLR0913 (an option each)
     base: str | None,
     defences: tuple[str, ...],
     changes: tuple[str, ...],
-    replications: int,
+    replications: int | None,
+    plot: Path | None,
     listed: bool,
     seed: int,
     out: Path,
@@ -177,16 +184,22 @@ def attack(  # noqa: PLR0913 (an option each)
             output.say(f"[bold]{name}[/bold]  {title}")
         return
     import results
-    from results import impact_table
+    from results import impact_plots, impact_table, pictures
     from sim import defences as variants
 
     laid = overlays.scenario(scenario, base, defences, changes)
+    target = results.check_target(plot) if plot is not None else None
+    if report is not None and laid.procedures:
+        raise click.UsageError(f"{laid.overlay.id} makes no runs to report; use --plot")
     with output.progress(laid.overlay.id) as advance:
-        document, runs = variants.attack(
+        trial = variants.attack(
             laid, seed=seed, replications=replications, out=out, progress=advance
         )
-    output.document(document)
-    output.say(impact_table.render(document))
+    output.document(trial.document)
+    output.say(impact_table.render(trial.document))
+    if target is not None:
+        pictures.write_figure(impact_plots.headline(trial.document), target)
+        output.say(f"Wrote {plot}")
     if report is not None:
-        results.write_report(runs, report)
+        results.write_report(list(trial.runs), report)
         output.say(f"Wrote {report}")

@@ -7,46 +7,83 @@ differs is the attack's or the defence's doing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from results import Run
-from results.impact import Attack, Variant, Window, variant
+from results.impact import PICTURES, Window, variant
+from results.variants import Attack, Measured
 from sim.replications import simulate
 from topologies.overlays import Scenario
 from topologies.schema import Topology
 
 Progress = Callable[[float, str], None]
+GRIDS: Final = 4
+PROCEDURES: Final = 32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of an attack: its document, the samples behind it, the runs with the attack."""
+
+    document: Attack
+    measured: dict[str, Measured]
+    runs: tuple[Run, ...] = ()
 
 
 def attack(
     scenario: Scenario,
     *,
     seed: int = 1,
-    replications: int = 4,
+    replications: int | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
-) -> tuple[Attack, list[Run]]:
+) -> Trial:
     """Simulate every variant of a scenario.
 
     Parameters
     ----------
     scenario : Scenario
         From `topologies.overlays.scenario`.
-    seed, replications
-        As `sim.simulate` takes them, alike for all variants.
+    seed : int
+        As `sim.simulate` takes it, alike for all variants.
+    replications : int, optional
+        Repetitions; `GRIDS` of a grid's traffic, `PROCEDURES` of the control plane by default.
     out : Path, optional
         Where runs are kept.
     progress : callable, optional
         Gets the share done and a remark.
-
-    Returns
-    -------
-    document : Attack
-    runs : list of Run
-        Those with the attack, in the order of the variants.
     """
+    overlay = scenario.overlay
+    runs: list[Run] = []
+    if scenario.procedures:
+        from sim.procedures import playing
+
+        measured = playing.play(scenario, seed, replications or PROCEDURES, progress)
+        axes = playing.axes(scenario)
+    else:
+        measured, runs = _played(scenario, seed, replications or GRIDS, out, progress)
+        axes = ("time [s]", PICTURES[overlay.picture])
+    document: Attack = {
+        "id": overlay.id,
+        "title": overlay.title,
+        "reference": overlay.reference,
+        "hypothesis": overlay.hypothesis,
+        "topology": scenario.base,
+        "headline": overlay.headline,
+        "axes": {"x": axes[0], "y": axes[1]},
+        "variants": [each.document() for each in measured],
+    }
+    return Trial(document, {each.defence: each for each in measured}, tuple(runs))
+
+
+def _played(
+    scenario: Scenario, seed: int, replications: int, out: Path | None, progress: Progress | None
+) -> tuple[list[Measured], list[Run]]:
+    """Every variant with and without the attack; the runs with it."""
     total, done, attacked_runs = 2 * len(scenario.attacked), 0, []
-    variants: list[Variant] = []
+    variants: list[Measured] = []
     undefended: Run | None = None
     descriptions = {each.name: each.description for each in scenario.overlay.defences}
     for name, attacked in scenario.attacked.items():
@@ -63,24 +100,24 @@ def attack(
         undefended = undefended or runs[1]
         attacked_runs.append(runs[0])
         variants.append(
-            variant(name, descriptions[name], (runs[0], runs[1]), undefended, window(attacked))
+            variant(
+                name,
+                descriptions[name],
+                (runs[0], runs[1]),
+                undefended,
+                window(attacked),
+                scenario.overlay.picture,
+            )
         )
-    overlay = scenario.overlay
-    document: Attack = {
-        "id": overlay.id,
-        "title": overlay.title,
-        "reference": overlay.reference,
-        "hypothesis": overlay.hypothesis,
-        "topology": scenario.base,
-        "variants": variants,
-    }
-    return document, attacked_runs
+    return variants, attacked_runs
 
 
 def window(topology: Topology) -> Window:
-    """From the first attack's start to the last one's end. [s]"""
-    spans = [(each.start, each.start + each.duration) for each in topology.attacks]
-    return Window(min(start for start, _ in spans), max(end for _, end in spans))
+    """From the first attack's or fault's start to the last one's end. [s]"""
+    troubles = (*topology.attacks, *topology.faults)
+    spans = [(each.start, each.start + each.duration) for each in troubles]
+    start_s, end_s = min(start for start, _ in spans), max(end for _, end in spans)
+    return Window(start_s, end_s, topology.workload.duration if topology.faults else end_s)
 
 
 def _told(progress: Progress | None, done: int, total: int, name: str) -> Progress | None:

@@ -5,6 +5,11 @@ names. Names of the base are then not known to the file, so it may write selecto
 
     $controller    the first Controller            $topic       the Topic with the most deliveries
     $publisher     a population that publishes it   $subscriber  a population that receives it
+    $platforms     how many Platforms there are     $subscribers how many receive that Topic
+    $rate          publications on that Topic per second
+
+A threat that moves people and programs rather than traffic has a `procedure` instead of attacks and
+faults (`topologies.procedures`), which its defences change as `procedure.FIELD=VALUE`.
 
 Each defence is a list of changes as `--set` takes them; the first is `none`.
 """
@@ -13,18 +18,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from topologies import identity
-from topologies.documents import read
+from topologies import identity, overrides
+from topologies.documents import Document, read
 from topologies.loading import SHIPPED, content, load, parse, validated
 from topologies.model import IDENTIFIER, Model, Name
 from topologies.plan import offered
 from topologies.problems import Problem, TopologyError, choice, printable
+from topologies.procedures import AnyProcedure
 from topologies.schema import Topology
 
 ATTACKS: Final = SHIPPED / "attacks"
@@ -47,6 +53,10 @@ class Overlay(Model):
     title: str = Field(min_length=3, max_length=200, description="what happens, in a line")
     reference: str = Field(min_length=3, max_length=200, description="where the RFC speaks of it")
     hypothesis: str = Field(min_length=3, max_length=1000, description="what is expected to show")
+    headline: str = Field(description="figure that matters most, as the document calls it")
+    picture: Literal["goodput", "memory", "online"] = Field(
+        "goodput", description="what is drawn over time; a procedure draws its own"
+    )
     base: str = Field(description="topology that it is laid over")
     changes: tuple[str, ...] = Field(
         (), max_length=100, description="of the base, for all variants, as `--set` takes them"
@@ -54,17 +64,31 @@ class Overlay(Model):
     platforms: tuple[dict[str, Any], ...] = Field((), description="populations that are added")
     attacks: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
     faults: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
+    procedure: dict[str, Any] | None = Field(
+        None, description="what people and programs do on the control plane, beside the traffic"
+    )
+    slo: dict[str, Any] | None = Field(None, description="instead of the base's own")
     defences: tuple[Defence, ...] = Field(min_length=1, max_length=50, description="variants")
+
+
+class Played(Model):
+    """The part of an attack file that the control plane plays."""
+
+    procedure: AnyProcedure = Field(description="who does what")
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """An overlay on its base: one topology for each defence, and each again without the attack."""
+    """An overlay on its base: one topology for each defence, and each again without the attack.
+
+    Where the control plane plays it, there is a procedure for each defence instead of an attack.
+    """
 
     overlay: Overlay
     base: str
     attacked: Mapping[str, Topology]
     calm: Mapping[str, Topology]
+    procedures: Mapping[str, AnyProcedure] = field(default_factory=dict)
 
 
 def catalogue() -> dict[str, str]:
@@ -118,8 +142,10 @@ def _problems(overlay: Overlay) -> list[Problem]:
         if name in names[:number]:
             rule = "is the name of two defences"
             found.append(Problem(("defences", number, "name"), rule, "name each once", name))
-    if not overlay.attacks and not overlay.faults:
-        found.append(Problem((), "has neither attacks nor faults", "add what happens"))
+    happenings = bool(overlay.attacks or overlay.faults) + (overlay.procedure is not None)
+    if happenings != 1:
+        rule = "must have attacks or faults, or else a procedure"
+        found.append(Problem((), rule, "write the one that happens"))
     return found
 
 
@@ -155,18 +181,31 @@ def scenario(
     below = load(beside if base is None and beside.is_file() else named)
     select = _selectors(below, path.name)
     wanted = [select(change) for change in (*overlay.changes, *changes)]
-    attacked = {}
+    attacked, procedures = {}, {}
+    parsed: dict[tuple[str, ...], Topology] = {}
+    laid = _laid(overlay, below, select, f"{overlay.id} on {below.name}")
     for defence in chosen:
-        laid = _laid(overlay, below, select, f"{overlay.id} on {below.name}")
         own = tuple(select(change) for change in defence.changes)
-        attacked[defence.name] = parse(laid, f"{path.name} on {below.name}", (*wanted, *own))
+        place = f"{path.name} on {below.name}"
+        of_grid = [change for change in (*wanted, *own) if not change.startswith("procedure.")]
+        key = tuple(of_grid)
+        parsed[key] = parsed.get(key) or parse(laid, place, of_grid)
+        attacked[defence.name] = parsed[key]
+        if overlay.procedure is not None:
+            rest = [change for change in (*wanted, *own) if change.startswith("procedure.")]
+            procedures[defence.name] = _procedure(select(overlay.procedure), rest, place)
     calm = {
         name: topology.model_copy(update={"attacks": (), "faults": ()})
-        if hasattr(topology, "faults")
-        else topology.model_copy(update={"attacks": ()})
         for name, topology in attacked.items()
     }
-    return Scenario(overlay, below.name, attacked, calm)
+    return Scenario(overlay, below.name, attacked, calm, procedures)
+
+
+def _procedure(section: Mapping[str, Any], changes: Sequence[str], place: str) -> AnyProcedure:
+    """The procedure with a defence's changes."""
+    document = Document(place, {"procedure": dict(section)})
+    overrides.apply(document, tuple(changes), Played)
+    return validated(document, Played, [], lambda _: []).procedure
 
 
 def _chosen(overlay: Overlay, names: Sequence[str], file: str) -> list[Defence]:
@@ -196,6 +235,8 @@ def _laid(overlay: Overlay, below: Topology, select: Callable[[Any], Any], name:
         if entries := getattr(overlay, section):
             data[section] = select(list(entries))
     data["workload"] = {**data["workload"], "study": "campaign"}
+    if overlay.slo is not None:
+        data["slo"] = overlay.slo
     data["description"] = name
     return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
@@ -216,6 +257,9 @@ def _selectors(below: Topology, file: str) -> Callable[[Any], Any]:
             key=lambda name: next(p.count for p in below.platforms if p.name == name),
             default=None,
         ),
+        "subscribers": str(fan_out.get(topic, 0)) if fan_out.get(topic) else None,
+        "platforms": str(below.platform_count),
+        "rate": f"{rates[topic]:.9g}/s",
     }
 
     def meant(match: re.Match[str]) -> str:

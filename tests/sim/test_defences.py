@@ -12,6 +12,7 @@ id: S-TEST
 title: a flood for the tests
 reference: RFC 8600 section 8.2.2
 hypothesis: the limit helps
+headline: goodput_per_s
 base: single-broker
 changes: [workload.duration=40 s]
 platforms:
@@ -38,7 +39,7 @@ defences:
 def document(tmp_path_factory):
     path = tmp_path_factory.mktemp("attack") / "s-test.yaml"
     path.write_text(FILE)
-    return defences.attack(overlays.scenario(path), seed=3, replications=4)[0]
+    return defences.attack(overlays.scenario(path), seed=3, replications=4).document
 
 
 @pytest.fixture(scope="module")

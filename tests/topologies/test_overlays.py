@@ -11,6 +11,7 @@ id: S-TEST
 title: a flood for the tests
 reference: RFC 8600 section 8.2.2
 hypothesis: the limit helps
+headline: goodput_per_s
 base: single-broker
 platforms:
   - {name: thief, count: 2, controller: $controller, role: adversary, publishes: [$topic]}

@@ -1,0 +1,148 @@
+"""One defence against one attack in figures: what every scenario shows, and what only some do.
+
+Whatever a scenario is played by, its variants have the same standard figures, each with an interval
+from independent replications, and may have figures and a curve of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from typing_extensions import TypedDict
+
+from results.statistics import Estimate, Sample, difference, unavailable
+
+POINTS_MAX: Final = 200  # of a curve
+STANDARD: Final = (
+    "goodput_per_s",
+    "p99_s",
+    "collateral",
+    "time_to_detect_s",
+    "time_to_mitigate_s",
+    "time_to_recover_s",
+)
+AMPLIFIED: Final = ("bytes", "messages", "cpu_s")
+AMPLIFICATION: Final = "amplification_"
+
+
+class Amplification(TypedDict):
+    """Server's work per unit of the attacker's."""
+
+    bytes: Estimate
+    messages: Estimate
+    cpu_s: Estimate
+
+
+class Curve(TypedDict):
+    """What a variant's picture draws, of the first replication; null where there is nothing."""
+
+    x: list[float]
+    y: list[float | None]
+
+
+class Variant(TypedDict):
+    """One defence against one attack."""
+
+    defence: str
+    description: str
+    goodput_per_s: Estimate
+    p99_s: Estimate
+    collateral: Estimate
+    amplification: Amplification
+    time_to_detect_s: Estimate
+    time_to_mitigate_s: Estimate
+    time_to_recover_s: Estimate
+    figures: dict[str, Estimate]
+    curve: Curve | None
+    runs: dict[str, str]
+
+
+class Axes(TypedDict):
+    """What the curves' axes are called, with units."""
+
+    x: str
+    y: str
+
+
+class Attack(TypedDict):
+    """The document of `gridlab attack --json`; `headline` names the figure that matters most."""
+
+    id: str
+    title: str
+    reference: str
+    hypothesis: str
+    topology: str
+    headline: str
+    axes: Axes
+    variants: list[Variant]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A variant's figures as samples, by name; amplifications are `amplification_bytes` and so on.
+
+    `reasons` say why a standard figure is missing.
+    """
+
+    defence: str
+    description: str
+    samples: Mapping[str, Sample]
+    curve: Curve | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+    def sample(self, name: str) -> Sample:
+        """One figure, standard or not.
+
+        Raises
+        ------
+        KeyError
+            The variant has none of this name.
+        """
+        return self.samples[name]
+
+    def document(self) -> Variant:
+        """The variant as JSON has it."""
+        own = {
+            name: sample.estimate()
+            for name, sample in self.samples.items()
+            if name not in STANDARD and not name.startswith(AMPLIFICATION)
+        }
+        amplification: Amplification = {
+            "bytes": self._estimate("amplification_bytes"),
+            "messages": self._estimate("amplification_messages"),
+            "cpu_s": self._estimate("amplification_cpu_s"),
+        }
+        return {
+            "defence": self.defence,
+            "description": self.description,
+            "goodput_per_s": self._estimate("goodput_per_s"),
+            "p99_s": self._estimate("p99_s"),
+            "collateral": self._estimate("collateral"),
+            "amplification": amplification,
+            "time_to_detect_s": self._estimate("time_to_detect_s"),
+            "time_to_mitigate_s": self._estimate("time_to_mitigate_s"),
+            "time_to_recover_s": self._estimate("time_to_recover_s"),
+            "figures": own,
+            "curve": self.curve,
+            "runs": dict(self.runs),
+        }
+
+    def _estimate(self, name: str) -> Estimate:
+        if name in self.samples:
+            return self.samples[name].estimate()
+        return unavailable(self.reasons.get(name, "plays no part in this scenario"))
+
+
+def effect(undefended: Measured, defended: Measured, name: str) -> Estimate:
+    """How much more of a figure the defended variant has, by pairs of replications."""
+    return difference(undefended.sample(name), defended.sample(name), paired=True)
+
+
+def thinned(x: list[float], y: list[float | None]) -> Curve:
+    """A curve of at most `POINTS_MAX` points, its last one among them."""
+    stride = max(1, -(-len(x) // POINTS_MAX))
+    kept = sorted({*range(0, len(x), stride), len(x) - 1}) if x else []
+    return {"x": [float(x[k]) for k in kept], "y": [y[k] for k in kept]}

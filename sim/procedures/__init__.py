@@ -1,0 +1,1 @@
+"""What people and programs do on the control plane: SimPy processes and scans, one module each."""
