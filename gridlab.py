@@ -42,6 +42,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "plan": ("results.plans", "PlanDocument"),
     "regress": ("results.regression", "Regression"),
     "sensitivity": ("results.influences", "SensitivityDocument"),
+    "trust": ("results.trust", "Trust"),
     "verify": ("sim.verification", "Verification"),
 }
 SCHEMAS = (
@@ -53,7 +54,7 @@ ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "attack",
-    "grid", "load", "validate", "conform",
+    "grid", "load", "validate", "trust", "conform",
     "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
 
@@ -316,7 +317,12 @@ for command in (
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
     *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
     *(sim.capacity_commands.knee, sim.capacity_commands.compare),
-    *(results.commands.report, results.commands.history, sim.commands.attack),
+    *(
+        results.commands.report,
+        results.commands.history,
+        results.commands.trust,
+        sim.commands.attack,
+    ),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
 ):

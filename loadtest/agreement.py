@@ -11,6 +11,7 @@ from loadtest.calibration import Fit
 from results import evidence, twin
 from results.evidence import Evidence
 from results.figures import Figures
+from results.statistics import Estimate
 from results.twin_documents import PointEvidence, TwinPoint, Validation
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Outcome:
     points: list[Point]
     seed: int = 1
     order: list[list[int]] = field(default_factory=list)
+    drift: Estimate | None = None
     kept: Path | None = None
 
     @property
@@ -139,7 +141,8 @@ class Outcome:
             "duration_s": self.topology.workload.duration,
             "order": self.order,
             "fit": self.fit.document(),
+            "drift": self.drift,
             "points": points,
-            "summary": twin.summary(points),
+            "summary": twin.summary(points, self.drift),
             "refuted": twin.refutations(points),
         }

@@ -22,10 +22,21 @@ import results
 import topologies
 from loadtest import book, deployment, engine, spinner
 from loadtest.agreement import Outcome, Point
-from loadtest.calibration import Fit, Measure, Predict, fit, given, recalled
+from loadtest.calibration import (
+    PILOT_SEED_SHIFT,
+    Fit,
+    Measure,
+    Predict,
+    fit,
+    given,
+    pilot,
+    recalled,
+)
 from loadtest.conduct import BY_HAND
 from loadtest.problems import LoadError
-from results import environment, evidence
+from results import environment, evidence, statistics
+from results.figures import Figures
+from results.statistics import Estimate
 
 if TYPE_CHECKING:
     from results import Run
@@ -99,16 +110,17 @@ def validate(
     """
     kept = book.Book(out, _identity(topology, terms))
     runs = max(len(terms.points), 2) * terms.repeats
-    told = _Told(progress, PILOT_S + 16.0 + runs * (terms.duration_s + 4.0))
+    told = _Told(progress, 2 * PILOT_S + 20.0 + runs * (terms.duration_s + 4.0))
     sweep = _Sweep(topology, terms, predict, out, kept, told)
     fitted = sweep.fitted()
     topology = engine.lasting(topology.model_copy(update={"attacks": ()}), terms.duration_s)
     points = sweep.predicted(topology, fitted)
     sweep.play(topology, points)
+    drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
         point.tell(partial(sweep.predict, topology), fitted.profiles)
-    outcome = Outcome(topology, fitted, points, terms.seed, sweep.order)
+    outcome = Outcome(topology, fitted, points, terms.seed, sweep.order, drift)
     outcome.kept = kept.close(outcome.document)
     return outcome
 
@@ -139,6 +151,7 @@ class _Sweep:
         self._cores = split_cores()
         self._settings = engine.Settings(cores=self._cores[1])
         self.order: list[list[int]] = []
+        self._brackets: list[Run] = []
 
     def fitted(self) -> Fit:
         """The costs of this machine: given, recalled from the book, or from a pilot."""
@@ -208,6 +221,8 @@ class _Sweep:
         if not missing:
             return
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
+            if terms.profile is not None:
+                self._bracket(grid)
             for number, (k, repeat) in enumerate(missing, start=1):
                 load = points[k].load
                 remark = f"run {number} of {len(missing)}, load {load:.3g}"
@@ -215,6 +230,22 @@ class _Sweep:
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
                 points[k].repeats.append(run)
                 self._book.enter(load, repeat, run.header.run_id)
+            self._bracket(grid)
+
+    def _bracket(self, grid: deployment.Grid) -> None:
+        """Play the pilot beside the runs: what the machine does to it, it does to them."""
+        self._told.next("looking whether the machine has changed", PILOT_S + 4.0)
+        light = pilot(self._topology, PILOT_S)
+        key = self._terms.seed + PILOT_SEED_SHIFT
+        self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
+
+    def drift(self, fitted: Fit) -> Estimate | None:
+        """What the same pilot cost after the runs, over before; None where one is missing. [1]"""
+        runs = [run for run in (fitted.pilot, *self._brackets) if run is not None]
+        if len(runs) < 2:
+            return None
+        before, after = (Figures([run]).busy_per_publication() for run in (runs[0], runs[-1]))
+        return statistics.ratio(before, after, paired=False)
 
     def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():

@@ -203,3 +203,29 @@ def history(
     if target is not None:
         pictures.write_figure(plots.history(document), target)
         output.say(f"Wrote {picture}")
+
+
+@click.command()
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--markdown", is_flag=True, help="Print tables for a page of the docs.")
+@common
+def trust(output: Output, places: tuple[Path, ...], markdown: bool) -> None:
+    """Compute anew how far off the model was in all stored validations, and where it fails.
+
+    PLACES are validations or directories of them; by default the proofs that are shipped. It ends
+    with 3 if one of them is refused: its prediction is not older than its measurement, or altered.
+
+    \b
+    gridlab trust
+    gridlab trust results/runs --json
+    """
+    from results import trust as proofs
+
+    document = proofs.trust(places)
+    output.document(document)
+    if markdown and not output.as_json:
+        click.echo(proofs.markdown(document), nl=False)
+    else:
+        output.say(proofs.render(document))
+    if document["refused"]:
+        sys.exit(INVALID_RUN)

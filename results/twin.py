@@ -18,7 +18,7 @@ import numpy as np
 from results import causes, statistics
 from results.documents import rounded
 from results.evidence import METRICS, Evidence, Metric, samples
-from results.statistics import Sample
+from results.statistics import Estimate, Sample
 from results.twin_documents import (
     MetricError,
     PointEvidence,
@@ -176,8 +176,16 @@ def verdict(blind: Mapping[Metric, MetricError], invalid: Sequence[str]) -> Poin
     return {"verdict": "invalid" if noisy else "agrees", "reasons": noisy}
 
 
-def summary(points: Sequence[TwinPoint]) -> TwinSummary:
-    """All points together, by server and level: median, 90th percentile and worst error."""
+def summary(points: Sequence[TwinPoint], drift: Estimate | None = None) -> TwinSummary:
+    """All points together, by server and level: median, 90th percentile and worst error.
+
+    Parameters
+    ----------
+    points : sequence of TwinPoint
+        Of one validation or of several.
+    drift : Estimate, optional
+        What the same light load cost after the runs, over before. [1]
+    """
     valid = [each for each in points if each["repeats"]]
     names = sorted({each["server"] for each in points})
     servers = {
@@ -188,7 +196,7 @@ def summary(points: Sequence[TwinPoint]) -> TwinSummary:
         "points": len(points),
         "verdicts": {name: verdicts.count(name) for name in ("agrees", "disagrees", "invalid")},
         "servers": servers,
-        "causes": causes.named(valid),
+        "causes": causes.named(valid, drift),
     }
     return cast(TwinSummary, rounded(found))
 

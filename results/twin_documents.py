@@ -109,7 +109,9 @@ class Scored(TypedDict):
 
 
 class Cause(TypedDict):
-    """What the points tell about the model: costs, discipline, pauses or queueing."""
+    """What the points tell about the model: costs, discipline, pauses or queueing; or that the
+    machine was not the same before and after.
+    """
 
     server: str
     cause: str
@@ -154,8 +156,9 @@ class Validation(TypedDict):
     topology: str
     seed: int
     duration_s: float
-    order: list[list[int]]
+    order: list[list[int]]  # point and repeat of each run, as they were played
     fit: TwinFit
+    drift: Estimate | None  # what the same light load cost after the runs, over before
     points: list[TwinPoint]
     summary: TwinSummary
     refuted: list[TwinRefutation]

@@ -1,0 +1,239 @@
+"""How far the model may be trusted: the scores of all stored validations, computed anew.
+
+A proof is what `gridlab validate --json` printed, as `make prove` stores it in `results/reference`
+or as `gridlab validate` keeps it beside its runs. What it says of its errors is not believed: they
+come from the counts and histograms in it. A proof is refused whose predictions are not older than
+their measurements, or are not those that were stored then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from typing_extensions import TypedDict
+
+from results import twin, twin_table
+from results.evidence import Evidence, counts_of_text, digest
+from results.histogram import quantile
+from results.records import RecordError
+from results.twin_documents import Cause, TwinPoint, TwinRefutation, TwinSummary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REFERENCE = Path(__file__).parent / "reference"
+KIND = "validation"
+SAME = 1e-9  # relative, between a figure that a proof states and the one that its counts give
+
+
+class ProofFigures(TypedDict):
+    """A proof that counts: where it is from, and how its points ended."""
+
+    name: str
+    topology: str
+    command: str
+    created: str
+    commit: str
+    machine: dict[str, str]
+    points: int
+    verdicts: dict[str, int]
+    causes: list[Cause]
+
+
+class Refused(TypedDict):
+    """A proof that does not count, and why."""
+
+    name: str
+    reasons: list[str]
+
+
+class ProvenRefutation(TwinRefutation):
+    """A figure that is off, and the proof that shows it."""
+
+    proof: str
+
+
+class Trust(TypedDict):
+    """The document of `gridlab trust --json`."""
+
+    proofs: list[ProofFigures]
+    refused: list[Refused]
+    summary: TwinSummary
+    refuted: list[ProvenRefutation]
+
+
+def trust(places: Sequence[Path] = ()) -> Trust:
+    """The scores of every proof in some directories or files; of those shipped by default.
+
+    Raises
+    ------
+    RecordError
+        A place is not there, cannot be read, or holds no validation.
+    """
+    proofs: list[ProofFigures] = []
+    refused: list[Refused] = []
+    points: list[TwinPoint] = []
+    refuted: list[ProvenRefutation] = []
+    for name, whole in _stored(places or [REFERENCE]):
+        document = whole.get("document", whole)
+        try:
+            reasons = [why for each in document["points"] for why in problems(each)]
+            own = [] if reasons else [again(each) for each in document["points"]]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            reasons, own = [f"cannot be read as a validation ({error!r})"], []
+        if reasons:
+            refused.append({"name": name, "reasons": reasons})
+            continue
+        points += own
+        summary = twin.summary(own, document.get("drift"))
+        refuted += [{**each, "proof": name} for each in twin.refutations(own)]
+        proofs.append(
+            {
+                "name": name,
+                "topology": document["topology"],
+                "command": whole.get("command", ""),
+                "created": whole.get("created", own[0]["evidence"]["stored"]),
+                "commit": whole.get("commit", ""),
+                "machine": whole.get("machine", {}),
+                "points": len(own),
+                "verdicts": summary["verdicts"],
+                "causes": summary["causes"],
+            }
+        )
+    return {
+        "proofs": proofs, "refused": refused, "summary": twin.summary(points), "refuted": refuted,
+    }  # fmt: skip
+
+
+def _stored(places: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every document of the kind, by name; files that are named must be of it."""
+    found = 0
+    for place in places:
+        if not place.exists():
+            raise RecordError(f"{place}: is not there; name a validation or a directory of them")
+        for path in sorted(place.glob("*.json")) if place.is_dir() else [place]:
+            whole = _read(path)
+            inner = whole.get("document", whole)
+            if isinstance(inner, dict) and inner.get("kind") == KIND:
+                found += 1
+                yield path.stem, whole
+            elif not place.is_dir():
+                raise RecordError(f"{path}: is no validation; choose what gridlab validate kept")
+    if not found:
+        where = ", ".join(str(place) for place in places)
+        raise RecordError(f"{where}: holds no validation; run gridlab validate or make prove")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read ({error}); restore it") from None
+    return whole if isinstance(whole, dict) else {}
+
+
+def problems(point: Mapping[str, Any]) -> list[str]:
+    """Why a point proves nothing: its order of things, its digest, figures that do not add up."""
+    kept, where = point["evidence"], f"load {point['load']:.3g}"
+    found = []
+    if late := [begun for begun in kept["begun"] if begun <= kept["stored"]]:
+        found.append(
+            f"{where}: the prediction is of {kept['stored']}, not older than the measurement of "
+            f"{min(late)}"
+        )
+    if digest(kept["predicted"]) != kept["sha256"]:
+        found.append(f"{where}: the prediction is not the one that was stored (SHA-256)")
+    measured = kept["measured"]
+    if measured is not None:
+        if len(kept["begun"]) != len(measured["runs"]):
+            found.append(f"{where}: measurements without an instant at which they began")
+        if not _consistent(measured):
+            found.append(f"{where}: figures of the repeats are not those of their histograms")
+    return found
+
+
+def _consistent(measured: Evidence) -> bool:
+    """Whether the repeats' own quantiles are those of their histograms."""
+    stated = measured["parts"].get("p50", [])
+    if len(measured["runs"]) < 2 or not stated:
+        return True
+    own = [quantile(counts_of_text(text), 0.5) for text in measured["latency"]]
+    return len(own) == len(stated) and bool(np.allclose(own, stated, rtol=SAME, atol=0.0))
+
+
+def again(point: Mapping[str, Any]) -> TwinPoint:
+    """The point as its evidence gives it, whatever it says of itself."""
+    given = ("load", "offered_load_per_s", "subscribers", "payload_bytes", "server", "ledger",
+             "generator", "runs")  # fmt: skip
+    kept = point["evidence"]
+    invalid = [] if kept["measured"] else point["verdict"]["reasons"] or ["no measurement"]
+    facts = {**{name: point[name] for name in given}, "invalid": invalid}
+    return twin.point(cast(Any, kept), facts)
+
+
+def render(document: Trust) -> RenderableType:
+    """Proofs, scores, and the refutation list."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for proof in document["proofs"]:
+        machine = proof["machine"].get("processor", "this machine")
+        verdicts = ", ".join(f"{n} {name}" for name, n in proof["verdicts"].items() if n)
+        parts.append(
+            Text(
+                f"{proof['name']}: {proof['topology']}, {proof['points']} points ({verdicts}), "
+                f"{proof['created'][:10]}, {machine}",
+                style="dim",
+            )
+        )
+    for refusal in document["refused"]:
+        parts.append(Text(f"refused: {refusal['name']}: {'; '.join(refusal['reasons'])}", "red"))
+    parts += ["", twin_table.scores_table(document["summary"]["servers"]), ""]
+    causes = [cause for proof in document["proofs"] for cause in proof["causes"]]
+    parts += twin_table.lines(causes, document["refuted"])
+    return Group(*parts)
+
+
+def markdown(document: Trust) -> str:
+    """The scores and the refutation list as a page of the docs shows them."""
+    rows = [
+        "| server | score | figure | points | median error | 90th percentile | worst | inside the "
+        "interval | noise floor | bound |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for server, scored in document["summary"]["servers"].items():
+        for level in twin.BOUNDS:
+            for metric, score in scored[level].items():  # type: ignore[literal-required]
+                if not score["points"] + score["not_scored"]:
+                    continue
+                shown = [
+                    "–" if value is None else f"{100.0 * value:.1f} %"
+                    for value in (
+                        score["median_error"], score["p90_error"], score["worst"],
+                        score["inside_interval"], score["noise_floor"], score["bound"],
+                    )
+                ]  # fmt: skip
+                count = f"{score['points']} of {score['points'] + score['not_scored']}"
+                name = twin_table.SHOWN[metric][0]
+                rows.append(f"| {' | '.join([server, level, name, count, *shown])} |")
+    rows += ["", "Where it fails (every figure that is off by more than its bound and by more than "
+             "noise):", "", "| proof | load | busy | figure | error | bound | owed to |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    rows += [
+        f"| {each['proof']} | {each['load']:.3g} | {each['utilisation']:.0%} | "
+        f"{twin_table.SHOWN[each['metric']][0]} | {twin_table.signed(each['error'])} | "
+        f"{each['bound']:.0%} | {each['cause']} |"
+        for each in sorted(document["refuted"], key=lambda each: -abs(each["error"]))
+    ]
+    rows += ["", "What the points tell about the model:", ""]
+    rows += [
+        f"- {proof['name']}: {cause['cause']}: {cause['why']}"
+        for proof in document["proofs"]
+        for cause in proof["causes"]
+    ]
+    return "\n".join(rows) + "\n"
