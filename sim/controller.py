@@ -197,7 +197,8 @@ class Controller:
     def close(self, outcomes: Records) -> Tally:
         """Hand over what was counted; `outcomes` are those of all stations together."""
         self._turn_away(self._inbound.unread(), refused=False)
-        abandon_queues(self._server)
+        if len(self._server.queues):
+            abandon_queues(self._server)
         now, cores = self._server.ledger[0], self._server.cores
         unwritten = self._abandon() if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())

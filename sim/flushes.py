@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim import journeys
-from sim.delivery import bin_of, inlined, payload_bytes, settle
+from sim.delivery import bin_of, compiled, inlined, payload_bytes, settle
 from sim.state import NOBODY, Server
 
 READABLE, WRITABLE, FLAGS = 1, 2, 2
@@ -73,7 +73,7 @@ def _trace(server: Server, publication: Any, number: Any, received_s: float) -> 
     now.traced += 1
 
 
-@inlined
+@compiled
 def flush(server: Server, end_s: float) -> None:
     """Take the events of the batch that start before `end_s`, up to the first unusual one."""
     now, setting, intervals = server.ledger[0], server.setting[0], server.intervals

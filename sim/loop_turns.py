@@ -60,7 +60,7 @@ def _link(server: Server, number: int) -> None:
         now.queue_length += 1
 
 
-@inlined
+@compiled
 def _admit_until(server: Server, time_s: float) -> None:
     """Publications that have arrived by `time_s` wait in their sockets."""
     while next_arrival_s(server) <= time_s:
@@ -117,7 +117,7 @@ def _allocation(server: Server, publication: Any) -> float:
     return 1.0 + server.setting[0].allocation_per_byte * beyond
 
 
-@inlined
+@compiled
 def _poll(server: Server) -> None:
     """Take the next ready sockets and what each is ready for."""
     now, mask = server.ledger[0], server.ring.size - 1
@@ -141,7 +141,7 @@ def _poll(server: Server) -> None:
     weigh(server, now.time_s)
 
 
-@inlined
+@compiled
 def _begin_read(server: Server, number: int) -> None:
     """Count the publications that one read takes: those there now that fit, at least one."""
     now, setting = server.ledger[0], server.setting[0]
@@ -157,7 +157,7 @@ def _begin_read(server: Server, number: int) -> None:
         slot = publication.next
 
 
-@inlined
+@compiled
 def _begin_publication(server: Server, number: int) -> None:
     """Read and parse the next publication and build its first copy."""
     now, slot = server.ledger[0], server.platforms[number].input_head
@@ -238,7 +238,7 @@ def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
     return copy + 1, time_s + publication.copy_s * publication.factor, True
 
 
-@inlined
+@compiled
 def _build(server: Server, number: int, end_s: float) -> bool:
     """Hand out copies, each at the instant it is built; whether all were before `end_s`."""
     now, platform = server.ledger[0], server.platforms[number]
@@ -271,7 +271,7 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     return True
 
 
-@inlined
+@compiled
 def _write(server: Server, number: int) -> None:
     """One write flushes what is pending for a socket: results, then items in order."""
     now, setting, platform = server.ledger[0], server.setting[0], server.platforms[number]
@@ -310,7 +310,7 @@ def _account(server: Server) -> None:
     now.busy_since_s = server.cores[0].idle_since_s = now.time_s
 
 
-@inlined
+@compiled
 def _rest(server: Server, end_s: float) -> bool:
     """Sleep until the next arrival wakes the loop; false if none comes before `end_s`."""
     now, arrival_s = server.ledger[0], next_arrival_s(server)

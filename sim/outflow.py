@@ -10,13 +10,14 @@ a phase of its own; an item that it has not finished goes on in its next burst.
 from __future__ import annotations
 
 import numpy as np
+from numba import float64, int64, void
 
 from sim import backlogs, delivery
-from sim.compiling import compiled, inlined
+from sim.compiling import apart, compiled, inlined
 from sim.state import NOBODY, Server
 
 
-@compiled
+@apart(float64, float64, int64, float64)
 def take_down(server: Server, size_bytes: float, number: int, time_s: float) -> float:
     """A copy comes down the Platform's own link; a bursty reader takes it in. [s]"""
     queue = server.queues[number]
@@ -39,7 +40,7 @@ def take_down(server: Server, size_bytes: float, number: int, time_s: float) -> 
     return queue.reader_free_s
 
 
-@compiled
+@apart(void, int64, int64, float64)
 def offer(server: Server, slot: int, number: int, time_s: float) -> None:
     """A copy is written to a session: it goes on its way, joins the session's queue, or is lost."""
     setting, queue = server.setting[0], server.queues[number]
@@ -83,7 +84,7 @@ def _make_room(server: Server, number: int, size_bytes: float, time_s: float) ->
             _discard(server, backlogs.leave(server, number), backlogs.DROP_OLDEST)
 
 
-@compiled
+@apart(void, float64)
 def release(server: Server, until_s: float) -> None:
     """Send what waits in sessions' queues as their windows open, and cut those that are stuck."""
     now = server.ledger[0]

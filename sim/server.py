@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from results import histogram
 from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
+from sim.compiling import calls
 from sim.disciplines import Discipline
 from sim.draws import Purpose
 from sim.journeys import COPIES_MAX
@@ -94,6 +97,7 @@ def empty_server(
         ),
         followed=(followed := np.zeros(COPIES_MAX if study.stage_stride else 0, FOLLOWED)),
         instants_s=np.zeros((len(followed), len(STAGES) + 1)),
+        calls=calls(*(("sim.outflow",) if len(queues) else ())),
     )
 
 
@@ -149,7 +153,7 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
     if steps and done + in_flight > len(server.completions):
         longer = np.zeros(_power_of_two(done + 2 * in_flight), COMPLETION)
         longer[:done] = server.completions[:done]
-        server = server._replace(completions=longer)
+        server = replace(server, completions=longer)
     owed = int(now["owed"]) + _expected(server) + copies
     if len(server.nodes) and owed > len(server.nodes):
         server = _grown_pool(server, owed)
@@ -157,12 +161,12 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
     if len(server.waits) and used > len(server.waits):
         extra = _free_waits(2 * used - len(server.waits), len(server.waits), now["free_wait"])
         now["free_wait"] = len(server.waits)
-        server = server._replace(waits=np.concatenate([server.waits, extra]))
+        server = replace(server, waits=np.concatenate([server.waits, extra]))
     if len(server.trace) and now["traced"] + used > len(server.trace):
         extra = np.zeros(used + len(server.trace), DELIVERY)
-        server = server._replace(trace=np.concatenate([server.trace, extra]))
+        server = replace(server, trace=np.concatenate([server.trace, extra]))
     if len(server.outbox) and now["dispatched"] + owed > len(server.outbox):
-        server = server._replace(outbox=_longer(server.outbox, 2 * owed))
+        server = replace(server, outbox=_longer(server.outbox, 2 * owed))
     return server
 
 
@@ -203,7 +207,7 @@ def _grown_pool(server: Server, copies: int) -> Server:
     now, count = server.ledger[0], len(server.nodes)
     extra = free_nodes(2 * copies - count, count, now["free_node"])
     now["free_node"] = count
-    return server._replace(nodes=np.concatenate([server.nodes, extra]))
+    return replace(server, nodes=np.concatenate([server.nodes, extra]))
 
 
 def _grown_ring(server: Server, in_flight: int) -> Server:
@@ -226,4 +230,4 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
     for chain in ("input_head", "input_tail", "answers"):
         moved(server.platforms[chain])
     moved(server.cores["slot"])
-    return server._replace(publications=new)
+    return replace(server, publications=new)

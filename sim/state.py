@@ -6,14 +6,10 @@ Names of chains: `head` and `tail` are slots of publications or numbers of nodes
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from results import histogram
 
 Records = npt.NDArray[np.void]
 Floats = npt.NDArray[np.float64]
@@ -256,23 +252,6 @@ LEDGER = np.dtype(
 )
 
 
-def _fingerprint() -> str:
-    """Hash of all code that is compiled into a kernel.
-
-    Compiled kernels are cached on disk by their own file's date and their arguments' types; code of
-    other files that went into them is not looked at. As part of a type's name the hash makes a
-    kernel of other code another kernel.
-    """
-    here = Path(__file__).parent
-    names = (
-        "state", "draws", "delivery", "outflow", "backlogs", "completions", "journeys", "spans",
-        "fanout_process", "fifo",
-        "flushes", "loop_turns",
-    )  # fmt: skip
-    files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-
-
 # What does not change during a run, for every discipline.
 SETTING = np.dtype(
     [
@@ -316,13 +295,49 @@ SETTING = np.dtype(
         ("allocation_publish", "f8"),
         ("queue_wait_s", "f8"),
         ("refuse_s", "f8"),
-        (f"code_{_fingerprint()}", "u1"),
     ],
     align=True,
 )
 
 
-class Server(NamedTuple):
+# Kernels reach a server's arrays by address: of what and how many dimensions each one is.
+FIELDS = {
+    "ledger": (LEDGER, 1),
+    "setting": (SETTING, 1),
+    "publications": (PUBLICATION, 1),
+    "platforms": (PLATFORM, 1),
+    "populations": (POPULATION, 1),
+    "subscribers": (np.dtype("u4"), 1),
+    "targets": (np.dtype("u4"), 1),
+    "span_ends": (np.dtype("u4"), 1),
+    "reader_free_s": (np.dtype("f8"), 1),
+    "scratch": (np.dtype("f8"), 1),
+    "nodes": (NODE, 1),
+    "cores": (CORE, 1),
+    "ring": (np.dtype("u4"), 1),
+    "batch": (np.dtype("u4"), 1),
+    "warmth": (np.dtype("f8"), 1),
+    "intervals": (INTERVAL, 1),
+    "histograms": (np.dtype("i4"), 2),
+    "pairs": (np.dtype("u4"), 2),
+    "outcomes": (OUTCOME, 1),
+    "trace": (DELIVERY, 1),
+    "outbox": (DISPATCH, 1),
+    "queues": (QUEUE, 1),
+    "waits": (WAIT, 1),
+    "calendar": (np.dtype("u4"), 1),
+    "discarded": (np.dtype("i8"), 1),
+    "cuts": (CUT, 1),
+    "completions": (COMPLETION, 1),
+    "journeys": (JOURNEY, 1),
+    "followed": (FOLLOWED, 1),
+    "instants_s": (np.dtype("f8"), 2),
+    "calls": (np.dtype("u8"), 1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
     """One Controller's server, its Platforms and its counters, as arrays.
 
     `publications` is a ring indexed by arrival number modulo its length, a power of two; so is
@@ -335,6 +350,8 @@ class Server(NamedTuple):
     out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
     with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
     `journeys` are publications of which some copies are `followed`, with their `instants_s`.
+    `calls` has the addresses of rare paths.
+    `table` tells kernels where all these are (`compiling`): address and lengths of each.
     """
 
     ledger: Records
@@ -367,3 +384,16 @@ class Server(NamedTuple):
     journeys: Records
     followed: Records
     instants_s: Floats
+    calls: npt.NDArray[np.uint64]
+    table: npt.NDArray[np.uint64] = field(init=False)
+    address: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = np.zeros((len(FIELDS), 3), np.uint64)
+        for row, (name, (dtype, dimensions)) in zip(table, FIELDS.items(), strict=True):
+            array = getattr(self, name)
+            assert (array.dtype, array.ndim) == (dtype, dimensions), name
+            assert array.flags.c_contiguous, name
+            row[: 1 + dimensions] = array.ctypes.data, *array.shape
+        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "address", table.ctypes.data)
