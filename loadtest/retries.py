@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 Entered = TypeVar("Entered")
-Policy = Literal["fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated"]
+Policy = Literal[
+    "fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated", "memoryless"
+]
 POLICIES: tuple[str, ...] = get_args(Policy)
 _DOUBLINGS_MAX: Final = 100  # any cap is reached long before
 AS_DESCRIBED: Final = "as-described"
@@ -34,7 +36,8 @@ class Retry:
     policy : str
         `fixed`: base; `exponential`: min(cap, base 2^n) after n failures; `full-jitter`:
         uniform between 0 and that; `equal-jitter`: half of it and a uniform share of the other
-        half; `decorrelated`: min(cap, uniform between base and three times the wait before).
+        half; `decorrelated`: min(cap, uniform between base and three times the wait before);
+        `memoryless`: exponential of mean base, at most cap.
     base_s, cap_s : float
         First and longest wait. [s]
     attempts : int
@@ -78,6 +81,8 @@ class Retry:
                     wait_s = draws.uniform(0.0, doubled_s)
                 case "equal-jitter":
                     wait_s = 0.5 * doubled_s + draws.uniform(0.0, 0.5 * doubled_s)
+                case "memoryless":
+                    wait_s = min(self.cap_s, draws.exponential(self.base_s))
                 case _:
                     wait_s = min(self.cap_s, draws.uniform(self.base_s, 3.0 * wait_s))
             yield float(wait_s)

@@ -277,7 +277,7 @@ class ReferencePlatform:
         if admission is not None and admission.queue_wait is not None:
             queue_wait_s = admission.queue_wait
         place = self._attempts * 16 + number
-        notices = self._draw(Purpose.NOTICE, place) < costs.noticed
+        notices = costs.noticed > 0.0 and self._draw(Purpose.NOTICE, place) < costs.noticed
         refused = False
         entered_s = env.now + delay_s
 
@@ -329,7 +329,8 @@ class ReferencePlatform:
 
     def _draw(self, purpose: Purpose, index: int) -> float:
         study = self.sessions.study
-        return float(draws.uniform_at(study.seed, purpose, study.replication, self.platform, index))
+        key = (study.seed, int(purpose), study.replication)  # numba is slow to tell enums
+        return float(draws.uniform_at(*key, self.platform, index))
 
     def _note(self, what: str, instant_s: float, latency_s: float = 0.0) -> None:
         self.sessions.log.append((what, self.population, instant_s, latency_s))

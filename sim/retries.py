@@ -45,6 +45,8 @@ def waits_s(retry: Retry, failures: Integers, before_s: Floats, uniform: Floats)
             return np.asarray(uniform * top_s)
         case "equal-jitter":
             return np.asarray(0.5 * top_s + uniform * (0.5 * top_s))
+        case "memoryless":
+            return np.minimum(retry.cap, -retry.base * np.log1p(-uniform))
         case "decorrelated":
             spread_s = 3.0 * before_s - retry.base
             return np.minimum(retry.cap, retry.base + uniform * spread_s)

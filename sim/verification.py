@@ -15,7 +15,8 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from results.statistics import Estimate
-from sim.verification_cases import CASES, LEVEL, Effort, Figure, Floats
+from sim.verification_cases import CASES
+from sim.verification_worlds import LEVEL, Effort, Figure, Floats
 
 Progress = Callable[[float, str], None]
 

@@ -1,140 +1,33 @@
 """Small grids whose figures are known: closed forms, bounds, published figures, another program.
 
-Symbols: S = 10 ms is a job's mean service time, rho the utilisation. A job is a publication with
+Symbols as in `verification_worlds`. A job is a publication with
 one subscriber; the link takes a nanosecond.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from results.run import Run
 from sim import queues
 from sim.queues import Flow, Moments
-from sim.replications import simulate
-from topologies.profiles import Profile
-from topologies.schema import Topology
+from sim.verification_retrials import retrials
+from sim.verification_worlds import (
+    SERVICE_S,
+    WARM_UP,
+    Effort,
+    Figure,
+    Floats,
+    World,
+    by_replication,
+)  # fmt: skip
 
-Floats = npt.NDArray[np.float64]
-SERVICE_S = 0.010
 UTILISATIONS = (0.3, 0.7, 0.9, 0.95)
 JOBS = {0.3: 100_000, 0.7: 200_000, 0.9: 300_000, 0.95: 600_000}
 NARROW = {0.3: 0.01, 0.7: 0.02, 0.9: 0.05, 0.95: 0.08}
-LEVEL = 0.999
-WARM_UP = 0.1  # share of a run that is cut
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is simulated: replications, and a factor on the number of jobs."""
-
-    replications: int
-    jobs: float
-    seed: int
-
-    def widened(self, half_width: float) -> float:
-        """The half-width to ask for with so many jobs instead of all in 16 replications."""
-        from scipy import stats
-
-        wider = stats.t.ppf(LEVEL, [self.replications - 1, 15])
-        return float(half_width * wider[0] / wider[1] * (16 / self.jobs / self.replications) ** 0.5)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that is known, and what each replication says about it.
-
-    `narrow` is the largest half-width of the interval, relative to `theory`. `at_most` says that
-    the theory is a bound that no replication exceeds, `fluid_error` by how much a fluid form may be
-    off, relative to it. `published` and `other` name a source.
-    """
-
-    name: str
-    theory: float
-    values: Floats
-    narrow: float
-    utilisation: float | None = None
-    at_most: bool = False
-    fluid_error: float = 0.0
-    published: tuple[float, str] | None = None
-    other: tuple[Floats, str] | None = None
-
-
-@dataclass(frozen=True)
-class World:
-    """One Topic, its subscribers, a `fifo` server and how publications come."""
-
-    arrivals: tuple[Mapping[str, Any], ...]
-    duration_s: float
-    costs: Mapping[str, Any]
-    copies: int = 1
-    cores: int = 1
-    more: Mapping[str, Any] = field(default_factory=dict)
-    reader: Mapping[str, Any] = field(default_factory=dict)
-
-    def topology(self) -> Topology:
-        """The grid."""
-        controller = {"name": "c", "domain": "c.test", "profile": "known", "cores": self.cores}
-        return Topology.model_validate(
-            {
-                "schema": 1,
-                "name": "known",
-                "controllers": [{**controller, "nic": "1 TB/s", **self.more}],
-                "brokers": [{"name": "b", "controller": "c"}],
-                "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
-                "platforms": [
-                    {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
-                    {"name": "sub", "count": self.copies, "controller": "c",
-                     "subscribes": ["t"], **self.reader},
-                ],
-                "workload": {
-                    "study": "campaign",
-                    "duration": f"{self.duration_s!r} s",
-                    "arrivals": [{"topic": "t", "by": "pub", **each} for each in self.arrivals],
-                },
-            }
-        )  # fmt: skip
-
-    def profile(self) -> Profile:
-        """The server."""
-        return Profile.model_validate(
-            {
-                "schema": 1,
-                "name": "known",
-                "server": "none",
-                "version": "1",
-                "machine": "on paper",
-                "measured": "2026-11-25",
-                "provenance": {"kind": "assumed", "source": "a queue with a closed form"},
-                "costs": {"discipline": "fifo", "publish": "0 s", **self.costs},
-                "memory": {"base": "0 B", "session": "0 B", "queued_copy": "0 B"},
-                "envelope": {"notification": "0 B"},
-            }
-        )
-
-    def play(self, effort: Effort) -> Run:
-        """Simulate it."""
-        return simulate(
-            self.topology(),
-            seed=effort.seed,
-            replications=effort.replications,
-            profiles={"c": self.profile()},
-        )
-
-
-def by_replication(run: Run, of: Callable[[Mapping[str, Any]], float]) -> Floats:
-    """A figure of the kept publications of each replication, in order of their instants."""
-    rows, found = run.publications, []
-    for replication in range(run.header.replications):
-        own = np.flatnonzero(rows["replication"] == replication)
-        own = own[np.argsort(rows["intended_s"][own], kind="stable")]
-        found.append(of({name: rows[name][own] for name in rows}))
-    return np.array(found)
 
 
 def _settled(run: Run, column: str) -> Floats:
@@ -364,5 +257,6 @@ def _ciw(rate_per_s: float, read_s: float, effort: Effort) -> Floats:
 
 
 CASES: tuple[Callable[[Effort], Iterator[Figure]], ...] = (
-    single_queues, fan_outs, batches, ages, herds, recoveries, token_buckets, other_program,
+    single_queues, fan_outs, batches, retrials, ages, herds, recoveries, token_buckets,
+    other_program,
 )  # fmt: skip

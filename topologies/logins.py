@@ -44,12 +44,13 @@ class Retry(Sourced):
 
     With n failures since the session was lost and top = min(cap, base * 2^n), it waits base
     (fixed), top (exponential), uniform in [0, top] (full-jitter), uniform in [top / 2, top]
-    (equal-jitter), or min(cap, uniform in [base, 3 * the wait before]) (decorrelated).
+    (equal-jitter), min(cap, uniform in [base, 3 * the wait before]) (decorrelated), or an
+    exponential time of mean base, at most cap (memoryless).
     """
 
-    policy: Literal["fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated"] = Field(
-        "full-jitter", description="how long it waits after a failed attempt"
-    )
+    policy: Literal[
+        "fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated", "memoryless"
+    ] = Field("full-jitter", description="how long it waits after a failed attempt")
     base: PositiveSeconds = Field(1.0, description="shortest measure of a wait [s]")
     cap: PositiveSeconds = Field(60.0, description="no wait is longer than this [s]")
     first: Seconds = Field(

@@ -96,6 +96,9 @@ def test_waits_stay_within_the_policy(policy):
             assert (waits >= 0.5).all()
             assert abs(mean[0] - 1.0) < 0.1  # uniform between 0.5 and 1.5
             assert waits[:, -1].std() > 0.5
+        case "memoryless":
+            expected = 0.5 * (1.0 - np.exp(-4.0 / 0.5))  # exponential of mean 0.5, cut at 4
+            assert (abs(mean - expected) < 5 * 0.5 / 400**0.5).all()
 
 
 def test_bad_policies_are_refused():

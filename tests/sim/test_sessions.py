@@ -27,7 +27,7 @@ LOGINS = st.fixed_dictionaries(
 RETRY = st.fixed_dictionaries(
     {
         "policy": st.sampled_from(
-            ["fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated"]
+            ["fixed", "exponential", "full-jitter", "equal-jitter", "decorrelated", "memoryless"]
         ),
         "base": st.sampled_from(["10 ms", "30 ms"]),
         "cap": st.sampled_from(["30 ms", "200 ms"]),
