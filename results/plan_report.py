@@ -21,6 +21,7 @@ from results.report import Picture, environment_of_templates
 CURVE = "Each mark is a size that was tried: circles keep the promise (dashed), squares miss it."
 LOAD = "The answer at more than the file's load: where the marks cross the line is its head-room."
 BINDING = "How much of each resource the answer uses. The first is what one size less lacks."
+THREATS = ("Under attack", "One Controller lost", "After a restart")
 HEADINGS = ("load", "case", "p99", "CPU", "verdict", "sure")
 
 
@@ -78,15 +79,12 @@ def page(document: PlanDocument, subject: Subject) -> str:
 
 def _remarks(document: PlanDocument) -> Iterator[str]:
     """Remarks without those that have a section of their own."""
-    own = ("Under attack", "One Controller lost", "Confidence")
+    own = (*THREATS, "Confidence")
     yield from (text for text in remarks(document) if not text.startswith(own))
 
 
 def _threats(document: PlanDocument) -> Iterator[str]:
-    yield from (
-        text for text in remarks(document)
-        if text.startswith(("Under attack", "One Controller lost"))
-    )  # fmt: skip
+    yield from (text for text in remarks(document) if text.startswith(THREATS))
     if document["under_attack"] is None:
         yield "The description names no attack; add some under attacks: and plan again."
 

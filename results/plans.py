@@ -61,6 +61,20 @@ class UnderAttack(TypedDict):
     cores_at_least: int
 
 
+class Restart(TypedDict):
+    """The answer after a restart of a Controller: when 99 % of all Platforms are back for good.
+
+    Counted from the beginning of the restart; `at_least_s` is what closed forms say. [s]
+    """
+
+    controller: str
+    platforms: int
+    meets: bool
+    reason: str
+    whole_again_s: Estimate
+    at_least_s: float
+
+
 class Evidence(TypedDict):
     """One design that was tried: refused by a bound, or simulated."""
 
@@ -153,6 +167,7 @@ class PlanDocument(TypedDict):
     headroom: Estimate
     n_minus_1: NMinusOne | None
     under_attack: UnderAttack | None
+    restart: Restart | None
     relaxed: list[Relaxed]
     advice: list[AdviceText]
     evidence: list[Evidence]
@@ -236,7 +251,7 @@ def remarks(document: PlanDocument) -> Iterator[str]:
 
 
 def _threats(document: PlanDocument) -> Iterator[str]:
-    """A lost Controller and the attacks of the file."""
+    """A lost Controller, the attacks of the file, and a restart."""
     if (lost := document["n_minus_1"]) is not None:
         needs = lost["needs"]
         repair = (
@@ -252,6 +267,22 @@ def _threats(document: PlanDocument) -> Iterator[str]:
                 f"Under attack it fails ({attack['reason']}); closed forms ask for at least "
                 f"{attack['cores_at_least']} cores then."
             )
+    if (restart := document["restart"]) is not None:
+        yield _restarted(restart)
+
+
+def _restarted(restart: Restart) -> str:
+    """What a restart does, in a sentence."""
+    named = f"After a restart of {restart['controller']}"
+    logins = f"{restart['platforms']:,} Platforms log in again"
+    if restart["whole_again_s"]["value"] is None:
+        return f"{named} its {logins}, and are not all back in time ({restart['reason']})."
+    back = units.latency(restart["whole_again_s"])
+    verdict = "" if restart["meets"] else f", which {restart['reason']}"
+    return (
+        f"{named} its {logins}: 99 % are back {back} after it began{verdict}; closed forms say "
+        f"{units.seconds(restart['at_least_s'])} at the earliest."
+    )
 
 
 def render(document: PlanDocument) -> RenderableType:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from results import histogram
+from results import histogram, timeline
 from results.documents import SessionFigures
 from results.records import Header
-from results.statistics import FloatArray
+from results.run import Run
+from results.statistics import FloatArray, Sample
 
 WHOLE = 0.99  # share of its Platforms with which a population counts as whole again
 
@@ -26,6 +28,30 @@ def session_figures(header: Header, edges_s: FloatArray) -> list[SessionFigures]
     """
     found = header.measurement.get("logins", {})
     return [_figures(name, entry, edges_s) for name, entry in found.items()]
+
+
+def whole_again(units: Sequence[tuple[Run, int]], since_s: float) -> Sample:
+    """When the last population is whole again, from an instant on: by run and replication. [s]
+
+    Parameters
+    ----------
+    units : sequence of (Run, int)
+        Replications of runs in which sessions were lost.
+    since_s : float
+        The instant from which it is counted. [s]
+    """
+    parts, resolution_s = [], 0.0
+    for run, replication in units:
+        edges_s = timeline.timeline(run).end_s
+        resolution_s = max(resolution_s, float(np.diff(edges_s).max(initial=0.0)))
+        latest_s = 0.0
+        for entry in run.header.measurement.get("logins", {}).values():
+            share = np.asarray(entry["online"][replication]) / entry["platforms"]
+            back_s = _whole_again_s(share, edges_s)
+            latest_s = max(latest_s, np.inf if back_s is None else back_s - since_s)
+        parts.append(latest_s)
+    values = np.array(parts)
+    return Sample(float(values.mean()), values, 0.0, resolution=resolution_s)
 
 
 def online_share(entry: dict[str, Any]) -> FloatArray:

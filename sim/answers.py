@@ -18,10 +18,11 @@ from results.plans import (
     NMinusOne,
     PlanDocument,
     Relaxed,
+    Restart,
     UnderAttack,
 )
 from results.statistics import Estimate
-from sim import uncertainty
+from sim import reconnects, uncertainty
 from sim.bounds import cores_at_least
 from sim.designs import Design, parallel, part
 from sim.planning import Plan, Sizing
@@ -50,6 +51,7 @@ def document(plan: Plan, wall_s: float) -> PlanDocument:
         "headroom": _headroom(sizings) if possible else _none("there is no answer"),
         "n_minus_1": _n_minus_1(sizings) if possible else None,
         "under_attack": _under_attack(plan) if possible else None,
+        "restart": _restart(plan) if possible else None,
         "relaxed": _relaxed(sizings),
         "advice": [
             AdviceText(kind=a.kind, place=a.place, text=a.text, repairs=list(a.repairs))
@@ -194,6 +196,26 @@ def _under_attack(plan: Plan) -> UnderAttack | None:
     }
 
 
+def _restart(plan: Plan) -> Restart | None:
+    """The storm after a restart of the Controller whose Platforms take longest to be back."""
+    tried = [sizing for sizing in plan.sizings if sizing.restarted is not None]
+    if not tried:
+        return None
+    worst = min(tried, key=lambda sizing: _meets(sizing.restarted))
+    trial = worst.restarted
+    assert trial is not None
+    own = part(plan.topology, worst.controller, worst.profile, trial.design)
+    figures = list(trial.figures.values())
+    return {
+        "controller": worst.controller,
+        "platforms": sum(each.count for each in own.platforms),
+        "meets": trial.meets,
+        "reason": trial.reason,
+        "whole_again_s": figures[0] if figures else _none(trial.reason),
+        "at_least_s": reconnects.whole_s(own, worst.profile),
+    }
+
+
 def _relaxed(sizings: Sequence[Sizing]) -> list[Relaxed]:
     """Objectives that one size less would keep: what a softer promise saves."""
     found: list[Relaxed] = []
@@ -229,7 +251,7 @@ def evidence_of(controller: str, trial: Trial) -> Evidence:
 
 
 def _confidence(plan: Plan) -> Confidence:
-    trials = [t for s in plan.sizings for t in (s.answer, s.less) if t is not None]
+    trials = [t for s in plan.sizings for t in _judged(s) if t is not None]
     value = min((trial.certainty for trial in trials), default=1.0)
     replications = max((trial.replications for trial in trials), default=0)
     text = (
@@ -238,6 +260,12 @@ def _confidence(plan: Plan) -> Confidence:
         "trusted, gridlab validate says"
     )
     return {"value": value, "text": text}
+
+
+def _judged(sizing: Sizing) -> tuple[Trial | None, ...]:
+    """The trials that an answer stands on."""
+    back = (sizing.restarted,) if sizing.bench.returns else ()
+    return (sizing.answer, sizing.less, *back)
 
 
 def _assumptions(plan: Plan) -> Iterator[str]:
@@ -252,6 +280,13 @@ def _assumptions(plan: Plan) -> Iterator[str]:
             yield (
                 f"{sizing.controller}: all cores share one run queue, and two do twice the work "
                 "of one; only one core was ever measured"
+            )
+        own = part(plan.topology, sizing.controller, profile, Design(1, 1))
+        if login := reconnects.assumed(own, profile):
+            yield (
+                f"{sizing.controller}: after a restart of {reconnects.DOWN_S:g} s, Platforms that "
+                f"do not say how log in by {login}, all from {1e3 * reconnects.NEAR_S:g} ms away "
+                "at least"
             )
         if sizing.compared:
             yield (

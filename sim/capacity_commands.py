@@ -132,6 +132,7 @@ def plan(
     \b
     gridlab plan campus-nac
     gridlab plan campus-nac --slo 'p99 < 50 ms' --slo 'timely > 99.9 %' --check
+    gridlab plan campus-nac --slo 'p99 < 1 s' --slo 'whole < 90 s'
     gridlab plan campus-nac --set platforms[siem].count=170 --report plan.html
     gridlab plan single-broker --set workload.arrivals[0].rate=30/s --check-real 20
     """

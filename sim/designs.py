@@ -21,7 +21,7 @@ from topologies.schema import Arrivals, Population, Subscription, Topic, Topolog
 from topologies.streams import shared_out
 
 Arrangement = Literal["subscribers", "topics"]
-Case = Literal["normal", "attacks"]
+Case = Literal["normal", "attacks", "restart"]
 AnyModel = TypeVar("AnyModel", bound=Model)
 # What other parts of a topology say of more than one Controller has no place in one of them.
 ELSEWHERE = ("links", "faults", "defences")

@@ -1,7 +1,8 @@
 """What a grid promises, as figures that a simulation can meet or miss.
 
 `p99 < 200 ms` bounds a quantile of the latency of legitimate deliveries; `timely > 99 %` the share
-of them that arrives within the topology's deadline.
+of them that arrives within the topology's deadline; `whole < 90 s` how long after its Controller
+began to restart 99 % of each population are back for good.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from dataclasses import dataclass
 
 from pydantic_core import PydanticCustomError
 
+from results import sessions
 from results.figures import Figures
 from results.statistics import Sample, certainty
+from sim.reconnects import START_S
 from topologies import TopologyError
 from topologies.problems import printable
 from topologies.quantities import Quantity
 from topologies.schema import Slo, Topology
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-_FORM = re.compile(r"\s*(p\d+|timely)\s*(<=?|>=?|≤|≥)\s*(.+?)\s*")
+_FORM = re.compile(r"\s*(p\d+|timely|whole)\s*(<=?|>=?|≤|≥)\s*(.+?)\s*")
 _TIME = Quantity((1, 0), "s", "5 ms or 2 min", positive=True)
 _SHARE = Quantity((0, 0), "1", "0.99 or 99 %", positive=True, high=1.0)
 
@@ -47,6 +50,8 @@ class Objective:
         """The figure of a run."""
         if self.figure == "timely":
             return figures.timely_share()
+        if self.figure == "whole":
+            return sessions.whole_again(figures.units, START_S)
         return figures.latency().sample(QUANTILES[self.figure])
 
     def met(self, sample: Sample) -> bool:
@@ -77,7 +82,7 @@ def objectives(topology: Topology, texts: Sequence[str] = ()) -> tuple[Objective
     found, problems = [], []
     for text in texts:
         match = _FORM.fullmatch(text)
-        if match is None or (match[1] != "timely" and match[1] not in QUANTILES):
+        if match is None or (match[1] not in ("timely", "whole", *QUANTILES)):
             rule = "is no objective; write for example 'p99 < 200 ms' or 'timely > 99 %'"
             problems.append(f'--slo "{printable(text)[:80]}": {rule}')
             continue

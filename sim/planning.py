@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import topologies
+from sim import reconnects
 from sim.advice import Advice, advice
 from sim.bounds import RESOURCES
-from sim.designs import Arrangement, Design, parallel, smaller
+from sim.designs import Arrangement, Case, Design, parallel, smaller
 from sim.objectives import Objective, objectives
 from sim.trials import Bench, Trial
-from topologies import support
+from topologies import TopologyError, support
 from topologies.profiles import Profile
 from topologies.schema import Topology
 
@@ -46,6 +47,7 @@ class Sizing:
     headroom: tuple[float, float]
     lost_one: Trial | None
     attacked: Trial | None
+    restarted: Trial | None
     compared: tuple[Arrangement, ...]
 
     @property
@@ -58,7 +60,7 @@ class Sizing:
         """Memory to buy for each of the answer's Controllers. [B]"""
         held = [
             trial.memory_bytes
-            for trial in (self.answer, self.lost_one, self.attacked)
+            for trial in (self.answer, self.lost_one, self.attacked, self.restarted)
             if trial is not None and trial.meets
         ]
         return SPARE * max(held, default=0.0)
@@ -141,6 +143,11 @@ def plan(
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     hosts = {broker.controller for broker in topology.brokers}
     nodes = [node.name for node in topology.controllers if node.name in hosts]
+    silent = [each for each in nodes if not reconnects.possible(profiles[each])]
+    if silent and any(each.figure == "whole" for each in asked):
+        names = ", ".join(profiles[each].name for each in silent)
+        rule = "does not say what a login costs; add logins to it, or leave whole out of --slo"
+        raise TopologyError([f"profile {names} {rule}"])
     sizings = []
     for number, name in enumerate(nodes):
 
@@ -161,20 +168,29 @@ def plan(
 def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
     """Search, then what surrounds the answer: one size less, more load, one lost, attacks."""
 
+    cases: tuple[Case, ...] = ("normal",)
+    cases += ("attacks",) if attacks and bench.topology.attacks else ()
+    cases += ("restart",) if bench.returns else ()
+
     def keeps(design: Design) -> bool:
-        return bench.trial(design).meets and (
-            not attacks or not bench.topology.attacks or bench.trial(design, "attacks").meets
-        )
+        return all(bench.trial(design, case).meets for case in cases)
 
     design, compared = _smallest(bench, budget, keeps)
     if design is None:
         return Sizing(
-            bench.controller, bench.profile, bench, None, None, (0.0, 0.0), None, None, compared
+            bench.controller,
+            bench.profile,
+            bench,
+            None,
+            None,
+            (0.0, 0.0),
+            None,
+            None,
+            None,
+            compared,
         )
     below = smaller(design, bench.profile)
-    less = bench.trial(below) if below is not None else None
-    if less is not None and less.meets and attacks:
-        less = bench.trial(less.design, "attacks")
+    less = _broken(bench, below, cases) if below is not None else None
     lost = replace(design, controllers=design.controllers - 1)
     bench.trial(_larger(design, bench.profile))
     return Sizing(
@@ -186,8 +202,20 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         _headroom(bench, design),
         bench.trial(lost) if lost.controllers else None,
         bench.trial(design, "attacks") if bench.topology.attacks else None,
+        bench.trial(design, "restart") if reconnects.possible(bench.profile) else None,
         compared,
     )
+
+
+def _broken(bench: Bench, design: Design, cases: Sequence[Case]) -> Trial:
+    """The first case in which a design does not keep the promise, else the last."""
+    trials = (bench.trial(design, case) for case in cases)
+    last = None
+    for last in trials:
+        if not last.meets:
+            break
+    assert last is not None
+    return last
 
 
 def _larger(design: Design, profile: Profile) -> Design:

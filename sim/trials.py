@@ -17,6 +17,7 @@ from results.statistics import Estimate
 from sim.bounds import Share, shares
 from sim.designs import Case, Design, changed, part
 from sim.objectives import Objective, latency_bound_s
+from sim.reconnects import longest_s, stormed, whole_s
 from sim.replications import simulate
 from topologies import TopologyError, offered
 from topologies.profiles import Profile
@@ -110,6 +111,11 @@ class Bench:
         """All that was tried, in order."""
         return list(self._known.values())
 
+    @property
+    def returns(self) -> bool:
+        """Whether it was asked how soon all are back after a restart."""
+        return any(each.figure == "whole" for each in self._asked)
+
     def with_seed(self, seed: int) -> Bench:
         """The same bench with other plans and draws, and nothing tried yet."""
         return Bench(
@@ -125,20 +131,38 @@ class Bench:
     def _part(self, design: Design, case: Case) -> Topology:
         """The busiest Controller of a design over a busy window."""
         own = part(self.topology, self.controller, self.profile, design, case=case)
+        if case == "restart":
+            return stormed(own, self.profile)
         return windowed(own, DELIVERIES, WINDOW_S)
+
+    def _objectives(self, own: Topology, case: Case) -> tuple[Objective, ...]:
+        """What a case must keep: after a restart, that all are back, else the rest."""
+        back = tuple(each for each in self._asked if each.figure == "whole")
+        if case == "restart":
+            return back or (Objective("whole", longest_s(own)),)
+        return tuple(each for each in self._asked if each not in back)
 
     def trial(self, design: Design, case: Case = "normal", load: float = 1.0) -> Trial:
         """The trial of a design; each is done once."""
         key = (design, case, load)
         if key not in self._known:
             bounds = self.bounded(design, case)
-            reason = _refusal(bounds, load)
+            reason = _refusal(bounds, load) or self._too_slow(design, case)
             self._known[key] = (
                 Trial(design, case, load, "refused", reason, 1.0, bounds)
                 if reason
                 else self.simulated(design, case, load, bounds)
             )
         return self._known[key]
+
+    def _too_slow(self, design: Design, case: Case) -> str:
+        """Why all cannot be back in time whatever happens, in words; empty if they may be."""
+        if case != "restart":
+            return ""
+        own = self._part(design, case)
+        least_s = whole_s(own, self.profile)
+        bound_s = min(each.bound for each in self._objectives(own, case))
+        return f"all are back after {least_s:.3g} s at the earliest" if least_s > bound_s else ""
 
     def simulated(
         self,
@@ -150,12 +174,12 @@ class Bench:
     ) -> Trial:
         """Simulate a design whatever the bounds say, in as many replications as it takes."""
         at = f" at {load:.3g} times the load" if load != 1.0 else ""
-        self._tell(f"{design.text()}{at}{' under attack' if case == 'attacks' else ''}")
+        self._tell(f"{design.text()}{at}{_CASES[case]}")
         own = self._part(design, case)
         found: dict[str, Any] = {}
         for replications in stages:
             try:
-                found = self._figures(own, load, replications)
+                found = self._figures(own, case, load, replications)
             except TopologyError as error:
                 reason = error.problems[0]
                 return Trial(design, case, load, "misses", reason, 1.0, bounds)
@@ -163,7 +187,7 @@ class Bench:
                 break
         return Trial(design, case, load, shares=bounds, window_s=own.workload.duration, **found)
 
-    def _figures(self, own: Topology, load: float, replications: int) -> dict[str, Any]:
+    def _figures(self, own: Topology, case: Case, load: float, replications: int) -> dict[str, Any]:
         run = simulate(
             own,
             seed=self._seed,
@@ -174,7 +198,7 @@ class Bench:
             door="gridlab plan",
         )
         figures = Figures([run])
-        samples = {each: each.sample(figures) for each in self._asked}
+        samples = {each: each.sample(figures) for each in self._objectives(own, case)}
         missed = [each for each, sample in samples.items() if not each.met(sample)]
         memory_bytes = float(figures.memory_bytes_max(self.controller))
         full = memory_bytes > own.controllers[0].memory
@@ -184,7 +208,7 @@ class Bench:
         return {
             "verdict": "misses" if reasons else "meets",
             "reason": "; ".join(reasons),
-            "certainty": 1.0 if full else max(ruling) if missed else min(sure),
+            "certainty": 1.0 if full else max(ruling) if missed else min(sure, default=1.0),
             "figures": {each.text: sample.estimate() for each, sample in samples.items()},
             "p99": figures.latency().quantile(0.99),
             "memory_bytes": memory_bytes,
@@ -244,6 +268,7 @@ def _refusal(bounds: Sequence[Share], load: float) -> str:
     return ""
 
 
+_CASES = {"normal": "", "attacks": " under attack", "restart": " after a restart"}
 _WORDS = {
     "cpu": "the CPU is asked for more than there is",
     "link": "the network link is asked for more than it carries",

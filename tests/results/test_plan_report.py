@@ -42,6 +42,8 @@ DOCUMENT = {
     "n_minus_1": {"meets": False, "reason": "nothing remains", "p99_s": None,
                   "needs": {"controllers": 2, "cores": 4}},
     "under_attack": {"meets": False, "reason": "CPU", "p99_s": None, "cores_at_least": 5},
+    "restart": {"controller": "hub", "platforms": 20_000, "meets": False,
+                "reason": "misses whole < 1 min", "whole_again_s": LATE, "at_least_s": 59.4},
     "relaxed": [{"objective": "p99 < 1.5 s", "saves_cores": 1}],
     "advice": [
         {"kind": "overload", "place": "hub", "text": "too much <script>", "repairs": ["less"]}
@@ -111,7 +113,7 @@ def test_markdown_says_the_same(tmp_path):
 def test_no_answer_has_a_page_too():
     nothing = DOCUMENT | {
         "answer": None, "reason": "the CPU is asked for too much", "binding": None, "next": [],
-        "n_minus_1": None, "under_attack": None, "relaxed": [], "check": None,
+        "n_minus_1": None, "under_attack": None, "restart": None, "relaxed": [], "check": None,
         "headroom": {"value": None, "low": None, "high": None, "n": 0, "reason": "none"},
     }  # fmt: skip
     page = plan_report.page(nothing, SUBJECT)

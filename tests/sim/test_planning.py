@@ -182,6 +182,48 @@ def test_a_federation_at_stock_limits_is_42_seconds_stale():
     assert "the link's rate" in found.text
 
 
+HERD = """\
+schema: 1
+name: herd
+controllers:
+  - {name: hub, domain: hub.test, profile: ejabberd-23, cores: 1, memory: 32 GB}
+brokers:
+  - {name: broker, controller: hub}
+topics:
+  - {name: alerts, broker: broker, payload: {size: 500 B}}
+platforms:
+  - {name: console, count: 1, controller: hub, publishes: [alerts],
+     retry: {policy: fixed, base: 1 s, first: 2 s}}
+  - name: endpoint
+    count: 8000
+    controller: hub
+    network: {delay: 1 ms}
+    login: {mechanism: scram-sha-256}
+    retry: {policy: fixed, base: 1 s, first: 2 s, timeout: 60 s}
+workload:
+  duration: 100 s
+  arrivals:
+    - {topic: alerts, by: console, process: poisson, rate: 1/s}
+"""
+
+
+def test_a_herd_is_back_when_its_work_is_done_and_cores_are_bought_for_it():
+    """Whole again after max(w, N c / k): here the work, which two cores halve."""
+    herd = topologies.parse(HERD)
+    found = plan(herd, slo=["p99 < 1 s", "whole < 24 s"], seed=1, processes=1)
+    document = answers.document(found, 1.0)
+    assert document["answer"]["cores"] == 2
+    refused = next(each for each in document["evidence"] if each["case"] == "restart")
+    assert refused["verdict"] == "refused"
+    assert "at the earliest" in refused["reason"]
+    restart = document["restart"]
+    back, least_s = restart["whole_again_s"], restart["at_least_s"]
+    assert restart["meets"]
+    assert restart["platforms"] == 8001
+    assert least_s <= back["high"]
+    assert back["low"] < 1.1 * least_s  # fair shares leave all Platforms waiting to the end
+
+
 @pytest.mark.parametrize("low", [1, 3])
 @pytest.mark.parametrize("answer", [1, 2, 3, 4, 7, 8, 9, 16, 17])
 def test_the_first_that_passes_is_found(low, answer):
