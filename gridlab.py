@@ -43,6 +43,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "regress": ("results.regression", "Regression"),
     "sensitivity": ("results.influences", "SensitivityDocument"),
     "trust": ("results.trust", "Trust"),
+    "calibrate": ("loadtest.documents", "Calibration"),
     "verify": ("sim.verification", "Verification"),
 }
 SCHEMAS = (
@@ -54,7 +55,7 @@ ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "attack",
-    "grid", "load", "validate", "trust", "conform",
+    "grid", "load", "calibrate", "validate", "trust", "conform",
     "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
 
@@ -325,6 +326,7 @@ for command in (
     ),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
+    loadtest.twin_commands.calibrate,
 ):
     cli.add_command(command)
 

@@ -54,9 +54,11 @@ class Point:
             return
         predicted, measured = Figures([self.predicted]), Figures(self.valid)
         told = {}
+        done = [side.rate("delivered").value for side in (predicted, measured)]
         for name, profile in profiles.items():
             busy = [side.utilisation(name).value for side in (predicted, measured)]
-            factor = busy[1] / busy[0] if min(busy) > 0.0 else 1.0
+            known = min(*busy, *done) > 0.0
+            factor = (busy[1] / done[1]) / (busy[0] / done[0]) if known else 1.0
             told[name] = profile.model_copy(update={"speed": profile.speed * factor})
         self.structure = predict(told, self.load)
 

@@ -226,6 +226,19 @@ class Dialogue:
             raise LoadError("the server does not know the account's keys: wrong signature")
         await self.greet()
 
+    async def authenticate_plainly(self, localpart: str, password: str) -> None:
+        """Authenticate with PLAIN (RFC 4616), inside TLS.
+
+        Raises
+        ------
+        Silence
+            The server said no, or nothing.
+        """
+        secret = _encode(f"\0{localpart}\0{password}")
+        self.say(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{secret}</auth>")
+        await self.read("success")
+        await self.greet()
+
     async def bind(self, resource: str) -> Dialogue:
         """Bind a resource and listen from then on."""
         name = f"<resource>{resource}</resource>"

@@ -6,6 +6,8 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from results.statistics import Estimate
+
 
 class Counters(TypedDict):
     """What each Controller's server counts of itself, by the names that it gives the figures."""
@@ -45,3 +47,34 @@ class Log(TypedDict):
     """What Platforms did on a grid, the earliest first."""
 
     entries: list[Deed]
+
+
+class CalibrationCheck(TypedDict):
+    """A CPU time that was measured [s], and how far off the model now is; both relative errors."""
+
+    measured_s: float
+    error: float
+    p50_error: NotRequired[float]
+
+
+class CalibratedServer(TypedDict):
+    """A server's profile: what was measured of it, and what could not be pinned down."""
+
+    controller: str
+    profile: str
+    server: str
+    version: str
+    path: str | None
+    figures: dict[str, Estimate]
+    not_pinned_down: dict[str, str]
+    checks: dict[str, CalibrationCheck]
+    runs: list[str]
+    took_s: float
+    valid: bool
+    reasons: list[str]
+
+
+class Calibration(TypedDict):
+    """The document of `gridlab calibrate --json`."""
+
+    servers: list[CalibratedServer]

@@ -89,3 +89,46 @@ def validate(
         output.say(f"Wrote {report}")
     if not outcome.valid:
         sys.exit(INVALID_RUN)
+
+
+@click.command()
+@reads_topology
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for the profiles; default: beside the runs.",
+)
+@records_run
+@common
+def calibrate(
+    output: Output, topology: Any, to: Path | None, out: Path, report: Path | None, seed: int
+) -> None:
+    """Measure what operations cost the topology's servers on this machine; write their profiles.
+
+    About two minutes a server, on a machine that does nothing else. Every figure has its interval,
+    or it is said why it could not be pinned down. Predict with a profile without further fitting:
+
+    \b
+    gridlab calibrate single-broker --to profiles
+    gridlab validate single-broker --profile profiles/prosody-0.12.3.yaml
+    """
+    import results
+    from loadtest import calibrate as calibration
+    from topologies import identity
+
+    directory = results.claim_directory(to or out)
+    predict = click.get_current_context().meta["gridlab.predict"]
+    with output.progress("calibrating") as advance:
+        done = calibration.calibrate(
+            topology, predict=predict, out=out, seed=seed, progress=advance
+        )
+    for each in done:
+        each.path = directory / f"{each.profile.name}.yaml"
+        each.path.write_text(identity.profile_text(each.profile), encoding="utf-8")
+    output.document({"servers": [each.document() for each in done]})
+    output.say(calibration.render(done))
+    if report is not None:
+        results.write_report([results.open_run(out / run) for e in done for run in e.runs], report)
+        output.say(f"Wrote {report}")
+    if not all(each.valid for each in done):
+        sys.exit(INVALID_RUN)

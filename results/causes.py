@@ -21,7 +21,7 @@ from results.twin_documents import Cause, TwinPoint
 COST = 0.05
 SPAN = 0.2  # of the time to the last subscriber: Prosody's copies leave in the last fifth
 TAIL = 1.3
-DRIFT = 0.05
+DRIFT, DRIFT_MAX = 0.05, 0.15
 QUIET = 0.5  # utilisation up to which the lowest load tells about single publications
 ENDS_MIN = 20  # publications that a tail needs
 
@@ -30,12 +30,15 @@ def named(points: Sequence[TwinPoint], drift: Estimate | None = None) -> list[Ca
     """What the points tell about the model, the clearest first; nothing where all is well.
 
     Where the same light load did not cost the same before and after the runs (`drift`), the machine
-    comes first: an error in costs of that size is none of the model's.
+    comes first: an error in costs of that size is none of the model's. Where it is large, nothing
+    else can be told.
     """
     found: list[Cause] = []
     if points and drift and drift["value"] and abs(drift["value"] - 1.0) > DRIFT:
         why = f"the same light load cost {drift['value'] - 1.0:+.0%} after the runs"
         found.append({"server": points[0]["server"], "cause": "machine", "why": why})
+        if abs(drift["value"] - 1.0) > DRIFT_MAX:
+            return found
     for server in sorted({each["server"] for each in points}):
         own = sorted(
             (each for each in points if each["server"] == server), key=lambda p: p["utilisation"]

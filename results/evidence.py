@@ -110,7 +110,8 @@ def samples(evidence: Evidence) -> dict[Metric, Sample]:
     """Every figure with its parts, computed from the counts and histograms.
 
     Rates in 1/s, quantiles and CPU per publication in s, cpu in core seconds per second, memory in
-    B: the most that the servers held, averaged over runs.
+    B: the most that the servers held, averaged over runs. CPU per publication is of those that were
+    delivered: beyond saturation fewer are than were offered.
     """
     totals = evidence["totals"]
 
@@ -125,7 +126,7 @@ def samples(evidence: Evidence) -> dict[Metric, Sample]:
     found: dict[Metric, Sample] = {
         "throughput": per("delivered", "seconds", "throughput"),
         "cpu": per("busy_s", "seconds", "cpu"),
-        "cpu_per_publication": per("busy_s", "offered", "cpu_per_publication"),
+        "cpu_per_publication": _cost(evidence, part("cpu_per_publication")),
         "memory": Sample(
             float(np.mean([row["memory_bytes"] for row in totals])), part("memory"), 0.0
         ),
@@ -135,6 +136,17 @@ def samples(evidence: Evidence) -> dict[Metric, Sample]:
         whole = statistics.quantile((counts,), q)
         found[name] = Sample(whole.value, part(name), 0.0, whole.reason, whole.resolution)
     return found
+
+
+def _cost(evidence: Evidence, batches: FloatArray) -> Sample:
+    """CPU time per publication delivered: per copy, times the copies of one. [s]"""
+    ends = int(counts_of(evidence, "last").sum())
+    copies = int(counts_of(evidence, "latency").sum()) / ends if ends else math.nan
+    totals = evidence["totals"]
+    each = [row["busy_s"] / row["delivered"] * copies for row in totals if row["delivered"]]
+    delivered = sum(row["delivered"] for row in totals)
+    value = sum(row["busy_s"] for row in totals) / delivered * copies if delivered else math.nan
+    return Sample(value, np.array(each) if len(each) > 1 else batches, 0.0)
 
 
 def counts_of(evidence: Evidence, kind: str) -> histogram.Counts:

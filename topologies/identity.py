@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from topologies.documents import read
 from topologies.problems import TopologyError
+from topologies.profiles import Profile
 from topologies.schema import Topology
 
 
@@ -51,3 +52,13 @@ def _means(written: str, topology: Topology) -> bool:
         return sha256(described(written)) == sha256(topology)
     except (TopologyError, ValidationError):
         return False
+
+
+def profile_text(profile: Profile) -> str:
+    """A file that describes exactly this profile, every figure with its unit."""
+    import yaml
+
+    fields = profile.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    fields = {"schema": profile.schema_, **fields}
+    body = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
+    return f"# {profile.name}, written by a program\n{body}"

@@ -1,0 +1,325 @@
+"""Calibration of a server: a short designed experiment, and a profile of what it showed.
+
+On a fresh grid of one Controller, cores kept awake: logins by mechanism, one after another; a
+light run of mixed fan-outs and sizes; a run that asks for more than the server can do. What each
+lone publication did cost gives the costs (`loadtest.costs`); one further figure, how much less a
+publication costs when the server is never idle, is found by letting the model play the saturated
+run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import topologies
+from loadtest import costs, deployment, engine, experiment, session_costs, spinner
+from loadtest.calibration import Predict
+from loadtest.observation import Observer, resident_bytes
+from loadtest.problems import LoadError
+from loadtest.validation import Progress, split_cores
+from results import environment
+from results.figures import Figures
+from results.statistics import Estimate
+from topologies.model import Provenance
+from topologies.profiles import FanoutProcess, LoopTurns, Memory
+
+if TYPE_CHECKING:
+    from loadtest.grid import Grid
+    from results import Run
+    from topologies.profiles import Profile
+    from topologies.schema import Topology
+
+DOOR = "gridlab calibrate"
+BEYOND = 1.35  # of what the server can do at light cost: it falls when the server is never idle
+
+
+@dataclass
+class Calibrated:
+    """A server's profile, what is known of each figure, and the runs behind it."""
+
+    controller: str
+    profile: Profile
+    figures: dict[str, Estimate]
+    kept: dict[str, str]
+    checks: dict[str, dict[str, float]]
+    runs: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+    path: Path | None = None
+    valid: bool = True
+    reasons: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """One server in what `gridlab calibrate --json` prints."""
+        return {
+            "controller": self.controller,
+            "profile": self.profile.name,
+            "server": self.profile.server,
+            "version": self.profile.version,
+            "path": str(self.path) if self.path else None,
+            "figures": self.figures,
+            "not_pinned_down": self.kept,
+            "checks": self.checks,
+            "runs": self.runs,
+            "took_s": round(self.took_s, 1),
+            "valid": self.valid,
+            "reasons": self.reasons,
+        }
+
+
+def calibrate(
+    topology: Topology,
+    *,
+    predict: Predict,
+    out: Path,
+    seed: int = 1,
+    progress: Progress = lambda share, remark: None,
+) -> list[Calibrated]:
+    """Measure every kind of server of a topology, one after another.
+
+    Parameters
+    ----------
+    topology : Topology
+        Whose Controllers are calibrated; one of each profile.
+    predict : callable
+        `sim.simulate`.
+    out : Path
+        Where the runs are kept.
+    seed : int
+        Of the plans.
+    progress : callable
+        Gets the share done and a remark.
+
+    Raises
+    ------
+    DeploymentError, LoadError, rails.RailsError
+        A server cannot be deployed, driven, or is of no discipline that is known.
+    """
+    firsts = {each.profile: each.name for each in reversed(topology.controllers)}
+    done = []
+    for number, (name, controller) in enumerate(sorted(firsts.items())):
+
+        def tell(share: float, remark: str, number: int = number, name: str = name) -> None:
+            progress((number + share) / len(firsts), f"{name}: {remark}")
+
+        base = topologies.profile(topology, controller)
+        if not isinstance(base.costs, LoopTurns | FanoutProcess):
+            raise LoadError(
+                f"controllers[{controller}].profile: {name}: is of no real server; "
+                "calibrate a prosody or an ejabberd"
+            )
+        done.append(_Session(topology, controller, base, predict, out, seed, tell).run())
+    return done
+
+
+class _Session:
+    """The calibration of one server."""
+
+    def __init__(
+        self, topology: Topology, controller: str, base: Profile, predict: Predict, out: Path,
+        seed: int, progress: Progress,
+    ) -> None:  # fmt: skip
+        self._light = experiment.designed(topology, controller)
+        self._name, self._base, self._predict = controller, base, predict
+        self._out, self._seed, self._progress = out, seed, progress
+        self._cores = split_cores()
+        self._runs: list[Run] = []
+
+    def run(self) -> Calibrated:
+        """Deploy, measure, take down, fit."""
+        begun_s = time.monotonic()
+        self._progress(0.0, "deploying")
+        with (
+            deployment.ephemeral(self._light, cores=self._cores[0]) as grid,
+            spinner.awake(900.0),
+        ):
+            pid = grid.server_pid(self._name)
+            version = grid.document()["controllers"][self._name]["version"]
+            empty = resident_bytes(pid)
+            self._progress(0.02, "logging in, one by one")
+            logins = asyncio.run(session_costs.logins(grid, pid))
+            self._progress(0.1, "a light load of all fan-outs and sizes")
+            light, work = self._played(grid, pid, self._light, 0.1, 0.65)
+            memory = session_costs.memory(light, empty, self._base)
+            speed = self._speed(light)
+            fitted = costs.fit(work, self._base.model_copy(update={"speed": speed}))
+            middle = experiment.light_cells(self._light)[2]
+            line, _ = costs.linear(work)
+            rate_per_s = BEYOND / line.cost_s(*middle)
+            full = experiment.saturated(self._light, rate_per_s)
+            busy, _ = self._played(grid, pid, full, 0.65, 0.85)
+        self._progress(0.85, "fitting")
+        return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
+
+    def _played(
+        self, grid: Grid, pid: int, topology: Topology, begin: float, end: float
+    ) -> tuple[Run, experiment.Work]:
+        """A run, and what its publications did cost."""
+        watch = experiment.Watch()
+
+        def tell(news: Any) -> None:
+            watch.tell(news)
+            share = min(news["elapsed_s"] / news["duration_s"], 1.0)
+            self._progress(begin + share * (end - begin), str(news["state"]))
+
+        observer = Observer(pid, experiment.SAMPLE_S)
+        with observer:
+            run = engine.play(
+                topology, grid, seed=self._seed, door=DOOR, progress=tell,
+                settings=engine.Settings(cores=self._cores[1]),
+            )  # fmt: skip
+            seen = observer.stop()
+        kept = run.save(self._out)
+        if why := run.header.measurement["stopped"]:
+            raise LoadError(f"{why}; what was played is kept in {kept}")
+        self._runs.append(run)
+        assert watch.start_s is not None
+        return run, experiment.work(run, seen, watch.start_s)
+
+    def _speed(self, light: Run) -> float:
+        """What this machine pays over the base profile: for figures that are not measured. [1]"""
+        predicted = self._ask(self._light, self._base)
+        sides = [_cost_s(run) for run in (predicted, light)]
+        return sides[1] / sides[0]
+
+    def _ask(self, topology: Topology, profile: Profile) -> Run:
+        """The model's answer on the plan that was played."""
+        return self._predict(
+            topology, seed=self._seed, profiles={self._name: profile}, load=1.0,
+            plan_replication=0, door=DOOR,
+        )  # fmt: skip
+
+    def _profile(
+        self, fitted: costs.Fitted, work: experiment.Work, busy: Run, full: Topology,
+        logins: dict[str, Estimate], memory: tuple[Memory, dict[str, Estimate]], version: str,
+        begun_s: float,
+    ) -> Calibrated:  # fmt: skip
+        """The profile with all that was measured, and how well the model now gives it back."""
+        found = Calibrated(self._name, self._base, fitted.figures, fitted.kept, {})
+        scaled = self._base.model_copy(update={"costs": fitted.costs, "memory": memory[0]})
+        scaled = scaled.model_copy(
+            update={"speed": 1.0, **session_costs.scaled(self._base, logins)}
+        )
+        scaled = self._never_idle(scaled, full, busy, found)
+        found.figures |= {**{f"login_{k}": v for k, v in logins.items()}, **memory[1]}
+        lone = {
+            f"{n} x {size} B": (work.cell(n, size), n, size)
+            for n, size in experiment.light_cells(self._light)
+        }
+        answer = self._ask(self._light, scaled)
+        found.checks["light"] = _check(answer, self._runs[0])
+        found.checks["saturated"] = _check(self._ask(full, scaled), busy)
+        line, _ = costs.linear(work)
+        for name, (cell, n, size) in lone.items():
+            if cell.any():
+                mean_s = float(np.mean(work.cpu_s[cell]))
+                ratio = line.cost_s(n, size) / mean_s - 1.0
+                found.checks[f"fit {name}"] = {"measured_s": mean_s, "error": ratio}
+        found.runs = [run.header.run_id for run in self._runs]
+        found.took_s = time.monotonic() - begun_s
+        found.reasons = [why for run in self._runs for why in run.header.verdict.reasons]
+        found.valid = not found.reasons
+        found.profile = scaled.model_copy(update=self._heading(version, found))
+        return found
+
+    def _never_idle(
+        self, profile: Profile, full: Topology, busy: Run, found: Calibrated
+    ) -> Profile:
+        """The one figure by which a saturated server is cheaper, so that the model costs as much.
+
+        Prosody: what a further copy costs in the same write. ejabberd: how much less a write costs
+        whose session was written a moment ago.
+        """
+        measured_s = _cost_s(busy)
+        base = profile.costs
+        vary: Callable[[float], Profile]
+        if isinstance(base, LoopTurns):
+            name, ends = "coalesced", (0.0, 1.0)
+
+            def vary(share: float) -> Profile:
+                costs = base.model_copy(update={"coalesced": share * base.write})
+                return profile.model_copy(update={"costs": costs})
+        else:
+            assert isinstance(base, FanoutProcess)
+            name, ends = "warmth_factor", (-3.0, 0.5)
+
+            def vary(share: float) -> Profile:
+                factors = tuple(max(1.0 + (f - 1.0) * -share, 0.05) for f in base.warmth_factor)
+                costs = base.model_copy(update={"warmth_factor": factors})
+                return profile.model_copy(update={"costs": costs})
+
+        def miss(share: float) -> float:
+            answer = self._ask(full, vary(share))
+            return _cost_s(answer) / measured_s - 1.0
+
+        share, within = costs.crossing(miss, *ends)
+        if not within:
+            found.kept[name] = (
+                "no value of it gives what the saturated run did cost: the nearer end is taken"
+            )
+        return vary(share)
+
+    def _heading(self, version: str, found: Calibrated) -> dict[str, Any]:
+        """Name, source, machine and date."""
+        machine = environment.machine()
+        digits = version.split(maxsplit=1)[0] if version else self._base.version.split()[0]
+        source = (
+            f"gridlab calibrate, runs {', '.join(found.runs)}; kept from {self._base.name}: "
+            f"{', '.join(sorted(found.kept))}"
+        )
+        return {
+            "name": f"{self._base.server}-{digits}",
+            "version": version or self._base.version,
+            "machine": f"{machine['processor']}, {machine['cores']} cores, kernel "
+            f"{machine['kernel']}; server on a core of its own, TLS on loopback",
+            "measured": datetime.now(UTC).date().isoformat(),
+            "provenance": Provenance.model_validate({"kind": "measured", "source": source}),
+        }
+
+
+def _cost_s(run: Run) -> float:
+    """CPU time per copy delivered: beyond saturation fewer are than were offered. [s]"""
+    figures = Figures([run])
+    return figures.busy().value / figures.rate("delivered").value
+
+
+def _check(predicted: Run, measured: Run) -> dict[str, float]:
+    """How well the model gives back what it was fitted to."""
+    both = [Figures([run]) for run in (predicted, measured)]
+    cpu = [_cost_s(run) for run in (predicted, measured)]
+    p50 = [side.latency().sample(0.5).value for side in both]
+    return {
+        "measured_s": cpu[1],  # of one copy
+        "error": cpu[0] / cpu[1] - 1.0,
+        "p50_error": p50[0] / p50[1] - 1.0,
+    }
+
+
+def render(done: list[Calibrated]) -> str:
+    """What was found, with intervals, and what was not."""
+    lines = []
+    for each in done:
+        lines.append(f"{each.profile.name} ({each.profile.server} {each.profile.version}):")
+        for name, estimate in each.figures.items():
+            value, low, high = (estimate[k] for k in ("value", "low", "high"))
+            if value is None:
+                lines.append(f"  {name}: {estimate.get('reason', '-')}")
+                continue
+            between = "" if low is None or high is None else f" [{low:.4g} .. {high:.4g}]"
+            lines.append(f"  {name}: {value:.4g}{between}, n = {estimate['n']}")
+        for name, check in each.checks.items():
+            lines.append(f"  check {name}: CPU per publication {check['error']:+.1%}")
+        for name, why in each.kept.items():
+            lines.append(f"  not pinned down: {name}: {why}")
+        for why in each.reasons:
+            lines.append(f"  not valid: {why}")
+        if each.path:
+            lines.append(f"  wrote {each.path}, {each.took_s:.0f} s")
+    return "\n".join(lines)
