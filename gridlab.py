@@ -44,6 +44,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "sensitivity": ("results.influences", "SensitivityDocument"),
     "trust": ("results.trust", "Trust"),
     "calibrate": ("loadtest.documents", "Calibration"),
+    "limits": ("loadtest.documents", "LimitFigures"),
     "verify": ("sim.verification", "Verification"),
 }
 SCHEMAS = (
@@ -55,7 +56,7 @@ ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
     "attack",
-    "grid", "load", "calibrate", "validate", "trust", "conform",
+    "grid", "load", "calibrate", "validate", "trust", "limits", "conform",
     "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
 
@@ -326,7 +327,7 @@ for command in (
     ),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
-    loadtest.twin_commands.calibrate,
+    *(loadtest.twin_commands.calibrate, loadtest.twin_commands.limits),
 ):
     cli.add_command(command)
 

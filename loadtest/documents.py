@@ -49,6 +49,37 @@ class Log(TypedDict):
     entries: list[Deed]
 
 
+class ConfiguredLimit(TypedDict):
+    """What the topology asks for. [B/s], [B]"""
+
+    rate_bytes_per_s: float
+    burst_bytes: float
+
+
+class NeighbourFigures(TypedDict):
+    """How long a ping of another session takes, before and while the limit is tried. [s]"""
+
+    calm_p50: float | None
+    meanwhile_p50: float | None
+    meanwhile_p99: float | None
+
+
+class LimitFigures(TypedDict):
+    """The document of `gridlab limits --json`: an inbound byte limit as it is and as it should."""
+
+    server: str
+    configured: ConfiguredLimit
+    rate_bytes_per_s: Estimate
+    burst_bytes: Estimate
+    rate_error: float | None
+    burst_error_bytes: float | None
+    shape: str
+    answered: int
+    sent: int
+    neighbour_s: NeighbourFigures
+    findings: list[str]
+
+
 class CalibrationCheck(TypedDict):
     """A CPU time that was measured [s], and how far off the model now is; both relative errors."""
 

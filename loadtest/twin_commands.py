@@ -132,3 +132,20 @@ def calibrate(
         output.say(f"Wrote {report}")
     if not all(each.valid for each in done):
         sys.exit(INVALID_RUN)
+
+
+@click.command()
+@reads_topology
+@common
+def limits(output: Output, topology: Any) -> None:
+    """Measure the inbound byte limit of a real server: rate, burst, shape, and who else feels it.
+
+    \b
+    gridlab limits single-broker --set "controllers[0].limits.client.rate=100 kB/s"
+    """
+    from loadtest import limit_probe
+
+    with output.progress("probing") as advance:
+        found = limit_probe.probe(topology, advance)
+    output.document(found)
+    output.say(limit_probe.render(found))

@@ -3,7 +3,8 @@
 A proof is what `gridlab validate --json` printed, as `make prove` stores it in `results/reference`
 or as `gridlab validate` keeps it beside its runs. What it says of its errors is not believed: they
 come from the counts and histograms in it. A proof is refused whose predictions are not older than
-their measurements, or are not those that were stored then.
+their measurements, or are not those that were stored then; one is not scored on whose machine the
+same light load did not cost the same before and after.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from results import twin, twin_table
+from results import causes, twin, twin_table
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
 from results.records import RecordError
@@ -62,6 +63,7 @@ class Trust(TypedDict):
 
     proofs: list[ProofFigures]
     refused: list[Refused]
+    unsteady: list[Refused]
     summary: TwinSummary
     refuted: list[ProvenRefutation]
 
@@ -76,6 +78,7 @@ def trust(places: Sequence[Path] = ()) -> Trust:
     """
     proofs: list[ProofFigures] = []
     refused: list[Refused] = []
+    unsteady: list[Refused] = []
     points: list[TwinPoint] = []
     refuted: list[ProvenRefutation] = []
     for name, whole in _stored(places or [REFERENCE]):
@@ -88,8 +91,12 @@ def trust(places: Sequence[Path] = ()) -> Trust:
         if reasons:
             refused.append({"name": name, "reasons": reasons})
             continue
+        drift = document.get("drift")
+        if why := causes.unsteady(drift):
+            unsteady.append({"name": name, "reasons": [why]})
+            continue
         points += own
-        summary = twin.summary(own, document.get("drift"))
+        summary = twin.summary(own, drift)
         refuted += [{**each, "proof": name} for each in twin.refutations(own)]
         proofs.append(
             {
@@ -105,7 +112,8 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             }
         )
     return {
-        "proofs": proofs, "refused": refused, "summary": twin.summary(points), "refuted": refuted,
+        "proofs": proofs, "refused": refused, "unsteady": unsteady,
+        "summary": twin.summary(points), "refuted": refuted,
     }  # fmt: skip
 
 
@@ -194,8 +202,10 @@ def render(document: Trust) -> RenderableType:
     for refusal in document["refused"]:
         parts.append(Text(f"refused: {refusal['name']}: {'; '.join(refusal['reasons'])}", "red"))
     parts += ["", twin_table.scores_table(document["summary"]["servers"]), ""]
-    causes = [cause for proof in document["proofs"] for cause in proof["causes"]]
-    parts += twin_table.lines(causes, document["refuted"])
+    for held in document["unsteady"]:
+        parts.append(Text(f"not scored: {held['name']}: {held['reasons'][0]}", "yellow"))
+    told = [cause for proof in document["proofs"] for cause in proof["causes"]]
+    parts += twin_table.lines(told, document["refuted"])
     return Group(*parts)
 
 
@@ -230,6 +240,9 @@ def markdown(document: Trust) -> str:
         f"{each['bound']:.0%} | {each['cause']} |"
         for each in sorted(document["refuted"], key=lambda each: -abs(each["error"]))
     ]
+    for title, listed in (("Not scored", "unsteady"), ("Refused", "refused")):
+        for held in document[listed]:  # type: ignore[literal-required]
+            rows += ["", f"{title}: {held['name']}: {'; '.join(held['reasons'])}."]
     rows += ["", "What the points tell about the model:", ""]
     rows += [
         f"- {proof['name']}: {cause['cause']}: {cause['why']}"

@@ -112,6 +112,16 @@ def test_a_proof_that_proves_nothing_is_refused(tmp_path, change, why):
     assert found["summary"]["points"] == 1
 
 
+def test_a_proof_of_a_machine_that_changed_is_not_scored(tmp_path):
+    shaken = {**document(), "drift": {"value": 1.83, "low": 1.5, "high": 2.1, "n": 10}}
+    kept(tmp_path, document(), "good")
+    found = trust.trust(kept(tmp_path, shaken, "shaken"))
+    assert [each["name"] for each in found["unsteady"]] == ["shaken"]
+    assert "cost +83% after the runs" in found["unsteady"][0]["reasons"][0]
+    assert found["summary"]["points"] == 1
+    assert "Not scored: shaken" in trust.markdown(found)
+
+
 @pytest.mark.parametrize("stored", [None, {"kind": "history"}, {"document": {}}])
 def test_where_nothing_is_stored_it_says_so(tmp_path, stored):
     if stored is not None:

@@ -1,0 +1,171 @@
+"""A designed experiment gives back the costs that made it, and says what it cannot tell."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import topologies
+from loadtest import costs, experiment, session_costs
+from loadtest.observation import Observation
+from topologies import identity, loading
+
+TRUE = {"each": 0.6e-3, "byte": 3e-8, "copy": 60e-6, "copy_byte": 3e-9}
+FAN_OUTS, SIZES = experiment.FAN_OUTS, experiment.SIZES_BYTES
+
+
+def worked(cost_s, count=60, seed=1, first_s=None, gap_s=17e-6):
+    """Stretches of one publication each, all cells alike; `cost_s` is what the server uses."""
+    draws = np.random.default_rng(seed)
+    cells = [(n, size) for n in FAN_OUTS for size in SIZES for _ in range(count)]
+    n, size = np.array(cells, dtype=float).T
+    spent = np.array([cost_s(*cell, draws) for cell in cells])
+    first = np.array([first_s(*cell, draws) if first_s else 1e-3 for cell in cells])
+    ones = np.ones(len(cells))
+    return experiment.Work(ones, n, size, n * size, spent, n, size, first, first + (n - 1) * gap_s)
+
+
+def plain(n, size, draws):
+    line = costs.Linear(**TRUE)
+    return line.cost_s(n, size) * (1.0 + 0.05 * draws.standard_normal())
+
+
+def test_the_linear_costs_come_back_within_their_intervals():
+    line, estimates = costs.linear(worked(plain))
+    for name, value in TRUE.items():
+        found = estimates[name]
+        wide = (found["high"] - found["low"]) / 2
+        assert abs(getattr(line, name) - value) < 2.0 * wide, name
+    assert line.copy == pytest.approx(TRUE["copy"], rel=0.05)
+    assert estimates["copy"]["high"] - estimates["copy"]["low"] < 0.1 * TRUE["copy"]
+
+
+def collected(base):
+    """Prosody's cost with cycles that fall where the allocation reaches them."""
+    debt = [0.0]
+
+    def cost_s(n, size, draws):
+        per_copy = 1.0 + base.allocation_per_byte * (size - 400.0) + base.allocation_write
+        debt[0] += n * per_copy + base.allocation_publish
+        cycles, debt[0] = divmod(debt[0], base.collection_every)
+        own_s = base.publish + base.publish_per_byte * size + base.acknowledge
+        own_s += n * (base.build + base.write + size * (base.build_per_byte + base.write_per_byte))
+        own_s *= 1.0 + 0.05 * draws.standard_normal()
+        return own_s + cycles * base.collection * (1.0 + 0.1 * draws.standard_normal())
+
+    return cost_s
+
+
+def test_prosodys_collection_is_told_from_its_other_costs():
+    profile = topologies.read_profile("prosody-0.12")
+    true = profile.costs
+    work = worked(collected(true), count=150, gap_s=true.write + 400 * true.write_per_byte)
+    fitted = costs.fit(work, profile)
+    assert fitted.costs.collection == pytest.approx(true.collection, rel=0.1)
+    assert fitted.costs.collection_every == pytest.approx(true.collection_every, rel=0.25)
+    assert fitted.costs.build == pytest.approx(true.build, rel=0.35)
+    assert fitted.costs.write == pytest.approx(true.write, rel=0.1)
+    assert fitted.figures["collection"]["n"] > 20
+    assert "collection" not in fitted.kept
+    assert "allocation_write" in fitted.kept
+
+
+def test_where_there_are_no_pauses_none_are_made_up():
+    profile = topologies.read_profile("prosody-0.12")
+    assert costs.pauses(worked(plain, count=150), SIZES[0]) is None
+    fitted = costs.fit(worked(plain, count=150), profile)
+    assert "do not fall into two groups" in fitted.kept["collection"]
+
+
+def test_ejabberds_set_up_shows_in_its_first_copies():
+    profile = topologies.read_profile("ejabberd-23")
+    true = profile.costs
+    per_copy_s = true.route + true.write + true.setup_per_subscriber
+
+    def cost_s(n, size, draws):
+        return (true.setup + true.finish + n * per_copy_s) * (1 + 0.03 * draws.standard_normal())
+
+    def first_s(n, size, draws):
+        return 0.9e-3 + n * true.setup_per_subscriber + 0.05e-3 * abs(draws.standard_normal())
+
+    fitted = costs.fit(worked(cost_s, first_s=first_s), profile)
+    assert fitted.costs.setup_per_subscriber == pytest.approx(true.setup_per_subscriber, rel=0.1)
+    assert fitted.costs.write / fitted.costs.route == pytest.approx(true.write / true.route)
+    assert fitted.costs.write == pytest.approx(true.write, rel=0.05)
+    assert "only its sum with write is seen" in fitted.kept["route"]
+
+
+def test_a_profile_of_no_server_is_not_fitted():
+    with pytest.raises(ValueError, match="is of no server"):
+        costs.fit(worked(plain), topologies.read_profile("fifo-sketch"))
+
+
+def test_what_was_in_flight_together_shares_what_was_used():
+    """20 ms of work each, and the third comes while the second is worked."""
+    publications = {
+        "sent_s": np.array([1.0, 2.0, 2.01, 3.0]),
+        "intended_s": np.array([1.0, 2.0, 2.0, 3.0]),
+        "first_s": np.array([1.015, 2.015, 2.03, 3.015]),
+        "last_s": np.array([1.02, 2.02, 2.04, 3.02]),
+        "expected": np.full(4, 50),
+        "delivered": np.full(4, 50),
+        "payload_bytes": np.array([400, 400, 4000, 4000]),
+    }
+    start_s = 100.0
+    time_s = start_s + np.arange(0.0, 4.0, 0.004)
+    busy = [(1.0, 1.02), (2.0, 2.04), (3.0, 3.025)]
+    used = sum(np.clip(time_s - start_s - a, 0.0, b - a) for a, b in busy)
+    zeros = np.zeros(len(time_s))
+    seen = Observation(time_s, used, zeros, zeros.astype(int), False)
+    work = experiment.work(SimpleNamespace(publications=publications), seen, start_s)
+    assert work.count.tolist() == [1.0, 2.0, 1.0]
+    assert work.cpu_s == pytest.approx([0.02, 0.04, 0.025], abs=1e-9)
+    assert work.copied_bytes.tolist() == [50 * 400.0, 50 * 4400.0, 50 * 4000.0]
+    assert work.last_s[0] == pytest.approx(0.02)
+    assert math.isnan(work.last_s[1])
+    assert work.cell(50, 4000).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("most", [420, 60, 3])
+def test_the_experiment_fits_the_topologys_platforms(most):
+    changes = [f"platforms[1].count={most}"]
+    light = experiment.designed(topologies.load("single-broker", changes), "controller")
+    fan_outs = sorted(set(light.fan_out().values()))
+    assert len(fan_outs) == 3
+    assert fan_outs[-1] <= max(12, min(400, most + 2))
+    assert topologies.Plan(light, seed=1).rows > 100
+    full = experiment.saturated(light, 33.0)
+    asked = {topic: rate for topic, rate in topologies.offered(full).items() if rate}
+    assert asked == {light.topics[2].name: 33.0}
+    assert full.platforms == light.platforms
+
+
+def test_a_bisection_ends_where_the_model_costs_what_was_measured():
+    assert costs.crossing(lambda x: x**3 - 0.3, 0.0, 1.0, steps=20)[0] == pytest.approx(
+        0.3 ** (1 / 3), abs=1e-5
+    )
+    assert costs.crossing(lambda x: x + 1.0, 0.0, 1.0) == (0.0, False)
+    assert costs.crossing(lambda x: x - 3.0, 0.0, 1.0) == (1.0, False)
+
+
+def test_logins_scale_to_the_totals_that_were_measured():
+    base = topologies.read_profile("prosody-0.12")
+
+    def estimate(value):
+        return {"value": value, "low": value, "high": value, "n": 40}
+
+    told = session_costs.scaled(base, {"scram": estimate(9.2e-3), "plain": estimate(12e-3)})
+    logins = told["logins"]
+    common = logins.accept + logins.tls[0].cost + 2 * logins.stream + logins.bind
+    scram = next(each for each in logins.sasl if each.mechanism == "scram-sha-1")
+    plain_ = next(each for each in logins.sasl if each.mechanism == "plain")
+    assert common + scram.first + scram.final == pytest.approx(9.2e-3)
+    assert common + plain_.first == pytest.approx(12e-3)
+    assert session_costs.scaled(base, {}) == {}
+
+
+@pytest.mark.parametrize("name", ["prosody-0.12", "ejabberd-23"])
+def test_a_written_profile_reads_back_the_same(name):
+    profile = topologies.read_profile(name).model_copy(update={"speed": 1.23456789})
+    assert loading.parse_profile(identity.profile_text(profile), "again.yaml") == profile
