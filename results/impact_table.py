@@ -31,7 +31,7 @@ def render(document: Attack) -> RenderableType:
     own = own[:OWN_MAX]
     table.add_column("defence", no_wrap=True)
     for title in (*(_title(name) for name in own), *(column[1] for column in shown)):
-        table.add_column(title, justify="right")
+        table.add_column(Text(title), justify="right")
     for each in document["variants"]:
         figures = [_shown(each["figures"].get(name), 1.0, "") for name in own]
         figures += [_shown(_figure(each, name), factor, unit) for name, _, factor, unit in shown]

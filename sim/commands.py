@@ -148,7 +148,7 @@ def verify(output: Output, quick: bool, seed: int) -> None:
     "--replications",
     type=click.IntRange(2, 1000),
     show_default=False,
-    help="Seeded repetitions; default: 4 of traffic, 32 of what people and programs do.",
+    help="Seeded repetitions; default: 4 of traffic, 16 of what people and programs do.",
 )
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG, or PNG).")
 @click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")

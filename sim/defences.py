@@ -20,7 +20,7 @@ from topologies.schema import Topology
 
 Progress = Callable[[float, str], None]
 GRIDS: Final = 4
-PROCEDURES: Final = 32
+PROCEDURES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def _played(
 def window(topology: Topology) -> Window:
     """From the first attack's or fault's start to the last one's end. [s]"""
     troubles = (*topology.attacks, *topology.faults)
+    if not troubles:
+        return Window(0.0, topology.workload.duration, topology.workload.duration)
     spans = [(each.start, each.start + each.duration) for each in troubles]
     start_s, end_s = min(start for start, _ in spans), max(end for _, end in spans)
     return Window(start_s, end_s, topology.workload.duration if topology.faults else end_s)

@@ -142,9 +142,10 @@ def _problems(overlay: Overlay) -> list[Problem]:
         if name in names[:number]:
             rule = "is the name of two defences"
             found.append(Problem(("defences", number, "name"), rule, "name each once", name))
-    happenings = bool(overlay.attacks or overlay.faults) + (overlay.procedure is not None)
-    if happenings != 1:
-        rule = "must have attacks or faults, or else a procedure"
+    adversaries = [each for each in overlay.platforms if each.get("role") == "adversary"]
+    happens = bool(overlay.attacks or overlay.faults or adversaries)
+    if happens == (overlay.procedure is not None):
+        rule = "must have attacks, faults or adversaries, or else a procedure"
         found.append(Problem((), rule, "write the one that happens"))
     return found
 
@@ -198,7 +199,15 @@ def scenario(
         name: topology.model_copy(update={"attacks": (), "faults": ()})
         for name, topology in attacked.items()
     }
+    if not (overlay.attacks or overlay.faults or overlay.procedure):
+        calm = {name: _without_adversaries(each) for name, each in attacked.items()}
     return Scenario(overlay, below.name, attacked, calm, procedures)
+
+
+def _without_adversaries(topology: Topology) -> Topology:
+    """The topology as it is without those who do harm by being there."""
+    kept = tuple(each for each in topology.platforms if each.role != "adversary")
+    return topology.model_copy(update={"platforms": kept})
 
 
 def _procedure(section: Mapping[str, Any], changes: Sequence[str], place: str) -> AnyProcedure:

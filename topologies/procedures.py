@@ -10,8 +10,68 @@ from typing import Annotated
 
 from pydantic import Field
 
-from topologies.procedures_trust import Equivocation, Harvest
+from topologies.procedures_load import (
+    Approvals,
+    LargeAnswers,
+    NotifyThenPull,
+    OneToOne,
+    PasswordWork,
+    PolicyGrowth,
+    SharedAddresses,
+    SilentController,
+)
+from topologies.procedures_spread import Authorities, Breaches, Infection, Logs, Wire
+from topologies.procedures_trust import (
+    CertificateChecks,
+    Duel,
+    Equivocation,
+    FalseAlarms,
+    Harvest,
+    Skew,
+)
 
-AnyProcedure = Annotated[Equivocation | Harvest, Field(discriminator="model")]
+AnyProcedure = Annotated[
+    Approvals
+    | Authorities
+    | Breaches
+    | CertificateChecks
+    | Duel
+    | Equivocation
+    | FalseAlarms
+    | Harvest
+    | Infection
+    | LargeAnswers
+    | Logs
+    | NotifyThenPull
+    | OneToOne
+    | PasswordWork
+    | PolicyGrowth
+    | SharedAddresses
+    | SilentController
+    | Skew
+    | Wire,
+    Field(discriminator="model"),
+]
 
-__all__ = ["AnyProcedure", "Equivocation", "Harvest"]
+__all__ = [
+    "AnyProcedure",
+    "Approvals",
+    "Authorities",
+    "Breaches",
+    "CertificateChecks",
+    "Duel",
+    "Equivocation",
+    "FalseAlarms",
+    "Harvest",
+    "Infection",
+    "LargeAnswers",
+    "Logs",
+    "NotifyThenPull",
+    "OneToOne",
+    "PasswordWork",
+    "PolicyGrowth",
+    "SharedAddresses",
+    "SilentController",
+    "Skew",
+    "Wire",
+]

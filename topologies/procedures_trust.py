@@ -66,3 +66,110 @@ class Harvest(Procedure):
         False, description="whether all Platforms of its template lose their rights with it"
     )
     template_share: Fraction = Field(0.1, description="share of the Platforms that have it [1]")
+
+
+class Duel(Procedure):
+    """Owner and thief of one account log in over each other (RFC 8600 section 8.2.2)."""
+
+    model: Literal["duel"]
+    rate: PositivePerSecond = Field(description="items per second for the account [1/s]")
+    retry: PositiveSeconds = Field(5.0, description="who was thrown out is back after this [s]")
+    arrival: Seconds = Field(60.0, description="when the thief first logs in [s]")
+    resource: Literal["same", "own"] = Field(
+        "same",
+        description="whether the thief's session has the owner's resource, or one of its own",
+    )
+    conflict: Literal["end-old", "refuse-new"] = Field(
+        "end-old", description="which of two sessions of one resource lives"
+    )
+    lock_after: Whole | None = Field(
+        None, ge=1, le=1_000_000, description="so many conflicts lock the account; absent: never"
+    )
+    window: PositiveSeconds = Field(600.0, description="conflicts within this count together [s]")
+    unlock: PositiveSeconds = Field(
+        900.0, description="owner has new credentials after this, mean, exponential [s]"
+    )
+    external: bool = Field(False, description="whether a password alone does not let anybody in")
+    stolen_session_id: bool = Field(
+        False, description="whether the thief has an account of its own and the session's id only"
+    )
+    bound_session_id: bool = Field(
+        True, description="whether an id resumes a session for the account it belongs to alone"
+    )
+    id_bits: Whole = Field(128, ge=1, le=256, description="random bits of a session's id")
+    guesses: PositivePerSecond | None = Field(
+        None, description="ids that it tries per second; absent: none [1/s]"
+    )
+    rotate: PositiveSeconds | None = Field(
+        None, description="the password is changed then; absent: never [s]"
+    )
+    survives: bool = Field(True, description="whether open sessions outlive a changed password")
+
+
+class Skew(Procedure):
+    """Platforms whose clocks are wrong ignore what seems old (RFC 8600 section 8.2.2)."""
+
+    model: Literal["skew"]
+    rate: PositivePerSecond = Field(description="items per second [1/s]")
+    receivers: Whole = Field(ge=1, le=1_000_000, description="Platforms that judge each item")
+    offset: Seconds = Field(2.0, description="standard deviation of a clock's offset [s]")
+    delay: PositiveSeconds = Field(0.2, description="mean delay of an item, log-normal [s]")
+    delay_cv: Fraction = Field(1.0, description="its coefficient of variation [1]")
+    window: PositiveSeconds | None = Field(
+        None, description="older items are ignored; absent: none [s]"
+    )
+    stamp: Literal["publisher", "broker"] = Field(
+        "publisher", description="whose clock an item's age is reckoned by"
+    )
+    broker_offset: Seconds = Field(0.01, description="standard deviation of the Broker's clock [s]")
+    replays: Fraction = Field(0.05, description="share of the items that come a second time [1]")
+    replay_delay: PositiveSeconds = Field(30.0, description="and how much later, mean [s]")
+    known_ids: bool = Field(False, description="whether receivers remember ids of items")
+
+
+class FalseAlarms(Procedure):
+    """Sensors that lie, and others that act on what they say (RFC 8600 section 8.2.2)."""
+
+    model: Literal["false-alarms"]
+    sensors: Whole = Field(ge=1, le=10_000, description="who report what they see")
+    liars: Whole = Field(0, ge=0, le=10_000, description="of these, how many lie")
+    events: PositivePerSecond = Field(description="true events [1/s]")
+    seen: Fraction = Field(0.6, description="chance that a sensor sees an event [1]")
+    delay: PositiveSeconds = Field(5.0, description="mean delay of a report, exponential [s]")
+    lies: PositivePerSecond = Field(description="false reports of all liars together [1/s]")
+    collude: bool = Field(False, description="whether all liars tell the same lie")
+    silent: bool = Field(False, description="whether liars say nothing instead of something false")
+    agree: Whole = Field(
+        1, ge=1, le=1000, description="sensors that must agree before anybody acts"
+    )
+    patience: PositiveSeconds = Field(60.0, description="within this time [s]")
+    approvers: Whole | None = Field(
+        None, ge=1, le=10_000, description="people who approve each action; absent: none is asked"
+    )
+    approval: PositiveSeconds = Field(1200.0, description="mean time of one, exponential [s]")
+    judgement: Fraction = Field(0.9, description="chance that a person sees through a lie [1]")
+    dismissed_after: PositiveSeconds | None = Field(
+        None, description="liars lose the right to publish after this; absent: never [s]"
+    )
+
+
+class CertificateChecks(Procedure):
+    """Whether certificates are revoked is asked of a service that may be slow or down."""
+
+    model: Literal["certificate-checks"]
+    platforms: Whole = Field(ge=1, le=1_000_000, description="who log in again at the beginning")
+    spread: PositiveSeconds = Field(60.0, description="their first attempts come within this [s]")
+    retry: PositiveSeconds = Field(30.0, description="who is refused tries again after this [s]")
+    policy: Literal[
+        "none", "soft-fail", "hard-fail", "stapled", "cached", "list", "short-lived"
+    ] = Field("none", description="what is done to know, and without an answer")
+    answer: PositiveSeconds = Field(0.002, description="work of one answer of the service [s]")
+    latency: PositiveSeconds = Field(0.02, description="way to the service and back [s]")
+    timeout: PositiveSeconds = Field(5.0, description="an answer is waited for so long [s]")
+    down_from: Seconds = Field(0.0, description="the service is down from then on [s]")
+    down_for: Seconds = Field(0.0, description="and for this long [s]")
+    kept: PositiveSeconds = Field(
+        600.0, description="a cached or stapled answer, a list or a certificate holds so long [s]"
+    )
+    revoked_at: Seconds = Field(300.0, description="when a certificate is revoked [s]")
+    told_after: Seconds = Field(0.0, description="and when the authority says so [s]")

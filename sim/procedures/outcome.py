@@ -16,6 +16,8 @@ import topologies
 from results.histogram import Counts
 from results.variants import Curve, thinned
 from sim import logins
+from sim.queues import constant
+from sim.services import Demand, Receivers, publication
 from topologies.profiles import Profile
 from topologies.schema import Login, Population, Topology
 
@@ -40,6 +42,13 @@ class Occasion:
     def profile(self) -> Profile:
         """Costs of the first Controller."""
         return topologies.profile(self.topology, self.topology.controllers[0].name)
+
+    def fan_out_s(self, receivers: int, size_bytes: float) -> float:
+        """Mean CPU time of a publication and its copies on the first Controller, alone. [s]"""
+        cold = (Receivers(receivers, 1e-3),)
+        payload, one = constant(size_bytes), constant(1.0)
+        demand = Demand("procedure", 1.0, cold, payload, one, True, 0.0)
+        return publication(demand, self.profile)[0].mean
 
     def login_steps_s(self, login: Login, subscribes: int = 1) -> list[tuple[str, float]]:
         """Steps of a login on the first Controller: name and CPU time of each. [s]"""

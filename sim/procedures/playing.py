@@ -16,11 +16,6 @@ from topologies.overlays import Scenario
 
 Progress = Callable[[float, str], None]
 
-# Where each model is played: a module with `play` and the `AXES` of its curve.
-MODULES: Final = {
-    "equivocation": "equivocation",
-    "harvest": "harvest",
-}
 REASONS: Final = {
     "goodput_per_s": "the traffic of others is not touched",
     "p99_s": "nothing waits in this procedure",
@@ -58,7 +53,8 @@ def axes(scenario: Scenario) -> tuple[str, str]:
 
 
 def _module(model: str) -> Any:
-    return importlib.import_module(f"sim.procedures.{MODULES[model]}")
+    """The module that plays a model is called like it; it has `play` and its curve's `AXES`."""
+    return importlib.import_module(f"sim.procedures.{model.replace('-', '_')}")
 
 
 def samples(outcomes: Sequence[Outcome]) -> dict[str, Sample]:

@@ -8,7 +8,6 @@ import numpy as np
 
 import topologies
 from sim.procedures.outcome import Occasion
-from sim.procedures.playing import MODULES
 
 
 @functools.cache
@@ -18,7 +17,7 @@ def grid(name="single-broker"):
 
 def outcomes(procedure, replications, topology=None, seed=1):
     """Replications of a procedure."""
-    module = importlib.import_module(f"sim.procedures.{MODULES[procedure.model]}")
+    module = importlib.import_module(f"sim.procedures.{procedure.model.replace('-', '_')}")
     occasions = [Occasion(topology or grid(), seed, number) for number in range(replications)]
     return [module.play(procedure, occasion) for occasion in occasions]
 

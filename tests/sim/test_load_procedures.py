@@ -1,0 +1,195 @@
+"""Procedures about work, against closed forms and against SimPy as a second road."""
+
+import math
+
+import numpy as np
+import pytest
+import simpy
+from procedure_stories import grid, mean_and_error, outcomes
+
+from sim.procedures import one_to_one, password_work, policy_growth
+from sim.procedures.outcome import Occasion
+from sim.procedures.waiting import departures_s
+from sim.queues import erlang_c
+from topologies import procedures
+
+OFFICES = {
+    "model": "shared-addresses", "offices": 2, "behind": 60, "rate": "0.1/s", "cap": "5 s",
+    "first": "10 s", "duration": "30 min", "key": "address", "connections": 3, "per": "60 s",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_departures_are_those_of_a_resource_in_simpy(servers):
+    draw = np.random.default_rng(4)
+    arrival_s, work_s = np.sort(draw.random(400)) * 100.0, draw.exponential(0.4, 400)
+    control, done_s = simpy.Environment(), np.empty(400)
+    desk = simpy.Resource(control, servers)
+
+    def job(number):
+        yield control.timeout(arrival_s[number])
+        with desk.request() as turn:
+            yield turn
+            yield control.timeout(work_s[number])
+        done_s[number] = control.now
+
+    for number in range(400):
+        control.process(job(number))
+    control.run()
+    assert departures_s(arrival_s, work_s, servers) == pytest.approx(done_s, rel=1e-9)
+
+
+def test_rows_of_rights_cost_what_pollaczek_and_khinchine_say():
+    procedure = procedures.PolicyGrowth.model_validate(
+        {"model": "policy-growth", "rate": "10/s", "platforms": 500, "topics": 40, "rights": 10,
+         "base": "20 ms", "row": "10 us", "duration": "2 h"}
+    )  # fmt: skip
+    expected = policy_growth.mean_latency_s(10.0, 0.07)
+    mean, error = mean_and_error(outcomes(procedure, 8), "mean_latency_s")
+    assert error < 0.02 * expected
+    assert mean == pytest.approx(expected, abs=4.0 * error)
+
+
+def test_approvers_are_erlangs_servers():
+    """M/M/c while requests come at random for long enough: P(wait) = C(c, a)."""
+    procedure = procedures.Approvals.model_validate(
+        {"model": "approvals", "platforms": 12_000, "topics": 1, "spread": "100 h", "approvers": 3,
+         "approval": "1 min", "duration": "110 h"}
+    )  # fmt: skip
+    rate_per_s, offered = 12_000 / 360_000.0, 2.0
+    wait_s = erlang_c(offered, 3) / (3 / 60.0 - rate_per_s)
+    granted = outcomes(procedure, 4)
+    means = [_mean(each.latency) for each in granted]
+    error = np.std(means, ddof=1) / 2.0
+    assert error < 0.1 * wait_s
+    assert np.mean(means) == pytest.approx(60.0 + wait_s, abs=5.0 * error + 0.005 * 60.0)
+
+
+def _mean(counts):
+    from results import histogram
+
+    return histogram.mean(counts)
+
+
+def test_people_behind_one_address_are_back_after_as_many_turns_as_the_limit_needs():
+    """60 Platforms, 3 a minute: 20 minutes but for the first turn, if all try all the time."""
+    played = outcomes(procedures.SharedAddresses.model_validate(OFFICES), 3)
+    mean, _ = mean_and_error(played, "time_to_recover_s")
+    assert 19 * 60.0 <= mean <= 20 * 60.0 + 30.0
+    listed = outcomes(
+        procedures.SharedAddresses.model_validate({**OFFICES, "allow_listed": True}), 3
+    )
+    assert mean_and_error(listed, "time_to_recover_s")[0] < 11.0
+
+
+def test_hostile_addresses_pass_as_many_times_the_limit():
+    played = outcomes(
+        procedures.SharedAddresses.model_validate(
+            {**OFFICES, "attackers": 20, "attempts": "0.5/s", "duration": "10 min"}
+        ),
+        3,
+    )
+    mean, _ = mean_and_error(played, "passed_per_s")
+    assert mean == pytest.approx(20 * 3 / 60.0, rel=0.05)
+
+
+def test_attempts_saturate_a_server_where_its_idle_time_says():
+    base = grid()
+    attack = {
+        "model": "password-work", "rate": "2/s", "receivers": 50, "addresses": 5,
+        "start": "1 min", "attack": "4 min", "duration": "8 min",
+    }  # fmt: skip
+    first = procedures.PasswordWork.model_validate({**attack, "attempts": "1/s"})
+    occasion = Occasion(base, 1, 0)
+    full = password_work.play(first, occasion).figures["attempts_at_saturation_per_s"]
+    free_s = [
+        outcomes(
+            procedures.PasswordWork.model_validate({**attack, "attempts": f"{share * full}/s"}), 2
+        )[0].figures["backlog_s"]
+        for share in (0.7, 1.5)
+    ]
+    assert free_s[0] < 1.0
+    assert free_s[1] == pytest.approx(0.5 * (1.0 - _besides(first, occasion)) * 240.0, rel=0.25)
+
+
+def _besides(procedure, occasion):
+    work_s = occasion.fan_out_s(procedure.receivers, 1600.0)
+    return procedure.rate * work_s + procedure.logins * occasion.login_s(procedure.login)
+
+
+def test_messages_one_by_one_take_as_long_as_the_limit_reads_them():
+    """2 KiB to 100 at 10,240 B/s: N (s + o) / r, a quarter of a second each and more."""
+    procedure = procedures.OneToOne.model_validate(
+        {"model": "one-to-one", "rate": "1/h", "receivers": 100, "size": "2 KiB",
+         "limit": "10 KiB/s", "duration": "10 h", "expansion": 0, "encrypt": "0 s"}
+    )  # fmt: skip
+    occasion = Occasion(grid(), 1, 0)
+    way_s = 100 * (2048 + 250) / 10240
+    cpu_s = 100 * occasion.fan_out_s(1, 2048.0)
+    assert one_to_one.last_s(procedure, 100, occasion) == pytest.approx(way_s + cpu_s, rel=1e-9)
+
+
+@pytest.mark.parametrize(("spread_s", "wait_s"), [(0.5, 1.5), (4.0, 0.0)])
+def test_the_longest_wait_of_a_herd_of_fetches(spread_s, wait_s):
+    """N c = 2 s of work within the spread: max(0, N c - w), and the fan-out besides."""
+    procedure = procedures.NotifyThenPull.model_validate(
+        {"model": "notify-then-pull", "rate": "2/h", "receivers": 2000, "spread": f"{spread_s} s",
+         "size": "1 KB", "fetch": "1 ms", "fetch_byte": "0 s", "beside": True, "duration": "5 h"}
+    )  # fmt: skip
+    played = outcomes(procedure, 5)
+    longest = np.mean([each.figures["longest_s"] for each in played])
+    assert longest == pytest.approx(spread_s + wait_s, rel=0.15)
+
+
+def test_silence_is_found_between_the_wait_and_a_heartbeat_more():
+    procedure = procedures.SilentController.model_validate(
+        {"model": "silent-controller", "platforms": 400, "rate": "1/s", "heartbeat": "20 s",
+         "misses": 2, "answer_within": "3 s", "jitter": "0 s"}
+    )  # fmt: skip
+    played = outcomes(procedure, 5)
+    first, _ = mean_and_error(played, "time_to_detect_s")
+    assert 20.0 + 3.0 <= first <= 20.0 + 3.0 + 1.0
+    assert mean_and_error(played, "age_p99_s")[0] > 40.0
+    assert played[0].figures["false_per_h"] == pytest.approx(400 / 20 * 3600 * 0.001**2)
+
+
+def test_answers_hold_their_bytes_and_pages_bound_them():
+    def peak(**more):
+        procedure = procedures.LargeAnswers.model_validate(
+            {"model": "large-answers", "rate": "1/s", "receivers": 10, "askers": 1, "items": 100,
+             "size": "1 KB", "duration": "60 s", **more}
+        )  # fmt: skip
+        return outcomes(procedure, 2)[0].figures
+
+    assert peak()["peak_memory_bytes"] == 100 * 1090.0
+    assert peak(page=10)["peak_memory_bytes"] == 10 * 1090.0
+    assert peak(page=10)["sync_s"] > peak()["sync_s"]
+    assert peak()["amplification_bytes"] == pytest.approx(100 * 1090.0 / 200.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "down", "exposed_s", "refused"),
+    [
+        ("none", 0, 3300.0, 0.0),
+        ("hard-fail", 1200, 0.0, 1.0),
+        ("soft-fail", 1200, 900.0, 0.0),
+        ("hard-fail", 0, 0.0, 0.0),
+    ],
+)
+def test_soft_fail_exposes_and_hard_fail_refuses(policy, down, exposed_s, refused):
+    procedure = procedures.CertificateChecks.model_validate(
+        {"model": "certificate-checks", "platforms": 100, "policy": policy, "down_for": f"{down} s"}
+    )
+    (played,) = outcomes(procedure, 1)
+    assert played.figures["exposed_s"] == exposed_s
+    assert played.figures["refused_share"] == refused
+
+
+def test_what_holds_for_a_time_is_seen_half_of_it_later():
+    procedure = procedures.CertificateChecks.model_validate(
+        {"model": "certificate-checks", "platforms": 2, "policy": "list", "kept": "10 min"}
+    )
+    mean, error = mean_and_error(outcomes(procedure, 300), "exposed_s")
+    assert mean == pytest.approx(300.0, abs=4.0 * error)
+    assert math.isfinite(error)
+    assert error < 20.0

@@ -1,0 +1,180 @@
+"""Procedures about work: what is asked of a server, an approver or a line, and how it waits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from topologies.logins import Login
+from topologies.model import Whole
+from topologies.procedures_trust import Procedure
+from topologies.quantities import (
+    BytesPerSecond,
+    Fraction,
+    PositiveBytes,
+    PositivePerSecond,
+    PositiveSeconds,
+    Seconds,
+)
+
+
+class Approvals(Procedure):
+    """New Platforms ask for subscriptions that somebody must approve (RFC 8600 section 8.3.3)."""
+
+    model: Literal["approvals"]
+    platforms: Whole = Field(ge=1, le=100_000, description="new Platforms")
+    topics: Whole = Field(2, ge=1, le=1000, description="subscriptions that each asks for")
+    spread: PositiveSeconds = Field(3600.0, description="they come within this [s]")
+    approvers: Whole | None = Field(
+        None, ge=1, le=10_000, description="people who approve; absent: a program"
+    )
+    approval: PositiveSeconds = Field(60.0, description="mean time of one, exponential [s]")
+    spammers: Whole = Field(0, ge=0, le=100_000, description="accounts that ask for no good reason")
+    spam: Whole = Field(50, ge=1, le=100_000, description="requests of each of these")
+    pending: Whole | None = Field(
+        None, ge=1, le=100_000, description="requests of one account that wait; absent: no limit"
+    )
+    prepared: Fraction = Field(0.0, description="share that is on a whitelist already [1]")
+    misnamed: Fraction = Field(0.0, description="share of requests for a Topic of a wrong name [1]")
+    correction: PositiveSeconds = Field(1800.0, description="and until it is set right, mean [s]")
+
+
+class PolicyGrowth(Procedure):
+    """Each publication looks through what is kept about rights (RFC 8600 section 8.3.2)."""
+
+    model: Literal["policy-growth"]
+    rate: PositivePerSecond = Field(description="publications per second [1/s]")
+    platforms: Whole = Field(ge=1, le=5_000_000, description="Platforms that have rights")
+    topics: Whole = Field(ge=1, le=1_000_000, description="Topics that they have rights on")
+    rights: Whole = Field(10, ge=1, le=1000, description="Topics that each may use")
+    templates: Whole | None = Field(
+        None, ge=1, le=100_000, description="sets of rights that they share; absent: own lists"
+    )
+    base: PositiveSeconds = Field(0.001, description="work of a publication apart from that [s]")
+    row: Seconds = Field(description="work for each row that is looked at [s]")
+
+
+class LargeAnswers(Procedure):
+    """Platforms ask for all items of a Topic at once (RFC 8600 section 8.2.2)."""
+
+    model: Literal["large-answers"]
+    rate: PositivePerSecond = Field(description="publications per second meanwhile [1/s]")
+    receivers: Whole = Field(ge=1, le=1_000_000, description="copies of each")
+    askers: Whole = Field(ge=0, le=10_000, description="Platforms that ask")
+    think: PositiveSeconds = Field(5.0, description="each again so long after its last answer [s]")
+    items: Whole = Field(ge=1, le=1_000_000, description="items of the Topic")
+    size: PositiveBytes = Field(description="of one [B]")
+    page: Whole | None = Field(
+        None, ge=1, le=1_000_000, description="items in one answer (XEP-0059); absent: all"
+    )
+    kept: Whole | None = Field(
+        None, ge=1, le=1_000_000, description="items that the Topic keeps at most; absent: all"
+    )
+    item: PositiveSeconds = Field(30e-6, description="work of one item in an answer [s]")
+    downlink: BytesPerSecond = Field(1e6, description="rate at which an asker takes it in [B/s]")
+    round_trip: PositiveSeconds = Field(0.02, description="between an answer and a request [s]")
+    per_minute: Whole | None = Field(
+        None, ge=1, le=100_000, description="requests of one account; absent: no limit [1/min]"
+    )
+
+
+class OneToOne(Procedure):
+    """Encrypted for each receiver instead of published (RFC 8600 section 8.3.7)."""
+
+    model: Literal["one-to-one"]
+    rate: PositivePerSecond = Field(description="items per second of the publisher [1/s]")
+    receivers: Whole = Field(ge=1, le=1_000_000, description="who shall have each")
+    size: PositiveBytes = Field(description="of an item [B]")
+    manner: Literal["publish", "messages", "relay", "addressed"] = Field(
+        "messages", description="published; a message for each from the publisher, or from a relay "
+        "without limit beside the server; one message with a list of receivers"
+    )  # fmt: skip
+    envelope: PositiveBytes = Field(250.0, description="around an item in a message [B]")
+    expansion: Fraction = Field(0.35, description="of an item by encryption and base64 [1]")
+    limit: BytesPerSecond | None = Field(
+        None, description="what the server reads of one connection; absent: no limit [B/s]"
+    )
+    encrypt: Seconds = Field(0.0002, description="publisher's work for one receiver [s]")
+
+
+class NotifyThenPull(Procedure):
+    """One item makes each subscriber fetch something (RFC 8600 section 8.2.3)."""
+
+    model: Literal["notify-then-pull"]
+    rate: PositivePerSecond = Field(description="such items [1/s]")
+    receivers: Whole = Field(ge=1, le=1_000_000, description="who receive it")
+    fetches: Whole = Field(1, ge=0, le=1000, description="requests of each")
+    spread: PositiveSeconds = Field(0.1, description="within this [s]")
+    size: PositiveBytes = Field(description="of what is fetched [B]")
+    fetch: PositiveSeconds = Field(0.0005, description="server's work for a request [s]")
+    fetch_byte: Seconds = Field(2e-9, description="and for each byte [s]")
+    pushed: bool = Field(False, description="whether it is in the item itself")
+    beside: bool = Field(False, description="whether another server answers (direct flow)")
+    cached: Fraction = Field(0.0, description="share that has it already [1]")
+
+
+class SharedAddresses(Procedure):
+    """Limits on source addresses, and many Platforms behind one (RFC 8600 section 8.3.1)."""
+
+    model: Literal["shared-addresses"]
+    offices: Whole = Field(ge=1, le=1000, description="addresses that Platforms share")
+    behind: Whole = Field(ge=1, le=100_000, description="Platforms behind each")
+    rate: PositivePerSecond = Field(description="items per second for each Platform [1/s]")
+    first: PositiveSeconds = Field(60.0, description="all log in again within this [s]")
+    cap: PositiveSeconds = Field(60.0, description="full jitter up to this after a refusal [s]")
+    attackers: Whole = Field(0, ge=0, le=100_000, description="addresses of the adversary")
+    attempts: PositivePerSecond = Field(5.0, description="connections of each of these [1/s]")
+    accounts: Whole = Field(10, ge=1, le=100_000, description="accounts that it tries")
+    key: Literal["none", "address", "account", "server"] = Field(
+        "none", description="what a limit goes by; `account` after the password is checked"
+    )
+    connections: Whole = Field(3, ge=1, le=1_000_000, description="so many are let through")
+    per: PositiveSeconds = Field(60.0, description="in any stretch of this length [s]")
+    allow_listed: bool = Field(False, description="whether known offices are not limited")
+    login: Login = Field(Login.model_validate({}), description="how Platforms log in")
+
+
+class PasswordWork(Procedure):
+    """Login attempts with wrong passwords, each of which makes work (RFC 8600 section 8.3.1)."""
+
+    model: Literal["password-work"]
+    rate: PositivePerSecond = Field(description="publications per second [1/s]")
+    receivers: Whole = Field(ge=1, le=1_000_000, description="copies of each")
+    attempts: PositivePerSecond = Field(description="attempts per second [1/s]")
+    addresses: Whole = Field(10, ge=1, le=1_000_000, description="that they come from")
+    logins: PositivePerSecond = Field(1.0, description="of honest Platforms meanwhile [1/s]")
+    login: Login = Field(Login.model_validate({}), description="mechanism and storage")
+    ban_after: Whole | None = Field(
+        None, ge=1, le=1_000_000, description="failures that shut an address out; absent: none"
+    )
+    ban: PositiveSeconds = Field(3600.0, description="for this long [s]")
+    start: Seconds = Field(60.0, description="when they begin [s]")
+    attack: PositiveSeconds = Field(120.0, description="how long they last [s]")
+    deadline: PositiveSeconds = Field(1.0, description="of a delivery that counts [s]")
+
+
+class SilentController(Procedure):
+    """A Controller passes nothing any more, and Platforms go to another (RFC 8600, 8.2.3)."""
+
+    model: Literal["silent-controller"]
+    platforms: Whole = Field(ge=1, le=1_000_000, description="of this Controller")
+    rate: PositivePerSecond = Field(description="items per second for each [1/s]")
+    start: Seconds = Field(120.0, description="when it falls silent [s]")
+    silence: PositiveSeconds = Field(600.0, description="for how long [s]")
+    closes: bool = Field(False, description="whether connections are reset, so that all notice")
+    idle: PositiveSeconds = Field(
+        840.0, description="a connection without any traffic is given up after this [s]"
+    )
+    heartbeat: PositiveSeconds | None = Field(
+        None, description="how often each Platform asks whether it is there; absent: never [s]"
+    )
+    answer_within: PositiveSeconds = Field(5.0, description="or else it counts as missed [s]")
+    misses: Whole = Field(1, ge=1, le=100, description="missed in a row before it is given up")
+    loss: Fraction = Field(0.001, description="chance that an answer is lost for no reason [1]")
+    second: bool = Field(True, description="whether there is another Controller to go to")
+    jitter: Seconds = Field(0.0, description="Platforms go there within this [s]")
+    cores: Whole = Field(1, ge=1, le=256, description="of that other Controller")
+    alerts: bool = Field(False, description="whether each Platform tells when it gives one up")
+    administrators: Whole = Field(5, ge=1, le=10_000, description="who receive such alerts")
+    merged: bool = Field(False, description="whether like alerts are merged within a minute")
