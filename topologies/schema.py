@@ -156,6 +156,9 @@ class Topology(Model):
 
         return html(describe(self))
 
+    def __repr__(self) -> str:
+        return f"<Topology {self.name}: {self.platform_count:,} Platforms>"
+
     @property
     def platform_count(self) -> int:
         """Platforms of all populations together."""
