@@ -256,6 +256,7 @@ def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | N
     gridlab conform --server prosody --server ejabberd --report conformance.html
     gridlab grid up federation && gridlab conform
     """
+    import results
     from loadtest import conformance, conformance_report, deployment
 
     with output.progress("conforming") as advance:
@@ -268,7 +269,7 @@ def conform(output: Output, server: tuple[Any, ...], name: str, report: Path | N
     for each in reports:
         output.say(conformance_report.render(each))
     if report is not None:
-        report.write_text(conformance_report.html(reports))
+        results.write_text(report, conformance_report.html(reports))
         output.say(f"Wrote {report}")
 
 

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from results.report import write as write_report
     from results.run import Run
     from results.scenario import render_scenario
-    from results.store import check_target, claim_directory, default_directory, open_run
+    from results.store import (
+        check_target,
+        claim_directory,
+        default_directory,
+        open_run,
+        write_text,
+    )
     from results.terminal import render, render_comparison
 
 # Where each name lives; nothing is imported before it is used.
@@ -34,6 +40,7 @@ _HOMES = {
     "render_comparison": "terminal",
     "render_scenario": "scenario",
     "write_pictures": "pictures",
+    "write_text": "store",
 }
 
 
@@ -51,5 +58,5 @@ __all__ = [
     "Draft", "RecordError", "Run", "check_target", "claim_directory", "compare",
     "default_directory", "document_schema", "open_run", "plots", "prediction_error",
     "record_schema", "render", "render_comparison", "render_scenario", "report", "write_pictures",
-    "write_report",
+    "write_report", "write_text",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.regression import COSTS, MetricVerdict, Regression
+from results.store import write_text
 
 EXIT_CODES: Final = {"pass": 0, "inconclusive": 0, "fail": 1, "invalid": 3}
 HEADLINES: Final = {
@@ -80,7 +82,7 @@ def write(document: Regression, junit: Path | None, summary: Path | None) -> lis
             file.write(markdown(document))
         written.append(Path(step))
     if summary is not None:
-        summary.write_text(markdown(document))
+        write_text(summary, markdown(document))
         written.append(summary)
     if junit is not None:
         write_junit(document, junit)
@@ -115,4 +117,6 @@ def write_junit(document: Regression, path: Path) -> None:
         suite.add_testcase(case)
     xml = JUnitXml()
     xml.add_testsuite(suite)
-    xml.write(str(path), pretty=True)
+    written = io.BytesIO()
+    xml.write(written, pretty=True)
+    write_text(path, written.getvalue().decode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.records import RecordError
 from results.run import Run
+from results.store import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,11 +36,19 @@ def write_pictures(run: Run, directory: Path) -> list[Path]:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write one figure as an SVG that is the same for the same data."""
+    """Write one figure as an SVG that is the same for the same data.
+
+    Raises
+    ------
+    RecordError
+        The file cannot be written.
+    """
     import matplotlib
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gridlab"}):
-        figure.savefig(path, facecolor="white", metadata={"Date": None})
+        picture = io.StringIO()
+        figure.savefig(picture, format="svg", facecolor="white", metadata={"Date": None})
+    write_text(path, picture.getvalue())
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Figure]]:

@@ -6,7 +6,6 @@ One HTML file that holds all it shows, or the same as Markdown.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 from results import environment, plan_plots, style, units
 from results.assumptions import assumptions
 from results.plans import PlanDocument, headline, remarks
-from results.records import RecordError
 from results.report import Picture, environment_of_templates
+from results.store import write_text
 
 CURVE = "Each mark is a size that was tried: circles keep the promise (dashed), squares miss it."
 LOAD = "The answer at more than the file's load: where the marks cross the line is its head-room."
@@ -45,13 +44,7 @@ def write(document: PlanDocument, subject: Subject, path: Path) -> Path:
         The file cannot be written.
     """
     whole = markdown(document, subject) if path.suffix == ".md" else page(document, subject)
-    unfinished = path.with_name(path.name + ".partial")
-    try:
-        unfinished.write_text(whole, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}; choose another file") from None
-    return path
+    return write_text(path, whole)
 
 
 def page(document: PlanDocument, subject: Subject) -> str:

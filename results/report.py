@@ -6,7 +6,6 @@ choice of day or night.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from results.assumptions import assumptions
 from results.documents import IdentityFigures, Summary
 from results.records import Header, RecordError
 from results.run import Run
+from results.store import write_text
 from results.waterfall import has_waterfall, waterfall
 from results.wording import Row
 
@@ -77,14 +77,7 @@ def write(runs: Sequence[Run], path: Path | str, *, lead: Sequence[Section] = ()
     """
     if not runs:
         raise RecordError("a report needs at least one run")
-    target = Path(path)
-    unfinished = target.with_name(target.name + ".partial")
-    try:
-        unfinished.write_text(page(runs, lead), encoding="utf-8")
-        os.replace(unfinished, target)
-    except OSError as error:
-        raise RecordError(f"{target}: {error.strerror}; choose another file") from None
-    return target
+    return write_text(Path(path), page(runs, lead))
 
 
 def page(runs: Sequence[Run], lead: Sequence[Section] = ()) -> str:

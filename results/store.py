@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -69,6 +70,25 @@ def check_target(path: Path) -> Path:
         )
     if path.exists() and not path.is_file():
         raise RecordError(f"{path}: is no file; choose another file")
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all: beside its place first, then there.
+
+    Raises
+    ------
+    RecordError
+        It cannot be written; nothing is left of it.
+    """
+    unfinished = path.with_name(path.name + PARTIAL)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise RecordError(f"{path}: {error.strerror}; choose another file") from None
     return path
 
 

@@ -238,7 +238,7 @@ def draw(output: Output, topology: Any, run: Path | None, path: Path | None) -> 
 
     busy = results.open_run(run).utilisation() if run is not None else None
     target = results.check_target(path or Path(f"{topology.name}.svg"))
-    target.write_text(drawing.draw(topology, busy) + "\n", encoding="utf-8")
+    results.write_text(target, drawing.draw(topology, busy) + "\n")
     output.document({"path": str(target), "description": drawing.describe(topology, busy)})
     output.say(f"Wrote {target}")
 

@@ -183,12 +183,25 @@ class Store:
         return TopologyError([f"{self.directory}: {rule}"])
 
     def holds(self, key: str) -> bool:
-        """Whether the outcome of that key is there."""
-        return (self._outcomes / f"{key}.json").is_file()
+        """Whether the outcome of that key is there and whole; a damaged one is worked anew."""
+        try:
+            return bool(self.outcome(key)["key"] == key)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return False
 
     def keep(self, outcome: dict[str, Any]) -> None:
-        """Write an outcome, whole or not at all."""
-        _write(self._outcomes / f"{outcome['key']}.json", outcome)
+        """Write an outcome, whole or not at all.
+
+        Raises
+        ------
+        TopologyError
+            It cannot be written; what was stored before stays.
+        """
+        try:
+            _write(self._outcomes / f"{outcome['key']}.json", outcome)
+        except OSError as error:
+            rule = f"{error.strerror}; what is stored stays, the same command goes on"
+            raise self._refusal(rule) from None
 
     def outcome(self, key: str) -> dict[str, Any]:
         """The outcome of a key that is held."""
@@ -199,8 +212,12 @@ class Store:
 
 def _write(path: Path, document: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(document, stream, allow_nan=False, separators=(",", ":"))
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            json.dump(document, stream, allow_nan=False, separators=(",", ":"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -150,12 +150,16 @@ def write(
         kind=kind,
         server=server,
     )
+    begun = False
     try:
         with path.open("x", encoding="utf-8") as file:
+            begun = True
             file.write(text)
     except FileExistsError:
         raise TopologyError([f"{path}: is there already; name another file"]) from None
     except OSError as error:
+        if begun:
+            path.unlink()
         rule = f"cannot be written ({error.strerror}); name another place"
         raise TopologyError([f"{path}: {rule}"]) from None
 
