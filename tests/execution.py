@@ -75,8 +75,9 @@ async def _one(manager: AsyncKernelManager, path: Path) -> nbformat.NotebookNode
     except nbclient.exceptions.CellExecutionError:
         pass  # the error is an output of its cell
     finally:
-        await client.kc.execute_interactive(FORGET, silent=True, timeout=60)
-        client.kc.stop_channels()
+        if client.kc is not None:  # a kernel that died has none
+            await client.kc.execute_interactive(FORGET, silent=True, timeout=60)
+            client.kc.stop_channels()
     return lasting(notebook)
 
 
@@ -112,7 +113,7 @@ def main(names: Sequence[str]) -> int:
     chosen = [path for path in notebooks() if not names or path.name.startswith(tuple(names))]
     failed = 0
     started_s = time.monotonic()
-    for path, notebook in play(chosen).items():
+    for path, notebook in sorted(play(chosen).items()):
         if raised := errors(notebook):
             print(f"{path.name}: {raised[0]}; nothing is written")
             failed += 1

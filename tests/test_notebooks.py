@@ -42,12 +42,14 @@ def test_its_figures_are_those_of_the_code_as_it_is(path, played):
 
 
 def said(notebook):
-    """The text of all outputs but pictures and tables of pandas, whose width follows the digits."""
+    """The text of each cell's outputs; how it came in pieces is a matter of time."""
     texts = []
     for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            texts.append(" ".join(SPOKEN.sub("", text).split()))
+        pieces = [
+            output.get("text") or output.get("data", {}).get("text/plain", "")
+            for output in cell.get("outputs", ())
+        ]
+        texts.append(" ".join(SPOKEN.sub("", "\n".join(pieces)).split()))
     return texts
 
 
