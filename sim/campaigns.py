@@ -14,7 +14,7 @@ import simpy
 from sim.controller import Controller
 from sim.sessions import Sessions
 from sim.stations import Graph
-from topologies.schema import Crash, Outage
+from topologies.schema import Crash, Freeze, Outage
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -28,14 +28,14 @@ class Campaign:
         The control plane.
     graph : Graph
         The stations of the topology whose faults they are.
-    sessions : Sessions
-        What Platforms lose, and how they come back.
+    sessions : Sessions, optional
+        What Platforms lose, and how they come back; none if they never lose any.
     stations : sequence of Controller
         The servers, in the graph's order.
     """
 
     def __init__(
-        self, control: simpy.Environment, graph: Graph, sessions: Sessions,
+        self, control: simpy.Environment, graph: Graph, sessions: Sessions | None,
         stations: Sequence[Controller],
     ) -> None:  # fmt: skip
         self._control, self._graph = control, graph
@@ -46,20 +46,38 @@ class Campaign:
                     control.process(self._cut_power(fault))
                 case Crash():
                     control.process(self._crash(fault))
+                case Freeze():
+                    control.process(self._freeze(fault))
 
     def _crash(self, fault: Crash) -> Process:
         """A Controller dies; at the end of the fault it is up again."""
         yield self._control.timeout(fault.start)
         until_s = fault.start + fault.duration
         for number, station in enumerate(self._stations):
-            if station.station.node.name == fault.controller:
-                own = self._sessions.crash(number, self._control.now, until_s, fault.notice)
+            if station.station.node.name != fault.controller:
+                continue
+            if self._sessions is None:
                 station.crash(self._control.now, until_s)
-                station.cut_off(own, self._sessions.stamps(own))
+                continue
+            own = self._sessions.crash(number, self._control.now, until_s, fault.notice)
+            station.crash(self._control.now, until_s)
+            station.cut_off(own, self._sessions.stamps(own))
+        yield self._control.timeout(until_s - self._control.now)
+
+    def _freeze(self, fault: Freeze) -> Process:
+        """A Controller stands still; at the end of the fault it goes on."""
+        yield self._control.timeout(fault.start)
+        until_s = fault.start + fault.duration
+        for number, station in enumerate(self._stations):
+            if station.station.node.name == fault.controller:
+                station.freeze(self._control.now, fault.duration, until_s)
+                if self._sessions is not None:
+                    self._sessions.sockets.close(number, until_s)
         yield self._control.timeout(until_s - self._control.now)
 
     def _cut_power(self, fault: Outage) -> Process:
         """The Platforms of a population vanish; they come back one by one."""
+        assert self._sessions is not None
         names = [population.name for population in self._graph.topology.platforms]
         yield self._control.timeout(fault.start)
         struck = self._sessions.cut_off(

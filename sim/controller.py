@@ -12,10 +12,11 @@ from results import histogram
 from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
-from sim.crashes import crash
+from sim.crashes import crash, cuts
 from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
+from sim.freezes import freeze
 from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
@@ -194,6 +195,11 @@ class Controller:
         self._down_until_s = until_s
         self._crashed += crash(self._server, instant_s, self._allocated)
 
+    def freeze(self, instant_s: float, pause_s: float, until_s: float) -> None:
+        """It stands still until then."""
+        self._inbox.close(until_s)
+        freeze(self._server, instant_s, pause_s)
+
     def close(self, outcomes: Records) -> Tally:
         """Hand over what was counted; `outcomes` are those of all stations together."""
         self._turn_away(self._inbound.unread(), refused=False)
@@ -230,7 +236,7 @@ class Controller:
             owed_area_s=float(now["owed_area_s"]),
             sojourn_s=float(now["sojourn_s"]),
             trace=self._server.trace[: now["traced"]],
-            cuts=self._cuts(),
+            cuts=cuts(self._server),
             stages=self._stages(),
             waterfall=self._waterfall(),
         )
@@ -267,11 +273,6 @@ class Controller:
     def _topic_of(self, row: int) -> int:
         pair = self._server.followed["histogram"][self._server.followed["row"] == row][0]
         return int(self._home.pair_topics[int(pair) % self._kinds])
-
-    def _cuts(self) -> npt.NDArray[np.float64]:
-        """Instant and Platform (its number here) of the sessions that were cut."""
-        log = self._server.cuts[: self._server.ledger[0]["cuts"]]
-        return np.stack([log["time_s"], log["platform"].astype(np.float64)], axis=1)
 
     def _carry_mixed(self, due: Jobs | None, end_s: float) -> None:
         """Take in jobs and messages; at one instant messages go first."""

@@ -7,7 +7,7 @@ import numpy as np
 from sim.delivery import settle
 from sim.loop_turns import POLL
 from sim.server import free_nodes
-from sim.state import NOBODY, SETTLED, UNTOUCHED, Records, Server
+from sim.state import NOBODY, SETTLED, UNTOUCHED, Floats, Records, Server
 
 
 def crash(server: Server, time_s: float, allocated: float) -> int:
@@ -36,6 +36,12 @@ def crash(server: Server, time_s: float, allocated: float) -> int:
     _forget(server)
     now["allocated"], now["collecting_s"], now["cycles"] = allocated, 0.0, 0
     return int(missing.sum())
+
+
+def cuts(server: Server) -> Floats:
+    """Instant and Platform (its number here) of the sessions that were cut, shape (n, 2)."""
+    log = server.cuts[: server.ledger[0]["cuts"]]
+    return np.stack([log["time_s"], log["platform"].astype(np.float64)], axis=1)
 
 
 def _stop_work(server: Server, time_s: float) -> None:

@@ -58,7 +58,7 @@ class Grid:
         self._sessions = None
         if any(population.login is not None for population in study.topology.platforms):
             self._sessions = Sessions(study, graph)
-            Campaign(self._control, graph, self._sessions, self._traffic.stations)
+        Campaign(self._control, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
             self._control.process(self._tick(window_s))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,11 @@ class Inbox:
 
     def __init__(self, sources: int) -> None:
         self._waiting: list[list[Jobs]] = [[] for _ in range(sources)]
+        self._closed_until_s = -np.inf
+
+    def close(self, until_s: float) -> None:
+        """The station reads nothing until then; what comes before waits in its sockets."""
+        self._closed_until_s = until_s
 
     def put(self, source: int, jobs: Jobs) -> None:
         """Further jobs of a source."""
@@ -70,11 +75,13 @@ class Inbox:
 
     def next_s(self) -> float:
         """Instant of the first arrival; infinite without one. [s]"""
-        return min((float(pieces[0].arrival_s[0]) for pieces in self._waiting if pieces),
-                   default=np.inf)  # fmt: skip
+        firsts_s = (float(pieces[0].arrival_s[0]) for pieces in self._waiting if pieces)
+        return max(self._closed_until_s, min(firsts_s, default=np.inf))
 
     def take(self, end_s: float) -> Jobs | None:
         """What arrives before `end_s`, in order."""
+        if end_s <= self._closed_until_s:
+            return None
         due = []
         for pieces in self._waiting:
             while pieces and pieces[0].arrival_s[0] < end_s:
@@ -84,4 +91,7 @@ class Inbox:
                 if ripe < len(piece):
                     pieces.insert(0, piece[ripe:])
                     break
-        return together(due) if due else None
+        if not due:
+            return None
+        jobs = together(due)
+        return replace(jobs, arrival_s=np.maximum(jobs.arrival_s, self._closed_until_s))

@@ -83,3 +83,8 @@ def works_s(
     for row, own in zip(table, found, strict=True):
         row[: len(own)] = [step.work_s for step in own]
     return table, counts, np.array([proof_of(own) if own else 0 for own in found])
+
+
+def login_figure(profile: Profile, name: str) -> float:
+    """A figure of a profile's logins; 0 without them."""
+    return float(getattr(profile.logins, name)) if profile.logins is not None else 0.0

@@ -21,7 +21,7 @@ from sim.stations import Graph, takes_part
 from topologies import support
 from topologies.plan import subscribers
 from topologies.problems import TopologyError
-from topologies.schema import Controller, Population, Topology
+from topologies.schema import Controller, Freeze, Population, Topology
 
 Integers = npt.NDArray[np.int64]
 
@@ -188,7 +188,8 @@ def require_supported(topology: Topology) -> None:
     support.refuse(topology, UNSUPPORTED, "the simulator")
     if any(population.login is not None for population in topology.platforms):
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
-    if problems := list(_component_problems(topology)):
+    problems = [*_component_problems(topology), *_freeze_problems(topology)]
+    if problems:
         raise TopologyError(problems)
 
 
@@ -213,6 +214,24 @@ def _component_problems(topology: Topology) -> Iterator[str]:
                     "supported by the simulator yet; move it there or use kind: in-process"
                 )
                 yield f'platforms[{place}].controller: "{people.controller}": {rule}'
+
+
+def _freeze_problems(topology: Topology) -> Iterator[str]:
+    """What a Controller that stands still has no model for."""
+    struck = {each.controller for each in topology.faults if isinstance(each, Freeze)}
+    for number, node in enumerate(topology.controllers):
+        limits = node.limits
+        parts = {
+            "limits.client": limits.client,
+            "limits.client_stanza": limits.client_stanza,
+            "limits.server": limits.server,
+            "limits.account.rate": limits.account.rate,
+            "queue": node.queue,
+        }
+        for name, part in parts.items():
+            if node.name in struck and part is not None:
+                rule = "is not supported by the simulation of a freeze yet; leave one of both out"
+                yield f"controllers[{number}].{name}: {rule}"
 
 
 def session_count(topology: Topology, controller: str) -> int:

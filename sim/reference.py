@@ -21,8 +21,9 @@ from sim import draws
 from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
+from sim.reference_clocks import StoppedClock
 from sim.reference_inbound import Connection, Door, connection
-from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, event_in
+from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Publication, Socket, Surroundings, Target
@@ -129,7 +130,15 @@ class ReferenceController:
         self._held, self._held_bytes = 0, 0.0
         self._cores = 1 if isinstance(profile.costs, LoopTurns) else node.cores
         self._logins = ReferenceSessions(env, study, node, profile)
+        self._unread: list[tuple[Publication, Target]] = []  # came while it stands still
         self._down_until_s, self._kept = -math.inf, 0
+        freezes = [
+            fault
+            for fault in self._topology.faults
+            if isinstance(fault, schema.Freeze) and fault.controller == node.name
+        ]
+        self._clock = StoppedClock(env, freezes)
+        self._logins.clock = self._clock
         self._start()
         for fault in self._topology.faults:
             begin = event_in(env, fault.start, FIRST_PRIORITY)
@@ -169,7 +178,7 @@ class ReferenceController:
         number = self._names.index(self._node.name)
         receive_s, per_byte = self._profile.receive_s()
         around = Surroundings(
-            self._env, self._cores, self._profile.speed,
+            self._env, self._clock, self._cores, self._profile.speed,
             (self._study.seed, self._study.replication, number),
             self._send, lambda start_s, stop_s: self._worked(life, start_s, stop_s),
             lambda stanza, copies: self._hold(stanza, copies) if life is self._life else None,
@@ -187,7 +196,7 @@ class ReferenceController:
 
     def _worked(self, life: Life, start_s: float, stop_s: float) -> None:
         if start_s < life.end_s:
-            self.log.busy.append((start_s, min(stop_s, life.end_s)))
+            self.log.busy += self._clock.worked(start_s, min(stop_s, life.end_s))
 
     def _miss(self, life: Life, stanza: Publication) -> None:
         if life is self._life:
@@ -218,6 +227,11 @@ class ReferenceController:
         """A stanza for somebody has come: decide who gets copies, and hand it to the server."""
         if self._env.now < self._down_until_s:
             return
+        if (until_s := self._clock.stands_until()) is not None:
+            if not self._unread:
+                at(self._env, until_s).callbacks.append(lambda _: self._read_all())
+            self._unread.append((stanza, target))
+            return
         owner = self._people.owner(stanza.topic)
         published = target == FAN_OUT and owner == self._node.name
         copies: list[tuple[Socket, Target]]
@@ -234,6 +248,12 @@ class ReferenceController:
         stanza = replace(stanza, published=published, copies=copies)
         self.log.stanzas.append(stanza)
         self._server.receive(stanza)
+
+    def _read_all(self) -> None:
+        """Take what has come while it stood still."""
+        unread, self._unread = self._unread, []
+        for stanza, target in unread:
+            self.take(replace(stanza, arrival_s=self._env.now), target)
 
     def _lives_here(self, platform: int) -> bool:
         return self._people.home(platform) == self._node.name
@@ -320,8 +340,14 @@ class ReferenceController:
         link = self._graph.link(self._node.name, peer)
         wire_bytes = stanza.payload_bytes + self._profile.envelope.notification
         yield from self._leave(wire_bytes)
+        ready_s = self._env.now
         with self._lines[peer].request() as turn:
             yield turn
+            if (cut := self._cut_from(peer)) is not None:
+                end_s = cut.start + cut.duration
+                if cut.timeout is not None and end_s - ready_s > cut.timeout:
+                    return
+                yield at(self._env, end_s)
             yield self._env.timeout(0.0 if link.rate is None else wire_bytes / link.rate)
         arrived = simpy.Event(self._env)
         arrived._ok, arrived._value = True, None
@@ -331,6 +357,15 @@ class ReferenceController:
         size_bytes = stanza.payload_bytes + self._profile.envelope.relayed
         come = replace(stanza, socket=f"from {self._node.name}")
         self._grid[peer].read(come, target, size_bytes)
+
+    def _cut_from(self, peer: str) -> schema.Partition | None:
+        """The fault that keeps stanzas from going there now."""
+        cuts = (each for each in self._topology.faults if isinstance(each, schema.Partition))
+        for cut in cuts:
+            lasts = cut.start <= self._env.now < cut.start + cut.duration
+            if lasts and {self._node.name, peer} == set(cut.link):
+                return cut
+        return None
 
     def read(self, stanza: Publication, target: Target, size_bytes: float) -> None:
         """A stanza of another Controller has come; it is read as that connection's limit has it."""

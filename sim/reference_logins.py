@@ -19,6 +19,7 @@ from results import histogram
 from sim import draws
 from sim.draws import Purpose
 from sim.logins import ROUNDS_OF_CONNECT, Step, proof_of, steps
+from sim.reference_clocks import StoppedClock
 from sim.reference_gates import ReferenceGate
 from sim.reference_stanzas import Job, Publication, Socket
 from sim.retries import waits_s
@@ -66,6 +67,7 @@ class ReferenceSessions:
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
         self.gate = ReferenceGate(node)
+        self.clock = StoppedClock(env, ())
 
     def crash(self, until_s: float, notice_s: float) -> None:
         """The server has lost all sessions and messages, and takes none until then."""
@@ -80,16 +82,21 @@ class ReferenceSessions:
 
     def arrive(self, publication: Publication, platform: int, delay_s: float) -> None:
         """A job will reach the server after a delay; those of one instant by Platform."""
-        instant_s = self.env.now + delay_s
+        self._knock(self.env.now + delay_s, publication, platform)
+
+    def _knock(self, instant_s: float, publication: Publication, platform: int) -> None:
         if instant_s not in self._doors:
             self._doors[instant_s] = []
-            door = event_in(self.env, delay_s, FIRST_PRIORITY)
+            door = at(self.env, instant_s, FIRST_PRIORITY)
             door.callbacks.append(lambda _: self._open(instant_s))
         self._doors[instant_s].append((platform, publication))
 
     def _open(self, instant_s: float) -> None:
-        for _, publication in sorted(self._doors.pop(instant_s), key=lambda each: each[0]):
+        for platform, publication in sorted(self._doors.pop(instant_s), key=lambda each: each[0]):
             if publication.lost_s < math.inf:
+                continue
+            if (until_s := self.clock.stands_until()) is not None:
+                self._knock(until_s, publication, platform)
                 continue
             if publication.job is not None:
                 publication.job.came()
@@ -209,7 +216,7 @@ class ReferencePlatform:
         env = self.sessions.env
         try:
             while start_s <= self.sessions.study.timetable.duration_s:
-                yield _at(env, start_s)
+                yield at(env, start_s)
                 self._note("attempt", env.now)
                 failed_s = yield from self._try()
                 self._attempt = None
@@ -243,12 +250,12 @@ class ReferencePlatform:
         self._deadline_s = deadline_s = env.now + self._retry.timeout
         if env.now < self.sessions.down_until_s:
             if self.sessions.silent:
-                yield _at(env, deadline_s, LAST_PRIORITY)
+                yield at(env, deadline_s, LAST_PRIORITY)
                 self._note("given up", env.now)
                 return float(env.now)
             self._note("refused", env.now)
             return float(min(env.now + self._delay_s + self._delay_s, deadline_s))
-        deadline = _at(env, deadline_s, LAST_PRIORITY)
+        deadline = at(env, deadline_s, LAST_PRIORITY)
         self._attempt = attempt = object()
         for number, step in enumerate(self._steps):
             rounds = ROUNDS_OF_CONNECT - 1 if number == 0 else 0
@@ -282,7 +289,8 @@ class ReferencePlatform:
         entered_s = env.now + delay_s
 
         def came() -> None:
-            nonlocal refused
+            nonlocal refused, entered_s
+            entered_s = env.now
             refused = number == 0 and not self.sessions.gate.admits(self._address, env.now)
 
         def work_s() -> float:
@@ -336,7 +344,7 @@ class ReferencePlatform:
         self.sessions.log.append((what, self.population, instant_s, latency_s))
 
 
-def _at(env: simpy.Environment, instant_s: float, priority: int = 1) -> simpy.Event:
+def at(env: simpy.Environment, instant_s: float, priority: int = 1) -> simpy.Event:
     """An event at exactly this instant."""
     event = simpy.Event(env)
     event._ok, event._value = True, None

@@ -26,6 +26,7 @@ class LoopTurnsServer:
 
     def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
         self._costs, self._around, self._env = costs, around, around.env
+        self._clock = around.clock
         self._ready: deque[Socket] = deque()
         self._input: dict[Socket, deque[Publication]] = {}
         self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
@@ -52,13 +53,16 @@ class LoopTurnsServer:
             if not self._ready:
                 self._sleeping = self._env.event()
                 yield self._sleeping
-                yield self._env.timeout(self._costs.wake)
+                yield self._clock.timeout(self._costs.wake)
             for socket, readable, writable in reversed(self._poll()):
                 started_s = self._env.now
                 if readable:
                     yield from self._read(socket)
                 if writable:
-                    yield from self._write(socket)
+                    begun_s = self._env.now
+                    yield from self._write(socket)  # what has begun is made, then it stands still
+                    if (pause_s := self._clock.pause_s(begun_s, self._env.now)) > 0.0:
+                        yield self._env.timeout(pause_s)
                 self._around.worked(started_s, self._env.now)
 
     def _poll(self) -> list[tuple[Socket, bool, bool]]:
@@ -95,13 +99,13 @@ class LoopTurnsServer:
             intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
         if publication.job is not None:
             intake_s = publication.job.work_s()
-        yield self._env.timeout(intake_s * publication.factor)
-        yield self._env.timeout(self._collector.collect_s(costs.allocation_publish))
+        yield self._clock.timeout(intake_s * publication.factor)
+        yield self._clock.timeout(self._collector.collect_s(costs.allocation_publish))
         copy_s = speed * (costs.build + costs.build_per_byte * payload) * publication.factor
         allocation = 1.0 + costs.allocation_per_byte * max(payload - 400.0, 0.0)
         for session, target in publication.copies:
-            yield self._env.timeout(copy_s)
-            yield self._env.timeout(self._collector.collect_s(allocation))
+            yield self._clock.timeout(copy_s)
+            yield self._clock.timeout(self._collector.collect_s(allocation))
             if not self._around.online(session):
                 self._around.miss(publication)
                 continue
@@ -200,7 +204,7 @@ class FanoutProcessServer:
     """A run queue of processes (`fanout-process`)."""
 
     def __init__(self, costs: FanoutProcess, around: Surroundings) -> None:
-        self._costs, self._around, self._env = costs, around, around.env
+        self._costs, self._around, self._env = costs, around, around.clock
         self._publishers: dict[Socket, _Publisher] = {}
         self._sessions: dict[Socket, _Session] = {}
         self._queue: deque[_Publisher | _Session] = deque()
@@ -350,7 +354,7 @@ class FifoServer:
     """First come, first served (`fifo`)."""
 
     def __init__(self, costs: Fifo, around: Surroundings) -> None:
-        self._costs, self._around, self._env = costs, around, around.env
+        self._costs, self._around, self._env = costs, around, around.clock
         self._waiting: deque[Publication] = deque()
         self._idle = set(range(around.cores))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import simpy
 
+from sim.reference_clocks import StoppedClock
+
 FIRST_CORE_PRIORITY = 10
 Process = Generator[simpy.Event, Any, None]
 
@@ -58,7 +60,7 @@ class Job:
 
 @dataclass
 class Surroundings:
-    """What a server has around it: the clock, its machine's speed, its draws, and where to report.
+    """What a server has around it: time, its clock, its machine's speed, draws, where to report.
 
     `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
     copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
@@ -67,6 +69,7 @@ class Surroundings:
     """
 
     env: simpy.Environment
+    clock: StoppedClock
     cores: int
     speed: float
     draw_key: tuple[int, int, int]  # seed, replication, Controller
@@ -85,9 +88,9 @@ class Surroundings:
             self.miss(publication)
 
 
-def due(env: simpy.Environment, delay_s: float, core: int) -> simpy.Event:
+def due(env: StoppedClock, delay_s: float, core: int) -> simpy.Event:
     """An event after `delay_s`: of that instant, after arrivals and those of lower cores."""
-    event = simpy.Event(env)
+    event = simpy.Event(env._env)
     event._ok, event._value = True, None
     env.schedule(event, FIRST_CORE_PRIORITY + core, delay_s)
     return event

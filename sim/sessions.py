@@ -20,8 +20,9 @@ import numpy.typing as npt
 from sim import draws
 from sim.calendar import Calendar
 from sim.draws import Purpose
+from sim.freezes import Sockets
 from sim.gates import Addresses, Gate
-from sim.logins import ROUNDS_OF_CONNECT, works_s
+from sim.logins import ROUNDS_OF_CONNECT, login_figure, works_s
 from sim.messages import Messages, nothing
 from sim.retries import waits_s
 from sim.session_books import SessionBooks, SessionTally, guesses
@@ -39,7 +40,6 @@ from sim.state import (
 )
 from sim.stations import Graph
 from sim.study import Study
-from topologies.profiles import Profile
 
 OFFLINE, WAITING, CONNECTING, ONLINE, UNHEARD = range(5)  # unheard: nothing answers an attempt
 STEP_BITS = 4  # an attempt's step has the stamp (number of the attempt << 4) + number of the step
@@ -70,10 +70,10 @@ class Sessions:
         self._gates = [Gate(each.node) for each in graph.stations]
         self._addresses = Addresses(topology)
         self._refuse_s = [
-            each.profile.speed * _login_figure(each.profile, "refuse") for each in graph.stations
+            each.profile.speed * login_figure(each.profile, "refuse") for each in graph.stations
         ]
         self._cv, self._noticed = (
-            np.array([_login_figure(each.profile, figure) for each in graph.stations])
+            np.array([login_figure(each.profile, figure) for each in graph.stations])
             for figure in ("cv", "noticed")
         )
         self._delay_s = np.array([each.network.delay for each in topology.platforms])
@@ -92,6 +92,7 @@ class Sessions:
         )
         self.online_s = np.where(self._wrong, np.inf, -np.inf)[self.population]
         self._starts, self._arrivals, self._timeouts = Calendar(), Calendar(), Calendar()
+        self.sockets = Sockets(len(graph.stations))
         self._in_flight = np.zeros(len(graph.stations), np.int64)
         self._down_until_s = np.full(len(graph.stations), -np.inf)
         self._silent = np.zeros(len(graph.stations), np.bool_)
@@ -105,7 +106,8 @@ class Sessions:
         if not self._in_flight.any():
             connect_s = ROUNDS_OF_CONNECT * self._delay_min_s * CAUTION
             starts_s = min(self._starts.next_s, self._timeouts.next_s)
-            first_s = max(now_s, min(self._arrivals.next_s, starts_s + connect_s))
+            next_s = min(self._arrivals.next_s, self.sockets.next_s, starts_s + connect_s)
+            first_s = max(now_s, next_s)
         return first_s, first_s + 2.0 * self._delay_min_s * CAUTION
 
     def messages(self, decided_s: float, until_s: float, end_s: float) -> list[Messages]:
@@ -120,11 +122,12 @@ class Sessions:
         sent = stamp >= self._cut[platform]
         sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
         sent &= stamp >= self._void[platform]
-        order = np.lexsort((platform[sent], arrival_s[sent]))
-        arrival_s, platform, stamp, deadline_s = (
-            arrival_s[sent][order], platform[sent][order], stamp[sent][order],
-            deadline_s[sent][order],
-        )  # fmt: skip
+        steps = arrival_s[sent], platform[sent], stamp[sent], deadline_s[sent]
+        home = self._graph.station(steps[1].astype(np.uint32))
+        steps = self.sockets.read(steps, home, until_s)
+        order = np.lexsort((steps[1], steps[0]))
+        arrival_s, platform = steps[0][order], steps[1][order]
+        stamp, deadline_s = steps[2][order], steps[3][order]
         home = self._graph.station(platform.astype(np.uint32))
         self._in_flight += np.bincount(home, minlength=len(self._in_flight))
         found = [nothing()] * len(self._graph.stations)
@@ -389,7 +392,3 @@ class Sessions:
         if len(self._wait_s):
             base_s = np.array([each.retry.base for each in self._topology.platforms])
             self._wait_s[platform] = base_s[self.population[platform]]
-
-
-def _login_figure(profile: Profile, name: str) -> float:
-    return float(getattr(profile.logins, name)) if profile.logins is not None else 0.0

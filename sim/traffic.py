@@ -14,7 +14,7 @@ from results.records import StationMode
 from sim.controller import Controller
 from sim.inbound import server_rule
 from sim.intake import Census
-from sim.lines import Carrier
+from sim.lines import Carrier, closures
 from sim.network import Arrivals
 from sim.stations import Graph, Line
 from sim.study import Study, Tally
@@ -47,6 +47,7 @@ class Traffic:
         return Carrier(
             line, self._stations[line.target].socket(line),
             (envelope.notification, envelope.relayed),
+            closures(self._graph.topology, source.node.name, target.node.name),
             None
             if self._graph.beside(source.name, target.name)
             else server_rule(target.node.limits, target.profile),

@@ -111,6 +111,8 @@ def wide():
         "links": [{"from": "a", "to": "b", "copies": "domain", "rate": "90 kB/s"}],
         "workload": {"study": "campaign", "duration": "1 s",
                      "arrivals": [{"topic": "t", "by": "pub", **each} for each in arrivals]},
+        "faults": [{"kind": "partition", "name": "cut", "link": ["b", "a"], "start": "0.5 s",
+                    "duration": "0.1 s", "timeout": "50 ms"}],
         "attacks": [{"kind": "publish-flood", "name": "flood", "by": "bad", "topic": "t",
                      "start": "0.2 s", "duration": "0.2 s", "rate": "9/s", "size": "900 B"}],
     })  # fmt: skip

@@ -58,4 +58,27 @@ class Crash(Fault):
     )
 
 
-AnyFault = Annotated[Outage | Crash, Field(discriminator="kind")]
+class Freeze(Fault):
+    """A Controller stands still and says nothing: it neither works nor reads until the end.
+
+    Nothing is lost and nobody is told; Platforms that log in may give up.
+    """
+
+    kind: Literal["freeze"] = Field(description="stands still, silently")
+    controller: Name = Field(description="Controller that it strikes")
+
+
+class Partition(Fault):
+    """Nothing gets onto a link, in either direction; what is on its way arrives.
+
+    Stanzas wait at the sending Controller and go in order once the link is back.
+    """
+
+    kind: Literal["partition"] = Field(description="a link that carries nothing")
+    link: tuple[Name, Name] = Field(description="the Controllers at its ends")
+    timeout: Seconds | None = Field(
+        None, description="a stanza that must wait longer is lost; absent: none is [s]"
+    )
+
+
+AnyFault = Annotated[Outage | Crash | Freeze | Partition, Field(discriminator="kind")]

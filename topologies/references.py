@@ -30,6 +30,7 @@ REFERENCES = (
     (("attacks",), "by", "platforms"),
     (("faults",), "population", "platforms"),
     (("faults",), "controller", "controllers"),
+    (("faults",), "link", "controllers"),
 )
 DECLARING = ("controllers", "brokers", "topics", "templates", "platforms", "attacks", "faults")
 

@@ -15,7 +15,16 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from topologies.disturbances import AnyFault, Attack, Crash, Fault, Outage, PublishFlood
+from topologies.disturbances import (
+    AnyFault,
+    Attack,
+    Crash,
+    Fault,
+    Freeze,
+    Outage,
+    Partition,
+    PublishFlood,
+)
 from topologies.limits import (
     AccountLimit,
     AddressLimit,
@@ -187,6 +196,7 @@ __all__ = [
     "Domain",
     "FailedLogins",
     "Fault",
+    "Freeze",
     "Limits",
     "Link",
     "Login",
@@ -196,6 +206,7 @@ __all__ = [
     "Node",
     "OnOff",
     "Outage",
+    "Partition",
     "Payload",
     "Poisson",
     "Population",

@@ -107,11 +107,30 @@ def _struck(path: Path, fault: schema.AnyFault, topology: Topology) -> Iterator[
     if isinstance(fault, schema.Crash):
         yield from _crashed(path, fault, topology)
         return
+    if isinstance(fault, schema.Partition):
+        yield from _cut_through(path, fault, topology)
+        return
+    if isinstance(fault, schema.Freeze):
+        yield from _once_at_a_time(path, fault, topology)
+        return
     for population in topology.platforms:
         if population.name == fault.population and population.login is None:
             rule = f"cannot come back: {population.name} has no login"
             repair = "give it one, for example login: {mechanism: scram-sha-1}"
             yield Problem((*path, "population"), rule, repair, fault.population)
+
+
+def _cut_through(path: Path, fault: schema.Partition, topology: Topology) -> Iterator[Problem]:
+    """A link has two ends, and is cut once at a time."""
+    ends = set(fault.link)
+    if len(ends) == 1:
+        rule = "is a link of a Controller with itself"
+        yield Problem((*path, "link"), rule, "name two Controllers", fault.link[0])
+    for other in topology.faults:
+        same = isinstance(other, schema.Partition) and set(other.link) == ends
+        if same and other.start < fault.start <= other.start + other.duration:
+            rule = f"begins before the link is back after {other.name}"
+            yield Problem((*path, "start"), rule, "start later", f"{fault.start:g} s")
 
 
 def _crashed(path: Path, fault: schema.Crash, topology: Topology) -> Iterator[Problem]:
@@ -122,8 +141,17 @@ def _crashed(path: Path, fault: schema.Crash, topology: Topology) -> Iterator[Pr
             rule = f"cannot come back: {population.name} has no login"
             repair = "give it one, for example login: {mechanism: scram-sha-1}"
             yield Problem((*path, "controller"), rule, repair, fault.controller)
+    yield from _once_at_a_time(path, fault, topology)
+
+
+def _once_at_a_time(
+    path: Path, fault: schema.Crash | schema.Freeze, topology: Topology
+) -> Iterator[Problem]:
+    """A Controller that has failed is not struck again."""
     for other in topology.faults:
-        same = isinstance(other, schema.Crash) and other.controller == fault.controller
-        if same and other.start < fault.start <= other.start + other.duration:
+        if not isinstance(other, schema.Crash | schema.Freeze) or other is fault:
+            continue
+        lasts = other.start <= fault.start <= other.start + other.duration
+        if other.controller == fault.controller and lasts:
             rule = f"begins before {fault.controller} is up again after {other.name}"
             yield Problem((*path, "start"), rule, "start later", f"{fault.start:g} s")

@@ -1,6 +1,7 @@
 """Controllers that federate: both engines carry copies over their links to the same instants."""
 
 import federations
+import numpy as np
 import pytest
 import test_windows
 import worlds
@@ -12,6 +13,7 @@ import sim
 import sim.controller
 import topologies
 from topologies.plan import Plan
+from topologies.schema import Topology
 
 PROFILE = st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS)
 RELAY = st.sampled_from(
@@ -52,6 +54,14 @@ def linked_controllers(draw):
         for one, other in pairs
         if draw(st.booleans())
     ]  # fmt: skip
+    faults = [
+        {"kind": "partition", "name": f"cut-{place}", "link": draw(st.permutations(pair)),
+         "start": draw(st.sampled_from(["0 s", "0.11 s", "0.4 s"])),
+         "duration": draw(st.sampled_from(["30 ms", "0.4 s"])),
+         "timeout": draw(st.sampled_from([None, "0 s", "0.2 s"]))}
+        for place, pair in enumerate(pairs)
+        if draw(st.booleans())
+    ]  # fmt: skip
     topology = federations.topology(
         {
             name: {
@@ -61,7 +71,7 @@ def linked_controllers(draw):
             }
             for name in names
         },
-        topics, people, arrivals, links=links,
+        topics, people, arrivals, links=links, faults=faults,
     )  # fmt: skip
     profiles = {
         name: worlds.profile(
@@ -120,6 +130,26 @@ def test_an_alert_to_a_thousand_members_is_42_s_old_over_stock_limits(engine):
     assert last_s("subscriber", STOCK) == pytest.approx(1294e3 / 30720, abs=0.5)
     assert last_s("domain", STOCK) < 0.3
     assert last_s("subscriber", None) < 1.5
+
+
+@pytest.mark.parametrize("engine", [federations.compiled, federations.stanza_by_stanza])
+@pytest.mark.parametrize(("timeout", "received"), [(None, 20), ("4 s", 14), ("0 s", 10)])
+def test_a_partition_holds_stanzas_or_loses_those_that_wait_too_long(engine, timeout, received):
+    """20 alerts, one a second, on a link that is cut from 4.5 s to 14.5 s."""
+    topology = alert(1, "subscriber", None)
+    cut = {"kind": "partition", "name": "cut", "link": ["b", "a"], "start": "4.5 s",
+           "duration": "10 s", "timeout": timeout}  # fmt: skip
+    section = topology.model_dump(mode="json", by_alias=True) | {"faults": [cut]}
+    topology = Topology.model_validate(section)
+    plan = worlds.GivenPlan(topology, [(float(second), 0, 0, 1024) for second in range(20)])
+    here, there = engine(topology, plan, {"a": PROSODY, "b": PROSODY})
+    assert (there.delivered, there.lost) == (received, 20 - received)
+    rows = here.publications
+    received_s = rows["first_s"][rows["delivered"] == 1]
+    held = (rows["delivered"] == 1) & (rows["publication"] > 4) & (rows["publication"] < 15)
+    assert (np.diff(received_s) > 0.0).all()
+    assert (rows["first_s"][held] > 14.51).all()
+    assert (rows["first_s"][held] < 14.6).all()
 
 
 def exchange(delay):
