@@ -1,6 +1,6 @@
 """The grids that `gridlab bench sim` plays, and how long.
 
-fan-out      one Topic, 10^4 or 10^5 subscribers with readers of their own, a thin link, load 0.7
+fan-out      one Topic, 10^2, 10^4 or 10^5 subscribers with readers of their own, load 0.7
 one-publish  one publication to 10^6 Platforms
 topology     campus-nac with 200 tools and a Controller that carries them: one hour
 
@@ -9,8 +9,9 @@ A fan-out is also played by the disciplines that were measured, at the same util
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import topologies
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
@@ -26,7 +27,8 @@ class Workload:
     """What is played: `short` by all engines, `full` by the kernels, whose rate is that of `full`.
 
     `set_up` says whether the time to set the grid up counts; with one publication it would be all
-    that counts. `measured` has the same fan-out for servers of other disciplines.
+    that counts. `others` are further programs that play `short`; `measured` has the same fan-out
+    for servers of other disciplines.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Workload:
     profile: Profile
     set_up: bool = True
     measured: Mapping[str, Workload] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def carrier(publish_s: float, copy_s: float, distribution: str) -> Profile:
@@ -143,11 +146,23 @@ def campus(short_s: float, full_s: float) -> Workload:
     return Workload("topology", sum(TOOLS.values()), short_grid, full_grid, profile)
 
 
+def small_fan_out(short: int, full: int) -> Workload:
+    """A fan-out to 100, small enough for ciw, if that is installed (the extra `verify`)."""
+    others = ("ciw",) if importlib.util.find_spec("ciw") else ()
+    return replace(fan_out(100, short, full), measured={}, others=others)
+
+
 def workloads(quick: bool) -> list[Workload]:
     """All of them, or shorter ones."""
     if quick:
-        return [fan_out(10_000, 4, 1_000), one_publish(100_000), campus(0.3, 120.0)]
+        return [
+            small_fan_out(30, 10_000),
+            fan_out(10_000, 4, 1_000),
+            one_publish(100_000),
+            campus(0.3, 120.0),
+        ]
     return [
+        small_fan_out(100, 100_000),
         fan_out(10_000, 10, 10_000),
         fan_out(100_000, 2, 1_000),
         one_publish(1_000_000),

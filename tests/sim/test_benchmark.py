@@ -30,6 +30,16 @@ def test_all_engines_see_the_same_latencies(workload):
     assert 0.0 < simpy["p50_s"] < simpy["p99_s"]
 
 
+@pytest.mark.usefixtures("_same_cores")
+def test_ciw_sees_the_same_latencies():
+    workload = benchmark_grids.small_fan_out(5, 50)
+    assert benchmark.engines_of(workload) == ["simpy", "gridlab", "ciw"]
+    samples = {engine: [benchmark.sample(workload, engine)] for engine in ("simpy", "ciw")}
+    rows = benchmark.compared(workload, samples)
+    assert rows[1]["p99_s"] == pytest.approx(rows[0]["p99_s"], rel=1e-9)
+    assert rows[1]["ratio_to_simpy"] < 50.0
+
+
 def test_engines_that_differ_are_not_compared():
     right, wrong = Sample(1.0, 0.5, 0.9, 1), Sample(900.0, 0.5, 0.9 * (1 + 1e-8), 1)
     with pytest.raises(BenchmarkError, match=r"p99_s: gridlab has .*; they must be the same"):
@@ -52,7 +62,8 @@ def test_rates_are_medians_and_the_spread_is_said():
 def test_the_long_workloads_are_those_that_are_promised():
     sizes = [(each.name, each.size) for each in benchmark_grids.workloads(quick=False)]
     assert sizes == [
-        ("fan-out", 10_000), ("fan-out", 100_000), ("one-publish", 1_000_000), ("topology", 200),
+        ("fan-out", 100), ("fan-out", 10_000), ("fan-out", 100_000), ("one-publish", 1_000_000),
+        ("topology", 200),
     ]  # fmt: skip
 
 
