@@ -30,6 +30,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
     "attack": ("results.variants", "Attack"),
+    "threats": ("topologies.threats", "ThreatsDocument"),
     "bench-grid": ("loadtest.cycles", "Cycles"),
     "grid-counters": ("loadtest.documents", "Counters"),
     "grid-log": ("loadtest.documents", "Log"),
@@ -55,7 +56,7 @@ PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema", "draw",
     "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
-    "attack",
+    "attack", "threats",
     "grid", "load", "calibrate", "validate", "trust", "limits", "conform",
     "regress", "history", "doctor", "verify", "bench",
 )  # fmt: skip
@@ -324,6 +325,7 @@ for command in (
         results.commands.history,
         results.commands.trust,
         sim.commands.attack,
+        sim.commands.threats,
     ),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
     *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),

@@ -203,3 +203,43 @@ def attack(  # noqa: PLR0913 (an option each)
     if report is not None:
         results.write_report(list(trial.runs), report)
         output.say(f"Wrote {report}")
+
+
+@click.command()
+@click.option(
+    "--check",
+    "checked",
+    is_flag=True,
+    help="Play all that is claimed; 1 if a claim fails. Minutes.",
+)
+@click.option("--replications", type=click.IntRange(3, 1000), help="Of each scenario, for --check.")
+@click.option("--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Of plans and draws.")
+@common
+def threats(output: Output, checked: bool, replications: int | None, seed: int) -> None:
+    """List every threat and countermeasure of RFC 8600 and what shows it, or why nothing does.
+
+    \b
+    gridlab threats
+    gridlab threats --json
+    gridlab threats --check
+    """
+    from results import threat_table
+    from topologies import threats as known
+
+    table = known.table()
+    document = known.document(table)
+    failed: list[str] = []
+    if checked:
+        from sim import claims
+
+        with output.progress("checking") as advance:
+            found = claims.try_all(
+                table.rows, seed=seed, replications=replications, progress=advance
+            )
+        failed = claims.broken(found)
+    output.document(document)
+    output.say(threat_table.render(document))
+    for sentence in failed:
+        output.say(sentence)
+    if failed:
+        sys.exit(GATE_FAILED)

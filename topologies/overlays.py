@@ -94,7 +94,7 @@ class Scenario:
 def catalogue() -> dict[str, str]:
     """The attack files that are shipped: title by id."""
     found = {}
-    for path in sorted(ATTACKS.glob("*.yaml")):
+    for path in sorted(ATTACKS.glob("S-*.yaml")):
         overlay = read_overlay(path)
         found[overlay.id] = overlay.title
     return found
@@ -114,7 +114,7 @@ def find_overlay(source: str | Path) -> Path:
     shipped = ATTACKS / f"{path.name.removesuffix('.yaml')}.yaml"
     if path.name == str(source) and shipped.is_file():
         return shipped
-    known = [each.stem for each in sorted(ATTACKS.glob("*.yaml"))]
+    known = [each.stem for each in sorted(ATTACKS.glob("S-*.yaml"))]
     near = choice(str(source), known, "attacks at hand are")
     raise TopologyError([f'"{printable(str(source))[:200]}": no such attack file; {near}'])
 
