@@ -87,7 +87,12 @@ class Probed:
     meanwhile_s: Floats
 
 
-def probe(topology: Topology, progress: Progress = lambda share, remark: None) -> dict[str, Any]:
+def probe(
+    topology: Topology,
+    progress: Progress = lambda share, remark: None,
+    *,
+    trains: int = TRAINS,
+) -> dict[str, Any]:
     """Deploy the topology and measure the client limit of its first Controller that has one.
 
     Raises
@@ -106,11 +111,13 @@ def probe(topology: Topology, progress: Progress = lambda share, remark: None) -
     progress(0.0, "deploying")
     with deployment.ephemeral(topology) as grid:
         served = grid.document()["controllers"][limited.name]
-        found = asyncio.run(_story(grid, limited.domain, asked, progress))
+        found = asyncio.run(_story(grid, limited.domain, asked, trains, progress))
     return document(f"{served['server']} {served.get('version', '')}".strip(), asked, found)
 
 
-async def _story(grid: Grid, domain: str, asked: ByteRate, progress: Progress) -> Probed:
+async def _story(
+    grid: Grid, domain: str, asked: ByteRate, count: int, progress: Progress
+) -> Probed:
     """Trains on one session, a neighbour's pings beside them."""
     door = door_of(grid)
     if door.domain != domain:
@@ -125,8 +132,8 @@ async def _story(grid: Grid, domain: str, asked: ByteRate, progress: Progress) -
     trains, meanwhile, calm_s, shape, answered = [], [], np.empty(0), "delay", 0
     async with _session(grid, door, names[1]) as neighbour:
         calm_s = await _pings(neighbour, 20)
-        for number in range(TRAINS):
-            progress(number / TRAINS, f"train {number + 1} of {TRAINS}")
+        for number in range(count):
+            progress(number / count, f"train {number + 1} of {count}")
             async with _session(grid, door, names[0]) as limited:
                 await asyncio.sleep(REST_S + asked.burst / asked.rate)
                 watching = asyncio.ensure_future(_pings(neighbour, None))

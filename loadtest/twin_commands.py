@@ -136,8 +136,9 @@ def calibrate(
 
 @click.command()
 @reads_topology
+@click.option("--trains", default=3, type=click.IntRange(1, 20), help="How often it is tried.")
 @common
-def limits(output: Output, topology: Any) -> None:
+def limits(output: Output, topology: Any, trains: int) -> None:
     """Measure the inbound byte limit of a real server: rate, burst, shape, and who else feels it.
 
     \b
@@ -146,6 +147,6 @@ def limits(output: Output, topology: Any) -> None:
     from loadtest import limit_probe
 
     with output.progress("probing") as advance:
-        found = limit_probe.probe(topology, advance)
+        found = limit_probe.probe(topology, advance, trains=trains)
     output.document(found)
     output.say(limit_probe.render(found))

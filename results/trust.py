@@ -213,8 +213,8 @@ def markdown(document: Trust) -> str:
     """The scores and the refutation list as a page of the docs shows them."""
     rows = [
         "| server | score | figure | points | median error | 90th percentile | worst | inside the "
-        "interval | noise floor | bound |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "interval | noise floor | bound | median of all points |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for server, scored in document["summary"]["servers"].items():
         for level in twin.BOUNDS:
@@ -226,6 +226,7 @@ def markdown(document: Trust) -> str:
                     for value in (
                         score["median_error"], score["p90_error"], score["worst"],
                         score["inside_interval"], score["noise_floor"], score["bound"],
+                        score["median_of_all"],
                     )
                 ]  # fmt: skip
                 count = f"{score['points']} of {score['points'] + score['not_scored']}"

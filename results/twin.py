@@ -134,9 +134,14 @@ def _why_not(
         return f"predicted {used:.0%} busy, above {most:.0%}"
     if name == "p99" and publications < PUBLICATIONS_MIN:
         return f"{publications} publications, {PUBLICATIONS_MIN} needed"
-    if noise is not None and noise > limit / 2:
-        return f"repeats differ by {noise:.1%}, more than half the bound"
-    return ""
+    return _noisy(noise, limit)
+
+
+def _noisy(noise: float | None, limit: float) -> str:
+    """Why the noise is too much, or unknown; empty where neither."""
+    if noise is None:
+        return "one run: how far repeats are from each other is not known"
+    return f"repeats differ by {noise:.1%}, more than half the bound" if noise > limit / 2 else ""
 
 
 def _inside(predicted: Sample, measured: Sample) -> bool | None:
@@ -227,6 +232,7 @@ def _score(errors: Sequence[MetricError], limit: float) -> Score:
     off = [abs(error["error"]) for error in counted if error["error"] is not None]
     inside = [e["inside_interval"] for e in counted if e["inside_interval"] is not None]
     floors = [error["noise_floor"] for error in errors if error["noise_floor"] is not None]
+    every = [abs(error["error"]) for error in errors if error["error"] is not None]
     return {
         "points": len(off),
         "not_scored": len(errors) - len(off),
@@ -236,6 +242,7 @@ def _score(errors: Sequence[MetricError], limit: float) -> Score:
         "inside_interval": sum(inside) / len(inside) if inside else None,
         "noise_floor": float(np.median(floors)) if floors else None,
         "bound": limit,
+        "median_of_all": float(np.median(every)) if every else None,
     }
 
 

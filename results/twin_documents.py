@@ -88,7 +88,10 @@ class TwinPoint(TypedDict):
 
 
 class Score(TypedDict):
-    """A metric over the points at which it counts; errors are absolute, relative to measured."""
+    """A metric over the points at which it counts; errors are absolute, relative to measured.
+
+    `median_of_all` is over the others as well: those that noise, or the load, bars from the score.
+    """
 
     points: int
     not_scored: int
@@ -98,6 +101,7 @@ class Score(TypedDict):
     inside_interval: float | None
     noise_floor: float | None
     bound: float
+    median_of_all: float | None
 
 
 class Scored(TypedDict):

@@ -36,7 +36,8 @@ SHOWN: dict[Metric, tuple[str, Callable[[float], str]]] = {
 REFUTED_MAX = 30
 SCORES = (
     "Errors over the points that count: predicted against measured, absolute. cost: CPU per "
-    "publication; structure: latencies once that is known; blind: without any help."
+    "publication; structure: latencies once that is known; blind: without any help; all: median "
+    "over all points, scored or not."
 )
 
 
@@ -101,7 +102,7 @@ def scores_table(servers: Mapping[str, Scored]) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), title=SCORES, title_justify="left")
     for heading in (
-        "", "", "points", "median", "p90", "worst", "inside", "noise", "bound",
+        "", "", "points", "median", "p90", "worst", "inside", "noise", "bound", "all",
     ):  # fmt: skip
         table.add_column(heading, justify="left" if not heading else "right")
     for server, scored in servers.items():
@@ -117,7 +118,7 @@ def _cells(score: Score) -> Iterator[str]:
     yield f"{score['points']} of {score['points'] + score['not_scored']}"
     for value in (
         score["median_error"], score["p90_error"], score["worst"], score["inside_interval"],
-        score["noise_floor"], score["bound"],
+        score["noise_floor"], score["bound"], score["median_of_all"],
     ):  # fmt: skip
         yield "–" if value is None else f"{value:.1%}"
 

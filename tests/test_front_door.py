@@ -246,6 +246,7 @@ def test_set_changes_a_field(small):
     "command",
     ["", "init", "check", "list", "schema", "estimate", "simulate", "compare", "report", "grid",
      "grid up", "grid status", "grid down", "load", "validate", "conform",
+     "calibrate", "trust", "limits",
      "regress", "history", "doctor"],
 )  # fmt: skip
 def test_every_command_has_help(command):

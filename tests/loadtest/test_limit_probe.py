@@ -66,7 +66,16 @@ def test_a_prosody_keeps_its_rate_and_saves_nothing_up(topology_file, shelter):
         "controllers[0].limits.client.rate=200 kB/s",
         "controllers[0].limits.client.burst=200 kB",
     ]
-    command = [sys.executable, "-m", "gridlab", "limits", str(topology_file), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "gridlab",
+        "limits",
+        str(topology_file),
+        "--json",
+        "--trains",
+        "1",
+    ]
     command += [word for change in changes for word in ("--set", change)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert run.returncode == 0, run.stderr

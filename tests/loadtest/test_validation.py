@@ -25,7 +25,7 @@ platforms:
   - {name: sensors, count: 2, controller: a, publishes: [alerts]}
   - {name: consoles, count: 50, controller: a, subscribes: [alerts]}
 workload:
-  duration: 60 s
+  duration: 40 s
   arrivals: [{topic: alerts, by: sensors, process: poisson, rate: 12/s}]
 """
 LOADS = (0.5, 1.0, 4.0)
@@ -41,7 +41,7 @@ def shipped(topology):
     return topologies.profile(topology, "a")
 
 
-def simulate(topology, profile, *, seed=1, load=1.0, replications=8, replication=0):
+def simulate(topology, profile, *, seed=1, load=1.0, replications=4, replication=0):
     """The model with these costs, on plan(seed, replication)."""
     return sim.simulate(
         topology, processes=1, replications=replications, seed=seed, load=load,
