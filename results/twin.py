@@ -43,6 +43,7 @@ LOOSER = {("prosody", "blind", "p99"): 0.25}
 UTILISATION_MAX = {"blind": 0.7, "structure": 0.85}  # beyond, latencies are shown but not scored
 SATURATED = 0.97
 PUBLICATIONS_MIN = 400  # for a p99
+INVARIANT = "below saturation all that is offered is delivered"
 AT_ANY_LOAD = ("throughput", "memory", "cpu_per_publication")
 
 
@@ -128,7 +129,7 @@ def _why_not(
     if not known:
         return "no figure on one side"
     if name == "throughput" and used < SATURATED:
-        return "below saturation all that is offered is delivered"
+        return INVARIANT
     most = UTILISATION_MAX[level]
     if name not in AT_ANY_LOAD and used > most:
         return f"predicted {used:.0%} busy, above {most:.0%}"
@@ -162,11 +163,16 @@ def refuted(error: MetricError) -> bool:
     return error["inside_interval"] is not True
 
 
+def _gated(name: Metric, error: MetricError) -> bool:
+    """Whether a figure is one that was predicted, not one that could not be otherwise."""
+    return name in BOUNDS["blind"] and error["not_scored"] != INVARIANT
+
+
 def verdict(blind: Mapping[Metric, MetricError], invalid: Sequence[str]) -> PointVerdict:
     """Agrees, disagrees, or invalid: nothing was measured, or it was too noisy to tell."""
     if invalid:
         return {"verdict": "invalid", "reasons": list(invalid)}
-    gated = {name: error for name, error in blind.items() if name in BOUNDS["blind"]}
+    gated = {name: error for name, error in blind.items() if _gated(name, error)}
     off = [name for name, error in gated.items() if refuted(error)]
     if off:
         reasons = [f"{name} is off by {gated[name]['error']:+.0%}" for name in off]
@@ -267,5 +273,5 @@ def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
         for each in points
         if each["repeats"]
         for name, error in errors_of(each, "blind").items()
-        if name in BOUNDS["blind"] and refuted(error)
+        if _gated(name, error) and refuted(error)
     ]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from results import report, style, twin_plots, twin_table
 from results.report import Column, Picture, Section
 from results.run import Run
-from results.twin_documents import TwinPoint, Validation
+from results.twin_documents import Cause, TwinPoint, Validation
 from results.twin_table import SHOWN, signed
 from results.wording import Row
 
@@ -42,7 +42,7 @@ def section(document: Validation) -> Section:
         columns=[Column(f"load {p['load']:.3g}", p["verdict"]["verdict"]) for p in points],
         rows=list(_rows(points)),
         pictures=list(_pictures(points)),
-        verdict=" ".join(f"{line}." for line in twin_table.lines(causes, refuted)),
+        verdict=_verdict(causes, len(refuted)),
         problems=[f"load {p['load']:.3g}: {why}" for p in points for why in _invalid(p)],
     )
 
@@ -61,6 +61,13 @@ def headline(document: Validation) -> str:
         if known:
             parts.append(f"{server}, median error without any help: {', '.join(known)}")
     return "; ".join(parts) + "."
+
+
+def _verdict(causes: Sequence[Cause], refuted: int) -> str:
+    """What the points tell about the model, in sentences."""
+    told = twin_table.lines(causes, []) if causes else []
+    count = f"{refuted} figures are off by more than their bound and by more than noise"
+    return " ".join(f"{line.capitalize()}." for line in [*told, count])
 
 
 def _invalid(point: TwinPoint) -> list[str]:
