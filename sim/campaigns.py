@@ -14,7 +14,7 @@ import simpy
 from sim.controller import Controller
 from sim.sessions import Sessions
 from sim.stations import Graph
-from topologies.schema import Crash, Freeze, Outage
+from topologies.schema import Crash, Freeze, Outage, SlowDown
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -48,6 +48,8 @@ class Campaign:
                     control.process(self._crash(fault))
                 case Freeze():
                     control.process(self._freeze(fault))
+                case SlowDown():
+                    control.process(self._slow_down(fault))
 
     def _crash(self, fault: Crash) -> Process:
         """A Controller dies; at the end of the fault it is up again."""
@@ -74,6 +76,16 @@ class Campaign:
                 if self._sessions is not None:
                     self._sessions.sockets.close(number, until_s)
         yield self._control.timeout(until_s - self._control.now)
+
+    def _slow_down(self, fault: SlowDown) -> Process:
+        """A Controller is slower until the end of the fault."""
+        yield self._control.timeout(fault.start)
+        own = [each for each in self._stations if each.station.node.name == fault.controller]
+        for station in own:
+            station.slow_down(fault.factor)
+        yield self._control.timeout(fault.start + fault.duration - self._control.now)
+        for station in own:
+            station.slow_down(1.0 / fault.factor)
 
     def _cut_power(self, fault: Outage) -> Process:
         """The Platforms of a population vanish; they come back one by one."""

@@ -27,12 +27,13 @@ from sim.outflow import abandon_queues
 from sim.platforms import residents, session_count
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room
+from sim.slowdowns import COSTS, slow_down
 from sim.state import PUBLICATION, Floats, Integers, Records
 from sim.stations import Graph, Line, Station
 from sim.study import HistogramKey, Sparse, StageKey, Study, Tally
+from sim.waterfalls import waterfall
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
-WATERFALL = 40  # copies of one publication that a picture shows
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
 FEED_COPIES = 2**20  # about as many copies: mailboxes have room for all that is known
 
@@ -68,7 +69,7 @@ class Controller:
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
         self._messages = nothing()
         self._dropped = self._dropped_copies = self._crashed = 0
-        self._down_until_s = -np.inf
+        self._down_until_s, self._pace = -np.inf, 1.0
         self._allocated = float(self._server.ledger["allocated"][0])
         self._reached = self._passing = 0  # copies fed for Platforms here, for other stations
 
@@ -200,6 +201,11 @@ class Controller:
         self._inbox.close(until_s)
         freeze(self._server, instant_s, pause_s)
 
+    def slow_down(self, factor: float) -> None:
+        """Whatever it begins from now on takes this many times as long as before."""
+        self._pace *= factor
+        slow_down(self._server, factor)
+
     def close(self, outcomes: Records) -> Tally:
         """Hand over what was counted; `outcomes` are those of all stations together."""
         self._turn_away(self._inbound.unread(), refused=False)
@@ -238,7 +244,7 @@ class Controller:
             trace=self._server.trace[: now["traced"]],
             cuts=cuts(self._server),
             stages=self._stages(),
-            waterfall=self._waterfall(),
+            waterfall=waterfall(self._server, self._study.topology, self._home, self._kinds),
         )
 
     def _stages(self) -> dict[StageKey, Sparse]:
@@ -254,25 +260,6 @@ class Controller:
                 key = (segment, *names[pair], ROLES[role], stage)
                 found[key] = histogram.sparse(histogram.count(column))
         return found
-
-    def _waterfall(self) -> dict[str, Any]:
-        """One publication in the middle of the run whose copies were followed, a few of them."""
-        copies = self._server.followed[: self._server.ledger[0]["followed"]]
-        if len(copies) == 0:
-            return {}
-        rows, counts = np.unique(copies["row"], return_counts=True)
-        large = rows[counts >= 0.9 * counts.max()]
-        row = large[len(large) // 2]
-        chosen = self._server.instants_s[: len(copies)][copies["row"] == row]
-        chosen = chosen[np.argsort(chosen[:, -1], kind="stable")]
-        few = chosen[np.unique(np.linspace(0, len(chosen) - 1, WATERFALL).round().astype(int))]
-        topic = self._study.topology.topics[int(self._topic_of(int(row)))].name
-        since_s = few - few[:, :1]
-        return {"publication": int(row), "topic": topic, "copies_s": since_s.tolist()}
-
-    def _topic_of(self, row: int) -> int:
-        pair = self._server.followed["histogram"][self._server.followed["row"] == row][0]
-        return int(self._home.pair_topics[int(pair) % self._kinds])
 
     def _carry_mixed(self, due: Jobs | None, end_s: float) -> None:
         """Take in jobs and messages; at one instant messages go first."""
@@ -304,6 +291,9 @@ class Controller:
     def _append(self, records: Records, steps: int = 0) -> None:
         """Put records, with at most so many steps of logins, at the end of the ring."""
         copies = int(records["copies"].sum())
+        if self._pace != 1.0:
+            for cost in COSTS:
+                records[cost] *= self._pace
         self._server = with_room(self._server, len(records), copies, steps)
         now = self._server.ledger[0]
         ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field

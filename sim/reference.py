@@ -21,12 +21,12 @@ from sim import draws
 from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
-from sim.reference_clocks import StoppedClock
+from sim.reference_clocks import StoppedClock, cut_between, freezes_of
 from sim.reference_inbound import Connection, Door, connection
 from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
-from sim.reference_stanzas import Publication, Socket, Surroundings, Target
+from sim.reference_stanzas import Pace, Publication, Socket, Surroundings, Target
 from sim.stations import Graph, Station
 from sim.study import Study, Tally
 from topologies import schema
@@ -132,13 +132,9 @@ class ReferenceController:
         self._logins = ReferenceSessions(env, study, node, profile)
         self._unread: list[tuple[Publication, Target]] = []  # came while it stands still
         self._down_until_s, self._kept = -math.inf, 0
-        freezes = [
-            fault
-            for fault in self._topology.faults
-            if isinstance(fault, schema.Freeze) and fault.controller == node.name
-        ]
-        self._clock = StoppedClock(env, freezes)
-        self._logins.clock = self._clock
+        self._clock = StoppedClock(env, freezes_of(self._topology, node.name))
+        self._pace = Pace(profile.speed)
+        self._logins.clock, self._logins.pace = self._clock, self._pace
         self._start()
         for fault in self._topology.faults:
             begin = event_in(env, fault.start, FIRST_PRIORITY)
@@ -160,6 +156,15 @@ class ReferenceController:
                 self._logins.strike(fault)
             case schema.Crash() if fault.controller == self._node.name:
                 self._crash(fault)
+            case schema.SlowDown() if fault.controller == self._node.name:
+                self._slow_down(fault.factor)
+                end = at(self._env, fault.start + fault.duration, FIRST_PRIORITY)
+                end.callbacks.append(lambda _: self._slow_down(1.0 / fault.factor))
+
+    def _slow_down(self, factor: float) -> None:
+        """Whatever begins from now on takes so many times as long."""
+        self._pace.factor *= factor
+        self._server.slow_down(factor)
 
     def _crash(self, fault: schema.Crash) -> None:
         """All that the server has is lost; what it has written is on its way."""
@@ -178,11 +183,11 @@ class ReferenceController:
         number = self._names.index(self._node.name)
         receive_s, per_byte = self._profile.receive_s()
         around = Surroundings(
-            self._env, self._clock, self._cores, self._profile.speed,
+            self._env, self._clock, self._cores, self._pace,
             (self._study.seed, self._study.replication, number),
             self._send, lambda start_s, stop_s: self._worked(life, start_s, stop_s),
             lambda stanza, copies: self._hold(stanza, copies) if life is self._life else None,
-            lambda payload_bytes: receive_s + per_byte * payload_bytes,
+            lambda payload_bytes: self._pace.factor * (receive_s + per_byte * payload_bytes),
             lambda socket: life is self._life and self._logins.has_session(socket),
             lambda stanza: self._miss(life, stanza),
         )  # fmt: skip
@@ -343,7 +348,8 @@ class ReferenceController:
         ready_s = self._env.now
         with self._lines[peer].request() as turn:
             yield turn
-            if (cut := self._cut_from(peer)) is not None:
+            cut = cut_between(self._topology, self._node.name, peer, self._env.now)
+            if cut is not None:
                 end_s = cut.start + cut.duration
                 if cut.timeout is not None and end_s - ready_s > cut.timeout:
                     return
@@ -357,15 +363,6 @@ class ReferenceController:
         size_bytes = stanza.payload_bytes + self._profile.envelope.relayed
         come = replace(stanza, socket=f"from {self._node.name}")
         self._grid[peer].read(come, target, size_bytes)
-
-    def _cut_from(self, peer: str) -> schema.Partition | None:
-        """The fault that keeps stanzas from going there now."""
-        cuts = (each for each in self._topology.faults if isinstance(each, schema.Partition))
-        for cut in cuts:
-            lasts = cut.start <= self._env.now < cut.start + cut.duration
-            if lasts and {self._node.name, peer} == set(cut.link):
-                return cut
-        return None
 
     def read(self, stanza: Publication, target: Target, size_bytes: float) -> None:
         """A stanza of another Controller has come; it is read as that connection's limit has it."""

@@ -63,3 +63,21 @@ class StoppedClock:
                 found.append((start_s, each.start))
                 start_s = each.start + each.duration
         return [*found, (start_s, stop_s)]
+
+
+def freezes_of(topology: schema.Topology, controller: str) -> list[schema.Freeze]:
+    """When a Controller stands still."""
+    freezes = (each for each in topology.faults if isinstance(each, schema.Freeze))
+    return [each for each in freezes if each.controller == controller]
+
+
+def cut_between(
+    topology: schema.Topology, one: str, other: str, now_s: float
+) -> schema.Partition | None:
+    """The fault that keeps stanzas from going from one Controller to another now."""
+    cuts = (each for each in topology.faults if isinstance(each, schema.Partition))
+    for cut in cuts:
+        lasts = cut.start <= now_s < cut.start + cut.duration
+        if lasts and {one, other} == set(cut.link):
+            return cut
+    return None

@@ -21,7 +21,7 @@ from sim.draws import Purpose
 from sim.logins import ROUNDS_OF_CONNECT, Step, proof_of, steps
 from sim.reference_clocks import StoppedClock
 from sim.reference_gates import ReferenceGate
-from sim.reference_stanzas import Job, Publication, Socket
+from sim.reference_stanzas import Job, Pace, Publication, Socket
 from sim.retries import waits_s
 from sim.session_books import SessionTally, logging_in, online_at_start
 from sim.study import Study
@@ -67,7 +67,7 @@ class ReferenceSessions:
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
         self.gate = ReferenceGate(node)
-        self.clock = StoppedClock(env, ())
+        self.clock, self.pace = StoppedClock(env, ()), Pace(profile.speed)
 
     def crash(self, until_s: float, notice_s: float) -> None:
         """The server has lost all sessions and messages, and takes none until then."""
@@ -299,8 +299,8 @@ class ReferencePlatform:
                 return 0.0
             if refused or (number == 0 and env.now - entered_s > queue_wait_s):
                 refused = True
-                return profile.speed * costs.refuse
-            return step.work_s
+                return self.sessions.pace.factor * profile.speed * costs.refuse
+            return self.sessions.pace.factor * step.work_s
 
         def done() -> None:
             nonlocal refused

@@ -17,6 +17,7 @@ import simpy
 from results import histogram
 from sim import draws
 from sim.draws import Purpose
+from sim.reference_collector import Collector
 from sim.reference_stanzas import Job, Process, Publication, Socket, Surroundings, Target, due
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns
 
@@ -35,6 +36,10 @@ class LoopTurnsServer:
         self._sleeping: simpy.Event | None = None
         self._collector = Collector(costs, around)
         self._env.process(self._loop())
+
+    def slow_down(self, factor: float) -> None:
+        """What is left of a collection takes so many times as long."""
+        self._collector.slow_down(factor)
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's socket."""
@@ -93,33 +98,40 @@ class LoopTurnsServer:
                 self._answers.setdefault(socket, []).append(publication.job)
 
     def _publish(self, publication: Publication) -> Process:
-        costs, speed, payload = self._costs, self._around.speed, publication.payload_bytes
-        intake_s = self._around.receive_s(payload)
+        """Read a publication with its first copy in one go, then build each further copy."""
+        costs, around, payload = self._costs, self._around, publication.payload_bytes
+        intake_s = around.receive_s(payload)
         if publication.published:
-            intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
+            intake_s = around.speed * (costs.publish + costs.publish_per_byte * payload)
         if publication.job is not None:
             intake_s = publication.job.work_s()
-        yield self._clock.timeout(intake_s * publication.factor)
-        yield self._clock.timeout(self._collector.collect_s(costs.allocation_publish))
-        copy_s = speed * (costs.build + costs.build_per_byte * payload) * publication.factor
+        spans_s = [
+            intake_s * publication.factor, self._collector.collect_s(costs.allocation_publish)
+        ]  # fmt: skip
         allocation = 1.0 + costs.allocation_per_byte * max(payload - 400.0, 0.0)
         for session, target in publication.copies:
-            yield self._clock.timeout(copy_s)
-            yield self._clock.timeout(self._collector.collect_s(allocation))
-            if not self._around.online(session):
-                self._around.miss(publication)
+            copy_s = around.speed * (costs.build + costs.build_per_byte * payload)
+            spans_s += [copy_s * publication.factor, self._collector.collect_s(allocation)]
+            for span_s in spans_s:
+                yield self._clock.timeout(span_s)
+            spans_s = []
+            if not around.online(session):
+                around.miss(publication)
                 continue
-            self._around.hold(publication, 1)
+            around.hold(publication, 1)
             self._output.setdefault(session, []).append((publication, target))
             self._link(session)
+        for span_s in spans_s:
+            yield self._clock.timeout(span_s)
 
     def _write(self, socket: Socket) -> Process:
         costs, speed, online = self._costs, self._around.speed, self._around.online(socket)
+        pending = self._output.pop(socket, [])
+        collect_s = self._collector.collect_s(costs.allocation_write) if pending else 0.0
         if self._results.pop(socket, 0):
             yield self._env.timeout(speed * costs.acknowledge)
             for job in self._answers.pop(socket, []):
                 job.done()
-        pending = self._output.pop(socket, [])
         if not pending:
             return
         bytes_s = 0.0
@@ -127,54 +139,13 @@ class LoopTurnsServer:
             bytes_s += speed * costs.write_per_byte * publication.payload_bytes
         further_s = speed * costs.coalesced * (len(pending) - 1)
         yield self._env.timeout(speed * costs.write + further_s + bytes_s)
-        yield self._env.timeout(self._collector.collect_s(costs.allocation_write))
+        yield self._env.timeout(collect_s)
         for publication, target in pending:
             self._around.hold(publication, -1)
             if online:
                 self._around.send(publication, socket, target)
             else:
                 self._around.miss(publication)
-
-
-class Collector:
-    """Garbage collection: cycles by allocation, each spent in steps by allocation."""
-
-    def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
-        self._costs, self._speed, self._key = costs, around.speed, around.draw_key
-        seed, replication, controller = around.draw_key
-        start = draws.uniform_at(seed, Purpose.COLLECTION_START, replication, controller, 0)
-        self._allocated = start * costs.collection_every
-        self._left_s, self._cycles = 0.0, 0
-
-    def collect_s(self, allocation: float) -> float:
-        """Time taken for this much allocation. [s]"""
-        if self._costs.collection == 0.0:
-            return 0.0
-        self._allocated += allocation
-        if self._left_s == 0.0:
-            if self._allocated < self._costs.collection_every:
-                return 0.0
-            self._begin()
-            return self._step_s()
-        spent_s = 0.0
-        while self._left_s > 0.0 and self._allocated >= self._costs.collection_step_every:
-            self._allocated -= self._costs.collection_step_every
-            spent_s += self._step_s()
-        if self._left_s == 0.0:
-            self._allocated = 0.0
-        return spent_s
-
-    def _begin(self) -> None:
-        seed, replication, controller = self._key
-        normal = draws.normal_at(seed, Purpose.COLLECTION, replication, controller, self._cycles)
-        length = max(0.0, 1.0 + self._costs.collection_cv * normal)
-        self._left_s = self._speed * self._costs.collection * length
-        self._allocated, self._cycles = 0.0, self._cycles + 1
-
-    def _step_s(self) -> float:
-        step_s = min(self._speed * self._costs.collection_step, self._left_s)
-        self._left_s -= step_s
-        return step_s
 
 
 @dataclass(eq=False)
@@ -209,6 +180,12 @@ class FanoutProcessServer:
         self._sessions: dict[Socket, _Session] = {}
         self._queue: deque[_Publisher | _Session] = deque()
         self._idle = set(range(around.cores))
+
+    def slow_down(self, factor: float) -> None:
+        """What is left of set-ups takes so many times as long."""
+        for publisher in self._publishers.values():
+            if publisher.setup_s is not None:
+                publisher.setup_s *= factor
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's process."""
@@ -358,6 +335,9 @@ class FifoServer:
         self._waiting: deque[Publication] = deque()
         self._idle = set(range(around.cores))
 
+    def slow_down(self, factor: float) -> None:
+        """Nothing is half begun but what a core is at."""
+
     def receive(self, publication: Publication) -> None:
         """A publication arrives."""
         self._waiting.append(publication)
@@ -367,9 +347,9 @@ class FifoServer:
             self._env.process(self._serve(core))
 
     def _serve(self, core: int) -> Process:
-        costs, speed = self._costs, self._around.speed
+        costs = self._costs
         while self._waiting:
-            publication = self._waiting.popleft()
+            publication, speed = self._waiting.popleft(), self._around.speed
             payload, started_s = publication.payload_bytes, self._env.now
             intake_s = self._around.receive_s(payload)
             if publication.published:
@@ -378,6 +358,8 @@ class FifoServer:
                 intake_s = publication.job.work_s()
             yield due(self._env, intake_s * publication.factor, core)
             for place, (session, target) in enumerate(publication.copies):
+                if place > 0:  # the first belongs to what was begun with the publication
+                    speed = self._around.speed
                 copy_s = speed * (costs.copy_ + costs.copy_per_byte * payload)
                 yield due(self._env, copy_s * self._draw(publication, place), core)
                 self._around.write(publication, session, target)

@@ -59,6 +59,19 @@ class Job:
 
 
 @dataclass
+class Pace:
+    """A machine's CPU time over that of the profile's, and a factor on it that may change."""
+
+    machine: float
+    factor: float = 1.0
+
+    @property
+    def speed(self) -> float:
+        """What a cost is multiplied with."""
+        return self.machine * self.factor
+
+
+@dataclass
 class Surroundings:
     """What a server has around it: time, its clock, its machine's speed, draws, where to report.
 
@@ -71,7 +84,7 @@ class Surroundings:
     env: simpy.Environment
     clock: StoppedClock
     cores: int
-    speed: float
+    pace: Pace
     draw_key: tuple[int, int, int]  # seed, replication, Controller
     send: Callable[[Publication, Socket, Target], None]
     worked: Callable[[float, float], None]
@@ -79,6 +92,11 @@ class Surroundings:
     receive_s: Callable[[float], float]
     online: Callable[[Socket], bool]
     miss: Callable[[Publication], None]
+
+    @property
+    def speed(self) -> float:
+        """What a cost that begins now is multiplied with."""
+        return self.pace.speed
 
     def write(self, publication: Publication, socket: Socket, target: Target) -> None:
         """Send a copy, if there still is a session to send it to."""

@@ -68,6 +68,14 @@ class Freeze(Fault):
     controller: Name = Field(description="Controller that it strikes")
 
 
+class SlowDown(Fault):
+    """Whatever a Controller begins costs more CPU time until the end: a noisy neighbour, heat."""
+
+    kind: Literal["slow-down"] = Field(description="works slowly")
+    controller: Name = Field(description="Controller that it strikes")
+    factor: float = Field(gt=1.0, le=1000.0, description="CPU time over that at other times [1]")
+
+
 class Partition(Fault):
     """Nothing gets onto a link, in either direction; what is on its way arrives.
 
@@ -81,4 +89,4 @@ class Partition(Fault):
     )
 
 
-AnyFault = Annotated[Outage | Crash | Freeze | Partition, Field(discriminator="kind")]
+AnyFault = Annotated[Outage | Crash | Freeze | SlowDown | Partition, Field(discriminator="kind")]

@@ -24,6 +24,7 @@ from topologies.disturbances import (
     Outage,
     Partition,
     PublishFlood,
+    SlowDown,
 )
 from topologies.limits import (
     AccountLimit,
@@ -219,6 +220,7 @@ __all__ = [
     "SessionQueue",
     "Sine",
     "Slo",
+    "SlowDown",
     "Source",
     "Sourced",
     "Spikes",

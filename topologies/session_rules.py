@@ -9,6 +9,8 @@ from topologies.problems import Path, Problem, TopologyError
 from topologies.profiles import Profile
 from topologies.schema import Topology
 
+STRIKING = schema.Crash | schema.Freeze | schema.SlowDown  # faults of a Controller
+
 
 def session_problems(
     topology: Topology, read_profile: Callable[[str], Profile]
@@ -110,7 +112,7 @@ def _struck(path: Path, fault: schema.AnyFault, topology: Topology) -> Iterator[
     if isinstance(fault, schema.Partition):
         yield from _cut_through(path, fault, topology)
         return
-    if isinstance(fault, schema.Freeze):
+    if isinstance(fault, schema.Freeze | schema.SlowDown):
         yield from _once_at_a_time(path, fault, topology)
         return
     for population in topology.platforms:
@@ -145,11 +147,11 @@ def _crashed(path: Path, fault: schema.Crash, topology: Topology) -> Iterator[Pr
 
 
 def _once_at_a_time(
-    path: Path, fault: schema.Crash | schema.Freeze, topology: Topology
+    path: Path, fault: schema.Crash | schema.Freeze | schema.SlowDown, topology: Topology
 ) -> Iterator[Problem]:
     """A Controller that has failed is not struck again."""
     for other in topology.faults:
-        if not isinstance(other, schema.Crash | schema.Freeze) or other is fault:
+        if not isinstance(other, STRIKING) or other is fault:
             continue
         lasts = other.start <= fault.start <= other.start + other.duration
         if other.controller == fault.controller and lasts:

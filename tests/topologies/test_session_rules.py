@@ -61,6 +61,8 @@ def test_a_good_grid_breaks_no_rule():
          'faults[0].link: "controller": is a link of a Controller with itself'),
         (grid(fault={"kind": "partition", "link": ["controller", "nowhere"]}),
          'faults[0].link[1]: "nowhere": is not declared in controllers'),
+        (grid(fault={"kind": "slow-down", "population": None, "controller": "controller",
+                     "factor": 0.5}), 'faults[0].factor: "0.5": must be more than 1'),
         (grid(fault={"kind": "freeze", "population": None, "controller": "nowhere"}),
          'faults[0].controller: "nowhere": is not declared in controllers'),
         (grid(fault={"start": "90 s"}),

@@ -1,0 +1,30 @@
+"""A server that is slower for a while: whatever it begins then costs more CPU time.
+
+What it is at when its pace changes is finished at the old one: one copy of `fifo` (the first with
+its publication), one slice of `fanout-process`, a read or write of `loop-turns`, where a read ends
+with the first copy that it builds. Waking up, the network and readers keep their pace.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sim.state import UNTOUCHED, Server
+
+COSTS: Final = ("intake_s", "copy_s", "write_s")  # of a publication
+OWN_COSTS: Final = (
+    "write_s", "coalesced_s", "result_s", "collection_s", "collection_step_s", "route_s",
+    "finish_s", "refuse_s",
+)  # fmt: skip
+
+
+def slow_down(server: Server, factor: float) -> None:
+    """Let all that has not begun take `factor` times as long."""
+    for cost in OWN_COSTS:
+        server.setting[cost] *= factor
+    for cost in COSTS:
+        server.publications[cost] *= factor
+    server.ledger["collecting_s"] *= factor
+    for begun in (server.platforms, server.cores):  # what is left of a set-up
+        left_s = begun["setup_s"]
+        left_s[left_s != UNTOUCHED] *= factor
