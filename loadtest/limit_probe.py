@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtest import deployment
-from loadtest.dialogue import Dialogue, Silence
+from loadtest.dialogue import Dialogue
 from loadtest.problems import LoadError
 from loadtest.testbed import door_of
 from results.statistics import Estimate, Sample
@@ -165,17 +165,17 @@ async def _train(stream: Dialogue, total: int, within_s: float) -> tuple[str, Fl
     pings = [text.format(k, domain) for k in range(total)]
     padded = [each[:-5] + " " * (PING_BYTES - len(each)) + each[-5:] for each in pings]
     seen: dict[str, tuple[float, bool]] = {}
+    stream.forget()
     begun_s = time.monotonic()
-
-    def hears(stanza: Any) -> bool:
-        name = str(stanza.xml.get("id", ""))
-        if name.startswith("k") and name not in seen:
-            seen[name] = time.monotonic() - begun_s, stanza.xml.get("type") == "error"
-        return len(seen) == total
-
     stream.say("".join(padded))
-    with contextlib.suppress(Silence):
-        await stream.hear(hears, within_s)
+    while len(seen) < total and (left_s := begun_s + within_s - time.monotonic()) > 0.0:
+        if stream.closed is not None or not await stream.hear(lambda _: True, left_s):
+            break
+        now_s = time.monotonic() - begun_s
+        for stanza in stream.heard(lambda _: True):
+            if (name := str(stanza.xml.get("id", ""))).startswith("k"):
+                seen[name] = now_s, stanza.xml.get("type") == "error"
+        stream.forget()  # what is heard is gone through again and again otherwise
     times_s = np.array([at_s for at_s, _ in seen.values()])
     if stream.closed is not None:
         return f"disconnect: {stream.closed}", times_s
