@@ -65,14 +65,16 @@ class Carrier:
         When it carries nothing; see `closures`.
     rule : Records, optional
         The limit that its target puts on it; see `sim.limiters`.
+    stanza_bytes : float
+        The largest stanza that its target takes: larger ones are lost. [B]
     """
 
     def __init__(
         self, line: Line, socket: int, envelopes_bytes: tuple[float, float], closed_s: Floats,
-        rule: Records | None = None,
+        rule: Records | None = None, stanza_bytes: float = np.inf,
     ) -> None:  # fmt: skip
         self.line, self._socket, self._envelopes_bytes = line, socket, envelopes_bytes
-        self._closed_s = closed_s
+        self._closed_s, self._stanza_bytes = closed_s, stanza_bytes
         self._rule, self._connection = rule, np.zeros(1, limiters.CLIENT)
         if rule is not None:
             self._connection["credit_bytes"] = rule["burst_bytes"]
@@ -92,6 +94,9 @@ class Carrier:
         if len(left_s):
             self._free_s = float(left_s[-1])
         self.carried += len(dispatches)
+        fits = dispatches["payload_bytes"] + self._envelopes_bytes[1] <= self._stanza_bytes
+        if not fits.all():
+            dispatches, left_s = dispatches[fits], left_s[fits]
         arrival_s = left_s + self.line.delay_s
         self._limit(arrival_s, dispatches["payload_bytes"] + self._envelopes_bytes[1])
         return Jobs(

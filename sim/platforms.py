@@ -169,7 +169,6 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
 
 
 UNSUPPORTED = (
-    "controllers.limits.server_stanza",
     "controllers.limits.account.sessions",
     "controllers.nodes",
     "topics.persist",

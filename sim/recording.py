@@ -30,7 +30,7 @@ from sim.study import Sparse, Tally
 from sim.traffic import modes
 from topologies import identity
 from topologies.profiles import Profile
-from topologies.schema import Topology
+from topologies.schema import Crash, Partition, Topology
 
 TOLERANCE = 1e-9
 Columns = dict[str, npt.NDArray[Any]]
@@ -250,7 +250,9 @@ def _warnings(
             f"session, and {dropped} publications that could not be sent"
         )
     lost = sum(tally.lost for tally in tallies) - missed
-    if lost:
+    if lost and (causes := _ways_to_lose(occasion.topology)):
+        yield f"{lost} copies are lost: {' or '.join(causes)}"
+    elif lost:
         yield (
             f"{lost} copies were not received within ten run lengths: more is offered than the "
             "grid can carry; lower the load or give it more"
@@ -272,6 +274,18 @@ def _warnings(
                 f"{node.memory / 2**30:.1f} GiB it may fill: a real server would fail; "
                 "give it more memory or bound its queues"
             )
+
+
+def _ways_to_lose(topology: Topology) -> list[str]:
+    """How copies are lost in a grid that could carry them."""
+    causes = {
+        "with a Controller that crashed": any(isinstance(f, Crash) for f in topology.faults),
+        "at a link that was cut": any(isinstance(f, Partition) for f in topology.faults),
+        "too large for another Controller": any(
+            node.limits.server_stanza is not None for node in topology.controllers
+        ),
+    }
+    return [cause for cause, possible in causes.items() if possible]
 
 
 def _sessions(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:

@@ -367,10 +367,13 @@ class ReferenceController:
     def read(self, stanza: Publication, target: Target, size_bytes: float) -> None:
         """A stanza of another Controller has come; it is read as that connection's limit has it."""
         peer = str(stanza.socket)
+        beside = self._graph.beside(self._node.name, peer.removeprefix("from "))
+        largest = self._node.limits.server_stanza
+        if largest is not None and size_bytes > largest and not beside:
+            return
         if peer not in self._connections:
             server, rate = self._profile.server, self._node.limits.server
-            if self._graph.beside(self._node.name, peer.removeprefix("from ")):
-                rate = None
+            rate = None if beside else rate
             self._connections[peer] = connection(self._env, server, rate, self._handle)
         self._targets[id(stanza)] = target
         self._connections[peer].arrive(stanza, size_bytes)

@@ -44,13 +44,14 @@ class Traffic:
     def _carrier(self, line: Line) -> Carrier:
         source, target = (self._graph.stations[end] for end in (line.source, line.target))
         envelope = source.profile.envelope
+        beside = self._graph.beside(source.name, target.name)
+        limits = target.node.limits
         return Carrier(
             line, self._stations[line.target].socket(line),
             (envelope.notification, envelope.relayed),
             closures(self._graph.topology, source.node.name, target.node.name),
-            None
-            if self._graph.beside(source.name, target.name)
-            else server_rule(target.node.limits, target.profile),
+            None if beside else server_rule(limits, target.profile),
+            np.inf if beside or limits.server_stanza is None else limits.server_stanza,
         )  # fmt: skip
 
     def publish(self, arrivals: Arrivals, until_s: float, dropped: Arrivals | None = None) -> None:

@@ -87,7 +87,8 @@ def wide():
         "controllers": [
             {"name": name, "domain": f"{name}.test", "profile": "fifo-sketch",
              "limits": {"client": {"rate": "9 kB/s", "burst": "3 kB"}, "client_stanza": "9 kB",
-                        "server": {"rate": "9 kB/s", "burst": "3 kB"}, "shape": "delay",
+                        "server": {"rate": "9 kB/s", "burst": "3 kB"}, "server_stanza": "90 kB",
+                        "shape": "delay",
                         "account": {"rate": "90/s", "burst": 3}},
              "queue": {"window": "1 B", "policy": "disconnect", "stanzas": 9, "bytes": "9 kB",
                        "send_timeout": "1 s"}}

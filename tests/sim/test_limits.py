@@ -100,12 +100,10 @@ def test_windows_and_feeding_do_not_matter_to_limits(server):
 
 
 def test_what_has_no_model_is_refused():
-    topology = worlds.topology(
-        PEOPLE, limits={"address": {"connections": 3, "per": "1 min"}, "server_stanza": "1 MB"}
-    )
+    topology = worlds.topology(PEOPLE, limits={"account": {"sessions": 3}}, nodes=2)
     with pytest.raises(TopologyError) as refusal:
         require_supported(topology)
     assert refusal.value.problems == [
-        f"controllers[0].limits.{name}: is not supported by the simulator yet; leave it out"
-        for name in ("server_stanza", "address")
+        f"controllers[0].{name}: is not supported by the simulator yet; leave it out"
+        for name in ("limits.account.sessions", "nodes")
     ]

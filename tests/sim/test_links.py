@@ -66,7 +66,9 @@ def linked_controllers(draw):
         {
             name: {
                 "nic": draw(st.sampled_from(["1 GB/s", "61 kB/s"])),
-                "limits": draw(st.sampled_from([{}, {"server": {"rate": "9.7 kB/s"}},
+                "limits": draw(st.sampled_from([{}, {"server_stanza": "400 B"},
+                                                {"server": {"rate": "9.7 kB/s"},
+                                                 "server_stanza": "600 B"},
                                                 {"server": {"rate": "3 kB/s", "burst": "2 kB"}}])),
             }
             for name in names
