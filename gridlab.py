@@ -30,6 +30,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "bench-sim": ("sim.benchmark", "Benchmark"),
     "bench-load": ("loadtest.bench_document", "BenchLoad"),
     "attack": ("results.variants", "Attack"),
+    "attack-phase": ("results.herd_phases", "PhaseDiagram"),
     "threats": ("topologies.threats", "ThreatsDocument"),
     "bench-grid": ("loadtest.cycles", "Cycles"),
     "grid-counters": ("loadtest.documents", "Counters"),

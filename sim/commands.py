@@ -151,6 +151,9 @@ def verify(output: Output, quick: bool, seed: int) -> None:
     help="Seeded repetitions; default: 4 of traffic, 16 of what people and programs do.",
 )
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG, or PNG).")
+@click.option(
+    "--phase", is_flag=True, help="S-HERD: which herds drain, by size and by cap of their back-off."
+)
 @click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")
 @records_run
 @common
@@ -163,6 +166,7 @@ def attack(  # noqa: PLR0913 (an option each)
     changes: tuple[str, ...],
     replications: int | None,
     plot: Path | None,
+    phase: bool,
     listed: bool,
     seed: int,
     out: Path,
@@ -174,6 +178,7 @@ def attack(  # noqa: PLR0913 (an option each)
     gridlab attack --list
     gridlab attack S-FLOOD
     gridlab attack S-FLOOD mine.yaml --defence account-rate --report flood.html
+    gridlab attack S-HERD --phase --plot phases.svg
     """
     from topologies import overlays
 
@@ -187,6 +192,11 @@ def attack(  # noqa: PLR0913 (an option each)
     from results import impact_plots, impact_table, pictures
     from sim import defences as variants
 
+    if phase:
+        if scenario != "S-HERD":
+            raise click.UsageError("--phase is for S-HERD")
+        _phases(output, base, changes, seed, plot)
+        return
     laid = overlays.scenario(scenario, base, defences, changes)
     target = results.check_target(plot) if plot is not None else None
     if report is not None and laid.procedures:
@@ -203,6 +213,25 @@ def attack(  # noqa: PLR0913 (an option each)
     if report is not None:
         results.write_report(list(trial.runs), report)
         output.say(f"Wrote {report}")
+
+
+def _phases(
+    output: Output, base: str | None, changes: tuple[str, ...], seed: int, plot: Path | None
+) -> None:
+    """The phase diagram of reconnect herds."""
+    import results
+    from results import herd_phases as drawn
+    from results import pictures
+    from sim import herd_phases
+
+    target = results.check_target(plot) if plot is not None else None
+    with output.progress("S-HERD") as advance:
+        diagram = herd_phases.diagram(base, changes=changes, seed=seed, progress=advance)
+    output.document(diagram)
+    output.say(drawn.render(diagram))
+    if target is not None:
+        pictures.write_figure(drawn.draw(diagram), target)
+        output.say(f"Wrote {plot}")
 
 
 @click.command()

@@ -1,0 +1,122 @@
+"""The reconnect storm's phase diagram: where a herd drains and where it keeps its server down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import TypedDict
+
+from results import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WHOLE: Final = 0.99  # share online at the end with which a herd counts as drained
+
+
+class Point(TypedDict):
+    """One simulated herd: its size as the time that all its logins take, and its back-off."""
+
+    platforms: int
+    work_s: float
+    cap_s: float
+    online_share: float
+    drained: bool
+    foretold: bool
+
+
+class PhaseDiagram(TypedDict):
+    """The document of `gridlab attack S-HERD --phase --json`.
+
+    `login_s` is what a login takes the server when nobody gives up: a patient herd's time over its
+    size. The line says that a herd drains if its cap is above 2 (N / mu - 2 tau): `foretold` of
+    each point.
+    `agreement` is the share of the points on the side that the line says, `agreement_apart` that of
+    the points whose cap is at least a quarter off the line.
+    """
+
+    topology: str
+    patience_s: float
+    login_s: float
+    horizon_s: float
+    policy: str
+    points: list[Point]
+    agreement: float
+    agreement_apart: float
+
+
+def boundary_cap_s(work_s: float, patience_s: float) -> float:
+    """Cap of full jitter at which a herd just drains. [s]
+
+    N_left / (C / 2 + tau) = mu, where N_left = N - mu tau are those who are not in before the first
+    of them give up, so that C = 2 (N / mu - 2 tau).
+    """
+    return 2.0 * (work_s - 2.0 * patience_s)
+
+
+def render(diagram: PhaseDiagram) -> RenderableType:
+    """Rows by cap, columns by work, and how often the line is right."""
+    works = sorted({each["work_s"] for each in diagram["points"]})
+    caps = sorted({each["cap_s"] for each in diagram["points"]}, reverse=True)
+    by_place = {(each["work_s"], each["cap_s"]): each for each in diagram["points"]}
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    table.add_column(Text("cap [s] \\ N / mu [s]"), justify="right")
+    for work_s in works:
+        table.add_column(f"{work_s:.3g}", justify="right")
+    for cap_s in caps:
+        marks = [_mark(by_place[work_s, cap_s]) for work_s in works]
+        table.add_row(f"{cap_s:g}", *marks)
+    line = " ".join(f"{boundary_cap_s(each, diagram['patience_s']):.3g}" for each in works)
+    count = len(diagram["points"])
+    return Group(
+        table,
+        Text(f"share online after {diagram['horizon_s']:g} s; * is not on the line's side"),
+        Text(f"cap on the line: {line}"),
+        Text(
+            f"{100 * diagram['agreement']:.0f} % of {count} points on the line's side, "
+            f"{100 * diagram['agreement_apart']:.0f} % of those a quarter off it",
+            style="bold",
+        ),
+    )
+
+
+def _mark(point: Point) -> str:
+    return f"{point['online_share']:.2f}" + ("" if point["drained"] == point["foretold"] else "*")
+
+
+@style.styled
+def draw(diagram: PhaseDiagram) -> Figure:
+    """Points that drain and points that do not, and the line between them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(style.WIDTH_IN, 4.6), layout="constrained")
+    axes = figure.subplots()
+    points, patience_s = diagram["points"], diagram["patience_s"]
+    top_s = 1.12 * max(each["cap_s"] for each in points)
+    right_s = 1.06 * max(each["work_s"] for each in points)
+    works = np.linspace(0.0, right_s, 200)
+    line = boundary_cap_s(works, patience_s)  # type: ignore[arg-type]
+    axes.fill_between(works, 0.0, np.clip(line, 0.0, top_s), color=style.VERMILION, alpha=0.08,
+                      linewidth=0)  # fmt: skip
+    axes.plot(works, line, color=style.INK, linewidth=1.4)
+    for drained, colour, marker in ((True, style.GREEN, "o"), (False, style.VERMILION, "X")):
+        own = [each for each in points if each["drained"] is drained]
+        name = "drains" if drained else f"is stuck after {diagram['horizon_s']:g} s"
+        axes.scatter(
+            [each["work_s"] for each in own], [each["cap_s"] for each in own],
+            c=colour, marker=marker, s=46, label=name, zorder=3, linewidths=0,
+        )  # fmt: skip
+    axes.set_xlim(0.0, right_s)
+    axes.set_ylim(0.0, top_s)
+    axes.grid(axis="x")
+    axes.set_xlabel("offered load: logins of the whole herd over the server's rate, N / mu [s]")
+    axes.set_ylabel("cap of the back-off, full jitter [s]")
+    axes.set_title(
+        f"A reconnect herd drains above C = 2 (N / mu - 2 tau), tau = {patience_s:g} s",
+    )
+    axes.legend(loc="upper left", ncols=2)
+    return figure
