@@ -14,7 +14,7 @@ TOOLS := tsung go-sendxmpp tcpdump chromium
 # Tests that measure have the machine to themselves. Those that compute share its cores with those
 # that ask a deployed server what it does, not how fast.
 DEPLOYED := $(patsubst %,tests/loadtest/test_%.py,activity cluster component conformance counters \
-	deployment ejabberd federation lifecycle prosody revocation servers ways_in)
+	deployment federation prosody revocation servers ways_in)
 COMPUTED := $(filter-out tests/loadtest tests/validation,$(patsubst %/,%,$(wildcard tests/*/))) \
 	$(wildcard tests/test_*.py)
 MEASURED := tests/loadtest tests/validation $(DEPLOYED:%=--ignore=%)

@@ -13,7 +13,7 @@ from typing import Any
 
 from results import environment, plan_plots, style, units
 from results.assumptions import assumptions
-from results.plans import PlanDocument, headline, remarks
+from results.plans import Evidence, PlanDocument, headline, remarks
 from results.report import Picture, environment_of_templates
 from results.store import write_text
 
@@ -99,7 +99,8 @@ def _rows(document: PlanDocument) -> list[tuple[str, ...]]:
     return [
         (
             part["controller"], f"{part['controllers']:,}", f"{part['cores']:,}",
-            units.size(part["memory_bytes"]), words[part["arrangement"]],
+            units.size(part["memory_bytes"]), units.bits(part["nic_bytes_per_s"]),
+            words[part["arrangement"]],
         )
         for part in answer["parts"]
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def _limits(document: PlanDocument) -> list[tuple[str, str]]:
 def _evidence(document: PlanDocument) -> list[tuple[str, ...]]:
     return [
         (
-            f"{each['controller']}: {each['controllers']} × {each['cores']} cores",
+            f"{each['controller']}: {each['controllers']} × {each['cores']} cores{_link(each)}",
             f"{each['load']:.3g}",
             each["case"],
             units.latency(each["p99_s"]) if each["p99_s"] is not None else "–",
@@ -135,6 +136,11 @@ def _evidence(document: PlanDocument) -> list[tuple[str, ...]]:
         )
         for each in document["evidence"]
     ]
+
+
+def _link(each: Evidence) -> str:
+    """The link of a trial that had another one than the file's."""
+    return f", {units.bits(each['nic_bytes_per_s'])}" if each["nic_bytes_per_s"] else ""
 
 
 def _pictures(document: PlanDocument, bound_s: float) -> Iterator[Picture]:
@@ -168,7 +174,7 @@ def markdown(document: PlanDocument, subject: Subject) -> str:
         lines += [f"> {advice['text']}.", ">", *(f"> * {r}" for r in advice["repairs"]), ""]
     lines += [f"* {remark}" for remark in _remarks(document)]
     if rows := _rows(document):
-        head = ("", "Controllers", "cores each", "memory each", "work shared by")
+        head = ("", "Controllers", "cores each", "memory each", "link each", "work shared by")
         lines += ["", *_table(head, rows)]
         lines += ["", *_table(("limit of", "value"), _limits(document))]
     lines += ["", "## Evidence", "", *_table(("tried", *HEADINGS), _evidence(document))]

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class ControllerAnswer(TypedDict):
-    """What one Controller of the file becomes: `controllers` with `cores` and memory each."""
+    """What one Controller of the file becomes: `controllers` with cores, memory and link each.
+
+    `nic_bytes_per_s` is the thinnest link to buy that is enough. [B], [B/s]
+    """
 
     controller: str
     controllers: int
     cores: int
     memory_bytes: int
+    nic_bytes_per_s: float
     arrangement: str
 
 
@@ -76,11 +80,15 @@ class Restart(TypedDict):
 
 
 class Evidence(TypedDict):
-    """One design that was tried: refused by a bound, or simulated."""
+    """One design that was tried: refused by a bound, or simulated.
+
+    `nic_bytes_per_s` is its network link where that is not the file's. [B/s]
+    """
 
     controller: str
     controllers: int
     cores: int
+    nic_bytes_per_s: float | None
     arrangement: str
     case: str
     load: float
@@ -311,6 +319,8 @@ def _tried(document: PlanDocument) -> Table:
     for each in document["evidence"]:
         place = f"{each['controller']} " if several else ""
         design = f"{place}{each['controllers']} × {each['cores']}"
+        if each["nic_bytes_per_s"]:
+            design += f", {units.bits(each['nic_bytes_per_s'])}"
         p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
         colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
         table.add_row(

@@ -51,6 +51,16 @@ def size(value_bytes: float) -> str:
     return f"{value_bytes:.0f} B"
 
 
+def bits(bytes_per_s: float) -> str:
+    """A link's rate in bits per second: `10 Gbit/s`."""
+    value, unit = 8.0 * bytes_per_s, "bit/s"
+    for larger in ("kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"):
+        if value < 1000.0:
+            break
+        value, unit = value / 1000.0, larger
+    return f"{number(value)} {unit}"
+
+
 def rate(value_per_s: float) -> str:
     """A rate: `27,600/s`."""
     return f"{number(value_per_s)}/s"

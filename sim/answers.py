@@ -81,6 +81,7 @@ def _answer(plan: Plan) -> Answer:
             "controllers": sizing.design.controllers,
             "cores": sizing.design.cores,
             "memory_bytes": math.ceil(sizing.memory_bytes()),
+            "nic_bytes_per_s": sizing.nic,
             "arrangement": sizing.design.arrangement if sizing.design.controllers > 1 else "one",
         }
         for sizing in plan.sizings
@@ -236,6 +237,7 @@ def evidence_of(controller: str, trial: Trial) -> Evidence:
         "controller": controller,
         "controllers": trial.design.controllers,
         "cores": trial.design.cores,
+        "nic_bytes_per_s": trial.design.nic,
         "arrangement": trial.design.arrangement,
         "case": trial.case,
         "load": trial.load,

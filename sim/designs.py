@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from results import units
 from sim.services import demands, service
 from topologies.model import Model
 from topologies.profiles import Profile
@@ -29,12 +30,16 @@ ELSEWHERE = ("links", "faults", "defences")
 
 @dataclass(frozen=True)
 class Design:
-    """`controllers` with `cores` each in place of one; `batch` publications go in one item."""
+    """`controllers` with `cores` and a network link each in place of one.
+
+    `batch` publications go in one item; without a `nic` the link is the file's. [B/s]
+    """
 
     controllers: int
     cores: int
     arrangement: Arrangement = "subscribers"
     batch: int = 1
+    nic: float | None = None
 
     @property
     def cores_total(self) -> int:
@@ -44,6 +49,8 @@ class Design:
     def text(self) -> str:
         """For people: `3 Controllers with 4 cores each`."""
         cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        if self.nic is not None:
+            cores += f" and {units.bits(self.nic)}"
         if self.controllers == 1:
             return f"1 Controller with {cores}"
         return f"{self.controllers} Controllers with {cores} each"
@@ -74,7 +81,10 @@ def part(
         own = _with_share(own, 1.0 / design.controllers)
     if design.batch > 1:
         own = batched(own, design.batch)
-    nodes = tuple(changed(node, cores=design.cores, nodes=1) for node in own.controllers)
+    nodes = tuple(
+        changed(node, cores=design.cores, nodes=1, nic=design.nic or node.nic)
+        for node in own.controllers
+    )
     return changed(own, controllers=nodes)
 
 

@@ -24,6 +24,7 @@ from topologies.schema import Topology
 
 LOAD_STEPS = 4  # halvings of the range in which the head-room lies
 SPARE = 1.25  # memory that is asked for over the most that was held
+LINKS = tuple(1.25e8 * gbit_per_s for gbit_per_s in (0.1, 1, 2.5, 10, 25, 40, 100))  # to buy [B/s]
 Progress = Callable[[float, str], None]
 
 
@@ -37,18 +38,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class Sizing:
-    """One Controller's answer; `answer` is None where nothing in the budget keeps the promise."""
+    """One Controller's answer; `answer` is None where nothing in the budget keeps the promise.
+
+    `nic` is the thinnest network link to buy with which the answer keeps it too. [B/s]
+    """
 
     controller: str
     profile: Profile
     bench: Bench
-    answer: Trial | None
-    less: Trial | None
-    headroom: tuple[float, float]
-    lost_one: Trial | None
-    attacked: Trial | None
-    restarted: Trial | None
     compared: tuple[Arrangement, ...]
+    answer: Trial | None = None
+    less: Trial | None = None
+    headroom: tuple[float, float] = (0.0, 0.0)
+    lost_one: Trial | None = None
+    attacked: Trial | None = None
+    restarted: Trial | None = None
+    nic: float = 0.0
 
     @property
     def design(self) -> Design:
@@ -176,19 +181,10 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         return all(bench.trial(design, case).meets for case in cases)
 
     design, compared = _smallest(bench, budget, keeps)
+    if design is None and (wider := _wider(bench, budget)) is not None:
+        design, compared = _smallest(bench, budget, keeps, wider)
     if design is None:
-        return Sizing(
-            bench.controller,
-            bench.profile,
-            bench,
-            None,
-            None,
-            (0.0, 0.0),
-            None,
-            None,
-            None,
-            compared,
-        )
+        return Sizing(bench.controller, bench.profile, bench, compared)
     below = smaller(design, bench.profile)
     less = _broken(bench, below, cases) if below is not None else None
     lost = replace(design, controllers=design.controllers - 1)
@@ -197,13 +193,14 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         bench.controller,
         bench.profile,
         bench,
-        bench.trial(design),
-        less,
-        _headroom(bench, design),
-        bench.trial(lost) if lost.controllers else None,
-        bench.trial(design, "attacks") if bench.topology.attacks else None,
-        bench.trial(design, "restart") if reconnects.possible(bench.profile) else None,
         compared,
+        answer=bench.trial(design),
+        less=less,
+        headroom=_headroom(bench, design),
+        lost_one=bench.trial(lost) if lost.controllers else None,
+        attacked=bench.trial(design, "attacks") if bench.topology.attacks else None,
+        restarted=bench.trial(design, "restart") if reconnects.possible(bench.profile) else None,
+        nic=_thinnest(bench, design, keeps),
     )
 
 
@@ -225,15 +222,35 @@ def _larger(design: Design, profile: Profile) -> Design:
     return replace(design, controllers=design.controllers + 1)
 
 
+def _wider(bench: Bench, budget: Budget) -> float | None:
+    """A link that bears the load on paper, where the file's alone is what refuses it. [B/s]"""
+    largest = Design(1, budget.cores if parallel(bench.profile) else 1)
+    over = [share for share in bench.bounded(largest) if share.impossible]
+    if [share.resource for share in over] != ["link"]:
+        return None
+    asked = over[0].least * bench.nic
+    return next((nic for nic in LINKS if nic > asked), None)
+
+
+def _thinnest(bench: Bench, design: Design, keeps: Callable[[Design], bool]) -> float:
+    """The thinnest link to buy with which the answer still keeps its promise. [B/s]"""
+    own = design.nic or bench.nic
+    thinner = [nic for nic in LINKS if nic < own]
+    if not thinner:
+        return own
+    least = first(lambda n: keeps(replace(design, nic=thinner[n])), 0, len(thinner) - 1)
+    return own if least is None else thinner[least]
+
+
 def _smallest(
-    bench: Bench, budget: Budget, keeps: Callable[[Design], bool]
+    bench: Bench, budget: Budget, keeps: Callable[[Design], bool], nic: float | None = None
 ) -> tuple[Design | None, tuple[Arrangement, ...]]:
     """The smallest design that keeps the promise, and the arrangements that were compared."""
     cores_max = budget.cores if parallel(bench.profile) else 1
     least = math.floor(bench.bounded(Design(1, 1))[0].least) + 1 if cores_max > 1 else 1
-    cores = first(lambda c: keeps(Design(1, c)), min(least, cores_max), cores_max)
+    cores = first(lambda c: keeps(Design(1, c, nic=nic)), min(least, cores_max), cores_max)
     if cores is not None:
-        return Design(1, cores), ()
+        return Design(1, cores, nic=nic), ()
     arrangements: tuple[Arrangement, ...] = ("subscribers", "topics")
     found: list[Design] = []
     for arrangement in arrangements:

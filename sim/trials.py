@@ -112,6 +112,11 @@ class Bench:
         return list(self._known.values())
 
     @property
+    def nic(self) -> float:
+        """The file's network link of the Controller. [B/s]"""
+        return next(n.nic for n in self.topology.controllers if n.name == self.controller)
+
+    @property
     def returns(self) -> bool:
         """Whether it was asked how soon all are back after a restart."""
         return any(each.figure == "whole" for each in self._asked)

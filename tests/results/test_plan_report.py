@@ -16,6 +16,7 @@ LATE = {"value": 0.95, "low": 0.4, "high": 1.5, "n": 4}
 def trial(cores, verdict, *, case="normal", load=1.0, p99=None, reason=""):
     return {
         "controller": "hub", "controllers": 1, "cores": cores, "arrangement": "subscribers",
+        "nic_bytes_per_s": None,
         "case": case, "load": load, "verdict": verdict, "reason": reason, "certainty": 0.99,
         "p99_s": p99, "figures": {}, "shares": {"cpu": 1.8 / cores, "link": 0.03},
         "replications": 4, "window_s": 40.0,
@@ -32,7 +33,8 @@ DOCUMENT = {
             "client_stanza_bytes": 301_000.0,
         },
         "parts": [{"controller": "hub", "controllers": 1, "cores": 2,
-                   "memory_bytes": 158_000_000, "arrangement": "one"}],
+                   "memory_bytes": 158_000_000, "nic_bytes_per_s": 1.25e7,
+                   "arrangement": "one"}],
     },
     "reason": "", "cores_range": {"value": 2, "low": 2.0, "high": 4.0, "n": 128},
     "slo": ["p99 < 200 ms"],

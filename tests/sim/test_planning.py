@@ -12,8 +12,9 @@ import topologies
 from results import plans, statistics
 from sim import answers, proofs
 from sim.advice import advice
+from sim.designs import changed
 from sim.objectives import Objective, objectives
-from sim.planning import Budget, first, plan
+from sim.planning import LINKS, Budget, first, plan
 from sim.queues import erlang_c
 from topologies import TopologyError
 
@@ -130,6 +131,18 @@ def test_the_document_fits_its_schema_and_the_check_passes():
     assert not document["n_minus_1"]["meets"]
     assert document["answer"]["limits"]["account"]["rate_per_s"] == pytest.approx(500.0)
     assert "binds" in plans.headline(document)
+
+
+def test_the_thinnest_link_that_is_enough_is_named_and_a_wider_one_where_the_file_s_is_not():
+    topology, costs = one_to_one([250.0], "exponential")
+    answers_nic = []
+    for own in (1.25e9, 5e3):  # bytes per second; 250 notifications a second need 20 times the less
+        nodes = tuple(changed(node, nic=own) for node in topology.controllers)
+        described = changed(topology, controllers=nodes)
+        (sizing,) = plan(described, slo=["p99 < 70 ms"], profiles=costs, processes=1).sizings
+        assert sizing.answer is not None
+        answers_nic.append(sizing.nic)
+    assert answers_nic == [LINKS[0], LINKS[0]]
 
 
 def test_more_controllers_where_an_event_loop_cannot_use_more_cores():
