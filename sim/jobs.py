@@ -94,4 +94,6 @@ class Inbox:
         if not due:
             return None
         jobs = together(due)
+        if self._closed_until_s == -np.inf:
+            return jobs
         return replace(jobs, arrival_s=np.maximum(jobs.arrival_s, self._closed_until_s))

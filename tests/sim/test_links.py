@@ -154,6 +154,32 @@ def test_a_partition_holds_stanzas_or_loses_those_that_wait_too_long(engine, tim
     assert (rows["first_s"][held] < 14.6).all()
 
 
+def test_a_controller_without_platforms_crashes_and_loses_what_comes_meanwhile():
+    people = [
+        {"name": "pub", "count": 1, "controller": "b", "publishes": ["t"]},
+        {"name": "sub", "count": 3, "controller": "b", "subscribes": ["t"]},
+    ]
+    crash = {
+        "kind": "crash",
+        "name": "dead",
+        "controller": "a",
+        "start": "3.5 s",
+        "duration": "4 s",
+    }
+    topology = federations.topology(
+        {"a": {}, "b": {}}, {"t": ("a", {})}, people,
+        [{"topic": "t", "by": "pub", "process": "poisson", "rate": "1/s"}],
+        duration="20 s", faults=[crash],
+    )  # fmt: skip
+    plan = worlds.GivenPlan(topology, [(float(second), 0, 0, 1000) for second in range(10)])
+    profile = worlds.profile("fifo", publish="1 ms", copy="10 ms", relay={"receive": "5 ms"})
+    fast = federations.compiled(topology, plan, {"a": profile, "b": profile})
+    slow = federations.stanza_by_stanza(topology, plan, {"a": profile, "b": profile})
+    for one, other in zip(fast, slow, strict=True):
+        worlds.assert_agree(one, other)
+    assert (fast[1].delivered, fast[1].lost) == (3 * 6, 3 * 4)
+
+
 def exchange(delay):
     """Two Controllers that publish at each other's Brokers, near their limits."""
     people = [
