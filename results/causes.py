@@ -22,6 +22,7 @@ COST = 0.05
 SPAN = 0.2  # of the time to the last subscriber: Prosody's copies leave in the last fifth
 TAIL = 1.3
 DRIFT, DRIFT_MAX = 0.05, 0.15
+NOISE = 0.15  # of a tail, above which it tells nothing
 QUIET = 0.5  # utilisation up to which the lowest load tells about single publications
 ENDS_MIN = 20  # publications that a tail needs
 
@@ -71,7 +72,9 @@ def of_metric(point: TwinPoint, metric: Metric) -> str:
         return "costs"  # with the run's own cost it agrees
     if point["utilisation"] > QUIET:
         return "queueing"
-    return "discipline" if _discipline([point]) else "pauses" if _pauses([point]) else "queueing"
+    if _discipline([point]):
+        return "discipline"
+    return "pauses" if _pauses([point]) else "not explained"
 
 
 def _costs(points: Sequence[TwinPoint]) -> list[Cause]:
@@ -101,6 +104,9 @@ def _discipline(points: Sequence[TwinPoint]) -> list[Cause]:
 
 def _pauses(points: Sequence[TwinPoint]) -> list[Cause]:
     for point in _quiet(points):
+        noise = point["last_p95"]["noise_floor"]
+        if noise is None or noise > NOISE:
+            return []
         tails = []
         for side in (point["evidence"]["structure"], point["evidence"]["measured"]):
             if side is None or side["publications"] < ENDS_MIN:

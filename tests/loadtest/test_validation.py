@@ -167,6 +167,8 @@ def test_a_wrong_discipline_is_caught_and_named(topology, shipped):
     scaled = fanout.model_copy(update={"speed": used[1] / used[0], "server": "prosody"})
     document = validated(topology, scaled, shipped)
     assert "discipline" in named(document)
+    light = [each for each in document["refuted"] if each["load"] == LOADS[0]]
+    assert {each["cause"] for each in light if each["metric"] == "p50"} == {"discipline"}
     assert "costs" not in named(document)
     assert "disagrees" in {point["verdict"]["verdict"] for point in document["points"]}
 
