@@ -48,6 +48,8 @@ def render(document: Validation) -> RenderableType:
 
     parts: list[RenderableType] = [Text(_fit(document), style="dim"), ""]
     parts += [_point(point) for point in document["points"]]
+    if not any(point["repeats"] for point in document["points"]):
+        return Group(*parts, "", "No measurement is valid: this says nothing about the model.")
     parts += ["", scores_table(document["summary"]["servers"])]
     parts += lines(document["summary"]["causes"], document["refuted"])
     return Group(*parts)
