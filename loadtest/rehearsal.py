@@ -18,6 +18,7 @@ from loadtest.problems import LoadError
 from loadtest.validation import PILOT_S, split_cores
 
 if TYPE_CHECKING:
+    from loadtest.adversaries import Reenactment
     from results import Run
     from topologies.profiles import Profile
     from topologies.schema import Topology
@@ -64,6 +65,12 @@ class Rehearsal:
             on_grid: Measure = partial(self._measure, grid)
             fitted = fit(topology, self._predict, on_grid, seed=self._seed, duration_s=PILOT_S)
         return fitted.profiles
+
+    def reenactment(self) -> Reenactment:
+        """The same for the variants of an attack, within the caps of adversaries."""
+        from loadtest.adversaries import Reenactment
+
+        return Reenactment(self)
 
     def play(self, topology: Topology, duration_s: float) -> Run:
         """The run of a part on a fresh grid, over so many seconds.

@@ -24,6 +24,11 @@ UNITS = (("_per_s", "1/s"), ("_per_h", "1/h"), ("_bytes", "B"), ("_share", "1"),
 
 def render(document: Attack) -> RenderableType:
     """A row for each defence, then what was expected."""
+    if "measured" in document:
+        predicted: Attack = {**document, "title": "predicted"}
+        measured: Attack = {**document, "title": "measured", "variants": document["measured"]}
+        del predicted["measured"], measured["measured"]
+        return Group(render(predicted), render(measured))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     shown = [column for column in COLUMNS if _anywhere(document, column[0])]
     own = list(dict.fromkeys(name for each in document["variants"] for name in each["figures"]))

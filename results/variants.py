@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -67,7 +67,11 @@ class Axes(TypedDict):
 
 
 class Attack(TypedDict):
-    """The document of `gridlab attack --json`; `headline` names the figure that matters most."""
+    """The document of `gridlab attack --json`; `headline` names the figure that matters most.
+
+    With `--real`, `measured` has the same variants on a real server, one run each, and `variants`
+    what was predicted for it.
+    """
 
     id: str
     title: str
@@ -77,6 +81,7 @@ class Attack(TypedDict):
     headline: str
     axes: Axes
     variants: list[Variant]
+    measured: NotRequired[list[Variant]]
 
 
 @dataclass(frozen=True)

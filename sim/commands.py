@@ -150,9 +150,12 @@ def verify(output: Output, quick: bool, seed: int) -> None:
     show_default=False,
     help="Seeded repetitions; default: 4 of traffic, 16 of what people and programs do.",
 )
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG, or PNG).")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw (SVG).")
 @click.option(
     "--phase", is_flag=True, help="S-HERD: which herds drain, by size and by cap of their back-off."
+)
+@click.option(
+    "--real", is_flag=True, help="Predict, then play each variant on a real server (loopback)."
 )
 @click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")
 @records_run
@@ -167,6 +170,7 @@ def attack(  # noqa: PLR0913 (an option each)
     replications: int | None,
     plot: Path | None,
     phase: bool,
+    real: bool,
     listed: bool,
     seed: int,
     out: Path,
@@ -179,6 +183,7 @@ def attack(  # noqa: PLR0913 (an option each)
     gridlab attack S-FLOOD
     gridlab attack S-FLOOD mine.yaml --defence account-rate --report flood.html
     gridlab attack S-HERD --phase --plot phases.svg
+    gridlab attack S-FLOOD single-broker --real --defence tight-byte-limit
     """
     from topologies import overlays
 
@@ -202,9 +207,14 @@ def attack(  # noqa: PLR0913 (an option each)
     if report is not None and laid.procedures:
         raise click.UsageError(f"{laid.overlay.id} makes no runs to report; use --plot")
     with output.progress(laid.overlay.id) as advance:
-        trial = variants.attack(
-            laid, seed=seed, replications=replications, out=out, progress=advance
-        )
+        if real:
+            make_real = click.get_current_context().obj
+            played = make_real(out=out, seed=seed, progress=advance).reenactment()
+            trial = variants.compared(laid, played, seed=seed)
+        else:
+            trial = variants.attack(
+                laid, seed=seed, replications=replications, out=out, progress=advance
+            )
     output.document(trial.document)
     output.say(impact_table.render(trial.document))
     if target is not None:
