@@ -68,7 +68,7 @@ class UnderAttack(TypedDict):
 class Restart(TypedDict):
     """The answer after a restart of a Controller: when 99 % of all Platforms are back for good.
 
-    Counted from the beginning of the restart; `at_least_s` is what closed forms say. [s]
+    Counted from the beginning of the restart; `about_s` is what closed forms say. [s]
     """
 
     controller: str
@@ -76,7 +76,7 @@ class Restart(TypedDict):
     meets: bool
     reason: str
     whole_again_s: Estimate
-    at_least_s: float
+    about_s: float
 
 
 class Evidence(TypedDict):
@@ -289,7 +289,7 @@ def _restarted(restart: Restart) -> str:
     verdict = "" if restart["meets"] else f", which {restart['reason']}"
     return (
         f"{named} its {logins}: 99 % are back {back} after it began{verdict}; closed forms say "
-        f"{units.seconds(restart['at_least_s'])} at the earliest."
+        f"about {units.seconds(restart['about_s'])}."
     )
 
 

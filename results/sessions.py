@@ -47,6 +47,8 @@ def whole_again(units: Sequence[tuple[Run, int]], since_s: float) -> Sample:
         latest_s = 0.0
         for entry in run.header.measurement.get("logins", {}).values():
             share = np.asarray(entry["online"][replication]) / entry["platforms"]
+            if not share.any():
+                continue  # never were there, and guess passwords
             back_s = _whole_again_s(share, edges_s)
             latest_s = max(latest_s, np.inf if back_s is None else back_s - since_s)
         parts.append(latest_s)

@@ -213,7 +213,7 @@ def _restart(plan: Plan) -> Restart | None:
         "meets": trial.meets,
         "reason": trial.reason,
         "whole_again_s": figures[0] if figures else _none(trial.reason),
-        "at_least_s": reconnects.whole_s(own, worst.profile),
+        "about_s": reconnects.whole_s(own, worst.profile),
     }
 
 

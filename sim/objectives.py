@@ -72,6 +72,8 @@ class Objective:
 def objectives(topology: Topology, texts: Sequence[str] = ()) -> tuple[Objective, ...]:
     """What is asked for: the texts, else the topology's p99, else its deadline for the p99.
 
+    Being whole again says nothing of deliveries: it is asked for beside the rest, not instead.
+
     Raises
     ------
     TopologyError
@@ -97,6 +99,8 @@ def objectives(topology: Topology, texts: Sequence[str] = ()) -> tuple[Objective
             problems.append(f'--slo "{printable(text)[:80]}": {error.message()}')
     if problems:
         raise TopologyError(problems)
+    if all(each.figure == "whole" for each in found):
+        return (*_own(topology.slo), *found)
     return tuple(found)
 
 

@@ -41,19 +41,30 @@ def stormed(own: Topology, profile: Profile) -> Topology:
     return changed(calm, workload=changed(calm.workload, study="campaign", duration=duration_s))
 
 
+def worked_s(own: Topology, profile: Profile) -> float:
+    """Before what instant 99 % cannot be back, from the restart on: their logins are work. [s]"""
+    cores = own.controllers[0].cores if parallel(profile) else 1
+    work_s = sum(
+        each.count
+        * sum(step.work_s for step in steps(each, each.login or _login(profile), profile))
+        for each in _returning(own)
+    )
+    return DOWN_S + WHOLE * work_s / cores
+
+
 def whole_s(own: Topology, profile: Profile) -> float:
-    """When 99 % are back at the earliest, from the restart on. [s]
+    """About when 99 % of a large population are back, from the restart on. [s]
 
     A herd drains in max(w, N c / k): N logins of c seconds of CPU on k cores, begun within w of
     the loss; the work can begin when the Controller is up.
     """
-    cores = own.controllers[0].cores if parallel(profile) else 1
-    work_s = spread_s = 0.0
-    for population in own.platforms:
-        login = population.login or _login(profile)
-        work_s += population.count * sum(step.work_s for step in steps(population, login, profile))
-        spread_s = max(spread_s, population.retry.first)
-    return max(WHOLE * spread_s, DOWN_S + WHOLE * work_s / cores)
+    spread_s = max((each.retry.first for each in _returning(own)), default=0.0)
+    return max(WHOLE * spread_s, worked_s(own, profile))
+
+
+def _returning(own: Topology) -> tuple[Population, ...]:
+    """Populations that can be back; those that guess passwords never were there."""
+    return tuple(p for p in own.platforms if p.login is None or p.login.password == "right")
 
 
 def _able(population: Population, profile: Profile) -> Population:

@@ -17,7 +17,7 @@ from results.statistics import Estimate
 from sim.bounds import Share, shares
 from sim.designs import Case, Design, changed, part
 from sim.objectives import Objective, latency_bound_s
-from sim.reconnects import longest_s, stormed, whole_s
+from sim.reconnects import longest_s, stormed, worked_s
 from sim.replications import simulate
 from topologies import TopologyError, offered
 from topologies.profiles import Profile
@@ -165,7 +165,7 @@ class Bench:
         if case != "restart":
             return ""
         own = self._part(design, case)
-        least_s = whole_s(own, self.profile)
+        least_s = worked_s(own, self.profile)
         bound_s = min(each.bound for each in self._objectives(own, case))
         return f"all are back after {least_s:.3g} s at the earliest" if least_s > bound_s else ""
 

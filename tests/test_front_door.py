@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -82,10 +81,8 @@ def test_bad_input_is_one_clear_message(case, command, tmp_path):
     content, word = BAD_FILES[case]
     path = tmp_path / "bad.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    started_s = time.monotonic()
     arguments = ["--out", tmp_path / "runs"] if command == "simulate" else []
     run = gridlab(command, path, *arguments)
-    assert time.monotonic() - started_s < 10.0  # a hang would take longer on any machine
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
