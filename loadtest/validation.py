@@ -235,7 +235,7 @@ class _Sweep:
     def _bracket(self, grid: deployment.Grid) -> None:
         """Play the pilot beside the runs: what the machine does to it, it does to them."""
         self._told.next("looking whether the machine has changed", PILOT_S + 4.0)
-        light = pilot(self._topology, PILOT_S)
+        light = pilot(self._topology, min(PILOT_S, self._terms.duration_s))
         key = self._terms.seed + PILOT_SEED_SHIFT
         self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
 

@@ -1,6 +1,7 @@
 """Stored validations are computed again, and refused where they prove nothing."""
 
 import copy
+import functools
 import json
 import random
 
@@ -19,6 +20,7 @@ def run(**changes):
     return Run(synthetic.steady(**changes))
 
 
+@functools.cache
 def point(speed=1.0, repeats=3, load=1.0):
     """A prediction, and repeats on a server that is `speed` times as slow."""
     predicted = evidence.gather([run()], apart=False)
@@ -43,7 +45,7 @@ def point(speed=1.0, repeats=3, load=1.0):
 
 
 def document(*points):
-    points = points or (point(),)
+    points = copy.deepcopy(points or (point(),))
     return {
         "kind": "validation", "topology": "synthetic", "points": list(points),
         "summary": twin.summary(points), "refuted": twin.refutations(points),
