@@ -28,7 +28,7 @@ def serial(ready_s: Floats, service_s: Floats, free_s: float, closed_s: Floats) 
         for row in range(len(closed_s)):
             if closed_s[row, 0] <= begin_s < closed_s[row, 1]:
                 begin_s = closed_s[row, 1]
-                stays = begin_s - ready_s[i] > closed_s[row, 2]
+                stays = stays or begin_s - ready_s[i] > closed_s[row, 2]
         if stays:
             left_s[i] = np.nan
         else:

@@ -130,7 +130,11 @@ def _cut_through(path: Path, fault: schema.Partition, topology: Topology) -> Ite
         yield Problem((*path, "link"), rule, "name two Controllers", fault.link[0])
     for other in topology.faults:
         same = isinstance(other, schema.Partition) and set(other.link) == ends
-        if same and other.start < fault.start <= other.start + other.duration:
+        if (
+            same
+            and other is not fault
+            and other.start <= fault.start <= other.start + other.duration
+        ):
             rule = f"begins before the link is back after {other.name}"
             yield Problem((*path, "start"), rule, "start later", f"{fault.start:g} s")
 

@@ -88,3 +88,11 @@ def test_a_steady_study_has_no_faults():
     whole = grid()
     whole["workload"]["study"] = "steady"
     assert any("a steady study has no faults" in problem for problem in problems(whole))
+
+
+def test_a_link_is_not_cut_twice_at_once():
+    cut = {"kind": "partition", "population": None, "link": ["controller", "nowhere"]}
+    whole = grid(fault=cut)
+    whole["faults"].append({**whole["faults"][0], "name": "longer", "duration": "30 s"})
+    found = problems(whole)
+    assert any("begins before the link is back after longer" in problem for problem in found), found
