@@ -26,9 +26,9 @@ TOOLS = {"siem": 50, "firewall": 70, "responder": 50, "console": 30}
 class Workload:
     """What is played: `short` by all engines, `full` by the kernels, whose rate is that of `full`.
 
-    `set_up` says whether the time to set the grid up counts; with one publication it would be all
-    that counts. `others` are further programs that play `short`; `measured` has the same fan-out
-    for servers of other disciplines.
+    `set_up` says whether the time to set the grid up counts; where little is played it would be
+    all that counts. `others` are further programs that play `short`; `measured` has the same
+    fan-out for servers of other disciplines.
     """
 
     name: str
@@ -149,20 +149,20 @@ def campus(short_s: float, full_s: float) -> Workload:
 def small_fan_out(short: int, full: int) -> Workload:
     """A fan-out to 100, small enough for ciw, if that is installed (the extra `verify`)."""
     others = ("ciw",) if importlib.util.find_spec("ciw") else ()
-    return replace(fan_out(100, short, full), measured={}, others=others)
+    return replace(fan_out(100, short, full), set_up=False, measured={}, others=others)
 
 
 def workloads(quick: bool) -> list[Workload]:
     """All of them, or shorter ones."""
     if quick:
         return [
-            small_fan_out(30, 10_000),
+            small_fan_out(10, 10_000),
             fan_out(10_000, 4, 1_000),
             one_publish(100_000),
             campus(0.3, 120.0),
         ]
     return [
-        small_fan_out(100, 100_000),
+        small_fan_out(30, 100_000),
         fan_out(10_000, 10, 10_000),
         fan_out(100_000, 2, 1_000),
         one_publish(1_000_000),
