@@ -1,7 +1,7 @@
 """The table of threats put to the test: does each toggle move its figure?
 
 Both variants play the same draws, so that the interval is that of the paired difference; a claim
-holds if it does not contain zero.
+holds if it lies on the side of zero that the claim says.
 """
 
 from __future__ import annotations
@@ -55,22 +55,23 @@ def _finding(row: Threat, trial: defences.Trial) -> Finding:
     claim: Shown = row.shown
     without, toggle = (trial.measured[name] for name in (claim.without, claim.toggle))
     difference = effect(without, toggle, claim.metric)
-    return Finding(row, difference, excludes_zero(difference))
+    return Finding(row, difference, moves(difference, claim.direction))
 
 
-def excludes_zero(difference: Estimate) -> bool:
-    """Whether an interval lies on one side of zero."""
+def moves(difference: Estimate, direction: str) -> bool:
+    """Whether a difference's interval lies on the side of zero that was claimed."""
     low, high = difference["low"], difference["high"]
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return False
-    return low > 0.0 or high < 0.0
+    return low > 0.0 if direction == "more" else high < 0.0
 
 
 def broken(findings: Iterable[Finding]) -> list[str]:
     """Sentences about the claims that do not hold."""
     return [
-        f"{each.row.id}: {each.row.shown.metric} of {each.row.shown.scenario} does not differ "
-        f"between {each.row.shown.without} and {each.row.shown.toggle}: {each.difference}"
+        f"{each.row.id}: {each.row.shown.metric} of {each.row.shown.scenario} is not "
+        f"{each.row.shown.direction} with {each.row.shown.toggle} than with "
+        f"{each.row.shown.without}: {each.difference}"
         for each in findings
         if not each.holds and each.row.shown is not None
     ]

@@ -63,8 +63,11 @@ def test_toggles_move_their_figures():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "holds"), [(0.1, 2.0, True), (-2.0, -0.1, True), (-0.1, 2.0, False),
-                               (0.0, 0.0, False), (None, None, False)]
+    ("low", "high", "direction"),
+    [(0.1, 2.0, "more"), (-2.0, -0.1, "less"), (-0.1, 2.0, None), (0.0, 0.0, None),
+     (None, None, None)],
 )  # fmt: skip
-def test_a_claim_holds_if_its_interval_excludes_zero(low, high, holds):
-    assert claims.excludes_zero({"value": 1.0, "low": low, "high": high, "n": 4}) is holds
+def test_a_claim_holds_if_its_interval_is_on_the_side_that_it_says(low, high, direction):
+    difference = {"value": 1.0, "low": low, "high": high, "n": 4}
+    for each in ("less", "more"):
+        assert claims.moves(difference, each) is (each == direction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -24,6 +24,9 @@ class Shown(Model):
     without: str = Field(description="one of its variants")
     toggle: str = Field(description="another one of them")
     metric: str = Field(description="a figure of both, as the document calls it")
+    direction: Literal["less", "more"] = Field(
+        "less", description="whether the toggle makes it less, or more (a gain, or a price)"
+    )
 
 
 class Threat(Model):
@@ -53,6 +56,7 @@ class Claim(TypedDict):
     without: str
     toggle: str
     metric: str
+    direction: str
 
 
 class Row(TypedDict):
@@ -148,4 +152,5 @@ def _claim(shown: Shown | None) -> Claim | None:
         "without": shown.without,
         "toggle": shown.toggle,
         "metric": shown.metric,
+        "direction": shown.direction,
     }
