@@ -35,7 +35,7 @@ from sim.waterfalls import waterfall
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
-FEED_COPIES = 2**20  # about as many copies: mailboxes have room for all that is known
+FEED_COPIES = 2**17  # about as many copies: there is room in mailboxes for all that is known
 
 
 class Controller:

@@ -181,7 +181,7 @@ def uniforms(
 ) -> Floats:
     """One uniform on [0, 1) for each entity."""
     out = np.empty(len(entities))
-    _uniforms(seed, int(purpose), replication, entities, out)
+    _uniforms(np.uint64(seed), int(purpose), replication, entities, out)
     return out
 
 
@@ -207,7 +207,7 @@ def uniforms_at(
 ) -> Floats:  # fmt: skip
     """One uniform on [0, 1) for each entity and index."""
     out = np.empty(len(entities))
-    _uniforms_at(seed, int(purpose), replication, entities, indices, out)
+    _uniforms_at(np.uint64(seed), int(purpose), replication, entities, indices, out)
     return out
 
 
@@ -219,7 +219,7 @@ def lognormals_at(
     if cv == 0.0:
         return np.ones(len(entities))
     out = np.empty(len(entities))
-    _normals_at(seed, int(purpose), replication, entities, indices, out)
+    _normals_at(np.uint64(seed), int(purpose), replication, entities, indices, out)
     variance = math.log1p(cv**2)
     return np.asarray(np.exp(math.sqrt(variance) * out - 0.5 * variance))
 
@@ -229,7 +229,7 @@ def normals(
 ) -> Floats:
     """One standard normal draw for each entity."""
     out = np.empty(len(entities))
-    _normals(seed, int(purpose), replication, entities, out)
+    _normals(np.uint64(seed), int(purpose), replication, entities, out)
     return out
 
 

@@ -72,12 +72,12 @@ def _start(server: Server, number: int, time_s: float) -> None:
         journeys.begin(server, slot, time_s)
         journeys.read(server, slot, core.ready_s)
     if publication.copies > 0:
-        core.ready_s += _copy_s(server, slot, 0)
+        core.ready_s += _copy_s(server, slot, core.copy)
     core.idle_since_s = core.ready_s
     charge(server, time_s, core.ready_s)
 
 
-@inlined
+@compiled
 def _finish(server: Server, number: int, time_s: float) -> None:
     """A core's job is done: it takes the next one that waits."""
     now, core = server.ledger[0], server.cores[number]
@@ -93,7 +93,7 @@ def _finish(server: Server, number: int, time_s: float) -> None:
         _start(server, number, time_s)
 
 
-@inlined
+@compiled
 def _work(server: Server, number: int, stop_s: float) -> None:
     """Complete copies of a core's job: the first in any case, the others before `stop_s`."""
     core = server.cores[number]
@@ -116,7 +116,7 @@ def _work(server: Server, number: int, stop_s: float) -> None:
             break
 
 
-@inlined
+@compiled
 def _write(server: Server, before_s: float, most: int) -> int:
     """Let the first core write its next copies, at most `most` of them and all before `before_s`.
 
@@ -161,7 +161,7 @@ def _write(server: Server, before_s: float, most: int) -> int:
     return count
 
 
-@inlined
+@compiled
 def _work_alone(server: Server, stop_s: float) -> None:
     """Complete the copies of the only core's job that are due before `stop_s`."""
     core, now = server.cores[0], server.ledger[0]

@@ -44,15 +44,11 @@ def _is_single(server: Server, event: int) -> bool:
 
 
 @inlined
-def _count(server: Server, publication: Any, population: int, received_s: float) -> None:
-    """One more copy of a publication is received, within the run."""
-    row = np.uint32(publication.segment + server.pairs[publication.topic, population])
-    latency_s = received_s - publication.intended_s
-    server.histograms[row, bin_of(latency_s)] += 1
-    publication.untimely += latency_s > server.setting[0].deadline_s
-    publication.latency_s += latency_s
-    publication.first_s = min(publication.first_s, received_s)
-    publication.last_s = max(publication.last_s, received_s)
+def _trace(server: Server, row: int, number: Any, received_s: float) -> None:
+    now = server.ledger[0]
+    entry = server.trace[now.traced]
+    entry.row, entry.platform, entry.received_s = row, number, received_s
+    now.traced += 1
 
 
 @inlined
@@ -66,64 +62,92 @@ def _interval_of(server: Server, place: Any, time_s: float) -> Any:
 
 
 @inlined
-def _trace(server: Server, publication: Any, number: Any, received_s: float) -> None:
-    now = server.ledger[0]
-    entry = server.trace[now.traced]
-    entry.row, entry.platform, entry.received_s = publication.row, number, received_s
-    now.traced += 1
+def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915 (it is one loop)
+    """Take the batch's last events while they are copies of one publication to one population.
+
+    `event` is the last one; how many were taken.
+    """
+    now, setting, intervals = server.ledger[0], server.setting[0], server.intervals
+    population = server.platforms[np.uint32(event >> FLAGS)].population
+    slot = server.nodes[server.platforms[np.uint32(event >> FLAGS)].mail_head].publication
+    publication, people = server.publications[slot], server.populations[population]
+    write_s, delay_s, read_s = setting.write_s + publication.write_s, people.delay_s, people.read_s
+    wire_bytes, size_bytes = publication.wire_bytes, payload_bytes(server, publication)
+    wire_s, intended_s = wire_bytes * setting.wire_s_per_byte, publication.intended_s
+    arrival_s, deadline_s, horizon_s = publication.arrival_s, setting.deadline_s, setting.horizon_s
+    row = np.uint32(publication.segment + server.pairs[publication.topic, population])
+    counts, untimely, latencies_s = server.histograms[row], 0, publication.latency_s
+    first_s, last_s, residents = publication.first_s, publication.last_s, setting.residents
+    allocation, most, allocated = setting.allocation_write, allowance(server), now.allocated
+    time_s, link_s, events, taken = now.time_s, now.link_free_s, now.events, 0
+    owed, since_s, area_s, sojourn_s = (
+        now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s,
+    )  # fmt: skip
+    held_bytes, free, tracing = now.held_bytes, now.free_node, server.trace.size > 0
+    egress, coming = np.uint32(now.link_interval), np.uint32(now.received_interval)
+    stop_s, link_stop_s = intervals[np.uint32(now.interval)].end_s, intervals[egress].end_s
+    egress_bytes = intervals[egress].egress_bytes
+    while taken < events and time_s < end_s:
+        event = server.batch[np.uint32(events - 1 - taken)]
+        number = np.uint32(event >> FLAGS)
+        if event & READABLE or number >= residents:
+            break
+        platform = server.platforms[number]
+        place = platform.mail_head
+        if platform.results > 0 or platform.population != population or place == NOBODY:
+            break
+        node = server.nodes[place]
+        written_s, grown = time_s + write_s, allocated + allocation
+        left_s = max(written_s, link_s) + wire_s
+        received_s = left_s + delay_s
+        if read_s > 0.0:
+            received_s = max(received_s, server.reader_free_s[number]) + read_s
+        if node.publication != slot or node.next != NOBODY or grown >= most:
+            break
+        if written_s >= stop_s or left_s >= link_stop_s or received_s > horizon_s:
+            break
+        if read_s > 0.0:
+            server.reader_free_s[number] = received_s
+        area_s += owed * (written_s - since_s)
+        sojourn_s += written_s - arrival_s
+        time_s = since_s = written_s
+        link_s, allocated, owed, taken = left_s, grown, owed - 1, taken + 1
+        held_bytes -= size_bytes
+        platform.mail_head = NOBODY
+        node.next, free = free, place
+        egress_bytes += wire_bytes
+        coming = _interval_of(server, coming, received_s)
+        intervals[coming].received += 1
+        latency_s = received_s - intended_s
+        counts[bin_of(latency_s)] += 1
+        untimely += latency_s > deadline_s
+        latencies_s += latency_s
+        first_s, last_s = min(first_s, received_s), max(last_s, received_s)
+        if tracing:
+            _trace(server, publication.row, number, received_s)
+    now.time_s, now.link_free_s, now.allocated, now.events = (
+        time_s,
+        link_s,
+        allocated,
+        events - taken,
+    )
+    now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s = owed, since_s, area_s, sojourn_s
+    now.held_bytes, now.free_node, now.received_interval = held_bytes, free, coming
+    now.held -= taken
+    intervals[egress].egress_bytes = egress_bytes
+    publication.untimely += untimely
+    publication.latency_s, publication.first_s, publication.last_s = latencies_s, first_s, last_s
+    publication.missing -= taken
+    if taken > 0 and publication.missing == 0:
+        settle(server, slot)
+    return taken
 
 
 @compiled
 def flush(server: Server, end_s: float) -> None:
     """Take the events of the batch that start before `end_s`, up to the first unusual one."""
-    now, setting, intervals = server.ledger[0], server.setting[0], server.intervals
-    allocation, most = setting.allocation_write, allowance(server)
-    time_s, events, link_s, allocated = now.time_s, now.events, now.link_free_s, now.allocated
-    owed, since_s, area_s, sojourn_s = (
-        now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s,
-    )  # fmt: skip
-    held_bytes, free = now.held_bytes, now.free_node
-    egress, coming = np.uint32(now.link_interval), np.uint32(now.received_interval)
-    stop_s, link_stop_s = intervals[np.uint32(now.interval)].end_s, intervals[egress].end_s
-    horizon_s, first_event = setting.horizon_s, events
-    while events > 0 and time_s < end_s:
-        event = server.batch[np.uint32(events - 1)]
-        if not _is_single(server, event):
+    now = server.ledger[0]
+    while now.events > 0 and now.time_s < end_s:
+        event = server.batch[np.uint32(now.events - 1)]
+        if not _is_single(server, event) or _take_run(server, event, end_s) == 0:
             break
-        number = np.uint32(event >> FLAGS)
-        platform = server.platforms[number]
-        place = platform.mail_head
-        node, population = server.nodes[place], server.populations[platform.population]
-        slot = node.publication
-        publication = server.publications[slot]
-        wire_bytes, grown = publication.wire_bytes, allocated + allocation
-        written_s = time_s + (setting.write_s + publication.write_s)
-        left_s = max(written_s, link_s) + wire_bytes * setting.wire_s_per_byte
-        received_s = left_s + population.delay_s
-        if population.read_s > 0.0:
-            received_s = max(received_s, server.reader_free_s[number]) + population.read_s
-        if grown >= most or written_s >= stop_s or left_s >= link_stop_s or received_s > horizon_s:
-            break
-        coming = _interval_of(server, coming, received_s)
-        time_s, link_s, events, allocated = written_s, left_s, events - 1, grown
-        if population.read_s > 0.0:
-            server.reader_free_s[number] = received_s
-        area_s += owed * (written_s - since_s)
-        since_s, owed = written_s, owed - 1
-        sojourn_s += written_s - publication.arrival_s
-        held_bytes -= payload_bytes(server, publication)
-        platform.mail_head = NOBODY
-        node.next, free = free, place
-        intervals[egress].egress_bytes += wire_bytes
-        intervals[coming].received += 1
-        _count(server, publication, platform.population, received_s)
-        if server.trace.size > 0:
-            _trace(server, publication, number, received_s)
-        publication.missing -= 1
-        if publication.missing == 0:
-            settle(server, slot)
-    now.time_s, now.events, now.link_free_s, now.allocated = time_s, events, link_s, allocated
-    now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s = owed, since_s, area_s, sojourn_s
-    now.held_bytes, now.free_node = held_bytes, free
-    now.held -= first_event - events
-    now.received_interval = coming

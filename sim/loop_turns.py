@@ -121,23 +121,21 @@ def _allocation(server: Server, publication: Any) -> float:
 def _poll(server: Server) -> None:
     """Take the next ready sockets and what each is ready for."""
     now, mask = server.ledger[0], server.ring.size - 1
-    now.events = 0
-    while now.queue_length > 0 and now.events < server.setting[0].events_max:
-        number = server.ring[np.uint32(now.queue_first & mask)]
-        now.queue_first += 1
-        now.queue_length -= 1
+    head, events, most = now.queue_first, 0, server.setting[0].events_max
+    end = tail = head + now.queue_length
+    while head < end and events < most:
+        number = server.ring[np.uint32(head & mask)]
+        head += 1
         platform = server.platforms[number]
         flags = READABLE * (platform.input_head != NOBODY)
         flags += WRITABLE * (platform.results > 0 or platform.mail_head != NOBODY)
         if flags:
-            server.batch[now.events] = (number << FLAGS) + flags
-            now.events += 1
+            server.batch[np.uint32(events)] = (number << FLAGS) + flags
+            server.ring[np.uint32(tail & mask)] = number
+            events, tail = events + 1, tail + 1
         else:
             platform.session_state = 0
-    for i in range(now.events):
-        place = (now.queue_first + now.queue_length) & mask
-        server.ring[np.uint32(place)] = server.batch[i] >> FLAGS
-        now.queue_length += 1
+    now.events, now.queue_first, now.queue_length = events, head, tail - head
     weigh(server, now.time_s)
 
 

@@ -158,7 +158,7 @@ def deliver_block(server: Server, slot: int, copy: int, count: int) -> None:
     """Carry copies `copy` .. `copy + count - 1`, written at the instants in the scratch."""
     publication = server.publications[slot]
     _cross_link(server, slot, count)
-    first, done = publication.start + copy, 0
+    first, done = publication.start + copy, np.int64(0)
     while done < count:
         number = server.subscribers[first + done]
         end = server.span_ends[first + done]
