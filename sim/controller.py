@@ -296,12 +296,16 @@ class Controller:
                 records[cost] *= self._pace
         self._server = with_room(self._server, len(records), copies, steps)
         now = self._server.ledger[0]
+        if len(self._server.nodes):
+            before = np.cumsum(records["copies"]) - records["copies"]
+            records["node"] = (now["node"] + before) & (len(self._server.nodes) - 1)
         ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field
         first = int(now["fed"]) % len(ring)
         before_wrap = len(ring) - first
         ring[first : first + len(records)] = records.view(WHOLE)[:before_wrap]
         ring[: max(len(records) - before_wrap, 0)] = records.view(WHOLE)[before_wrap:]
         now["fed"] += len(records)
+        now["node"] += copies
 
     def _records(self, jobs: Jobs, start: Integers, copies: Integers) -> Records:
         """Jobs as the kernels know them."""
@@ -314,7 +318,7 @@ class Controller:
         records["segment"] = jobs.kind * self._kinds
         records["interval"] = self._study.timetable.intervals(jobs.intended_s)
         records["legitimate"] = jobs.kind % self._census.roles == 0
-        records["missing"] = records["copies"] = copies
+        records["missing"] = records["unwritten"] = records["copies"] = copies
         records["first_s"], records["last_s"] = np.inf, -np.inf
         key = (self._study.seed, Purpose.SERVICE, self._study.replication)
         records["factor"] = draws.lognormals(*key, jobs.row, self._discipline.settings["cv"])

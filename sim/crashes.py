@@ -6,7 +6,6 @@ import numpy as np
 
 from sim.delivery import settle
 from sim.loop_turns import POLL
-from sim.server import free_nodes
 from sim.state import NOBODY, SETTLED, UNTOUCHED, Floats, Records, Server
 
 
@@ -32,6 +31,7 @@ def crash(server: Server, time_s: float, allocated: float) -> int:
     for slot in open_slots:
         settle(server, slot)
     server.publications["missing"][slots] = SETTLED
+    server.publications["unwritten"][slots] = 0
     now["oldest"] = now["fed"]
     _forget(server)
     now["allocated"], now["collecting_s"], now["cycles"] = allocated, 0.0, 0
@@ -77,7 +77,6 @@ def _forget(server: Server) -> None:
     for state in ("session_state", "publisher_state", "copy", "results"):
         platforms[state] = 0
     platforms["setup_s"], platforms["written_s"] = UNTOUCHED, -np.inf
-    server.nodes[:] = free_nodes(len(server.nodes))
-    now["free_node"] = 0
+    now["unwritten"] = now["fed"]
     now["held"], now["held_bytes"] = 0, 0.0
     now["queue_first"] = now["queue_length"] = now["completed"] = 0

@@ -270,6 +270,7 @@ def _miss(server: Server, slot: int, time_s: float) -> None:
     now.missed += 1
     publication.elsewhere += 1
     publication.missing -= 1
+    publication.unwritten -= 1
     if publication.missing == 0:
         settle(server, slot)
 
@@ -284,13 +285,12 @@ def absent(server: Server, slot: int, number: int, time_s: float) -> bool:
 
 
 @inlined
-def post(server: Server, slot: int, number: int, entry: int) -> None:
-    """Put the copy for an entry of `subscribers` into the mailbox of session `number`."""
-    now, platform = server.ledger[0], server.platforms[number]
-    place = now.free_node
-    node = server.nodes[place]
-    now.free_node = node.next
-    node.publication, node.entry, node.next = slot, entry, NOBODY
+def post(server: Server, slot: int, number: int, copy: int) -> None:
+    """Put a copy into the mailbox of session `number`."""
+    platform, nodes = server.platforms[number], server.nodes
+    place = np.uint32((server.publications[slot].node + copy) & (nodes.size - 1))
+    node = nodes[place]
+    node.publication, node.next = slot, NOBODY
     if platform.mail_head == NOBODY:
         platform.mail_head = place
     else:
@@ -300,12 +300,12 @@ def post(server: Server, slot: int, number: int, entry: int) -> None:
 
 @inlined
 def take(server: Server, place: int) -> tuple[int, int, int]:
-    """Return a node to the pool; its job's slot, its entry, and the next node of its chain."""
-    now, node = server.ledger[0], server.nodes[place]
-    slot, entry, following = node.publication, node.entry, node.next
-    node.next = now.free_node
-    now.free_node = place
-    return slot, entry, following
+    """A copy leaves its mailbox: its job's slot, its entry, and the next node of its chain."""
+    node = server.nodes[place]
+    slot, publication = node.publication, server.publications[node.publication]
+    publication.unwritten -= 1
+    copy = (np.int64(place) - np.int64(publication.node)) & (server.nodes.size - 1)
+    return slot, np.uint32(publication.start + copy), node.next
 
 
 @inlined

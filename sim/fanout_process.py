@@ -172,12 +172,11 @@ def _route(server: Server, slot: int, first: int, last: int, time_s: float) -> N
     """Copies first .. last - 1 of a publication reach their mailboxes."""
     now, publication = server.ledger[0], server.publications[slot]
     start, posted = publication.start, 0
-    for i in range(start + first, start + last):
-        entry = np.uint32(i)
-        session = server.subscribers[entry]
+    for copy in range(first, last):
+        session = server.subscribers[np.uint32(start + copy)]
         if absent(server, slot, session, time_s):
             continue
-        post(server, slot, session, entry)
+        post(server, slot, session, copy)
         posted += 1
         if server.platforms[session].session_state == ABSENT:
             _enqueue(server, session)

@@ -83,7 +83,7 @@ def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915
     owed, since_s, area_s, sojourn_s = (
         now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s,
     )  # fmt: skip
-    held_bytes, free, tracing = now.held_bytes, now.free_node, server.trace.size > 0
+    held_bytes, tracing = now.held_bytes, server.trace.size > 0
     egress, coming = np.uint32(now.link_interval), np.uint32(now.received_interval)
     stop_s, link_stop_s = intervals[np.uint32(now.interval)].end_s, intervals[egress].end_s
     egress_bytes = intervals[egress].egress_bytes
@@ -114,7 +114,6 @@ def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915
         link_s, allocated, owed, taken = left_s, grown, owed - 1, taken + 1
         held_bytes -= size_bytes
         platform.mail_head = NOBODY
-        node.next, free = free, place
         egress_bytes += wire_bytes
         coming = _interval_of(server, coming, received_s)
         intervals[coming].received += 1
@@ -132,12 +131,13 @@ def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915
         events - taken,
     )
     now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s = owed, since_s, area_s, sojourn_s
-    now.held_bytes, now.free_node, now.received_interval = held_bytes, free, coming
+    now.held_bytes, now.received_interval = held_bytes, coming
     now.held -= taken
     intervals[egress].egress_bytes = egress_bytes
     publication.untimely += untimely
     publication.latency_s, publication.first_s, publication.last_s = latencies_s, first_s, last_s
     publication.missing -= taken
+    publication.unwritten -= taken
     if taken > 0 and publication.missing == 0:
         settle(server, slot)
     return taken

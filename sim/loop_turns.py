@@ -186,16 +186,16 @@ def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float
     allocation, most = _allocation(server, publication), allowance(server)
     size_bytes, start = payload_bytes(server, publication), publication.start
     mask = server.ring.size - 1
-    allocated, held_bytes, free = now.allocated, now.held_bytes, now.free_node
+    allocated, held_bytes = now.allocated, now.held_bytes
+    first_node, nodes_mask = publication.node, server.nodes.size - 1
     tail, first, collects = now.queue_first + now.queue_length, copy, False
     if most == np.inf:
         allocation = 0.0
     while time_s < stop_s:
-        entry = np.uint32(start + copy)
-        session = server.subscribers[entry]
-        platform, node, place = server.platforms[session], server.nodes[free], free
-        free = node.next
-        node.publication, node.entry, node.next = slot, entry, NOBODY
+        session = server.subscribers[np.uint32(start + copy)]
+        place = np.uint32((first_node + copy) & nodes_mask)
+        platform, node = server.platforms[session], server.nodes[place]
+        node.publication, node.next = slot, NOBODY
         if platform.mail_head == NOBODY:
             platform.mail_head = place
         else:
@@ -214,7 +214,7 @@ def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float
             collects = True
             break
         allocated += allocation
-    now.allocated, now.held_bytes, now.free_node = allocated, held_bytes, free
+    now.allocated, now.held_bytes = allocated, held_bytes
     now.queue_length = tail - now.queue_first
     now.held += copy - first
     return copy, time_s, collects
@@ -224,10 +224,9 @@ def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float
 def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
     """Post one copy, if its Platform is there; the same answer."""
     now, publication = server.ledger[0], server.publications[slot]
-    entry = np.uint32(publication.start + copy)
-    session = server.subscribers[entry]
+    session = server.subscribers[np.uint32(publication.start + copy)]
     if not absent(server, slot, session, time_s):
-        post(server, slot, session, entry)
+        post(server, slot, session, copy)
         _link(server, session)
         now.held += 1
         now.held_bytes += payload_bytes(server, publication)

@@ -75,7 +75,7 @@ def empty_server(
         span_ends=home.span_ends(paths.sessions),
         reader_free_s=np.zeros(home.count),
         scratch=np.zeros(SCRATCH),
-        nodes=free_nodes(1 if discipline.mode == "event" else 0),
+        nodes=np.zeros(1 if discipline.mode == "event" else 0, NODE),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
         batch=np.zeros(discipline.events_max, np.uint32),
@@ -155,8 +155,8 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
         longer[:done] = server.completions[:done]
         server = replace(server, completions=longer)
     owed = int(now["owed"]) + _expected(server) + copies
-    if len(server.nodes) and owed > len(server.nodes):
-        server = _grown_pool(server, owed)
+    if len(server.nodes):
+        server = _with_nodes(server, copies)
     used = int(now["waits"]) + owed
     if len(server.waits) and used > len(server.waits):
         extra = _free_waits(2 * used - len(server.waits), len(server.waits), now["free_wait"])
@@ -179,16 +179,8 @@ def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
 
 
-def free_nodes(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
-    """A chain of free nodes with numbers from `first`; after the last comes `following`."""
-    nodes = np.zeros(count, NODE)
-    nodes["next"] = np.arange(first + 1, first + count + 1)
-    nodes["next"][-1:] = following
-    return nodes
-
-
 def _free_waits(count: int, first: int = 0, following: int = int(NOBODY)) -> Records:
-    """Free places for copies that wait or are on their way, chained like nodes."""
+    """Free places for copies that wait or are on their way, chained."""
     waits = np.zeros(count, WAIT)
     waits["publication"] = NOBODY
     waits["next"] = np.arange(first + 1, first + count + 1)
@@ -203,11 +195,34 @@ def _expected(server: Server) -> int:
     return int(server.publications["copies"][waiting].sum())
 
 
-def _grown_pool(server: Server, copies: int) -> Server:
-    now, count = server.ledger[0], len(server.nodes)
-    extra = free_nodes(2 * copies - count, count, now["free_node"])
-    now["free_node"] = count
-    return replace(server, nodes=np.concatenate([server.nodes, extra]))
+def _with_nodes(server: Server, copies: int) -> Server:
+    """The same server with room for more copies in mailboxes."""
+    now, ring = server.ledger[0], server.publications
+    first = max(int(now["unwritten"]), int(now["oldest"]))
+    slots = np.arange(first, now["fed"]) % len(ring)
+    done = np.append(ring["unwritten"][slots] > 0, True).argmax()
+    now["unwritten"], slots = first + done, slots[done:]
+    counts = ring["copies"][slots].astype(np.int64)
+    needed = int(counts.sum()) + copies
+    if needed <= len(server.nodes):
+        return server
+    nodes, old = np.zeros(_power_of_two(needed + needed // 2), NODE), server.nodes
+    place, following = np.zeros(len(old), np.uint32), 0
+    for slot, count in zip(slots, counts.tolist(), strict=True):
+        was, end = (ring["node"][slot] + np.arange(count)) & (len(old) - 1), following + count
+        place[was], nodes[following:end] = np.arange(following, end), old[was]
+        ring["node"][slot], following = following, end
+    now["node"] = following
+    chains = [server.platforms[chain] for chain in ("mail_head", "mail_tail")]
+    for links in (nodes["next"][:following], server.cores["chain"], *chains):
+        _move(links, place)
+    return replace(server, nodes=nodes)
+
+
+def _move(links: npt.NDArray[np.uint32], place: npt.NDArray[np.uint32]) -> None:
+    """Let links point at where things are now."""
+    held = links != NOBODY
+    links[held] = place[links[held]]
 
 
 def _grown_ring(server: Server, in_flight: int) -> Server:
@@ -218,16 +233,8 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
     place = np.zeros(len(old), np.uint32)
     place[numbers % len(old)] = numbers % len(new)
     new[numbers % len(new)] = old[numbers % len(old)]
-
-    def moved(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-        held = slots != NOBODY
-        slots[held] = place[slots[held]]
-        return slots
-
-    moved(new["next"])
-    moved(server.nodes["publication"])
-    moved(server.waits["publication"])
-    for chain in ("input_head", "input_tail", "answers"):
-        moved(server.platforms[chain])
-    moved(server.cores["slot"])
+    chains = [server.platforms[chain] for chain in ("input_head", "input_tail", "answers")]
+    chains += [new["next"], server.nodes["publication"], server.waits["publication"]]
+    for links in (*chains, server.cores["slot"]):
+        _move(links, place)
     return replace(server, publications=new)

@@ -22,7 +22,8 @@ UNTOUCHED = -1.0  # a publication whose set-up has not begun
 
 # A job in flight, two cache lines: a publication, or a stanza that another station sent on. Its
 # `copies` are for the entries of `Server.subscribers` from `start`; `missing` ones are not yet
-# written (SETTLED: done with), `elsewhere` counts those that do not end here: sent on to another
+# received (SETTLED: done with), `unwritten` are in mailboxes or not built yet, `node` is their
+# first node, `elsewhere` counts those that do not end here: sent on to another
 # station, or received past the horizon. `answered` jobs end with a result. The costs are CPU
 # seconds before the publication's own factor; `segment` is the first histogram row of its kind.
 PUBLICATION = np.dtype(
@@ -48,6 +49,8 @@ PUBLICATION = np.dtype(
         ("untimely", "i4"),
         ("copies", "i4"),
         ("job", "i4"),
+        ("unwritten", "i4"),
+        ("node", "u4"),
         ("first_s", "f8"),
         ("last_s", "f8"),
         ("latency_s", "f8"),
@@ -137,8 +140,9 @@ FOLLOWED = np.dtype([("row", "i8"), ("platform", "i8"), ("histogram", "i8")])
 # A session that was cut.
 CUT = np.dtype([("time_s", "f8"), ("platform", "i8")])
 
-# One copy in a mailbox: of which job, and for which entry of `Server.subscribers`.
-NODE = np.dtype([("publication", "u4"), ("entry", "u4"), ("next", "u4")])
+# One copy in a mailbox: of which job. Nodes are a ring; each job has as many in a row as copies, so
+# that whoever goes through sessions in order goes through memory in order.
+NODE = np.dtype([("publication", "u4"), ("next", "u4")])
 
 # A core: when its work ends, and what it is; of a publication's copies, those whose service times
 # are drawn and at hand.
@@ -197,7 +201,8 @@ DISPATCH = np.dtype(
 )
 
 # The server's clock and totals. `owed` copies belong to publications that have arrived and are not
-# yet written; `held` copies exist in the server's memory; `stop_s` bounds what may be done now.
+# yet written; `held` copies exist in the server's memory; jobs before `unwritten` have no copies in
+# mailboxes, the nodes of the next job begin at `node`.
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -211,7 +216,8 @@ LEDGER = np.dtype(
         ("sojourn_s", "f8"),
         ("held", "i8"),
         ("held_bytes", "f8"),
-        ("free_node", "u4"),
+        ("unwritten", "i8"),
+        ("node", "i8"),
         ("free_wait", "u4"),
         ("waits", "i8"),
         ("stalled", "i8"),
@@ -301,39 +307,19 @@ SETTING = np.dtype(
 
 
 # Kernels reach a server's arrays by address: of what and how many dimensions each one is.
+INDEX, FLOAT = np.dtype("u4"), np.dtype("f8")
 FIELDS = {
-    "ledger": (LEDGER, 1),
-    "setting": (SETTING, 1),
-    "publications": (PUBLICATION, 1),
-    "platforms": (PLATFORM, 1),
-    "populations": (POPULATION, 1),
-    "subscribers": (np.dtype("u4"), 1),
-    "targets": (np.dtype("u4"), 1),
-    "span_ends": (np.dtype("u4"), 1),
-    "reader_free_s": (np.dtype("f8"), 1),
-    "scratch": (np.dtype("f8"), 1),
-    "nodes": (NODE, 1),
-    "cores": (CORE, 1),
-    "ring": (np.dtype("u4"), 1),
-    "batch": (np.dtype("u4"), 1),
-    "warmth": (np.dtype("f8"), 1),
-    "intervals": (INTERVAL, 1),
-    "histograms": (np.dtype("i4"), 2),
-    "pairs": (np.dtype("u4"), 2),
-    "outcomes": (OUTCOME, 1),
-    "trace": (DELIVERY, 1),
-    "outbox": (DISPATCH, 1),
-    "queues": (QUEUE, 1),
-    "waits": (WAIT, 1),
-    "calendar": (np.dtype("u4"), 1),
-    "discarded": (np.dtype("i8"), 1),
-    "cuts": (CUT, 1),
-    "completions": (COMPLETION, 1),
-    "journeys": (JOURNEY, 1),
-    "followed": (FOLLOWED, 1),
-    "instants_s": (np.dtype("f8"), 2),
-    "calls": (np.dtype("u8"), 1),
-}
+    "ledger": (LEDGER, 1), "setting": (SETTING, 1), "publications": (PUBLICATION, 1),
+    "platforms": (PLATFORM, 1), "populations": (POPULATION, 1), "subscribers": (INDEX, 1),
+    "targets": (INDEX, 1), "span_ends": (INDEX, 1), "reader_free_s": (FLOAT, 1),
+    "scratch": (FLOAT, 1), "nodes": (NODE, 1), "cores": (CORE, 1), "ring": (INDEX, 1),
+    "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
+    "histograms": (np.dtype("i4"), 2), "pairs": (INDEX, 2), "outcomes": (OUTCOME, 1),
+    "trace": (DELIVERY, 1), "outbox": (DISPATCH, 1), "queues": (QUEUE, 1), "waits": (WAIT, 1),
+    "calendar": (INDEX, 1), "discarded": (np.dtype("i8"), 1), "cuts": (CUT, 1),
+    "completions": (COMPLETION, 1), "journeys": (JOURNEY, 1), "followed": (FOLLOWED, 1),
+    "instants_s": (FLOAT, 2), "calls": (np.dtype("u8"), 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
