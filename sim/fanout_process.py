@@ -85,6 +85,7 @@ def _session_slice_s(server: Server, number: int, session: int, time_s: float) -
 @inlined
 def _begin(server: Server, slot: int, time_s: float, begun_s: float) -> None:
     """A publisher's process turns to what it was sent, in a slice that started at `time_s`."""
+    server.publications[slot].begun = 1
     if server.publications[slot].job:
         begin_job(server, slot, time_s)
     if journeys.followed(server, slot):

@@ -160,6 +160,7 @@ def _begin_publication(server: Server, number: int) -> None:
     """Read and parse the next publication and build its first copy."""
     now, slot = server.ledger[0], server.platforms[number].input_head
     publication = server.publications[slot]
+    publication.begun = 1
     if publication.job:
         begin_job(server, slot, now.time_s)
     if journeys.followed(server, slot):

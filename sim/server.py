@@ -209,8 +209,10 @@ def _with_nodes(server: Server, copies: int) -> Server:
     nodes, old = np.zeros(_power_of_two(needed + needed // 2), NODE), server.nodes
     place, following = np.zeros(len(old), np.uint32), 0
     for slot, count in zip(slots, counts.tolist(), strict=True):
-        was, end = (ring["node"][slot] + np.arange(count)) & (len(old) - 1), following + count
-        place[was], nodes[following:end] = np.arange(following, end), old[was]
+        end = following + count
+        if ring["begun"][slot]:
+            was = (ring["node"][slot] + np.arange(count)) & (len(old) - 1)
+            place[was], nodes[following:end] = np.arange(following, end), old[was]
         ring["node"][slot], following = following, end
     now["node"] = following
     chains = [server.platforms[chain] for chain in ("mail_head", "mail_tail")]

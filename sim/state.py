@@ -22,8 +22,8 @@ UNTOUCHED = -1.0  # a publication whose set-up has not begun
 
 # A job in flight, two cache lines: a publication, or a stanza that another station sent on. Its
 # `copies` are for the entries of `Server.subscribers` from `start`; `missing` ones are not yet
-# received (SETTLED: done with), `unwritten` are in mailboxes or not built yet, `node` is their
-# first node, `elsewhere` counts those that do not end here: sent on to another
+# received (SETTLED: done with), `unwritten` are in mailboxes or (before it is `begun`) not built,
+# `node` is their first node, `elsewhere` counts those that do not end here: sent on to another
 # station, or received past the horizon. `answered` jobs end with a result. The costs are CPU
 # seconds before the publication's own factor; `segment` is the first histogram row of its kind.
 PUBLICATION = np.dtype(
@@ -48,7 +48,8 @@ PUBLICATION = np.dtype(
         ("elsewhere", "i4"),
         ("untimely", "i4"),
         ("copies", "i4"),
-        ("job", "i4"),
+        ("job", "i2"),
+        ("begun", "i2"),
         ("unwritten", "i4"),
         ("node", "u4"),
         ("first_s", "f8"),
