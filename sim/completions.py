@@ -32,8 +32,11 @@ def complete_job(server: Server, slot: int, time_s: float) -> None:
     entry = server.completions[now.completed]
     entry.job, entry.done_s, entry.flags = publication.row, time_s, publication.job
     now.completed += 1
-    platform = server.platforms[publication.platform]
-    if publication.job & FINAL and publication.row >> STAMP_SHIFT >= platform.cut:
+    platform, cut = (
+        server.platforms[publication.platform],
+        server.processes[publication.platform].cut,
+    )
+    if publication.job & FINAL and publication.row >> STAMP_SHIFT >= cut:
         delay_s = server.populations[platform.population].delay_s
         if time_s + delay_s <= publication.give_up_s and platform.offline:
             platform.offline = 0

@@ -135,7 +135,7 @@ class Controller:
         """Sessions of these Platforms of the topology are no more."""
         numbers = self._home.number(platforms)
         self._server.platforms["offline"][numbers] = 1
-        self._server.platforms["cut"][numbers] = stamps
+        self._server.processes["cut"][numbers] = stamps
         self._server.ledger["offline"] = int(self._server.platforms["offline"].sum())
 
     def socket(self, line: Line) -> int:

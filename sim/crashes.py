@@ -6,7 +6,8 @@ import numpy as np
 
 from sim.delivery import settle
 from sim.loop_turns import POLL
-from sim.state import NOBODY, SETTLED, UNTOUCHED, Floats, Records, Server
+from sim.server import empty_processes
+from sim.state import NOBODY, SETTLED, Floats, Records, Server
 
 
 def crash(server: Server, time_s: float, allocated: float) -> int:
@@ -72,11 +73,12 @@ def _take_back(intervals: Records, start_s: float, stop_s: float) -> None:
 def _forget(server: Server) -> None:
     """Nothing is queued and nobody is logged in."""
     now, platforms = server.ledger[0], server.platforms
-    for chain in ("mail_head", "mail_tail", "input_head", "input_tail", "answers"):
+    for chain in ("mail_head", "mail_tail", "input_head"):
         platforms[chain] = NOBODY
-    for state in ("session_state", "publisher_state", "copy", "results"):
-        platforms[state] = 0
-    platforms["setup_s"], platforms["written_s"] = UNTOUCHED, -np.inf
+    platforms["session_state"] = platforms["results"] = 0
+    cut = server.processes["cut"].copy()
+    server.processes[:] = empty_processes(len(cut))
+    server.processes["cut"] = cut
     now["unwritten"] = now["fed"]
     now["held"], now["held_bytes"] = 0, 0.0
     now["queue_first"] = now["queue_length"] = now["completed"] = 0

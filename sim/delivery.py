@@ -299,7 +299,7 @@ def post(server: Server, slot: int, number: int, copy: int) -> None:
 
 
 @inlined
-def take(server: Server, place: int) -> tuple[int, int, int]:
+def take(server: Server, place: int) -> Any:
     """A copy leaves its mailbox: its job's slot, its entry, and the next node of its chain."""
     node = server.nodes[place]
     slot, publication = node.publication, server.publications[node.publication]

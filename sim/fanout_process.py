@@ -55,7 +55,7 @@ def _enqueue(server: Server, process: int) -> None:
     if process < platforms.size:
         platforms[process].session_state = QUEUED
     else:
-        platforms[np.uint32(process - platforms.size)].publisher_state = QUEUED
+        server.processes[np.uint32(process - platforms.size)].publisher_state = QUEUED
     place = (now.queue_first + now.queue_length) & (server.ring.size - 1)
     server.ring[np.uint32(place)] = process
     now.queue_length += 1
@@ -79,7 +79,7 @@ def _session_slice_s(server: Server, number: int, session: int, time_s: float) -
         node = server.nodes[place]
         cold_s += server.publications[node.publication].write_s
         place = node.next
-    return cold_s * _warmth(server, time_s - platform.written_s)
+    return cold_s * _warmth(server, time_s - server.processes[session].written_s)
 
 
 @inlined
@@ -96,8 +96,8 @@ def _begin(server: Server, slot: int, time_s: float, begun_s: float) -> None:
 @inlined
 def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: float) -> float:
     """Core `number` notes how far the publisher's process gets; how long that lasts. [s]"""
-    core, platform, setting = server.cores[number], server.platforms[publisher], server.setting[0]
-    slot, copy, setup_s = platform.input_head, platform.copy, platform.setup_s
+    core, setting, process = server.cores[number], server.setting[0], server.processes[publisher]
+    slot, copy, setup_s = server.platforms[publisher].input_head, process.copy, process.setup_s
     room, slice_s, finished = float(setting.slice_recipients), 0.0, 0
     while slot != NOBODY and room >= 1.0:
         publication = server.publications[slot]
@@ -143,7 +143,7 @@ def _dispatch(server: Server, number: int, time_s: float) -> None:
         platforms[process].session_state = RUNNING
         slice_s = _session_slice_s(server, number, process, time_s)
     else:
-        platforms[np.uint32(process - platforms.size)].publisher_state = RUNNING
+        server.processes[np.uint32(process - platforms.size)].publisher_state = RUNNING
         slice_s = _publisher_slice_s(server, number, np.uint32(process - platforms.size), time_s)
     now.idle_s += time_s - core.idle_since_s
     core.ready_s = core.idle_since_s = time_s + slice_s
@@ -162,7 +162,7 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
         deliver(server, slot, session, entry, time_s)
     now.held -= copies
     owe(server, time_s, -copies)
-    platform.written_s = time_s
+    server.processes[session].written_s = time_s
     platform.session_state = ABSENT
     if platform.mail_head != NOBODY:
         _enqueue(server, session)
@@ -189,20 +189,21 @@ def _route(server: Server, slot: int, first: int, last: int, time_s: float) -> N
 def _end_publisher_slice(server: Server, number: int, publisher: int, time_s: float) -> None:
     """The copies that a publisher's slice routed reach their mailboxes; it queues up or rests."""
     core, platform = server.cores[number], server.platforms[publisher]
+    process = server.processes[publisher]
     for _ in range(core.finished):
         slot = platform.input_head
         publication = server.publications[slot]
-        _route(server, slot, platform.copy, publication.copies, time_s)
-        platform.copy, platform.input_head = 0, publication.next
+        _route(server, slot, process.copy, publication.copies, time_s)
+        process.copy, platform.input_head = 0, publication.next
         if publication.job:
             complete_job(server, slot, time_s)
         elif publication.copies == 0:
             settle(server, slot)
-    platform.setup_s = core.setup_s
-    platform.publisher_state = ABSENT
+    process.setup_s = core.setup_s
+    process.publisher_state = ABSENT
     if platform.input_head != NOBODY:
-        _route(server, platform.input_head, platform.copy, core.copy, time_s)
-        platform.copy = core.copy
+        _route(server, platform.input_head, process.copy, core.copy, time_s)
+        process.copy = core.copy
         _enqueue(server, np.uint32(server.platforms.size + publisher))
     reach(server, time_s)
     weigh(server, time_s)
@@ -213,13 +214,13 @@ def _arrive(server: Server, time_s: float) -> None:
     """The next publication comes in: its publisher's process queues up, an idle core wakes."""
     slot = admit(server)
     publisher = server.publications[slot].platform
-    platform = server.platforms[publisher]
+    platform, process = server.platforms[publisher], server.processes[publisher]
     if platform.input_head == NOBODY:
         platform.input_head = slot
     else:
-        server.publications[platform.input_tail].next = slot
-    platform.input_tail = slot
-    if platform.publisher_state == ABSENT:
+        server.publications[process.input_tail].next = slot
+    process.input_tail = slot
+    if process.publisher_state == ABSENT:
         _enqueue(server, np.uint32(server.platforms.size + publisher))
         now = server.ledger[0]
         if now.idle_cores > 0:

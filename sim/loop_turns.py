@@ -70,8 +70,8 @@ def _admit_until(server: Server, time_s: float) -> None:
         if platform.input_head == NOBODY:
             platform.input_head = slot
         else:
-            server.publications[platform.input_tail].next = slot
-        platform.input_tail = slot
+            server.publications[server.processes[number].input_tail].next = slot
+        server.processes[number].input_tail = slot
         _link(server, number)
 
 
@@ -262,8 +262,8 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     platform.input_head = publication.next
     platform.results += publication.answered
     if publication.job:
-        publication.next = platform.answers
-        platform.answers = slot
+        process = server.processes[number]
+        publication.next, process.answers = process.answers, slot
     elif publication.copies == 0:
         settle(server, slot)
     return True
@@ -276,9 +276,10 @@ def _write(server: Server, number: int) -> None:
     if platform.results > 0:
         now.time_s += setting.result_s
         platform.results = 0
-        while platform.answers != NOBODY:
-            slot = platform.answers
-            platform.answers = server.publications[slot].next
+        process = server.processes[number]
+        while process.answers != NOBODY:
+            slot = process.answers
+            process.answers = server.publications[slot].next
             complete_job(server, slot, now.time_s)
     place, copies, bytes_s = platform.mail_head, 0, 0.0
     if place == NOBODY:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sim import draws
 from sim.backlogs import ABSENT
 from sim.draws import Purpose
-from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, UNTOUCHED, Indices, Records
+from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, Indices, Records
 from sim.stations import Graph, takes_part
 from topologies import support
 from topologies.plan import subscribers
@@ -71,10 +71,8 @@ class Residents:
         """State of the Platforms at the start, and that of the sockets of `peers`."""
         records = np.zeros(self.count + peers, PLATFORM)
         records["population"][: self.count] = np.repeat(np.arange(len(self.members)), self.members)
-        for chain in ("mail_head", "mail_tail", "input_head", "input_tail", "answers"):
+        for chain in ("mail_head", "mail_tail", "input_head"):
             records[chain] = NOBODY
-        records["setup_s"] = UNTOUCHED
-        records["written_s"] = -np.inf
         return records
 
     def span_ends(self, sessions: Indices) -> Indices:

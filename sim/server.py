@@ -32,8 +32,10 @@ from sim.state import (
     NOBODY,
     NODE,
     OUTCOME,
+    PROCESS,
     PUBLICATION,
     SETTING,
+    UNTOUCHED,
     WAIT,
     Records,
     Server,
@@ -61,6 +63,8 @@ def empty_server(
         study.seed, Purpose.COLLECTION_START, study.replication, np.array([station.number])
     )
     ledger["allocated"] = share * discipline.settings.get("collection_every", 0.0)
+    event = discipline.mode == "event"
+    come_and_go = study.topology.faults or any(p.login for p in study.topology.platforms)
     sockets = home.count + len(paths.outward) + len(paths.inward)
     outcomes = np.zeros(-(-study.rows // study.row_stride), OUTCOME)
     outcomes["first_s"], outcomes["last_s"] = np.inf, -np.inf
@@ -69,13 +73,14 @@ def empty_server(
         setting=_setting(study, station, discipline, home),
         publications=np.zeros(RING, PUBLICATION),
         platforms=home.records(len(paths.outward) + len(paths.inward)),
+        processes=empty_processes(sockets if event or come_and_go else 0),
         populations=home.population_records(),
         subscribers=paths.sessions,
         targets=paths.targets,
         span_ends=home.span_ends(paths.sessions),
         reader_free_s=np.zeros(home.count),
         scratch=np.zeros(SCRATCH),
-        nodes=np.zeros(1 if discipline.mode == "event" else 0, NODE),
+        nodes=np.zeros(1 if event else 0, NODE),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
         batch=np.zeros(discipline.events_max, np.uint32),
@@ -99,6 +104,14 @@ def empty_server(
         instants_s=np.zeros((len(followed), len(STAGES) + 1)),
         calls=calls(*(("sim.outflow",) if len(queues) else ())),
     )
+
+
+def empty_processes(count: int) -> Records:
+    """Processes that were sent nothing yet."""
+    processes = np.zeros(count, PROCESS)
+    processes["input_tail"] = processes["answers"] = NOBODY
+    processes["setup_s"], processes["written_s"] = UNTOUCHED, -np.inf
+    return processes
 
 
 def _setting(study: Study, station: Station, discipline: Discipline, home: Residents) -> Records:
@@ -235,7 +248,8 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
     place = np.zeros(len(old), np.uint32)
     place[numbers % len(old)] = numbers % len(new)
     new[numbers % len(new)] = old[numbers % len(old)]
-    chains = [server.platforms[chain] for chain in ("input_head", "input_tail", "answers")]
+    chains = [server.platforms["input_head"]]
+    chains += [server.processes[chain] for chain in ("input_tail", "answers")]
     chains += [new["next"], server.nodes["publication"], server.waits["publication"]]
     for links in (*chains, server.cores["slot"]):
         _move(links, place)

@@ -68,21 +68,28 @@ JOB, FINAL, NOTICED, FIRST, REFUSED = 1, 2, 4, 8, 16
 STAMP_SHIFT = 32  # a job's key: its Platform's number in the topology, above it its stamp
 PLATFORM_MASK = 2**STAMP_SHIFT - 1
 
-# A Platform that publishes or subscribes: its mailbox (copies for it), its input (publications of
-# its own that the server has not finished, and how far the first one is). `answers` are steps of
-# logins whose answer is not written yet; those stamped before `cut` belong to a lost session. One
-# cache line, with what a copy touches in front.
+# A Platform that publishes or subscribes, with what a copy touches: its mailbox, its input
+# (publications of its own that the server has not finished), results that wait to be written.
 PLATFORM = np.dtype(
     [
         ("population", "u2"),
         ("session_state", "i1"),
-        ("publisher_state", "i1"),
-        ("offline", "i4"),
+        ("offline", "i1"),
         ("mail_head", "u4"),
         ("mail_tail", "u4"),
         ("input_head", "u4"),
         ("results", "i4"),
+    ],
+    align=True,
+)
+
+# More of it, for servers that go from process to process, and of Platforms that log in: how far the
+# first publication of its input is, when its session was last written. `answers` are steps of
+# logins whose answer is not written yet; those stamped before `cut` belong to a lost session.
+PROCESS = np.dtype(
+    [
         ("input_tail", "u4"),
+        ("publisher_state", "i4"),
         ("copy", "i4"),
         ("answers", "u4"),
         ("cut", "i8"),
@@ -311,7 +318,8 @@ SETTING = np.dtype(
 INDEX, FLOAT = np.dtype("u4"), np.dtype("f8")
 FIELDS = {
     "ledger": (LEDGER, 1), "setting": (SETTING, 1), "publications": (PUBLICATION, 1),
-    "platforms": (PLATFORM, 1), "populations": (POPULATION, 1), "subscribers": (INDEX, 1),
+    "platforms": (PLATFORM, 1), "processes": (PROCESS, 1),
+    "populations": (POPULATION, 1), "subscribers": (INDEX, 1),
     "targets": (INDEX, 1), "span_ends": (INDEX, 1), "reader_free_s": (FLOAT, 1),
     "scratch": (FLOAT, 1), "nodes": (NODE, 1), "cores": (CORE, 1), "ring": (INDEX, 1),
     "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
@@ -345,6 +353,7 @@ class Server:
     setting: Records
     publications: Records
     platforms: Records
+    processes: Records
     populations: Records
     subscribers: Indices
     targets: Indices
