@@ -25,6 +25,6 @@ def slow_down(server: Server, factor: float) -> None:
     for cost in COSTS:
         server.publications[cost] *= factor
     server.ledger["collecting_s"] *= factor
-    for begun in (server.platforms, server.cores):  # what is left of a set-up
+    for begun in (server.processes, server.cores):  # what is left of a set-up
         left_s = begun["setup_s"]
         left_s[left_s != UNTOUCHED] *= factor
