@@ -62,6 +62,17 @@ def _interval_of(server: Server, place: Any, time_s: float) -> Any:
 
 
 @inlined
+def _leave(server: Server, slot: int, copies: int) -> None:
+    """Copies of a publication have left the server."""
+    publication = server.publications[slot]
+    server.ledger[0].held -= copies
+    publication.missing -= copies
+    publication.unwritten -= copies
+    if copies > 0 and publication.missing == 0:
+        settle(server, slot)
+
+
+@inlined
 def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915 (it is one loop)
     """Take the batch's last events while they are copies of one publication to one population.
 
@@ -80,9 +91,8 @@ def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915
     first_s, last_s, residents = publication.first_s, publication.last_s, setting.residents
     allocation, most, allocated = setting.allocation_write, allowance(server), now.allocated
     time_s, link_s, events, taken = now.time_s, now.link_free_s, now.events, 0
-    owed, since_s, area_s, sojourn_s = (
-        now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s,
-    )  # fmt: skip
+    owed, since_s = now.owed, now.owed_since_s
+    area_s, sojourn_s = now.owed_area_s, now.sojourn_s
     held_bytes, tracing = now.held_bytes, server.trace.size > 0
     egress, coming = np.uint32(now.link_interval), np.uint32(now.received_interval)
     stop_s, link_stop_s = intervals[np.uint32(now.interval)].end_s, intervals[egress].end_s
@@ -124,22 +134,14 @@ def _take_run(server: Server, event: int, end_s: float) -> int:  # noqa: PLR0915
         first_s, last_s = min(first_s, received_s), max(last_s, received_s)
         if tracing:
             _trace(server, publication.row, number, received_s)
-    now.time_s, now.link_free_s, now.allocated, now.events = (
-        time_s,
-        link_s,
-        allocated,
-        events - taken,
-    )
+    now.time_s, now.link_free_s, now.allocated = time_s, link_s, allocated
+    now.events = events - taken
     now.owed, now.owed_since_s, now.owed_area_s, now.sojourn_s = owed, since_s, area_s, sojourn_s
     now.held_bytes, now.received_interval = held_bytes, coming
-    now.held -= taken
     intervals[egress].egress_bytes = egress_bytes
     publication.untimely += untimely
     publication.latency_s, publication.first_s, publication.last_s = latencies_s, first_s, last_s
-    publication.missing -= taken
-    publication.unwritten -= taken
-    if taken > 0 and publication.missing == 0:
-        settle(server, slot)
+    _leave(server, slot, taken)
     return taken
 
 
