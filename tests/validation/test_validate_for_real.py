@@ -86,9 +86,9 @@ def validate():
 
 def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
     process = validate.start(
-        "--points", "1,2", "--duration", 5, "--repeats", 1, "--json", "--out", tmp_path
+        "--points", ".5,1", "--duration", 4, "--repeats", 1, "--json", "--out", tmp_path
     )
-    output, errors = process.communicate(timeout=150)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode in (0, 3), errors  # 3: something else kept this machine busy
     document = json.loads(output)
     jsonschema.validate(document, results.document_schema("validate"))
