@@ -3,6 +3,7 @@
 # make validate  the real-server part alone: predict, deploy, measure, compare
 # make prove     the long proofs, those that are out of date (ONLY="name ...": these alone)
 # make lint      style and types
+# make notebooks  run all notebooks and write their outputs (ONLY="05 07": these alone)
 # make lock      write requirements.lock anew from pyproject.toml
 
 SHELL := /bin/bash
@@ -20,7 +21,7 @@ COMPUTED := $(filter-out tests/loadtest tests/validation,$(patsubst %/,%,$(wildc
 MEASURED := tests/loadtest tests/validation $(DEPLOYED:%=--ignore=%)
 SPLIT := \# ---- with the extras
 
-.PHONY: run test prove validate lint lock servers clean help
+.PHONY: run test prove validate lint notebooks lock servers clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -58,6 +59,9 @@ prove: servers $(VENV)/.full
 
 lint: $(VENV)/.full
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+notebooks: $(VENV)/.full
+	@$(BIN)/python tests/execution.py $(ONLY)
 
 validate: $(VENV)/.full
 	@PACKAGES="$(SERVERS)" .ci/servers
