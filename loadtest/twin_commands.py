@@ -124,7 +124,7 @@ def calibrate(
         )
     for each in done:
         each.path = directory / f"{each.profile.name}.yaml"
-        each.path.write_text(identity.profile_text(each.profile), encoding="utf-8")
+        results.write_text(each.path, identity.profile_text(each.profile))
     output.document({"servers": [each.document() for each in done]})
     output.say(calibration.render(done))
     if report is not None:

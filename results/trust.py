@@ -86,35 +86,42 @@ def trust(places: Sequence[Path] = ()) -> Trust:
         try:
             reasons = [why for each in document["points"] for why in problems(each)]
             own = [] if reasons else [again(each) for each in document["points"]]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            reasons, own = [f"cannot be read as a validation ({error!r})"], []
+            if not reasons and not own:
+                reasons = ["has no points"]
+            why = "" if reasons else causes.unsteady(document.get("drift"))
+            proof = None if reasons or why else _proof(name, whole, own)
+            denied = [] if proof is None else twin.refutations(own)
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            reasons, proof = [f"cannot be read as a validation ({error!r})"], None
         if reasons:
             refused.append({"name": name, "reasons": reasons})
-            continue
-        drift = document.get("drift")
-        if why := causes.unsteady(drift):
+        elif proof is None:
             unsteady.append({"name": name, "reasons": [why]})
-            continue
-        points += own
-        summary = twin.summary(own, drift)
-        refuted += [{**each, "proof": name} for each in twin.refutations(own)]
-        proofs.append(
-            {
-                "name": name,
-                "topology": document["topology"],
-                "command": whole.get("command", ""),
-                "created": whole.get("created", own[0]["evidence"]["stored"]),
-                "commit": whole.get("commit", ""),
-                "machine": whole.get("machine", {}),
-                "points": len(own),
-                "verdicts": summary["verdicts"],
-                "causes": summary["causes"],
-            }
-        )
+        else:
+            points += own
+            refuted += [{**each, "proof": name} for each in denied]
+            proofs.append(proof)
     return {
         "proofs": proofs, "refused": refused, "unsteady": unsteady,
         "summary": twin.summary(points), "refuted": refuted,
     }  # fmt: skip
+
+
+def _proof(name: str, whole: Mapping[str, Any], own: Sequence[TwinPoint]) -> ProofFigures:
+    """What is said of one proof, from its own points."""
+    document = whole.get("document", whole)
+    summary = twin.summary(own, document.get("drift"))
+    return {
+        "name": name,
+        "topology": document["topology"],
+        "command": whole.get("command", ""),
+        "created": whole.get("created", own[0]["evidence"]["stored"]),
+        "commit": whole.get("commit", ""),
+        "machine": whole.get("machine", {}),
+        "points": len(own),
+        "verdicts": summary["verdicts"],
+        "causes": summary["causes"],
+    }
 
 
 def _stored(places: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:

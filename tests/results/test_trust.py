@@ -94,6 +94,18 @@ def _unreadable(proof):
     del proof["points"][0]["evidence"]["measured"]["totals"]
 
 
+def _empty(proof):
+    proof["points"] = []
+
+
+def _no_drift(proof):
+    proof["drift"] = 5
+
+
+def _nowhere(proof):
+    del proof["topology"]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -101,6 +113,9 @@ def _unreadable(proof):
         (_altered, "not the one that was stored"),
         (_improved, "not those of their histograms"),
         (_unreadable, "cannot be read as a validation"),
+        (_empty, "has no points"),
+        (_no_drift, "cannot be read as a validation"),
+        (_nowhere, "cannot be read as a validation"),
     ],
 )
 def test_a_proof_that_proves_nothing_is_refused(tmp_path, change, why):
