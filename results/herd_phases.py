@@ -45,8 +45,8 @@ class PhaseDiagram(TypedDict):
     horizon_s: float
     policy: str
     points: list[Point]
-    agreement: float
-    agreement_apart: float
+    agreement: float | None
+    agreement_apart: float | None
 
 
 def boundary_cap_s(work_s: float, patience_s: float) -> float:
@@ -56,6 +56,10 @@ def boundary_cap_s(work_s: float, patience_s: float) -> float:
     of them give up, so that C = 2 (N / mu - 2 tau).
     """
     return 2.0 * (work_s - 2.0 * patience_s)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def render(diagram: PhaseDiagram) -> RenderableType:
@@ -77,8 +81,8 @@ def render(diagram: PhaseDiagram) -> RenderableType:
         Text(f"share online after {diagram['horizon_s']:g} s; * is not on the line's side"),
         Text(f"cap on the line: {line}"),
         Text(
-            f"{100 * diagram['agreement']:.0f} % of {count} points on the line's side, "
-            f"{100 * diagram['agreement_apart']:.0f} % of those a quarter off it",
+            f"{_percent(diagram['agreement'])} of {count} points on the line's side, "
+            f"{_percent(diagram['agreement_apart'])} of those a quarter off it",
             style="bold",
         ),
     )

@@ -76,7 +76,7 @@ def variant(
         "peak_memory_bytes": _peak(attacked),
         "lost_share": _lost(attacked),
         **_amplification(attacked, calm),
-        **_logins(attacked),
+        **_logins(attacked, window.start_s),
     }
     reasons = {
         "time_to_detect_s": "no detector takes part",
@@ -140,10 +140,11 @@ def _lost(run: Run) -> Sample:
     return Sample(float(parts.mean()), parts, 0.0)
 
 
-def _logins(run: Run) -> dict[str, Sample]:
+def _logins(run: Run, start_s: float) -> dict[str, Sample]:
     """How the Platforms come back, where some have lost their sessions.
 
-    `online_share` is that at the end of the run, `whole_again_s` when 99 % are online for good.
+    `online_share` is that at the end of the run, `whole_again_s` how long after the
+    disturbance's start 99 % are online for good.
     """
     entries = list(run.header.measurement.get("logins", {}).values())
     if not entries:
@@ -153,7 +154,7 @@ def _logins(run: Run) -> dict[str, Sample]:
     numbers = run.intervals["replication"]
     edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
     share = online[:, -1]
-    whole_s = np.array([_whole_s(each, edges_s) for each in online])
+    whole_s = np.array([_whole_s(each, edges_s, start_s) for each in online])
     missing = int(np.isinf(whole_s).sum())
     reason = f"unbounded: not whole at the end in {missing} of {len(whole_s)} replications"
     attempts = sum(entry["attempts"] for entry in entries)
@@ -167,13 +168,15 @@ def _logins(run: Run) -> dict[str, Sample]:
     }
 
 
-def _whole_s(share: FloatArray, edges_s: FloatArray) -> float:
-    """From when on 99 % are online for good; infinite if never. [s]"""
+def _whole_s(share: FloatArray, edges_s: FloatArray, start_s: float) -> float:
+    """From a disturbance's start until 99 % are online for good; infinite if never. [s]"""
     broken = np.flatnonzero(share < WHOLE)
     if not len(broken):
         return 0.0
     last = int(broken[-1]) + 1
-    return float(edges_s[last]) if last < min(len(share), len(edges_s)) else np.inf
+    if last >= min(len(share), len(edges_s)):
+        return np.inf
+    return max(float(edges_s[last]) - start_s, 0.0)
 
 
 Rows = Callable[[Mapping[str, FloatArray]], FloatArray]

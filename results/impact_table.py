@@ -9,7 +9,6 @@ from rich.text import Text
 from results.statistics import Estimate
 from results.variants import Attack, Variant
 
-OWN_MAX = 4  # figures of the scenario's own that have room; the document has all
 COLUMNS = (
     ("goodput_per_s", "goodput", 1.0, "/s"),
     ("p99_s", "p99", 1e3, " ms"),
@@ -23,7 +22,11 @@ UNITS = (("_per_s", "1/s"), ("_per_h", "1/h"), ("_bytes", "B"), ("_share", "1"),
 
 
 def render(document: Attack) -> RenderableType:
-    """A row for each defence, then what was expected."""
+    """A row for each defence, then what was expected.
+
+    Of the scenario's own figures there are its headline and those that differ between the variants;
+    the document has all.
+    """
     if "measured" in document:
         predicted: Attack = {**document, "title": "predicted"}
         measured: Attack = {**document, "title": "measured", "variants": document["measured"]}
@@ -31,9 +34,7 @@ def render(document: Attack) -> RenderableType:
         return Group(render(predicted), render(measured))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     shown = [column for column in COLUMNS if _anywhere(document, column[0])]
-    own = list(dict.fromkeys(name for each in document["variants"] for name in each["figures"]))
-    own.sort(key=lambda name: name != document["headline"])
-    own = own[:OWN_MAX]
+    own = _own(document)
     table.add_column("defence", no_wrap=True)
     for title in (*(_title(name) for name in own), *(column[1] for column in shown)):
         table.add_column(Text(title), justify="right")
@@ -47,6 +48,19 @@ def render(document: Attack) -> RenderableType:
         table,
         Text(f"Expected: {document['hypothesis']}", style="dim"),
     )
+
+
+def _own(document: Attack) -> list[str]:
+    """Names of the scenario's own figures that have a column, the headline first."""
+    names = dict.fromkeys(name for each in document["variants"] for name in each["figures"])
+    shown = [name for name in names if name == document["headline"] or _differs(document, name)]
+    return sorted(shown, key=lambda name: name != document["headline"])
+
+
+def _differs(document: Attack, name: str) -> bool:
+    """Whether the variants do not all show the same."""
+    texts = {_shown(each["figures"].get(name), 1.0, "") for each in document["variants"]}
+    return len(texts) > 1
 
 
 def _figure(variant: Variant, name: str) -> Estimate:

@@ -1,4 +1,4 @@
-"""The table of threats put to the test: does each toggle move its figure?
+"""The table of threats put to the test: does each toggle move its figure as it should?
 
 Both variants play the same draws, so that the interval is that of the paired difference; a claim
 holds if it lies on the side of zero that the claim says.
@@ -14,7 +14,7 @@ from results.statistics import Estimate
 from results.variants import effect
 from sim import defences
 from topologies import overlays
-from topologies.threats import Shown, Threat
+from topologies.threats import Difference, Found, Shown, Threat
 
 Progress = Callable[[float, str], None]
 
@@ -64,6 +64,26 @@ def moves(difference: Estimate, direction: str) -> bool:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return False
     return low > 0.0 if direction == "more" else high < 0.0
+
+
+def verdicts(findings: Iterable[Finding]) -> dict[str, Found]:
+    """What came of each claim, by row, as the document has it."""
+    return {
+        each.row.id: {"difference": _plain(each.difference), "holds": each.holds}
+        for each in findings
+    }
+
+
+def _plain(estimate: Estimate) -> Difference:
+    found: Difference = {
+        "value": estimate["value"],
+        "low": estimate["low"],
+        "high": estimate["high"],
+        "n": estimate["n"],
+    }
+    if "reason" in estimate:
+        found["reason"] = estimate["reason"]
+    return found
 
 
 def broken(findings: Iterable[Finding]) -> list[str]:

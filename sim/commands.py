@@ -200,6 +200,7 @@ def attack(  # noqa: PLR0913 (an option each)
     if phase:
         if scenario != "S-HERD":
             raise click.UsageError("--phase is for S-HERD")
+        _nothing_but_phases(defences=defences, replications=replications, report=report)
         _phases(output, base, changes, seed, plot)
         return
     laid = overlays.scenario(scenario, base, defences, changes)
@@ -223,6 +224,17 @@ def attack(  # noqa: PLR0913 (an option each)
     if report is not None:
         results.write_report(list(trial.runs), report)
         output.say(f"Wrote {report}")
+
+
+def _nothing_but_phases(**others: Any) -> None:
+    """Refuse options that the phase diagram could only ignore."""
+    options = {"defences": "--defence", "replications": "--replications", "report": "--report"}
+    named = [options[name] for name, value in others.items() if value]
+    if named:
+        raise click.UsageError(
+            f"--phase plays S-HERD undefended, once for each point, and makes no runs to report; "
+            f"leave out {', '.join(named)}"
+        )
 
 
 def _phases(
@@ -266,16 +278,17 @@ def threats(output: Output, checked: bool, replications: int | None, seed: int) 
     from topologies import threats as known
 
     table = known.table()
-    document = known.document(table)
+    found: dict[str, known.Found] = {}
     failed: list[str] = []
     if checked:
         from sim import claims
 
         with output.progress("checking") as advance:
-            found = claims.try_all(
+            findings = claims.try_all(
                 table.rows, seed=seed, replications=replications, progress=advance
             )
-        failed = claims.broken(found)
+        found, failed = claims.verdicts(findings), claims.broken(findings)
+    document = known.document(table, found)
     output.document(document)
     output.say(threat_table.render(document))
     for sentence in failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -78,9 +77,9 @@ def diagram(
     }
 
 
-def _agreement(points: Sequence[Point]) -> float:
+def _agreement(points: Sequence[Point]) -> float | None:
     right = sum(each["drained"] == each["foretold"] for each in points)
-    return right / len(points) if points else math.nan
+    return right / len(points) if points else None
 
 
 def _laid(base: str | None, platforms: int, cap_s: float, changes: Sequence[str]) -> Topology:

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+from pydantic import TypeAdapter
 
 from loadtest import requirements, scenarios
 from sim import claims
@@ -71,3 +73,13 @@ def test_a_claim_holds_if_its_interval_is_on_the_side_that_it_says(low, high, di
     difference = {"value": 1.0, "low": low, "high": high, "n": 4}
     for each in ("less", "more"):
         assert claims.moves(difference, each) is (each == direction)
+
+
+def test_what_came_of_the_claims_is_in_the_document():
+    rows = [row for row in TABLE.rows if row.id == "M1"]
+    (finding,) = claims.try_all(rows, replications=3)
+    document = threats.document(TABLE, claims.verdicts([finding]))
+    jsonschema.validate(document, TypeAdapter(threats.ThreatsDocument).json_schema())
+    found = {row["id"]: row["found"] for row in document["rows"]}
+    assert found["M1"] == {"difference": finding.difference, "holds": True}
+    assert found["N1"] is None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from topologies.logins import Login
 from topologies.model import Whole
@@ -38,6 +38,11 @@ class Approvals(Procedure):
     prepared: Fraction = Field(0.0, description="share that is on a whitelist already [1]")
     misnamed: Fraction = Field(0.0, description="share of requests for a Topic of a wrong name [1]")
     correction: PositiveSeconds = Field(1800.0, description="and until it is set right, mean [s]")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("spread")
+        return self
 
 
 class PolicyGrowth(Procedure):
@@ -125,7 +130,9 @@ class SharedAddresses(Procedure):
     cap: PositiveSeconds = Field(60.0, description="full jitter up to this after a refusal [s]")
     attackers: Whole = Field(0, ge=0, le=100_000, description="addresses of the adversary")
     attempts: PositivePerSecond = Field(5.0, description="connections of each of these [1/s]")
-    accounts: Whole = Field(10, ge=1, le=100_000, description="accounts that it tries")
+    accounts: Whole = Field(
+        10, ge=1, le=100_000, description="accounts that it tries, nobody's own"
+    )
     key: Literal["none", "address", "account", "server"] = Field(
         "none", description="what a limit goes by; `account` after the password is checked"
     )
@@ -133,6 +140,11 @@ class SharedAddresses(Procedure):
     per: PositiveSeconds = Field(60.0, description="in any stretch of this length [s]")
     allow_listed: bool = Field(False, description="whether known offices are not limited")
     login: Login = Field(Login.model_validate({}), description="how Platforms log in")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("first")
+        return self
 
 
 class PasswordWork(Procedure):
@@ -152,6 +164,16 @@ class PasswordWork(Procedure):
     start: Seconds = Field(60.0, description="when they begin [s]")
     attack: PositiveSeconds = Field(120.0, description="how long they last [s]")
     deadline: PositiveSeconds = Field(1.0, description="of a delivery that counts [s]")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("start")
+        if self.start + self.attack > self.duration:
+            raise ValueError(
+                f"attack ({self.attack:g} s from {self.start:g} s on) must be over before the end "
+                f"({self.duration:g} s): make duration longer or attack shorter"
+            )
+        return self
 
 
 class SilentController(Procedure):
@@ -178,3 +200,8 @@ class SilentController(Procedure):
     alerts: bool = Field(False, description="whether each Platform tells when it gives one up")
     administrators: Whole = Field(5, ge=1, le=10_000, description="who receive such alerts")
     merged: bool = Field(False, description="whether like alerts are merged within a minute")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("start")
+        return self

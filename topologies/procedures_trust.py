@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from topologies.model import Sourced, Whole
 from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Seconds
@@ -16,6 +16,22 @@ class Procedure(Sourced):
     """What all procedures have."""
 
     duration: PositiveSeconds = Field(3600.0, description="how long is looked at [s]")
+
+    def _before_the_end(self, *names: str) -> None:
+        """Refuse instants that are not within what is looked at.
+
+        Raises
+        ------
+        ValueError
+            One of these is not before `duration`.
+        """
+        for name in names:
+            instant_s = getattr(self, name)
+            if instant_s is not None and instant_s >= self.duration:
+                raise ValueError(
+                    f"{name} ({instant_s:g} s) must be before the end ({self.duration:g} s): "
+                    f"make duration longer or {name} less"
+                )
 
 
 class Equivocation(Procedure):
@@ -36,6 +52,11 @@ class Equivocation(Procedure):
     fan_out: Whole = Field(1, ge=1, le=100, description="whom it tells each time, at random")
     sequence_numbers: bool = Field(False, description="whether items are numbered by publishers")
     signatures: bool = Field(False, description="whether publishers sign items and all check")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("start")
+        return self
 
 
 class Harvest(Procedure):
@@ -105,6 +126,11 @@ class Duel(Procedure):
     )
     survives: bool = Field(True, description="whether open sessions outlive a changed password")
 
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("arrival")
+        return self
+
 
 class Skew(Procedure):
     """Platforms whose clocks are wrong ignore what seems old (RFC 8600 section 8.2.2)."""
@@ -152,6 +178,15 @@ class FalseAlarms(Procedure):
         None, description="liars lose the right to publish after this; absent: never [s]"
     )
 
+    @model_validator(mode="after")
+    def _so_many_lie(self) -> Self:
+        if self.liars > self.sensors:
+            raise ValueError(
+                f"liars ({self.liars}) are some of the sensors ({self.sensors}): "
+                "make sensors more or liars fewer"
+            )
+        return self
+
 
 class CertificateChecks(Procedure):
     """Whether certificates are revoked is asked of a service that may be slow or down."""
@@ -173,3 +208,8 @@ class CertificateChecks(Procedure):
     )
     revoked_at: Seconds = Field(300.0, description="when a certificate is revoked [s]")
     told_after: Seconds = Field(0.0, description="and when the authority says so [s]")
+
+    @model_validator(mode="after")
+    def _instants(self) -> Self:
+        self._before_the_end("spread", "revoked_at")
+        return self

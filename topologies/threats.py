@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -18,7 +18,7 @@ FILE: Final = overlays.ATTACKS / "threats.yaml"
 
 
 class Shown(Model):
-    """A claim: this figure of this scenario differs between these two variants."""
+    """A claim: of this figure of this scenario one variant has less, or more, than another."""
 
     scenario: str = Field(description="a scenario of the catalogue")
     without: str = Field(description="one of its variants")
@@ -50,7 +50,7 @@ class Threats(Model):
 
 
 class Claim(TypedDict):
-    """What shows a threat: two variants of a scenario, and a figure that differs."""
+    """What shows a threat: two variants of a scenario, and what the toggle changes of a figure."""
 
     scenario: str
     without: str
@@ -59,17 +59,35 @@ class Claim(TypedDict):
     direction: str
 
 
+class Difference(TypedDict):
+    """A value with its 95 % interval, as every estimate; null where there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: NotRequired[str]
+
+
+class Found(TypedDict):
+    """What came of a claim: how much more the toggle has, and whether that bears it out."""
+
+    difference: Difference
+    holds: bool
+
+
 class Row(TypedDict):
     """A threat or countermeasure; `simulated_by` is null, with the reason, where nothing shows it.
 
     `driven_by` names what exercises the mechanism on a real server: a requirement of `gridlab
-    conform`, a scenario of `gridlab load`, or a test.
+    conform`, a scenario of `gridlab load`, or a test. `found` is null unless claims were played.
     """
 
     id: str
     reference: str
     item: str
     simulated_by: Claim | None
+    found: Found | None
     driven_by: list[str]
     countermeasures: list[str]
     metric: str
@@ -122,14 +140,16 @@ def _wrong(threats: Threats) -> Iterator[Problem]:
                 yield Problem((*place, "shown", key), "is no variant", near, name)
 
 
-def document(threats: Threats) -> ThreatsDocument:
-    """The table as JSON has it."""
+def document(threats: Threats, found: Mapping[str, Found] | None = None) -> ThreatsDocument:
+    """The table as JSON has it, with what came of its claims by row."""
+    found = found or {}
     rows: list[Row] = [
         {
             "id": row.id,
             "reference": row.reference,
             "item": row.item,
             "simulated_by": _claim(row.shown),
+            "found": found.get(row.id),
             "driven_by": list(row.driven),
             "countermeasures": list(row.countermeasures),
             "metric": row.metric,

@@ -158,6 +158,8 @@ def _words(kind: str, finding: Any, path: Path, around: type[BaseModel] | None) 
         case "literal_error" | "union_tag_invalid":
             return "is not one of the values", _allowed(finding, field)
     rule, repair = _RULES.get(kind, ("is refused", finding["msg"]))
+    if kind == "value_error":  # of a model's own check, which writes "rule: repair"
+        rule, _, repair = str(context.pop("error")).partition(": ")
     if kind == "string_pattern_mismatch":
         repair = _PATTERNS[context["pattern"]]
     return rule.format(**context), repair.format(**context)

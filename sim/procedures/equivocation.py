@@ -26,7 +26,7 @@ from topologies.procedures import Equivocation
 
 AXES: Final = ("time [s]", "share of the Platforms that know [1]")
 REASONS: Final = {"time_to_recover_s": "who knows believes no more: mitigation is the end of it"}
-KNOWN: Final = 0.95  # share that must know before the deceit is over
+KNOWN: Final = 0.95  # share of the deceived that must know before the deceit is over
 DIGEST_BYTES: Final = 120.0  # a message with a SHA-256 over the last ids
 
 Mask = npt.NDArray[np.bool_]
@@ -43,6 +43,7 @@ class Views:
     first_s: float | None = None
     most_s: float | None = None
     false_items: int = 0
+    kept_back: int = 0
     items: int = 0
     messages: int = 0
     trace: Trace = field(default_factory=Trace)
@@ -54,9 +55,8 @@ class Views:
         self.knows |= who
         if self.first_s is None:
             self.first_s = now_s
-        share = float(self.knows.mean())
-        self.trace.add(now_s, share)
-        if share >= KNOWN and self.most_s is None:
+        self.trace.add(now_s, float(self.knows.mean()))
+        if self.knows[self.deceived].mean() >= KNOWN and self.most_s is None:
             self.most_s = now_s
 
 
@@ -96,7 +96,7 @@ def play(procedure: Equivocation, occasion: Occasion) -> Outcome:
     control.run(until=procedure.duration)
     views.trace.add(procedure.duration, float(views.knows.mean()))
     lasting_s = procedure.duration - procedure.start
-    delivered = views.items * n - views.false_items
+    delivered = views.items * n - views.kept_back
     return Outcome(
         {
             "goodput_per_s": delivered / lasting_s,
@@ -128,6 +128,7 @@ def _publish(
             views.pending_gap = False
         if not falsified:
             continue
+        views.kept_back += int(views.deceived.sum())  # whoever knows has no true item either
         if procedure.manner == "alter" and procedure.signatures:
             views.learn(views.deceived & ~views.knows, control.now)
             continue

@@ -3,7 +3,8 @@
 Every Platform receives one Topic; those that publish do so on a Topic at random. Steps of one
 second: each publisher that is taken over sends its Poisson number of items, each of which takes
 over all vulnerable Platforms of its Topic at once, or first a few that are watched: if one of
-these is noticed before the others' time has come, the item is stopped.
+these is noticed before the others' time has come, the item is stopped. Where nothing is held, the
+alarm only tells: nobody stands between publishers and the others who could stop it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def play(procedure: Infection, occasion: Occasion) -> Outcome:
         now_s = float(second)
         active = int(((taken_s <= now_s) & publishes & (mended_s > now_s)).sum())
         alarm_s = min(alarm_s, float((taken_s + noticed_after_s)[1:].min()))
-        stopped = now_s >= alarm_s
+        stopped = procedure.first_few < 1.0 and now_s >= alarm_s
         for about in chance.integers(0, procedure.topics, chance.poisson(procedure.pace * active)):
             if chance.random() < procedure.validated or stopped:
                 continue

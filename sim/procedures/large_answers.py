@@ -44,7 +44,9 @@ def play(procedure: LargeAnswers, occasion: Occasion) -> Outcome:
     instants, level = _memory(answers)
     sent_bytes = answers.requests * REQUEST_BYTES
     figures = {
-        "goodput_per_s": float((latency_s <= 1.0).sum()) * procedure.receivers / procedure.duration,
+        "goodput_per_s": float((latency_s <= occasion.deadline_s).sum())
+        * procedure.receivers
+        / procedure.duration,
         "peak_memory_bytes": float(level.max(initial=0.0)),
         "sync_s": float(np.mean(answers.syncs_s)) if answers.syncs_s else np.inf,
         "requests_per_s": answers.requests / procedure.duration,

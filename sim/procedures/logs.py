@@ -26,7 +26,8 @@ def play(procedure: Logs, occasion: Occasion) -> Outcome:
     rounds = int(procedure.duration / procedure.every)
     falsified = draw.poisson(procedure.rate * procedure.every * procedure.falsified, rounds)
     luck = draw.random(rounds)
-    for number in range(rounds):
+    kept = procedure.entry > 0.0  # without a log nothing is false in it, nor can it be compared
+    for number in range(rounds if kept else 0):
         now_s = (number + 1) * procedure.every
         false += int(falsified[number])
         counts.append(float(false))
@@ -35,14 +36,14 @@ def play(procedure: Logs, occasion: Occasion) -> Outcome:
         if shown:
             seen_s = now_s
             break
-    each_bytes = procedure.entry + HASH_BYTES * procedure.chained
+    each_bytes = (procedure.entry + HASH_BYTES * procedure.chained) * kept
     return Outcome(
         {
             "false_entries": float(false),
             "time_to_detect_s": since(0.0, seen_s),
             "log_bytes_per_s": procedure.rate * each_bytes,
             "receipt_bytes_per_s": procedure.rate * RECEIPT_BYTES * procedure.receipts,
-            "log_cpu_share": procedure.rate * procedure.write * (procedure.entry > 0.0),
+            "log_cpu_share": procedure.rate * procedure.write * kept,
         },
         curve=curve([procedure.every * (k + 1) for k in range(len(counts))], counts),
     )

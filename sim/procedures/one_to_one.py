@@ -1,7 +1,9 @@
 """A publisher that encrypts for each receiver and sends each its own message.
 
 N messages of s bytes go up one connection that the server reads at r bytes a second: the last of
-them is there N s / r later, whatever encryption costs. What arrives is relayed one by one.
+them is there N s / r later, whatever encryption costs. What arrives is relayed one by one. A relay
+lifts the limit, not the work: it encrypts for each receiver and the server passes on N messages all
+the same. A message with a list of receivers is encrypted once, under a key that they share.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ ADDRESS_BYTES: Final = 60.0  # of one receiver in a list (XEP-0033)
 
 def uplink_bytes(procedure: OneToOne, receivers: int) -> float:
     """What the publisher sends for one item. [B]"""
-    message = procedure.size * (1.0 + procedure.expansion) + procedure.envelope
+    message = _item_bytes(procedure) + procedure.envelope
     match procedure.manner:
         case "publish":
-            return procedure.size + procedure.envelope
+            return message
         case "messages":
             return receivers * message
         case "relay":
@@ -33,17 +35,36 @@ def uplink_bytes(procedure: OneToOne, receivers: int) -> float:
             return message + receivers * ADDRESS_BYTES
 
 
+def _item_bytes(procedure: OneToOne) -> float:
+    """Size of an item as the server sees it. [B]"""
+    encrypted = procedure.manner != "publish"
+    return procedure.size * (1.0 + procedure.expansion * encrypted)
+
+
 def last_s(procedure: OneToOne, receivers: int, occasion: Occasion) -> float:
     """From an item until its last receiver has it, when nothing else waits. [s]"""
     return (
         _encrypt_s(procedure, receivers)
         + _way_s(procedure, receivers)
-        + (_server_s(procedure, receivers, occasion))
+        + _relay_s(procedure, receivers)
+        + _server_s(procedure, receivers, occasion)
     )
 
 
 def _encrypt_s(procedure: OneToOne, receivers: int) -> float:
-    return 0.0 if procedure.manner == "publish" else receivers * procedure.encrypt
+    """Work of the publisher. [s]"""
+    match procedure.manner:
+        case "publish":
+            return 0.0
+        case "messages":
+            return receivers * procedure.encrypt
+        case "relay" | "addressed":
+            return procedure.encrypt
+
+
+def _relay_s(procedure: OneToOne, receivers: int) -> float:
+    """Work of the relay, which encrypts for each receiver in the publisher's stead. [s]"""
+    return receivers * procedure.encrypt if procedure.manner == "relay" else 0.0
 
 
 def _way_s(procedure: OneToOne, receivers: int) -> float:
@@ -53,11 +74,14 @@ def _way_s(procedure: OneToOne, receivers: int) -> float:
 
 def _server_s(procedure: OneToOne, receivers: int, occasion: Occasion) -> float:
     """CPU time of the server: one fan-out, or a message in and out for each receiver. [s]"""
-    if procedure.manner == "publish":
-        return occasion.fan_out_s(receivers, procedure.size)
-    if procedure.manner == "messages":
-        return receivers * occasion.fan_out_s(1, procedure.size)
-    return occasion.fan_out_s(receivers, procedure.size)
+    item_bytes = _item_bytes(procedure)
+    match procedure.manner:
+        case "publish" | "addressed":
+            return occasion.fan_out_s(receivers, item_bytes)
+        case "messages":
+            return receivers * occasion.fan_out_s(1, item_bytes)
+        case "relay":  # one to the relay besides
+            return (receivers + 1) * occasion.fan_out_s(1, item_bytes)
 
 
 def play(procedure: OneToOne, occasion: Occasion) -> Outcome:
@@ -66,17 +90,20 @@ def play(procedure: OneToOne, occasion: Occasion) -> Outcome:
     sent_s = poisson_s(occasion.stream("items"), procedure.rate, 0.0, procedure.duration)
     up_s = _encrypt_s(procedure, n) + _way_s(procedure, n)
     arrived_s = departures_s(sent_s, np.full(len(sent_s), up_s))
-    done_s = departures_s(arrived_s, np.full(len(sent_s), _server_s(procedure, n, occasion)))
+    relayed_s = departures_s(arrived_s, np.full(len(sent_s), _relay_s(procedure, n)))
+    done_s = departures_s(relayed_s, np.full(len(sent_s), _server_s(procedure, n, occasion)))
     latency_s = np.where(done_s <= procedure.duration, done_s - sent_s, np.inf)
     numbers = np.unique(np.geomspace(1, max(2 * n, 10), 60).round())
     ideal_s = [last_s(procedure, int(each), occasion) for each in numbers]
     return Outcome(
         {
-            "goodput_per_s": float((latency_s <= 1.0).sum()) * n / procedure.duration,
+            "goodput_per_s": float((latency_s <= occasion.deadline_s).sum())
+            * n
+            / procedure.duration,
             "last_receiver_s": float(np.median(latency_s)) if len(latency_s) else np.nan,
             "uplink_bytes": uplink_bytes(procedure, n),
             "server_cpu_s": _server_s(procedure, n, occasion),
-            "amplification_bytes": n * procedure.size / uplink_bytes(procedure, n),
+            "amplification_bytes": n * _item_bytes(procedure) / uplink_bytes(procedure, n),
         },
         weighted(latency_s, n),
         curve(numbers, ideal_s),

@@ -43,6 +43,11 @@ class Occasion:
         """Costs of the first Controller."""
         return topologies.profile(self.topology, self.topology.controllers[0].name)
 
+    @property
+    def deadline_s(self) -> float:
+        """Within this a delivery counts as goodput. [s]"""
+        return self.topology.slo.deadline
+
     def fan_out_s(self, receivers: int, size_bytes: float) -> float:
         """Mean CPU time of a publication and its copies on the first Controller, alone. [s]"""
         cold = (Receivers(receivers, 1e-3),)

@@ -7,9 +7,11 @@ storage the server derives the key anew for each first message of SCRAM. The ser
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.procedures.outcome import Floats, Occasion, Outcome, curve
 from sim.procedures.waiting import departures_s, merged, poisson_s, weighted
@@ -41,8 +43,9 @@ def play(procedure: PasswordWork, occasion: Occasion) -> Outcome:
     fan_out_s = occasion.fan_out_s(procedure.receivers, occasion.topology.topics[0].payload.size)
     besides = procedure.rate * fan_out_s + procedure.logins * occasion.login_s(procedure.login)
     backlog_s = float((done_s - published_s)[published_s < end_s][-1:].sum())
-    slow = (published_s >= end_s) & (latency_s > 2.0 * fan_out_s + 0.05)
-    recovered_s = float(published_s[slow].max() - end_s) if slow.any() else 0.0
+    slow = latency_s > 2.0 * fan_out_s + 0.05
+    after = published_s >= end_s
+    recovered_s = _recovered_s(published_s[after], slow[after], end_s)
     rates = np.linspace(0.0, 2.0, POINTS)
     goodputs = (
         [_goodput(procedure, occasion, each) for each in rates]
@@ -63,6 +66,18 @@ def play(procedure: PasswordWork, occasion: Occasion) -> Outcome:
         weighted(latency_s[within], procedure.receivers),
         curve(rates * procedure.attempts, goodputs),
     )
+
+
+def _recovered_s(published_s: Floats, slow: npt.NDArray[np.bool_], end_s: float) -> float:
+    """From the end of the attempts until the first publication after the last slow one. [s]
+
+    Infinite if the last publication of the run is slow itself.
+    """
+    numbers = np.flatnonzero(slow)
+    if not len(numbers):
+        return 0.0
+    last = int(numbers[-1]) + 1
+    return float(published_s[last] - end_s) if last < len(published_s) else math.inf
 
 
 def _timely(procedure: PasswordWork, latency_s: Floats) -> float:

@@ -50,7 +50,7 @@ def play(procedure: PolicyGrowth, occasion: Occasion) -> Outcome:
     services_s = procedure.base + procedure.row * sizes
     return Outcome(
         {
-            "goodput_per_s": float((latency_s <= 1.0).sum()) / procedure.duration,
+            "goodput_per_s": float((latency_s <= occasion.deadline_s).sum()) / procedure.duration,
             "rows": float(rows(procedure)),
             "service_s": service_s,
             "utilisation_share": procedure.rate * service_s,

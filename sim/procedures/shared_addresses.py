@@ -3,7 +3,9 @@
 After an outage all Platforms log in again; who is refused tries again with full jitter. So many
 connections are let through in any stretch of the limit's length: n Platforms behind one address are
 back after (n / connections) lengths at the earliest, while A hostile addresses pass A times the
-limit. What passes is work for one server, first come, first served.
+limit. What passes is work for one server, first come, first served; so is what a limit on accounts
+refuses, for it must check the password first. The accounts that are tried are nobody's: no honest
+Platform is locked out with them.
 """
 
 from __future__ import annotations
@@ -59,10 +61,14 @@ def play(procedure: SharedAddresses, occasion: Occasion) -> Outcome:
         events += [(float(at), HOSTILE, number) for number, at in enumerate(at_s)]
     heapq.heapify(events)
     online_s, refused, passed, free_s = np.full(platforms, np.inf), set[int](), 0, 0.0
+    checked = 0  # hostile attempts that came as far as the password
     while events and events[0][0] < procedure.duration:
         now_s, who, attempt = heapq.heappop(events)
         if not _let_in(procedure, gate, who, attempt, now_s):
             if who == HOSTILE:
+                if procedure.key == "account":  # only the answer to the password says who it was
+                    free_s = max(free_s, now_s) + hostile_s
+                    checked += 1
                 continue
             refused.add(who)
             top_s = min(procedure.cap, BASE_S * 2.0 ** min(attempt + 1, 60))
@@ -71,6 +77,7 @@ def play(procedure: SharedAddresses, occasion: Occasion) -> Outcome:
         free_s = max(free_s, now_s) + (hostile_s if who == HOSTILE else login_s)
         if who == HOSTILE:
             passed += 1
+            checked += 1
         else:
             online_s[who] = free_s
     ends = np.linspace(0.0, procedure.duration, 200)
@@ -83,6 +90,7 @@ def play(procedure: SharedAddresses, occasion: Occasion) -> Outcome:
             / procedure.duration,
             "collateral": len(refused) / platforms,
             "passed_per_s": passed / procedure.duration,
+            "hostile_cpu_share": checked * hostile_s / procedure.duration,
             "online_share": float((online_s < procedure.duration).mean()),
             "time_to_recover_s": whole_s if whole_s < procedure.duration else np.inf,
         },

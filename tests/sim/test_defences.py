@@ -1,7 +1,10 @@
 """An attack with and without defences: toggles move metrics; figures are what they say."""
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import gridlab
 from results.impact_table import render
 from sim import defences
 from topologies import overlays
@@ -80,3 +83,36 @@ def test_the_table_has_a_row_for_each_defence(document):
     console.print(render(document))
     text = console.export_text()
     assert all(name in text for name in ("none", "limit", "strangling", "S-TEST"))
+
+
+def test_the_table_has_the_figures_that_differ(document):
+    from results.impact_table import _own
+
+    figures = [
+        {"headline": 1.0, "same": 2.0, "a": 1.0, "b": 1.0, "c": 1.0, "last": 1.0},
+        {"headline": 1.0, "same": 2.0, "a": 2.0, "b": 2.0, "c": 2.0, "last": 2.0},
+    ]
+    variants = [
+        {"figures": {name: {"value": v, "low": v, "high": v, "n": 2} for name, v in each.items()}}
+        for each in figures
+    ]
+    made = {**document, "headline": "headline", "variants": variants}
+    assert _own(made) == ["headline", "a", "b", "c", "last"]
+
+
+def test_platforms_are_whole_again_so_long_after_the_start_of_the_trouble():
+    from results.impact import _whole_s
+
+    share, edges_s = np.array([1.0, 0.2, 0.6, 1.0]), np.array([5.0, 10.0, 15.0, 20.0])
+    assert _whole_s(share, edges_s, 6.0) == 14.0
+    assert _whole_s(share[:3], edges_s, 6.0) == np.inf
+
+
+@pytest.mark.parametrize(
+    "more", [["--defence", "none"], ["--replications", "3"], ["--report", "x.html"]]
+)
+def test_a_phase_diagram_refuses_what_it_would_ignore(more, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = CliRunner().invoke(gridlab.cli, ["attack", "S-HERD", "--phase", *more])
+    assert asked.exit_code == 2
+    assert more[0] in asked.stderr

@@ -193,3 +193,90 @@ def test_what_holds_for_a_time_is_seen_half_of_it_later():
     assert mean == pytest.approx(300.0, abs=4.0 * error)
     assert math.isfinite(error)
     assert error < 20.0
+
+
+def _checks(**more):
+    return procedures.CertificateChecks.model_validate(
+        {"model": "certificate-checks", "platforms": 100, "down_for": "20 min", **more}
+    )
+
+
+def test_answers_from_before_an_outage_let_logins_through_at_once():
+    """A stapled answer is the server's, cached ones are each Platform's: those of 10 min hold."""
+    stapled, cached, soft = (
+        outcomes(_checks(policy=policy, spread="10 s"), 1)[0].figures
+        for policy in ("stapled", "cached", "soft-fail")
+    )
+    assert stapled["asked_per_s"] == 0.0
+    assert stapled["restored_s"] < 11.0
+    assert soft["asked_per_s"] == 10.0
+    assert 0.0 <= cached["asked_per_s"] < 1.0
+
+
+def test_requests_are_spread_over_the_time_in_which_they_are_made():
+    """Each asks again 5 s and 15 to 45 s after: 100 / 35 a second for 20 minutes."""
+    (played,) = outcomes(_checks(policy="hard-fail"), 1)
+    assert played.figures["asked_per_s"] == pytest.approx(100.0 / 35.0, rel=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_platforms_that_never_come_back_make_no_warning():
+    (played,) = outcomes(_checks(policy="hard-fail", down_for="2 h"), 1)
+    assert math.isinf(played.figures["restored_s"])
+
+
+def test_a_backlog_that_outlasts_the_run_is_never_recovered_from():
+    procedure = procedures.PasswordWork.model_validate(
+        {"model": "password-work", "rate": "5/s", "receivers": 20, "attempts": "2000/s",
+         "start": "10 s", "attack": "50 s", "duration": "61 s"}
+    )  # fmt: skip
+    (played,) = outcomes(procedure, 1)
+    assert math.isinf(played.figures["time_to_recover_s"])
+
+
+def test_platforms_that_have_not_come_yet_are_granted_nothing():
+    """All are on a whitelist and come within ten hours, of which one is looked at."""
+    procedure = procedures.Approvals.model_validate(
+        {"model": "approvals", "platforms": 1000, "topics": 1, "spread": "10 h", "prepared": 1.0,
+         "duration": "11 h"}
+    )  # fmt: skip
+    early = procedure.model_copy(update={"duration": 3600.0})
+    (whole,), (part,) = outcomes(procedure, 1), outcomes(early, 1)
+    assert whole.figures["goodput_per_s"] == pytest.approx(1000 / 39_600)
+    assert part.figures["goodput_per_s"] == pytest.approx(100 / 3600, rel=0.3)
+
+
+def test_a_limit_on_accounts_checks_the_password_first():
+    """What it refuses costs the server as much as what passes."""
+    attack = {**OFFICES, "attackers": 20, "attempts": "0.5/s", "duration": "5 min"}
+    none, account = (
+        outcomes(procedures.SharedAddresses.model_validate({**attack, "key": key}), 1)[0].figures
+        for key in ("none", "account")
+    )
+    assert account["passed_per_s"] < 0.1 * none["passed_per_s"]
+    assert account["hostile_cpu_share"] == none["hostile_cpu_share"] > 0.0
+
+
+def test_a_relay_pays_for_each_message_and_a_list_is_encrypted_once():
+    item = {"model": "one-to-one", "rate": "1/h", "receivers": 100, "size": "2 KiB",
+            "expansion": 0.5, "encrypt": "10 ms"}  # fmt: skip
+    occasion = Occasion(grid(), 1, 0)
+
+    def last_s(manner):
+        procedure = procedures.OneToOne.model_validate({**item, "manner": manner})
+        return one_to_one.last_s(procedure, 100, occasion)
+
+    one_s, fan_out_s = (occasion.fan_out_s(count, 3072.0) for count in (1, 100))
+    assert last_s("messages") == pytest.approx(100 * (0.01 + one_s))
+    assert last_s("relay") == pytest.approx(101 * (0.01 + one_s))
+    assert last_s("addressed") == pytest.approx(0.01 + fan_out_s)
+
+
+def test_goodput_of_procedures_goes_by_the_deadline_of_the_topology():
+    item = {"model": "one-to-one", "rate": "1/min", "receivers": 10, "size": "1 KB",
+            "limit": "10 KB/s", "duration": "1 h"}  # fmt: skip
+    procedure = procedures.OneToOne.model_validate(item)
+    patient = grid().model_copy(update={"slo": grid().slo.model_copy(update={"deadline": 60.0})})
+    (strict,), (late,) = outcomes(procedure, 1), outcomes(procedure, 1, patient)
+    assert strict.figures["goodput_per_s"] == 0.0
+    assert late.figures["goodput_per_s"] > 0.0

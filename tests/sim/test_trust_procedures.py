@@ -239,3 +239,55 @@ def test_an_item_reaches_the_vulnerable_of_its_topic_and_no_others():
     )  # fmt: skip
     mean, error = mean_and_error(outcomes(procedure, 6), "taken_over_share")
     assert mean == pytest.approx(0.3, abs=4.0 * error + 1.0 / 2000)
+
+
+def test_an_alarm_stops_nothing_where_nothing_is_held():
+    """All are noticed at once: only who waits for the item is spared."""
+    worm = {"model": "infection", "platforms": 400, "vulnerable": "30 %", "publishers": "50 %",
+            "topics": 4, "pace": "0.5/s", "alarm": "1 ms", "duration": "1 min"}  # fmt: skip
+
+    def taken(**more):
+        procedure = Infection.model_validate({**worm, **more})
+        return mean_and_error(outcomes(procedure, 3), "taken_over_share")[0]
+
+    assert taken() > 0.2
+    assert taken(first_few="5 %", held="30 s") < 0.05
+
+
+def test_signatures_end_the_deceit_and_deliver_nothing_more():
+    """Of 60 deceived in 200 none has a tenth of the items, believed or not."""
+
+    def mean(name, **more):
+        procedure = Equivocation.model_validate({**SPLIT, **more})
+        return mean_and_error(outcomes(procedure, 4), name)[0]
+
+    assert mean("false_items", signatures=True) == 0.0
+    assert mean("time_to_mitigate_s", signatures=True) < 60.0
+    goodput = mean("goodput_per_s", signatures=True)
+    assert goodput == mean("goodput_per_s")
+    items = mean("goodput_per_s", chance=0.0)
+    assert goodput / items == pytest.approx(1.0 - 0.3 * 0.1, abs=0.01)
+
+
+def test_what_is_not_logged_is_neither_false_nor_found():
+    procedure = Logs.model_validate(
+        {"model": "logs", "rate": "1/s", "falsified": "10 %", "entry": "0 B", "receipts": True,
+         "compared": "100 %", "chained": True, "duration": "10 h"}
+    )  # fmt: skip
+    figures = outcomes(procedure, 1)[0].figures
+    assert figures["false_entries"] == figures["log_bytes_per_s"] == 0.0
+    assert math.isinf(figures["time_to_detect_s"])
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (Duel, {"model": "duel", "rate": "1/s", "duration": "1 min"}),
+        (Equivocation, {**SPLIT, "duration": "1 min"}),
+        (FalseAlarms, {"model": "false-alarms", "sensors": 3, "liars": 4, "events": "1/s",
+                       "lies": "1/s"}),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(model, fields):
+    with pytest.raises(ValueError, match="make"):
+        model.model_validate(fields)
