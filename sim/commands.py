@@ -200,7 +200,10 @@ def attack(  # noqa: PLR0913 (an option each)
     if phase:
         if scenario != "S-HERD":
             raise click.UsageError("--phase is for S-HERD")
-        _nothing_but_phases(defences=defences, replications=replications, report=report)
+        kept = click.get_current_context().params["out"]
+        _nothing_but_phases(
+            defence=defences, replications=replications, report=report, real=real, out=kept
+        )
         _phases(output, base, changes, seed, plot)
         return
     laid = overlays.scenario(scenario, base, defences, changes)
@@ -228,11 +231,10 @@ def attack(  # noqa: PLR0913 (an option each)
 
 def _nothing_but_phases(**others: Any) -> None:
     """Refuse options that the phase diagram could only ignore."""
-    options = {"defences": "--defence", "replications": "--replications", "report": "--report"}
-    named = [options[name] for name, value in others.items() if value]
+    named = [f"--{name}" for name, value in others.items() if value]
     if named:
         raise click.UsageError(
-            f"--phase plays S-HERD undefended, once for each point, and makes no runs to report; "
+            f"--phase plays S-HERD undefended, once for each point, and keeps no runs; "
             f"leave out {', '.join(named)}"
         )
 

@@ -31,3 +31,9 @@ def test_the_picture_has_both_kinds_of_points_and_the_line(diagram):
     sizes = [len(each.get_offsets()) for each in axes.collections[-2:]]
     assert sizes == [1, 1]
     assert len(axes.lines) == 1
+
+
+def test_shares_of_no_points_are_null():
+    """JSON has no NaN: nobody is a quarter off the line if all points are near it."""
+    assert herd_phases._agreement([]) is None
+    assert drawn._percent(None) == "–"
