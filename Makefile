@@ -12,13 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := prosody prosody-modules lua-unbound ejabberd
 TOOLS := tsung go-sendxmpp tcpdump chromium
-# Tests that measure have the machine to themselves. Those that compute share its cores with those
-# that ask a deployed server what it does, not how fast.
-DEPLOYED := $(patsubst %,tests/loadtest/test_%.py,activity cluster component conformance counters \
-	deployment federation prosody revocation servers ways_in)
-COMPUTED := $(filter-out tests/loadtest tests/validation,$(patsubst %/,%,$(wildcard tests/*/))) \
-	$(wildcard tests/test_*.py)
-MEASURED := tests/loadtest tests/validation $(DEPLOYED:%=--ignore=%)
+# Tests that measure have the machine to themselves; those that compute share its cores.
+MEASURED := tests/loadtest tests/validation
+COMPUTED := tests $(MEASURED:%=--ignore=%)
 SPLIT := \# ---- with the extras
 
 .PHONY: run test prove validate lint notebooks lock servers clean help
@@ -51,7 +47,7 @@ test: servers $(VENV)/.full
 	@for server in prosody-0.12 ejabberd-23 fifo-sketch; do \
 		$(BIN)/gridlab simulate single-broker --set controllers[0].profile=$$server \
 		--replications 1 --out .pytest_cache/warm >/dev/null; done
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(DEPLOYED) $(COMPUTED)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTED)
 	@$(BIN)/python -m pytest $(MEASURED)
 
 prove: servers $(VENV)/.full

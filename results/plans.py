@@ -69,11 +69,12 @@ class Restart(TypedDict):
     """The answer after a restart of a Controller: when 99 % of all Platforms are back for good.
 
     Counted from the beginning of the restart; `about_s` is what closed forms say. [s]
+    `meets` is null where it was not simulated: with very many Platforms, only if it is asked for.
     """
 
     controller: str
     platforms: int
-    meets: bool
+    meets: bool | None
     reason: str
     whole_again_s: Estimate
     about_s: float
@@ -283,14 +284,17 @@ def _restarted(restart: Restart) -> str:
     """What a restart does, in a sentence."""
     named = f"After a restart of {restart['controller']}"
     logins = f"{restart['platforms']:,} Platforms log in again"
+    about = f"closed forms say about {units.seconds(restart['about_s'])}"
+    if restart["meets"] is None:
+        return (
+            f"{named} its {logins}: {about} until 99 % are back; --slo 'whole < 5 min' has it "
+            "simulated."
+        )
     if restart["whole_again_s"]["value"] is None:
         return f"{named} its {logins}, and are not all back in time ({restart['reason']})."
     back = units.latency(restart["whole_again_s"])
     verdict = "" if restart["meets"] else f", which {restart['reason']}"
-    return (
-        f"{named} its {logins}: 99 % are back {back} after it began{verdict}; closed forms say "
-        f"about {units.seconds(restart['about_s'])}."
-    )
+    return f"{named} its {logins}: 99 % are back {back} after it began{verdict}; {about}."
 
 
 def render(document: PlanDocument) -> RenderableType:

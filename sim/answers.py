@@ -199,20 +199,20 @@ def _under_attack(plan: Plan) -> UnderAttack | None:
 
 def _restart(plan: Plan) -> Restart | None:
     """The storm after a restart of the Controller whose Platforms take longest to be back."""
-    tried = [sizing for sizing in plan.sizings if sizing.restarted is not None]
-    if not tried:
+    able = [sizing for sizing in plan.sizings if reconnects.possible(sizing.profile)]
+    if not able:
         return None
-    worst = min(tried, key=lambda sizing: _meets(sizing.restarted))
+    worst = min(able, key=lambda sizing: (sizing.restarted is not None, _meets(sizing.restarted)))
     trial = worst.restarted
-    assert trial is not None
-    own = part(plan.topology, worst.controller, worst.profile, trial.design)
-    figures = list(trial.figures.values())
+    own = part(plan.topology, worst.controller, worst.profile, worst.design)
+    reason = trial.reason if trial is not None else "not simulated: nobody asked for it"
+    figures = list(trial.figures.values()) if trial is not None else []
     return {
         "controller": worst.controller,
         "platforms": sum(each.count for each in own.platforms),
-        "meets": trial.meets,
-        "reason": trial.reason,
-        "whole_again_s": figures[0] if figures else _none(trial.reason),
+        "meets": trial.meets if trial is not None else None,
+        "reason": reason,
+        "whole_again_s": figures[0] if figures else _none(reason),
         "about_s": reconnects.whole_s(own, worst.profile),
     }
 

@@ -25,6 +25,7 @@ from topologies.schema import Topology
 LOAD_STEPS = 4  # halvings of the range in which the head-room lies
 SPARE = 1.25  # memory that is asked for over the most that was held
 LINKS = tuple(1.25e8 * gbit_per_s for gbit_per_s in (0.1, 1, 2.5, 10, 25, 40, 100))  # to buy [B/s]
+RESTARTED_UNASKED = 20_000  # Platforms whose restart is simulated though nobody asked for it
 Progress = Callable[[float, str], None]
 
 
@@ -199,9 +200,15 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         headroom=_headroom(bench, design),
         lost_one=bench.trial(lost) if lost.controllers else None,
         attacked=bench.trial(design, "attacks") if bench.topology.attacks else None,
-        restarted=bench.trial(design, "restart") if reconnects.possible(bench.profile) else None,
+        restarted=bench.trial(design, "restart") if _restarts(bench) else None,
         nic=_thinnest(bench, design, keeps),
     )
+
+
+def _restarts(bench: Bench) -> bool:
+    """Whether a restart of the answer is simulated: it was asked for, or does not take long."""
+    platforms = sum(each.count for each in bench.topology.platforms)
+    return reconnects.possible(bench.profile) and (bench.returns or platforms <= RESTARTED_UNASKED)
 
 
 def _broken(bench: Bench, design: Design, cases: Sequence[Case]) -> Trial:

@@ -91,8 +91,15 @@ def test_a_steady_study_has_no_faults():
 
 
 def test_a_link_is_not_cut_twice_at_once():
-    cut = {"kind": "partition", "population": None, "link": ["controller", "nowhere"]}
-    whole = grid(fault=cut)
-    whole["faults"].append({**whole["faults"][0], "name": "longer", "duration": "30 s"})
+    nodes = [{"name": name, "domain": f"{name}.test", "profile": "fifo-sketch"}
+             for name in ("controller", "other")]  # fmt: skip
+    whole = grid(controllers=nodes)
+    cut = {"kind": "partition", "start": "10 s"}
+    whole["faults"] = [
+        {**cut, "name": "short", "duration": "20 s", "link": ["controller", "other"]},
+        {**cut, "name": "long", "duration": "30 s", "link": ["controller", "other"]},
+    ]
     found = problems(whole)
-    assert any("begins before the link is back after longer" in problem for problem in found), found
+    assert any("begins before the link is back after long" in problem for problem in found), found
+    whole["faults"].pop()
+    assert problems(whole) == []

@@ -28,7 +28,7 @@ def _one_step(monkeypatch):
     """A login is one step."""
     monkeypatch.setattr(
         sim.sessions, "works_s",
-        lambda topology, profiles: (np.full((2, 1), WORK_S), np.array([1, 0])),
+        lambda topology, profiles: (np.full((2, 1), WORK_S), np.array([1, 0]), np.array([0, 0])),
     )  # fmt: skip
 
 
