@@ -114,7 +114,9 @@ def test_the_installed_lab_answers_from_any_directory(home, tmp_path):
     assert all(Path(place).is_relative_to(home) for place in answer["places"])
     assert answer["topologies"] == sorted(p.stem for p in (ROOT / "topologies").glob("*.yaml"))
     assert answer["profile"] == "ejabberd-23"
-    assert answer["attacks"] == sorted(p.stem for p in (ROOT / "topologies/attacks").glob("*.yaml"))
+    assert answer["attacks"] == sorted(
+        p.stem for p in (ROOT / "topologies/attacks").glob("S-*.yaml")
+    )
     assert answer["delivered"] > 0
     assert answer["lost"] == 0
     assert "<svg" in (tmp_path / "page.html").read_text()
