@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 def test_one_size_less_than_planned_misses_for_real(tmp_path, validate):  # noqa: F811
     """36/s to 200 subscribers ask for 1.6 event loops: one Controller drowns, a share does not."""
     process = validate.start_command(
-        "plan", "single-broker", "--set", "workload.arrivals[0].rate=36/s", "--check-real", 8,
+        "plan", "single-broker", "--set", "workload.arrivals[0].rate=36/s", "--check-real", 5,
         "--processes", 1, "--json", "--out", tmp_path,
     )  # fmt: skip
     output, errors = process.communicate(timeout=280)
