@@ -137,7 +137,7 @@ class Check(TypedDict):
 class RealTrial(TypedDict):
     """The busiest Controller of a design as a real server bore it.
 
-    `slower` is the CPU per publication over what the plan reckoned with. [1]
+    `slower` is the CPU per delivery over what the plan reckoned with. [1]
     """
 
     controller: str
@@ -253,7 +253,7 @@ def remarks(document: PlanDocument) -> Iterator[str]:
             p99 = units.latency(trial["p99_s"])
             yield (
                 f"On a real server the busiest of {design} {verdict} it: p99 {p99}; a "
-                f"publication took {trial['slower']:.2f} times the CPU reckoned with{doubt}."
+                f"delivery took {trial['slower']:.2f} times the CPU reckoned with{doubt}."
             )
     confidence = document["confidence"]
     yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."

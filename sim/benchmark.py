@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ from sim.replications import simulate
 from sim.study import Study
 from topologies.plan import Plan
 from topologies.schema import Topology
+
+if TYPE_CHECKING:
+    from sim.ciw_grid import CiwFanOut
 
 SEED = 7
 ROUNDS, QUICK_ROUNDS = 5, 2
@@ -134,31 +137,22 @@ def sample(workload: Workload, engine: str) -> Sample:
     """Play a workload here, on one core."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if engine == "simpy":
-        return _simpy(workload)
+        return _rival(workload, NaiveGrid)
     if engine == "gridlab":
         return _gridlab(workload)
     if engine == "ciw":
-        return _ciw(workload)
+        from sim.ciw_grid import CiwFanOut
+
+        return _rival(workload, CiwFanOut)
     return _measured(workload.measured[engine.removeprefix(MEASURED)])
 
 
-def _simpy(workload: Workload) -> Sample:
+def _rival(workload: Workload, model: type[NaiveGrid] | type[CiwFanOut]) -> Sample:
+    """Another program's model of the grid, timed with its set-up where the workload says so."""
     draws.exponentials(SEED, Purpose.COPY, 0, 0, 1)  # loads what is compiled
     topology, started_s = workload.short, time.perf_counter()
     rows = Plan(topology, SEED).columns()
-    grid = NaiveGrid(topology, rows, workload.profile, SEED, 0)
-    if not workload.set_up:
-        started_s = time.perf_counter()
-    latency_s = grid.run()
-    return _sampled(latency_s, len(latency_s) / (time.perf_counter() - started_s))
-
-
-def _ciw(workload: Workload) -> Sample:
-    from sim.ciw_grid import CiwFanOut
-
-    topology, started_s = workload.short, time.perf_counter()
-    rows = Plan(topology, SEED).columns()
-    grid = CiwFanOut(topology, rows, workload.profile, SEED, 0)
+    grid = model(topology, rows, workload.profile, SEED, 0)
     if not workload.set_up:
         started_s = time.perf_counter()
     latency_s = grid.run()

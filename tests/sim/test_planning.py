@@ -16,6 +16,7 @@ from sim.designs import changed
 from sim.objectives import Objective, objectives
 from sim.planning import LINKS, Budget, first, plan
 from sim.queues import erlang_c
+from sim.replications import simulate
 from topologies import TopologyError
 
 SERVICE_S = 0.01
@@ -147,6 +148,32 @@ def test_few_platforms_and_those_that_guess_passwords_do_not_make_a_promise_impo
     assert sizing.restarted.verdict != "refused"
     (back,) = sizing.restarted.figures.values()
     assert 0.0 < back["value"] < 61.0
+
+
+def test_a_rehearsal_says_who_meets_and_how_much_slower_it_was():
+    """Played by the model itself, then by one whose copies take half as long again."""
+    topology, costs = one_to_one([250.0], "exponential")
+    found = plan(topology, slo=["p99 < 70 ms"], profiles=costs, processes=1)
+    document = answers.document(found, 1.0)
+    for speed in (1.0, 1.5):
+
+        def play(own, duration_s, speed=speed):
+            workload = changed(own.workload, duration=duration_s)
+            slower = {"c": costs["c"].model_copy(update={"speed": speed})}
+            return simulate(changed(own, workload=workload), seed=7, replications=4,
+                            processes=1, profiles=slower)  # fmt: skip
+
+        rehearsed, profiles_then = proofs.rehearsed(found, document, play, 40.0)
+        rehearsal = rehearsed["rehearsal"]
+        answer, less = rehearsal["trials"]
+        assert (answer["cores"], less["cores"]) == (
+            document["answer"]["cores"], document["answer"]["cores"] - 1,
+        )  # fmt: skip
+        assert rehearsal["less_misses"]
+        assert rehearsal["answer_meets"] == (speed == 1.0)
+        # Service times vary by 100 %: over 10,000 of each, means by 1.4 % between two plays.
+        assert answer["slower"] == pytest.approx(speed, rel=0.06)
+        assert profiles_then["c"].speed == pytest.approx(speed, rel=0.06)
 
 
 def test_the_thinnest_link_that_is_enough_is_named_and_a_wider_one_where_the_file_s_is_not():
