@@ -1,0 +1,311 @@
+"""Does the gate keep its word? Runs of `gridlab regress --quick` whose right verdict is known.
+
+`python tests/regressing.py` is a long proof of `make prove`: 20 gates of a real Prosody against
+itself, and 10 of one that a module slows down by a tenth. It goes on where it was stopped: each
+gate's verdict is a file in the work directory, and those made by other code are made anew.
+
+    python tests/regressing.py --minutes 10     begin no more gates after ten minutes
+    python tests/regressing.py --minutes 0      show what there is
+
+The module does a number of rounds for every delivery. How many make a tenth is fitted first, on the
+machine as it is: rounds and server get slower together when it does. How much slower the head was
+in the proof's own plays is part of what is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "results" / "work" / "regress"
+JUDGES = ("results/regression.py", "loadtest/pairs.py", "tests/regressing.py")
+KINDS = {"identical": 20, "slowed": 10}
+SHARE = 0.10
+ROUNDS_TRIED, PAIRS_FITTED = 4000, 8
+QUICK_S = 120.0  # a quick gate may take so long
+UNFINISHED = 3
+MODULE = """\
+local rounds = module:get_option_number("burn_rounds", 0)
+function module.load()
+    module:hook("message/bare", function ()
+        local sum = 0
+        for round = 1, rounds do sum = sum + round end
+    end, 1000)
+end
+"""
+GRID = """\
+schema: 1
+name: gate
+controllers:
+  - name: controller
+    domain: gate.test
+    profile: prosody-0.12
+    server: {configuration: SIDE.lua, modules: [mod_burn.lua]}
+brokers:
+  - {name: broker, controller: controller}
+topics:
+  - {name: incidents, broker: broker, payload: {kind: iodef, size: 1.6 KB}}
+platforms:
+  - {name: reporter, count: 1, controller: controller, publishes: [incidents]}
+  - {name: analyst, count: 80, controller: controller, subscribes: [incidents]}
+workload:
+  duration: 1 min
+  arrivals:
+    - {topic: incidents, by: reporter, process: deterministic, rate: 15/s}
+"""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate of the proof, and where its verdict is kept."""
+
+    kind: str
+    number: int
+    work: Path
+
+    @property
+    def path(self) -> Path:
+        """The file with its verdict."""
+        return self.work / f"{self.kind}-{self.number:02}.json"
+
+    def stored(self) -> dict[str, Any] | None:
+        """Its verdict, if it was made by the code as it is."""
+        return read(self.path)
+
+
+def gates(work: Path, counts: dict[str, int]) -> Iterator[Gate]:
+    """All of them, the kinds mixed, so that a part of the proof speaks of both."""
+    places = sorted(
+        ((number + 0.5) / count, kind, number)
+        for kind, count in counts.items()
+        for number in range(count)
+    )
+    for _, kind, number in places:
+        yield Gate(kind, number + 1, work)
+
+
+def judges() -> str:
+    """Hash of the code whose verdicts these are."""
+    total = hashlib.sha256()
+    for name in JUDGES:
+        total.update((ROOT / name).read_bytes())
+    return total.hexdigest()
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What is kept in a file, unless other code made it."""
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found if found["judges"] == judges() else None
+
+
+def keep(path: Path, document: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".partial")
+    draft.write_text(json.dumps({"judges": judges(), **document}, indent=1) + "\n")
+    draft.replace(path)
+
+
+def sides(work: Path, rounds: int) -> tuple[Path, Path]:
+    """Base and head as topologies that differ in how many rounds the module does a delivery."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "mod_burn.lua").write_text(MODULE)
+    for side, count in (("base", 0), ("head", rounds)):
+        (work / f"{side}.lua").write_text(f"burn_rounds = {count}\n")
+        (work / f"{side}.yaml").write_text(GRID.replace("SIDE", side))
+    return work / "base.yaml", work / "head.yaml"
+
+
+def fitted(work: Path) -> dict[str, Any]:
+    """How many rounds a delivery make the server a tenth dearer; measured once."""
+    path = work / "fit.json"
+    if (known := read(path)) is not None:
+        return known
+    import topologies
+    from loadtest import pairs
+    from results import regression
+
+    print(f"fitting how many rounds make {SHARE:.0%}", file=sys.stderr, flush=True)
+    both = [topologies.load(each) for each in sides(work / "fit", ROUNDS_TRIED)]
+    limits = regression.Limits(pairs_min=PAIRS_FITTED, pairs_max=PAIRS_FITTED)
+    with pairs.grids(
+        *both, seed=1, duration_s=3.0, out=work / "fit" / "runs", door="proof"
+    ) as plays:
+        document, _ = regression.regress(*plays, limits)
+    shutil.rmtree(work / "fit")
+    found = next((m for m in document["metrics"] if m["name"] == "cpu_s_per_delivery"), None)
+    if found is None or found["ratio"] is None or found["ratio"] <= 1.0:
+        raise SystemExit(f"the fit says nothing: {document['reasons'] or found}")
+    rounds = round(ROUNDS_TRIED * SHARE / (found["ratio"] - 1.0))
+    fit = {"rounds_tried": ROUNDS_TRIED, "ratio": found["ratio"], "low": found["low"],
+           "high": found["high"], "rounds": rounds}  # fmt: skip
+    keep(path, fit)
+    return fit
+
+
+def play(gate: Gate, rounds: int) -> dict[str, Any]:
+    """Run one gate as a user would, and keep its verdict."""
+    place = gate.work / f"{gate.kind}-{gate.number:02}"
+    shutil.rmtree(place, ignore_errors=True)  # what a stopped one left
+    base, head = sides(place, rounds if gate.kind == "slowed" else 0)
+    before, started_s = cpu_times(), time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-c", "import gridlab; gridlab.main()", "regress",
+         "--base", str(base), "--head", str(head), "--quick", "--json",
+         "--seed", str(gate.number), "--out", str(place / "runs")],
+        capture_output=True, text=True, check=False, timeout=600,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    took_s, after = time.monotonic() - started_s, cpu_times()
+    if run.returncode not in (0, 1, 3):
+        raise SystemExit(f"{gate.kind} {gate.number} ended with {run.returncode}:\n{run.stderr}")
+    document = json.loads(run.stdout)
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    metrics = {m["name"]: m for m in document["metrics"]}
+    cpu = metrics.get("cpu_s_per_delivery", {})
+    verdict = {
+        "kind": gate.kind,
+        "number": gate.number,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": document["verdict"],
+        "exit_code": run.returncode,
+        "pairs": document["pairs"],
+        "discarded": document["discarded"],
+        "ratio": cpu.get("ratio"),
+        "low": cpu.get("low"),
+        "high": cpu.get("high"),
+        "reasons": document["reasons"],
+        "base_cpu_us": costs_us(place / "runs", document["base"]),
+        "head_cpu_us": costs_us(place / "runs", document["head"]),
+        "stolen": round(spent[7] / max(sum(spent), 1), 4),
+        "took_s": round(took_s, 1),
+    }
+    shutil.rmtree(place)
+    keep(gate.path, verdict)
+    return verdict
+
+
+def cpu_times() -> list[int]:
+    """What the processors did so far, by kind; the eighth is time that the host took. [ticks]"""
+    return [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+
+
+def costs_us(runs: Path, names: list[str]) -> list[float]:
+    """CPU time per delivery of each play. [us]"""
+    from results import open_run, regression
+    from results.figures import Figures
+
+    costs = (
+        regression.cost("cpu_s_per_delivery", Figures([open_run(runs / name)])) for name in names
+    )
+    return [round(1e6 * cost, 3) for cost in costs]
+
+
+def document(work: Path, counts: dict[str, int]) -> dict[str, Any]:
+    """All verdicts, what was asked of them, and whether they keep it."""
+    stored = [found for gate in gates(work, counts) if (found := gate.stored()) is not None]
+    tallies = {kind: tally([each for each in stored if each["kind"] == kind]) for kind in counts}
+    identical, slowed = tallies["identical"], tallies["slowed"]
+    done = all(tallies[kind]["gates"] == count for kind, count in counts.items())
+    holds = (
+        identical["pass"] >= math.ceil(0.75 * counts["identical"])
+        and identical["fail"] <= math.floor(0.05 * counts["identical"])
+        and slowed["fail"] >= math.ceil(0.9 * counts["slowed"])
+        and max(identical["longest_s"], slowed["longest_s"]) < QUICK_S
+    )
+    return {
+        "asked": "identical: pass in 15 of 20, fail in at most 1; slowed by a tenth: fail in 9 of "
+        "10; none longer than 2 min",
+        "whole": done,
+        "holds": done and holds,
+        "fit": read(work / "fit.json"),
+        **tallies,
+        "gates": [{k: v for k, v in each.items() if k != "judges"} for each in stored],
+    }
+
+
+def tally(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """How often each verdict was given; the middle and the ends of the ratios."""
+    ratios = [each["ratio"] for each in verdicts if each["ratio"] is not None]
+    return {
+        "gates": len(verdicts),
+        **{
+            name: sum(each["verdict"] == name for each in verdicts)
+            for name in ("pass", "fail", "inconclusive", "invalid")
+        },
+        "ratio_median": statistics.median(ratios) if ratios else None,
+        "ratio_least": min(ratios, default=None),
+        "ratio_most": max(ratios, default=None),
+        "mean_s": statistics.fmean(each["took_s"] for each in verdicts) if verdicts else None,
+        "longest_s": max((each["took_s"] for each in verdicts), default=0.0),
+    }
+
+
+def line(verdict: dict[str, Any]) -> str:
+    """One gate in one line."""
+    ratio, low, high = (verdict[name] or math.nan for name in ("ratio", "low", "high"))
+    return (
+        f"{verdict['kind']} {verdict['number']}: {verdict['verdict']}, ratio {ratio:.3f} "
+        f"({low:.3f} to {high:.3f}), {verdict['pairs']} pairs in {verdict['took_s']:.0f} s"
+    )
+
+
+def table(found: dict[str, Any]) -> str:
+    """The proof's table."""
+    names = ("pass", "fail", "inconclusive", "invalid")
+    lines = [f"{'head':<10}{'gates':>6}" + "".join(f"{name:>14}" for name in names)
+             + f"{'head / base':>22}{'longest':>10}"]  # fmt: skip
+    for kind in KINDS:
+        row = found[kind]
+        spread = "" if row["ratio_median"] is None else (
+            f"{row['ratio_median']:.3f} ({row['ratio_least']:.3f} to {row['ratio_most']:.3f})"
+        )  # fmt: skip
+        lines.append(f"{kind:<10}{row['gates']:>6}" + "".join(f"{row[n]:>14}" for n in names)
+                     + f"{spread:>22}{row['longest_s']:>8.0f} s")  # fmt: skip
+    state = "holds" if found["holds"] else "DOES NOT HOLD" if found["whole"] else "not whole yet"
+    return "\n".join([*lines, f"{state}: {found['asked']}"])
+
+
+def main() -> int:
+    """Play what is missing; print the table for people and the document for `make prove`."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after so many")
+    parser.add_argument("--work", type=Path, default=WORK, help="where verdicts are kept")
+    parser.add_argument("--identical", type=int, default=KINDS["identical"])
+    parser.add_argument("--slowed", type=int, default=KINDS["slowed"])
+    chosen = parser.parse_args()
+    counts = {"identical": chosen.identical, "slowed": chosen.slowed}
+    until_s = time.monotonic() + 60.0 * chosen.minutes
+    missing = [gate for gate in gates(chosen.work, counts) if gate.stored() is None]
+    for place, gate in enumerate(missing):
+        if time.monotonic() >= until_s:
+            break
+        found = play(gate, fitted(chosen.work)["rounds"])
+        print(f"{line(found)}; {len(missing) - place - 1} to go", file=sys.stderr, flush=True)
+    whole = document(chosen.work, counts)
+    print(table(whole), file=sys.stderr, flush=True)
+    json.dump(whole, sys.stdout, indent=1)
+    if not whole["whole"]:
+        return UNFINISHED
+    return 0 if whole["holds"] else 1
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main())
