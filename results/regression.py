@@ -210,12 +210,40 @@ def metrics(pairs: Pairs, budgets: Mapping[str, float], seed: int) -> list[Metri
     found = []
     for name in COSTS:
         base, head = (np.array([cost(name, each) for each in side]) for side in figures)
-        found.append(_verdict(name, _median_ratio(base, head), _resampled(base, head, chosen),
-                              budgets.get(name)))  # fmt: skip
+        found.append(_judged_cost(name, base, head, chosen, budgets.get(name)))
     parts = [[each.latency().counts for each in side] for side in figures]
     for name, (ratio, ratios) in _quantile_ratios(parts[0], parts[1], chosen).items():
         found.append(_verdict(name, ratio, ratios, budgets.get(name)))
     return found
+
+
+def judged(name: str, base: Floats, head: Floats, budget: float, *, seed: int = 1) -> MetricVerdict:
+    """The gate's verdict on costs that were measured in pairs, whatever they are costs of.
+
+    Parameters
+    ----------
+    name : str
+        The metric's.
+    base, head : ndarray, shape (n,)
+        A cost of each play, a pair at each place; any unit.
+    budget : float
+        How much dearer head may be. [1]
+    seed : int
+        Of the bootstrap.
+    """
+    chosen = np.random.default_rng(seed).integers(len(base), size=(RESAMPLES, len(base)))
+    return _judged_cost(name, base, head, chosen, budget)
+
+
+def _judged_cost(
+    name: str,
+    base: Floats,
+    head: Floats,
+    chosen: npt.NDArray[np.int64],
+    budget: float | None,
+) -> MetricVerdict:
+    ratios = _resampled(base, head, chosen)
+    return _verdict(name, _median_ratio(base, head), ratios, budget)
 
 
 def cost(name: str, figures: Figures) -> float:
