@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "results" / "work" / "regress"
+WORK = ROOT / "results" / "proofs" / "regress"
 JUDGES = ("results/regression.py", "loadtest/pairs.py", "tests/regressing.py")
 KINDS = {"identical": 20, "slowed": 10}
 SHARE = 0.10
