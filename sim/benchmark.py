@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from typing_extensions import TypedDict
 from results import environment
 from sim import draws, phases, reference
 from sim.benchmark_grids import Workload, fan_out, workloads
+from sim.benchmark_storms import compiled_storm, naive_storm
 from sim.draws import Purpose
 from sim.grid import Grid
 from sim.naive import NaiveGrid
@@ -53,12 +54,16 @@ class BenchmarkError(ValueError):
 
 
 class BenchmarkRow(TypedDict):
-    """One engine on one workload; rates are medians, spread is (largest - smallest) / median."""
+    """One engine on one workload; rates are medians, spread is (largest - smallest) / median.
+
+    Events are steps of logins that were answered, where nothing is delivered.
+    """
 
     name: str
     size: int
     engine: str
-    deliveries_per_s: float
+    deliveries_per_s: NotRequired[float]
+    events_per_s: NotRequired[float]
     ratio_to_simpy: float
     p50_s: float
     p99_s: float
@@ -76,7 +81,7 @@ class Benchmark(TypedDict):
 class Sample:
     """One engine's run in a process of its own."""
 
-    deliveries_per_s: float
+    rate_per_s: float
     p50_s: float
     p99_s: float
     peak_rss_bytes: int
@@ -97,12 +102,12 @@ def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
     BenchmarkError
         Two engines differ by more than 1e-9 in a quantile.
     """
-    rounds = QUICK_ROUNDS if quick else ROUNDS
     played = workloads(quick)
     rows: list[BenchmarkRow] = []
     for number, workload in enumerate(played):
         engines = engines_of(workload)
         samples: dict[str, list[Sample]] = {engine: [] for engine in engines}
+        rounds = QUICK_ROUNDS if quick or workload.storm else ROUNDS
         for turn in range(rounds):
             for place, engine in enumerate(engines):
                 if progress is not None:
@@ -136,6 +141,9 @@ def in_fresh_process(place: int, engine: str, quick: bool) -> Sample:
 def sample(workload: Workload, engine: str) -> Sample:
     """Play a workload here, on one core."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if workload.storm:
+        play = naive_storm if engine == "simpy" else compiled_storm
+        return _sampled(*play(workload.full, workload.profile, SEED))
     if engine == "simpy":
         return _rival(workload, NaiveGrid)
     if engine == "gridlab":
@@ -257,24 +265,26 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
     for engine, taken in samples.items():
         for each in () if engine.startswith(MEASURED) else taken:
             _require_same(workload, engine, each, samples["simpy"][0])
-    simpy_per_s = statistics.median(each.deliveries_per_s for each in samples["simpy"])
+    simpy_per_s = statistics.median(each.rate_per_s for each in samples["simpy"])
     rows: list[BenchmarkRow] = []
     for engine, taken in samples.items():
-        rates = [each.deliveries_per_s for each in taken]
+        rates = [each.rate_per_s for each in taken]
         median_per_s = statistics.median(rates)
-        rows.append(
-            {
-                "name": workload.name,
-                "size": workload.size,
-                "engine": engine,
-                "deliveries_per_s": median_per_s,
-                "ratio_to_simpy": median_per_s / simpy_per_s,
-                "p50_s": taken[0].p50_s,
-                "p99_s": taken[0].p99_s,
-                "spread": (max(rates) - min(rates)) / median_per_s,
-                "peak_rss_bytes": max(each.peak_rss_bytes for each in taken),
-            }
-        )
+        row: BenchmarkRow = {
+            "name": workload.name,
+            "size": workload.size,
+            "engine": engine,
+            "ratio_to_simpy": median_per_s / simpy_per_s,
+            "p50_s": taken[0].p50_s,
+            "p99_s": taken[0].p99_s,
+            "spread": (max(rates) - min(rates)) / median_per_s,
+            "peak_rss_bytes": max(each.peak_rss_bytes for each in taken),
+        }
+        if workload.storm:
+            row["events_per_s"] = median_per_s
+        else:
+            row["deliveries_per_s"] = median_per_s
+        rows.append(row)
     return rows
 
 
@@ -295,14 +305,14 @@ def render(document: Benchmark) -> Any:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("workload", "size", "engine"):
         table.add_column(title, no_wrap=True)
-    for title in ("deliveries", "x SimPy", "p50", "p99", "spread", "memory"):
+    for title in ("rate", "x SimPy", "p50", "p99", "spread", "memory"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in document["workloads"]:
         table.add_row(
             row["name"],
             f"{row['size']:,}",
             row["engine"],
-            units.rate(row["deliveries_per_s"]),
+            units.rate(row.get("deliveries_per_s", row.get("events_per_s", 0.0))),
             f"{row['ratio_to_simpy']:,.4g}",
             units.seconds(row["p50_s"]),
             units.seconds(row["p99_s"]),

@@ -2,6 +2,7 @@
 
 fan-out      one Topic, 10^2, 10^4 or 10^5 subscribers with readers of their own, load 0.7
 one-publish  one publication to 10^6 Platforms
+storm        10^5 and more Platforms log in again after a restart, step by step
 topology     campus-nac with 200 tools and a Controller that carries them: one hour
 
 A fan-out is also played by the disciplines that were measured, at the same utilisation.
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import topologies
+from sim.benchmark_storms import login_profile, storm_grid
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Topology
 
@@ -39,6 +41,7 @@ class Workload:
     set_up: bool = True
     measured: Mapping[str, Workload] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    storm: bool = False
 
 
 def carrier(publish_s: float, copy_s: float, distribution: str) -> Profile:
@@ -146,6 +149,13 @@ def campus(short_s: float, full_s: float) -> Workload:
     return Workload("topology", sum(TOOLS.values()), short_grid, full_grid, profile)
 
 
+def storm(size: int) -> Workload:
+    """`size` Platforms that log in again; both engines play all of it."""
+    grid = storm_grid(size)
+    profile = login_profile(carrier(PUBLISH_S, COPY_S, "constant"))
+    return Workload("storm", size, grid, grid, profile, storm=True)
+
+
 def small_fan_out(short: int, full: int) -> Workload:
     """A fan-out to 100, small enough for ciw, if that is installed (the extra `verify`)."""
     others = ("ciw",) if importlib.util.find_spec("ciw") else ()
@@ -159,6 +169,7 @@ def workloads(quick: bool) -> list[Workload]:
             small_fan_out(10, 10_000),
             fan_out(10_000, 4, 1_000),
             one_publish(100_000),
+            storm(10_000),
             campus(0.3, 120.0),
         ]
     return [
@@ -166,5 +177,6 @@ def workloads(quick: bool) -> list[Workload]:
         fan_out(10_000, 10, 10_000),
         fan_out(100_000, 2, 1_000),
         one_publish(1_000_000),
+        storm(300_000),
         campus(1.0, 3600.0),
     ]

@@ -16,6 +16,7 @@ from sim.campaigns import Campaign
 from sim.network import Uplink
 from sim.session_books import logging_in
 from sim.sessions import Sessions
+from sim.state import Floats
 from sim.stations import Graph
 from sim.study import Study, Tally
 from sim.traffic import Traffic
@@ -80,6 +81,11 @@ class Grid:
             replace(tally, sessions=sessions.of(logging_in(topology, tally.controller)))
             for tally in tallies
         ]
+
+    def login_latency_s(self) -> Floats:
+        """How long the last login of each Platform took that is online after one. [s]"""
+        assert self._sessions is not None
+        return self._sessions.latency_s()
 
     @property
     def plan_sha256(self) -> str:

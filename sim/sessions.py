@@ -238,6 +238,11 @@ class Sessions:
         """Which publications their Platforms send: those that are online then."""
         return np.asarray(self.online_s[publisher] <= intended_s)
 
+    def latency_s(self) -> Floats:
+        """How long the last login of each Platform took that is online after one. [s]"""
+        known = np.isfinite(self.online_s)
+        return np.asarray(self.online_s[known] - self._began_s[known])
+
     def close(self) -> SessionTally:
         """What happened to sessions in the run."""
         away = np.bincount(
