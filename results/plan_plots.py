@@ -16,10 +16,11 @@ COLOURS = {"meets": style.GREEN, "misses": style.VERMILION, "refused": style.MUT
 
 
 def own_links(document: PlanDocument) -> list[Evidence]:
-    """Trials with the answer's network links; thinner ones are tried after it."""
-    links = (e["nic_bytes_per_s"] for e in document["evidence"] if e["verdict"] == "meets")
+    """Trials with the answer's network links, events one by one; the others are tried after it."""
+    plain = [each for each in document["evidence"] if each["collected_by"] is None]
+    links = (each["nic_bytes_per_s"] for each in plain if each["verdict"] == "meets")
     own = next(links, None)
-    return [each for each in document["evidence"] if each["nic_bytes_per_s"] == own]
+    return [each for each in plain if each["nic_bytes_per_s"] == own]
 
 
 @style.styled

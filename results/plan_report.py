@@ -13,7 +13,7 @@ from typing import Any
 
 from results import environment, plan_plots, style, units
 from results.assumptions import assumptions
-from results.plans import Evidence, PlanDocument, headline, remarks
+from results.plans import PlanDocument, headline, remarks, tried
 from results.report import Picture, environment_of_templates
 from results.store import write_text
 
@@ -126,7 +126,7 @@ def _limits(document: PlanDocument) -> list[tuple[str, str]]:
 def _evidence(document: PlanDocument) -> list[tuple[str, ...]]:
     return [
         (
-            f"{each['controller']}: {each['controllers']} × {each['cores']} cores{_link(each)}",
+            f"{each['controller']}: {tried(each)}",
             f"{each['load']:.3g}",
             each["case"],
             units.latency(each["p99_s"]) if each["p99_s"] is not None else "–",
@@ -136,11 +136,6 @@ def _evidence(document: PlanDocument) -> list[tuple[str, ...]]:
         )
         for each in document["evidence"]
     ]
-
-
-def _link(each: Evidence) -> str:
-    """The link of a trial that had another one than the file's."""
-    return f", {units.bits(each['nic_bytes_per_s'])}" if each["nic_bytes_per_s"] else ""
 
 
 def _pictures(document: PlanDocument, bound_s: float) -> Iterator[Picture]:

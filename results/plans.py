@@ -1,18 +1,14 @@
-"""The document of `gridlab plan --json`, and the same for people at a terminal."""
+"""The document of `gridlab plan --json`, and the same in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import TypedDict
 
 from results import units
 from results.statistics import Estimate
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
 
 
 class ControllerAnswer(TypedDict):
@@ -83,7 +79,8 @@ class Restart(TypedDict):
 class Evidence(TypedDict):
     """One design that was tried: refused by a bound, or simulated.
 
-    `nic_bytes_per_s` is its network link where that is not the file's. [B/s]
+    `nic_bytes_per_s` is its network link where that is not the file's [B/s]; `held_s` how long
+    events are collected into items by `collected_by` (publishers or broker), 0 where they are not.
     """
 
     controller: str
@@ -91,6 +88,8 @@ class Evidence(TypedDict):
     cores: int
     nic_bytes_per_s: float | None
     arrangement: str
+    held_s: float
+    collected_by: str | None
     case: str
     load: float
     verdict: str
@@ -108,6 +107,36 @@ class Relaxed(TypedDict):
 
     objective: str
     saves_cores: int
+
+
+class Compared(TypedDict):
+    """A way to share work out that was tried because one Controller is not enough.
+
+    `controllers` with `cores` each are the smallest that keep the promise; null where none do.
+    """
+
+    controller: str
+    arrangement: str
+    text: str
+    controllers: int | None
+    cores: int | None
+
+
+class Collected(TypedDict):
+    """A smaller design that would do if publishers, or the Broker, collected events into items.
+
+    `hold_s` is how long after the first event of an item; latencies count from the event.
+    `saves_cores` is null where nothing is enough without.
+    """
+
+    controller: str
+    by: str
+    hold_s: float
+    events_per_item: float
+    controllers: int
+    cores: int
+    saves_cores: int | None
+    p99_s: Estimate | None
 
 
 class AdviceText(TypedDict):
@@ -178,6 +207,8 @@ class PlanDocument(TypedDict):
     under_attack: UnderAttack | None
     restart: Restart | None
     relaxed: list[Relaxed]
+    compared: list[Compared]
+    collected: list[Collected]
     advice: list[AdviceText]
     evidence: list[Evidence]
     confidence: Confidence
@@ -241,6 +272,12 @@ def remarks(document: PlanDocument) -> Iterator[str]:
     for relaxed in document["relaxed"]:
         cores = relaxed["saves_cores"]
         yield f"{relaxed['objective']} would save {cores} core{'s' if cores > 1 else ''}."
+    for way in document["compared"]:
+        size = "nothing in the budget is enough"
+        if way["controllers"] is not None and way["cores"] is not None:
+            size = _size(way["controllers"], way["controllers"] * way["cores"])
+        yield f"Compared for {way['controller']}: {way['text']}: {size}."
+    yield from (_if_collected(each) for each in document["collected"])
     if (check := document["check"]) is not None:
         own = "meets" if check["answer_meets"] else "MISSES"
         less = "misses" if check["less_misses"] else "MEETS"
@@ -257,6 +294,31 @@ def remarks(document: PlanDocument) -> Iterator[str]:
             )
     confidence = document["confidence"]
     yield f"Confidence {units.percent(confidence['value'])}: {confidence['text']}."
+
+
+def _if_collected(each: Collected) -> str:
+    """What collecting events would save, in a sentence."""
+    who = "its publishers" if each["by"] == "publishers" else "its Broker"
+    size = _size(each["controllers"], each["controllers"] * each["cores"])
+    saved, p99 = each["saves_cores"], each["p99_s"]
+    saving = f" (saves {saved})" if saved is not None else ""
+    late = f", p99 {units.latency(p99)} from the event on" if p99 is not None else ""
+    return (
+        f"Batching: if {who} collected what comes up within {units.seconds(each['hold_s'])} into "
+        f"one item, {each['events_per_item']:.3g} events on average, {size} would do for "
+        f"{each['controller']}{saving}{late}."
+    )
+
+
+def tried(each: Evidence) -> str:
+    """The size of a design that was tried: 2 × 4, and what else it has of its own."""
+    design = f"{each['controllers']} × {each['cores']}"
+    if each["nic_bytes_per_s"]:
+        design += f", {units.bits(each['nic_bytes_per_s'])}"
+    if each["collected_by"]:
+        who = "Broker holds" if each["collected_by"] == "broker" else "publishers hold"
+        design += f", {who} {units.seconds(each['held_s'])}"
+    return design
 
 
 def _threats(document: PlanDocument) -> Iterator[str]:
@@ -295,45 +357,3 @@ def _restarted(restart: Restart) -> str:
     back = units.latency(restart["whole_again_s"])
     verdict = "" if restart["meets"] else f", which {restart['reason']}"
     return f"{named} its {logins}: 99 % are back {back} after it began{verdict}; {about}."
-
-
-def render(document: PlanDocument) -> RenderableType:
-    """The plan at a terminal: the answer, what surrounds it, and what was tried."""
-    from rich.console import Group
-    from rich.text import Text
-
-    lines = [Text(f"{document['topology']}: {document['question']}", style="dim")]
-    style = "bold" if document["answer"] is not None else "bold red"
-    lines.append(Text(headline(document), style=style))
-    for advice in document["advice"]:
-        lines.append(Text(f"! {advice['place']}: {advice['text']}.", style="yellow"))
-        lines += [Text(f"    {repair}", style="yellow") for repair in advice["repairs"]]
-    lines += [Text(remark) for remark in remarks(document)]
-    return Group(*lines, _tried(document))
-
-
-def _tried(document: PlanDocument) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    several = len({each["controller"] for each in document["evidence"]}) > 1
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("size", "load", "case", "p99", "CPU", "verdict", "sure"):
-        table.add_column(heading, justify="left" if heading in ("size", "verdict") else "right")
-    for each in document["evidence"]:
-        place = f"{each['controller']} " if several else ""
-        design = f"{place}{each['controllers']} × {each['cores']}"
-        if each["nic_bytes_per_s"]:
-            design += f", {units.bits(each['nic_bytes_per_s'])}"
-        p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
-        colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
-        table.add_row(
-            Text(design, no_wrap=True),
-            f"{each['load']:.3g}",
-            each["case"],
-            p99,
-            units.percent(each["shares"]["cpu"]),
-            Text(f"{each['verdict']}{': ' if each['reason'] else ''}{each['reason']}", colour),
-            units.percent(each["certainty"]),
-        )
-    return table

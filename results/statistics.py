@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NotRequired
 
 import numpy as np
@@ -77,6 +77,12 @@ class Sample:
             return _point(self.value, n, self.reason or reason)
         half = _t(n - 1) * math.sqrt(self.variance()) + self.resolution
         return _around(self.value, half, n, self.lowest)
+
+    def later(self, by: float) -> Sample:
+        """The same figure, with something added that does not vary."""
+        if by == 0.0:
+            return self
+        return replace(self, value=self.value + by, parts=self.parts + by, lowest=self.lowest + by)
 
     def variance(self) -> float:
         """Variance of the figure: the parts' mean square about it, divided by their number."""

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from results import units
-from sim.designs import Design, batched, changed, dealt, loads, parallel, part
+from sim.batching import batched
+from sim.designs import Design, changed, dealt, loads, parallel, part
 from sim.services import demands, service
 from topologies.profiles import Profile
 from topologies.schema import Topic, Topology

@@ -12,6 +12,8 @@ from results.plan_report import Subject
 from results.plans import (
     AdviceText,
     Answer,
+    Collected,
+    Compared,
     Confidence,
     Constraint,
     Evidence,
@@ -23,11 +25,12 @@ from results.plans import (
 )
 from results.statistics import Estimate
 from sim import reconnects, uncertainty
+from sim.batching import events_per_item
 from sim.bounds import cores_at_least
-from sim.designs import Design, parallel, part
+from sim.designs import Arrangement, Design, parallel, part
 from sim.planning import Plan, Sizing
 from sim.trials import STAGES, Trial
-from topologies import drawing
+from topologies import drawing, offered
 from topologies.schema import Topology
 from topologies.streams import mean_rows, streams
 
@@ -53,6 +56,8 @@ def document(plan: Plan, wall_s: float) -> PlanDocument:
         "under_attack": _under_attack(plan) if possible else None,
         "restart": _restart(plan) if possible else None,
         "relaxed": _relaxed(sizings),
+        "compared": [each for sizing in sizings for each in _compared(sizing)],
+        "collected": [each for sizing in sizings for each in _collected(sizing)],
         "advice": [
             AdviceText(kind=a.kind, place=a.place, text=a.text, repairs=list(a.repairs))
             for a in plan.advice
@@ -231,6 +236,47 @@ def _relaxed(sizings: Sequence[Sizing]) -> list[Relaxed]:
     return found
 
 
+WAYS: dict[Arrangement, str] = {
+    "subscribers": "the subscribers are shared out to Controllers, each a federated domain or a "
+    "node of one cluster; one copy of every publication goes to each",
+    "topics": "the Topics are dealt out to Brokers, each on a Controller of its own",
+}
+
+
+def _compared(sizing: Sizing) -> Iterator[Compared]:
+    """The ways to share work out that were tried, if one Controller is not enough."""
+    for arrangement, design in sizing.compared.items():
+        yield {
+            "controller": sizing.controller,
+            "arrangement": arrangement,
+            "text": WAYS[arrangement],
+            "controllers": design.controllers if design else None,
+            "cores": design.cores if design else None,
+        }
+
+
+def _collected(sizing: Sizing) -> Iterator[Collected]:
+    """Smaller designs that would do if events were collected into items, and what that saves."""
+    for trial in sizing.collected:
+        design, collecting = trial.design, trial.design.collecting
+        assert collecting is not None
+        alone = part(sizing.bench.topology, sizing.controller, sizing.profile, Design(1, 1))
+        events = events_per_item(alone, collecting)
+        asked = offered(alone, "legitimate")
+        items = sum(rate / events[name] for name, rate in asked.items())
+        saved = sizing.design.cores_total - design.cores_total if sizing.answer else None
+        yield {
+            "controller": sizing.controller,
+            "by": collecting.place,
+            "hold_s": collecting.hold_s,
+            "events_per_item": sum(asked.values()) / items,
+            "controllers": design.controllers,
+            "cores": design.cores,
+            "saves_cores": saved,
+            "p99_s": trial.p99,
+        }
+
+
 def evidence_of(controller: str, trial: Trial) -> Evidence:
     """A trial as the document has it."""
     return {
@@ -239,6 +285,8 @@ def evidence_of(controller: str, trial: Trial) -> Evidence:
         "cores": trial.design.cores,
         "nic_bytes_per_s": trial.design.nic,
         "arrangement": trial.design.arrangement,
+        "held_s": trial.design.held_s,
+        "collected_by": trial.design.collecting.place if trial.design.collecting else None,
         "case": trial.case,
         "load": trial.load,
         "verdict": trial.verdict,

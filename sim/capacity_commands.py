@@ -137,7 +137,7 @@ def plan(
     gridlab plan single-broker --set workload.arrivals[0].rate=30/s --check-real 20
     """
     import results
-    from results import plan_report, plans
+    from results import plan_report, plan_table
     from sim import answers, planning, proofs
 
     started = time.perf_counter()
@@ -165,7 +165,7 @@ def plan(
             advance(1.0, "checking the answer and one size less")
             document = proofs.checked(found, document)
     output.document(document)
-    output.say(plans.render(document))
+    output.say(plan_table.render(document))
     if page is not None:
         plan_report.write(document, answers.subject(found), page)
         output.say(f"Wrote {report}")

@@ -18,10 +18,11 @@ from results import units
 from sim.services import demands, service
 from topologies.model import Model
 from topologies.profiles import Profile
-from topologies.schema import Arrivals, Population, Subscription, Topic, Topology
+from topologies.schema import Population, Subscription, Topic, Topology
 from topologies.streams import shared_out
 
 Arrangement = Literal["subscribers", "topics"]
+Place = Literal["publishers", "broker"]
 Case = Literal["normal", "attacks", "restart"]
 AnyModel = TypeVar("AnyModel", bound=Model)
 # What other parts of a topology say of more than one Controller has no place in one of them.
@@ -29,31 +30,51 @@ ELSEWHERE = ("links", "faults", "defences")
 
 
 @dataclass(frozen=True)
+class Collecting:
+    """Who collects events into items, and how long after the first of them. [s]"""
+
+    hold_s: float
+    place: Place
+
+    @property
+    def text(self) -> str:
+        """For people: `publishers collect for 50 ms`."""
+        who = "publishers collect" if self.place == "publishers" else "the Broker collects"
+        return f"{who} for {units.seconds(self.hold_s)}"
+
+
+@dataclass(frozen=True)
 class Design:
     """`controllers` with `cores` and a network link each in place of one.
 
-    `batch` publications go in one item; without a `nic` the link is the file's. [B/s]
+    Without a `nic` the link is the file's [B/s]; without `collecting` events go out one by one.
     """
 
     controllers: int
     cores: int
     arrangement: Arrangement = "subscribers"
-    batch: int = 1
     nic: float | None = None
+    collecting: Collecting | None = None
 
     @property
     def cores_total(self) -> int:
         """Cores of all Controllers."""
         return self.controllers * self.cores
 
+    @property
+    def held_s(self) -> float:
+        """How long an event may be held before it goes out. [s]"""
+        return self.collecting.hold_s if self.collecting else 0.0
+
     def text(self) -> str:
         """For people: `3 Controllers with 4 cores each`."""
         cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
         if self.nic is not None:
             cores += f" and {units.bits(self.nic)}"
-        if self.controllers == 1:
-            return f"1 Controller with {cores}"
-        return f"{self.controllers} Controllers with {cores} each"
+        each = f"1 Controller with {cores}"
+        if self.controllers > 1:
+            each = f"{self.controllers} Controllers with {cores} each"
+        return f"{each}, if {self.collecting.text}" if self.collecting else each
 
 
 def parallel(profile: Profile) -> bool:
@@ -79,8 +100,6 @@ def part(
         own = _with_topics(own, _busiest_topics(own, controller, profile, design.controllers))
     elif design.controllers > 1:
         own = _with_share(own, 1.0 / design.controllers)
-    if design.batch > 1:
-        own = batched(own, design.batch)
     nodes = tuple(
         changed(node, cores=design.cores, nodes=1, nic=design.nic or node.nic)
         for node in own.controllers
@@ -165,33 +184,6 @@ def _thinner(subscription: Subscription, count: int, share: float) -> Subscripti
     """A subscription of a share of those who have it, rounded up."""
     wanted = math.ceil(subscription.platforms_of(count) * share - 1e-9)
     return changed(subscription, fraction=wanted / count)
-
-
-def batched(topology: Topology, batch: int) -> Topology:
-    """The same events, `batch` of them in one item: fewer and larger publications."""
-    topics = []
-    for topic in topology.topics:
-        payload = topic.payload
-        larger = {
-            "size": payload.size * batch,
-            "cv": payload.cv / math.sqrt(batch),
-            "max": payload.max * batch,
-        }
-        topics.append(changed(topic, payload=changed(payload, **larger)))
-    arrivals = tuple(_rarer(each, batch) for each in topology.workload.arrivals)
-    workload = changed(topology.workload, arrivals=arrivals)
-    return changed(topology, topics=tuple(topics), workload=workload)
-
-
-def _rarer(arrivals: Arrivals, batch: int) -> Arrivals:
-    """A process at a fraction of its rate; a trace or a batch process stays as it is."""
-    rates = ("rate", "final_rate")
-    fields: dict[str, object] = {
-        name: getattr(arrivals, name) / batch for name in rates if hasattr(arrivals, name)
-    }
-    if hasattr(arrivals, "rates"):
-        fields["rates"] = tuple(rate / batch for rate in arrivals.rates)
-    return changed(arrivals, **fields)
 
 
 def loads(topology: Topology, controller: str, profile: Profile) -> dict[str, float]:

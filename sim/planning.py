@@ -8,14 +8,14 @@ simulated. The answer is minimal: one size less is refused or misses.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import topologies
 from sim import reconnects
-from sim.advice import Advice, advice
+from sim.advice import TARGET, Advice, advice
 from sim.bounds import RESOURCES
-from sim.designs import Arrangement, Case, Design, parallel, smaller
+from sim.designs import Arrangement, Case, Collecting, Design, Place, parallel, smaller
 from sim.objectives import Objective, objectives
 from sim.trials import Bench, Trial
 from topologies import TopologyError, support
@@ -23,10 +23,14 @@ from topologies.profiles import Profile
 from topologies.schema import Topology
 
 LOAD_STEPS = 4  # halvings of the range in which the head-room lies
+HOLDS = (0.125, 0.25, 0.5)  # of the time that a delivery has, to be spent on collecting events
+PLACES: tuple[Place, ...] = ("publishers", "broker")
+ONE = Design(1, 1)
 SPARE = 1.25  # memory that is asked for over the most that was held
 LINKS = tuple(1.25e8 * gbit_per_s for gbit_per_s in (0.1, 1, 2.5, 10, 25, 40, 100))  # to buy [B/s]
 RESTARTED_UNASKED = 20_000  # Platforms whose restart is simulated though nobody asked for it
 Progress = Callable[[float, str], None]
+Compared = Mapping[Arrangement, Design | None]  # the smallest of each arrangement, if any will do
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class Sizing:
     """One Controller's answer; `answer` is None where nothing in the budget keeps the promise.
 
     `nic` is the thinnest network link to buy with which the answer keeps it too. [B/s]
+    `collected` are smaller designs that would do if events were collected into items.
     """
 
     controller: str
     profile: Profile
     bench: Bench
-    compared: tuple[Arrangement, ...]
+    compared: Compared
     answer: Trial | None = None
     less: Trial | None = None
     headroom: tuple[float, float] = (0.0, 0.0)
@@ -55,6 +60,7 @@ class Sizing:
     attacked: Trial | None = None
     restarted: Trial | None = None
     nic: float = 0.0
+    collected: tuple[Trial, ...] = ()
 
     @property
     def design(self) -> Design:
@@ -183,9 +189,10 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
 
     design, compared = _smallest(bench, budget, keeps)
     if design is None and (wider := _wider(bench, budget)) is not None:
-        design, compared = _smallest(bench, budget, keeps, wider)
+        design, compared = _smallest(bench, budget, keeps, replace(ONE, nic=wider))
     if design is None:
-        return Sizing(bench.controller, bench.profile, bench, compared)
+        eased = tuple(_collected(bench, budget, keeps, None))
+        return Sizing(bench.controller, bench.profile, bench, compared, collected=eased)
     below = smaller(design, bench.profile)
     less = _broken(bench, below, cases) if below is not None else None
     lost = replace(design, controllers=design.controllers - 1)
@@ -202,6 +209,7 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         attacked=bench.trial(design, "attacks") if bench.topology.attacks else None,
         restarted=bench.trial(design, "restart") if _restarts(bench) else None,
         nic=_thinnest(bench, design, keeps),
+        collected=tuple(_collected(bench, budget, keeps, design)),
     )
 
 
@@ -250,47 +258,77 @@ def _thinnest(bench: Bench, design: Design, keeps: Callable[[Design], bool]) -> 
 
 
 def _smallest(
-    bench: Bench, budget: Budget, keeps: Callable[[Design], bool], nic: float | None = None
-) -> tuple[Design | None, tuple[Arrangement, ...]]:
-    """The smallest design that keeps the promise, and the arrangements that were compared."""
+    bench: Bench, budget: Budget, keeps: Callable[[Design], bool], like: Design = ONE
+) -> tuple[Design | None, Compared]:
+    """The smallest design that keeps the promise, and what was compared if one is not enough."""
     cores_max = budget.cores if parallel(bench.profile) else 1
-    least = math.floor(bench.bounded(Design(1, 1))[0].least) + 1 if cores_max > 1 else 1
-    cores = first(lambda c: keeps(Design(1, c, nic=nic)), min(least, cores_max), cores_max)
+    least = math.floor(bench.bounded(like)[0].least) + 1 if cores_max > 1 else 1
+    cores = first(lambda c: keeps(replace(like, cores=c)), min(least, cores_max), cores_max)
     if cores is not None:
-        return Design(1, cores, nic=nic), ()
+        return replace(like, cores=cores), {}
     arrangements: tuple[Arrangement, ...] = ("subscribers", "topics")
-    found: list[Design] = []
-    for arrangement in arrangements:
-        design = _several(bench, budget, arrangement, cores_max, keeps)
-        if design is not None:
-            found.append(design)
-    best = min(found, key=lambda each: (each.cores_total, each.controllers), default=None)
-    return best, arrangements
+    compared: Compared = {
+        each: _several(bench, budget, replace(like, arrangement=each, cores=cores_max), keeps)
+        for each in arrangements
+    }
+    found = [design for design in compared.values() if design is not None]
+    return min(found, key=lambda d: (d.cores_total, d.controllers), default=None), compared
 
 
 def _several(
-    bench: Bench,
-    budget: Budget,
-    arrangement: Arrangement,
-    cores_max: int,
-    keeps: Callable[[Design], bool],
+    bench: Bench, budget: Budget, like: Design, keeps: Callable[[Design], bool]
 ) -> Design | None:
     """The fewest Controllers of the most cores, then the fewest cores of so many Controllers."""
 
     def possible(controllers: int) -> bool:
-        design = Design(controllers, cores_max, arrangement)
-        return not any(share.impossible for share in bench.bounded(design))
+        bounds = bench.bounded(replace(like, controllers=controllers))
+        return not any(share.impossible for share in bounds)
 
     topics = len(bench.topology.topics)
-    most = min(budget.controllers, topics) if arrangement == "topics" else budget.controllers
+    most = min(budget.controllers, topics) if like.arrangement == "topics" else budget.controllers
     least = next((k for k in range(2, most + 1) if possible(k)), None)
     if least is None:
         return None
-    controllers = first(lambda k: keeps(Design(k, cores_max, arrangement)), least, most)
+    controllers = first(lambda k: keeps(replace(like, controllers=k)), least, most)
     if controllers is None:
         return None
-    cores = first(lambda c: keeps(Design(controllers, c, arrangement)), 1, cores_max)
-    return Design(controllers, cores or cores_max, arrangement)
+    several = replace(like, controllers=controllers)
+    cores = first(lambda c: keeps(replace(several, cores=c)), 1, like.cores)
+    return replace(several, cores=cores or like.cores)
+
+
+def _collected(
+    bench: Bench, budget: Budget, keeps: Callable[[Design], bool], answer: Design | None
+) -> Iterator[Trial]:
+    """For each place where events can be collected, the smallest design that this makes enough."""
+    if answer is not None and answer.cores_total == 1:
+        return
+    if answer is not None:
+        cores = answer.cores - (answer.controllers == 1)
+        budget = Budget(answer.controllers, cores)
+    for place in PLACES:
+        collecting = _hold(bench, place)
+        if collecting is None:
+            continue
+        like = replace(answer or ONE, controllers=1, cores=1, collecting=collecting)
+        design, _ = _smallest(bench, budget, keeps, like)
+        if design is not None and (answer is None or design.cores_total < answer.cores_total):
+            yield bench.trial(design)
+
+
+def _hold(bench: Bench, place: Place) -> Collecting | None:
+    """The shortest hold of those that ask for the fewest cores on paper, none of them too busy.
+
+    None if no hold asks for fewer than events that go out one by one.
+    """
+    if not math.isfinite(bench.room_s):
+        return None
+    asked: dict[Collecting | None, int] = {}
+    for collecting in (None, *(Collecting(part * bench.room_s, place) for part in HOLDS)):
+        bounds = bench.bounded(replace(ONE, collecting=collecting))
+        if all(not each.impossible for each in bounds if each.resource == "latency"):
+            asked[collecting] = math.ceil(bounds[0].mean / TARGET)
+    return min(asked, key=lambda each: asked[each], default=None)
 
 
 def first(test: Callable[[int], bool], low: int, high: int) -> int | None:

@@ -28,6 +28,7 @@ from topologies import TopologyError
 Progress = Callable[[float, str], None]
 OUTCOMES = "outcomes"
 SPECIFICATION = "sweep.json"
+DIGEST = "sha256"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _name(chosen: Sequence[Scenario]) -> str:
 def _specification(base: Base, chosen: Sequence[Scenario]) -> dict[str, Any]:
     """All that a sweep is, for people and for checking; outcomes are in the order of `keys`."""
     return {
-        "sweep": 1,
+        "sweep": 2,
         "topology": {
             "name": base.topology.name,
             "text": topologies.text(base.topology),
@@ -185,7 +186,7 @@ class Store:
     def holds(self, key: str) -> bool:
         """Whether the outcome of that key is there and whole; a damaged one is worked anew."""
         try:
-            return bool(self.outcome(key)["key"] == key)
+            return bool(self._read(key)["key"] == key)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return False
 
@@ -198,23 +199,47 @@ class Store:
             It cannot be written; what was stored before stays.
         """
         try:
-            _write(self._outcomes / f"{outcome['key']}.json", outcome)
+            _write(self._outcomes / f"{outcome['key']}.json", {**outcome, DIGEST: _digest(outcome)})
         except OSError as error:
             rule = f"{error.strerror}; what is stored stays, the same command goes on"
             raise self._refusal(rule) from None
 
     def outcome(self, key: str) -> dict[str, Any]:
-        """The outcome of a key that is held."""
+        """The outcome of a key that is held.
+
+        Raises
+        ------
+        TopologyError
+            Somebody changed it since.
+        """
+        try:
+            return self._read(key)
+        except ValueError as error:
+            raise self._refusal(f"{OUTCOMES}/{key}.json: {error}; run the sweep again") from None
+
+    def _read(self, key: str) -> dict[str, Any]:
+        """What is stored, as it was written; anything else is a ValueError."""
         text = (self._outcomes / f"{key}.json").read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(text)
+        if found.pop(DIGEST) != _digest(found):
+            raise ValueError("is not what was written")
         return found
+
+
+def _digest(outcome: dict[str, Any]) -> str:
+    """Hash of an outcome, by which a damaged one is known."""
+    return hashlib.sha256(_text(outcome).encode()).hexdigest()
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, allow_nan=False, separators=(",", ":"))
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
-            json.dump(document, stream, allow_nan=False, separators=(",", ":"))
+            stream.write(_text(document))
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)

@@ -15,7 +15,6 @@ in the proof's own plays is part of what is printed.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -30,12 +29,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "results" / "proofs" / "regress"
+from parts import PROOFS, ROOT, Parts
+
 JUDGES = ("results/regression.py", "loadtest/pairs.py", "tests/regressing.py")
 KINDS = {"identical": 20, "slowed": 10}
 SHARE = 0.10
-ROUNDS_TRIED, PAIRS_FITTED = 4000, 8
+ROUNDS_TRIED, PAIRS_FITTED = 4000, 6
 QUICK_S = 120.0  # a quick gate may take so long
 UNFINISHED = 3
 MODULE = """\
@@ -61,33 +60,28 @@ topics:
   - {name: incidents, broker: broker, payload: {kind: iodef, size: 1.6 KB}}
 platforms:
   - {name: reporter, count: 1, controller: controller, publishes: [incidents]}
-  - {name: analyst, count: 80, controller: controller, subscribes: [incidents]}
+  - {name: analyst, count: 60, controller: controller, subscribes: [incidents]}
 workload:
   duration: 1 min
   arrivals:
-    - {topic: incidents, by: reporter, process: deterministic, rate: 15/s}
+    - {topic: incidents, by: reporter, process: deterministic, rate: 10/s}
 """
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate of the proof, and where its verdict is kept."""
+    """One gate of the proof."""
 
     kind: str
     number: int
-    work: Path
 
     @property
-    def path(self) -> Path:
-        """The file with its verdict."""
-        return self.work / f"{self.kind}-{self.number:02}.json"
-
-    def stored(self) -> dict[str, Any] | None:
-        """Its verdict, if it was made by the code as it is."""
-        return read(self.path)
+    def name(self) -> str:
+        """What its verdict is kept as."""
+        return f"{self.kind}-{self.number:02}"
 
 
-def gates(work: Path, counts: dict[str, int]) -> Iterator[Gate]:
+def gates(counts: dict[str, int]) -> Iterator[Gate]:
     """All of them, the kinds mixed, so that a part of the proof speaks of both."""
     places = sorted(
         ((number + 0.5) / count, kind, number)
@@ -95,31 +89,7 @@ def gates(work: Path, counts: dict[str, int]) -> Iterator[Gate]:
         for number in range(count)
     )
     for _, kind, number in places:
-        yield Gate(kind, number + 1, work)
-
-
-def judges() -> str:
-    """Hash of the code whose verdicts these are."""
-    total = hashlib.sha256()
-    for name in JUDGES:
-        total.update((ROOT / name).read_bytes())
-    return total.hexdigest()
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """What is kept in a file, unless other code made it."""
-    if not path.is_file():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found if found["judges"] == judges() else None
-
-
-def keep(path: Path, document: dict[str, Any]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".partial")
-    draft.write_text(json.dumps({"judges": judges(), **document}, indent=1) + "\n")
-    draft.replace(path)
+        yield Gate(kind, number + 1)
 
 
 def sides(work: Path, rounds: int) -> tuple[Path, Path]:
@@ -132,36 +102,34 @@ def sides(work: Path, rounds: int) -> tuple[Path, Path]:
     return work / "base.yaml", work / "head.yaml"
 
 
-def fitted(work: Path) -> dict[str, Any]:
+def fitted(parts: Parts) -> dict[str, Any]:
     """How many rounds a delivery make the server a tenth dearer; measured once."""
-    path = work / "fit.json"
-    if (known := read(path)) is not None:
+    if (known := parts.read("fit")) is not None:
         return known
     import topologies
     from loadtest import pairs
     from results import regression
 
     print(f"fitting how many rounds make {SHARE:.0%}", file=sys.stderr, flush=True)
-    both = [topologies.load(each) for each in sides(work / "fit", ROUNDS_TRIED)]
+    place = parts.work / "fit"
+    both = [topologies.load(each) for each in sides(place, ROUNDS_TRIED)]
     limits = regression.Limits(pairs_min=PAIRS_FITTED, pairs_max=PAIRS_FITTED)
-    with pairs.grids(
-        *both, seed=1, duration_s=3.0, out=work / "fit" / "runs", door="proof"
-    ) as plays:
+    with pairs.grids(*both, seed=1, duration_s=3.0, out=place / "runs", door="proof") as plays:
         document, _ = regression.regress(*plays, limits)
-    shutil.rmtree(work / "fit")
+    shutil.rmtree(place)
     found = next((m for m in document["metrics"] if m["name"] == "cpu_s_per_delivery"), None)
     if found is None or found["ratio"] is None or found["ratio"] <= 1.0:
         raise SystemExit(f"the fit says nothing: {document['reasons'] or found}")
     rounds = round(ROUNDS_TRIED * SHARE / (found["ratio"] - 1.0))
     fit = {"rounds_tried": ROUNDS_TRIED, "ratio": found["ratio"], "low": found["low"],
            "high": found["high"], "rounds": rounds}  # fmt: skip
-    keep(path, fit)
+    parts.keep("fit", fit)
     return fit
 
 
-def play(gate: Gate, rounds: int) -> dict[str, Any]:
+def play(gate: Gate, rounds: int, parts: Parts) -> dict[str, Any]:
     """Run one gate as a user would, and keep its verdict."""
-    place = gate.work / f"{gate.kind}-{gate.number:02}"
+    place = parts.work / gate.name
     shutil.rmtree(place, ignore_errors=True)  # what a stopped one left
     base, head = sides(place, rounds if gate.kind == "slowed" else 0)
     before, started_s = cpu_times(), time.monotonic()
@@ -197,7 +165,7 @@ def play(gate: Gate, rounds: int) -> dict[str, Any]:
         "took_s": round(took_s, 1),
     }
     shutil.rmtree(place)
-    keep(gate.path, verdict)
+    parts.keep(gate.name, verdict)
     return verdict
 
 
@@ -217,9 +185,9 @@ def costs_us(runs: Path, names: list[str]) -> list[float]:
     return [round(1e6 * cost, 3) for cost in costs]
 
 
-def document(work: Path, counts: dict[str, int]) -> dict[str, Any]:
+def document(parts: Parts, counts: dict[str, int]) -> dict[str, Any]:
     """All verdicts, what was asked of them, and whether they keep it."""
-    stored = [found for gate in gates(work, counts) if (found := gate.stored()) is not None]
+    stored = [found for gate in gates(counts) if (found := parts.read(gate.name)) is not None]
     tallies = {kind: tally([each for each in stored if each["kind"] == kind]) for kind in counts}
     identical, slowed = tallies["identical"], tallies["slowed"]
     done = all(tallies[kind]["gates"] == count for kind, count in counts.items())
@@ -234,9 +202,9 @@ def document(work: Path, counts: dict[str, int]) -> dict[str, Any]:
         "10; none longer than 2 min",
         "whole": done,
         "holds": done and holds,
-        "fit": read(work / "fit.json"),
+        "fit": parts.read("fit"),
         **tallies,
-        "gates": [{k: v for k, v in each.items() if k != "judges"} for each in stored],
+        "gates": stored,
     }
 
 
@@ -286,19 +254,22 @@ def main() -> int:
     """Play what is missing; print the table for people and the document for `make prove`."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after so many")
-    parser.add_argument("--work", type=Path, default=WORK, help="where verdicts are kept")
+    parser.add_argument(
+        "--work", type=Path, default=PROOFS / "regress", help="where verdicts are kept"
+    )
     parser.add_argument("--identical", type=int, default=KINDS["identical"])
     parser.add_argument("--slowed", type=int, default=KINDS["slowed"])
     chosen = parser.parse_args()
     counts = {"identical": chosen.identical, "slowed": chosen.slowed}
+    parts = Parts(chosen.work, JUDGES)
     until_s = time.monotonic() + 60.0 * chosen.minutes
-    missing = [gate for gate in gates(chosen.work, counts) if gate.stored() is None]
+    missing = [gate for gate in gates(counts) if parts.read(gate.name) is None]
     for place, gate in enumerate(missing):
         if time.monotonic() >= until_s:
             break
-        found = play(gate, fitted(chosen.work)["rounds"])
+        found = play(gate, fitted(parts)["rounds"], parts)
         print(f"{line(found)}; {len(missing) - place - 1} to go", file=sys.stderr, flush=True)
-    whole = document(chosen.work, counts)
+    whole = document(parts, counts)
     print(table(whole), file=sys.stderr, flush=True)
     json.dump(whole, sys.stdout, indent=1)
     if not whole["whole"]:

@@ -3,6 +3,7 @@
 import json
 
 import regressing
+from parts import Parts
 
 COUNTS = {"identical": 4, "slowed": 2}
 VERDICT = {"ratio": 1.0, "low": 0.9, "high": 1.1, "pairs": 4, "took_s": 50.0}
@@ -10,16 +11,20 @@ VERDICT = {"ratio": 1.0, "low": 0.9, "high": 1.1, "pairs": 4, "took_s": 50.0}
 
 def kept(work, verdicts):
     """A work directory in which each gate has the verdict that is next for its kind."""
-    left = {kind: list(each) for kind, each in verdicts.items()}
-    for gate in regressing.gates(work, COUNTS):
+    left, parts = {kind: list(each) for kind, each in verdicts.items()}, at(work)
+    for gate in regressing.gates(COUNTS):
         if left[gate.kind]:
             verdict = {"kind": gate.kind, "number": gate.number, "verdict": left[gate.kind].pop(0)}
-            regressing.keep(gate.path, {**VERDICT, **verdict})
-    return regressing.document(work, COUNTS)
+            parts.keep(gate.name, {**VERDICT, **verdict})
+    return regressing.document(parts, COUNTS)
 
 
-def test_both_kinds_come_in_every_part_of_the_proof(tmp_path):
-    kinds = [gate.kind for gate in regressing.gates(tmp_path, regressing.KINDS)]
+def at(work):
+    return Parts(work, regressing.JUDGES)
+
+
+def test_both_kinds_come_in_every_part_of_the_proof():
+    kinds = [gate.kind for gate in regressing.gates(regressing.KINDS)]
     assert [kinds.count(kind) for kind in ("identical", "slowed")] == [20, 10]
     assert all(kinds[at : at + 3].count("slowed") == 1 for at in range(0, 30, 3))
 
@@ -46,6 +51,6 @@ def test_it_does_not_hold_if_a_slower_server_passes(tmp_path):
 def test_verdicts_of_other_code_are_made_anew(tmp_path):
     kept(tmp_path, {"identical": ["pass"] * 4, "slowed": ["fail"] * 2})
     one = tmp_path / "slowed-01.json"
-    one.write_text(json.dumps({**json.loads(one.read_text()), "judges": "of yesterday"}))
-    missing = [g.path for g in regressing.gates(tmp_path, COUNTS) if g.stored() is None]
-    assert missing == [one]
+    one.write_text(json.dumps({**json.loads(one.read_text()), "made_by": "other code"}))
+    names = [gate.name for gate in regressing.gates(COUNTS)]
+    assert [name for name in names if at(tmp_path).read(name) is None] == ["slowed-01"]

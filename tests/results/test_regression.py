@@ -3,6 +3,7 @@
 import itertools
 from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import pytest
 from synthetic import steady
@@ -137,6 +138,58 @@ def test_junit_has_a_case_for_each_gated_metric_and_invariant(tmp_path):
     assert suite.get("tests") == str(len(cases))
     assert suite.get("failures") == "1"
     assert "budget +5 %" in cases["cpu_s_per_delivery"].find("failure").get("message")
+
+
+COUNT, SECONDS, WORDS = (
+    {"type": "string", "pattern": pattern} for pattern in (r"^\d+$", r"^\d+(\.\d+)?$", r"\S")
+)
+COUNTS = {"tests": COUNT, "failures": COUNT, "errors": COUNT, "skipped": COUNT, "time": SECONDS}
+
+
+def element(tag, attributes, children=None):
+    """Of JSON Schema: an element with exactly these attributes, all of them, and such children."""
+    return {
+        "properties": {
+            "tag": {"enum": tag},
+            "attributes": {
+                "properties": attributes, "additionalProperties": False,
+                "required": [name for name in attributes if name not in ("time", "type")],
+            },
+            "children": children or {"maxItems": 0},
+        },
+    }  # fmt: skip
+
+
+# What Jenkins, GitHub's reporters and GitLab share; nobody has standardised the format.
+OUTCOME = element(["skipped", "error", "failure"], {"message": WORDS, "type": WORDS})
+CASE = element(
+    ["testcase"], {"name": WORDS, "classname": WORDS, "time": SECONDS},
+    {"items": OUTCOME, "maxItems": 1},
+)  # fmt: skip
+SUITE = element(["testsuite"], {"name": WORDS, **COUNTS}, {"items": CASE, "minItems": 1})
+JUNIT = element(["testsuites"], {}, {"items": SUITE, "minItems": 1})
+INVALID = {
+    "verdict": "invalid", "metrics": [], "invariants": {}, "pairs": 0, "discarded": 1,
+    "reasons": ["base of pair 1: the generator was <late> & slow"], "base": [], "head": [],
+}  # fmt: skip
+
+
+def as_data(node):
+    return {"tag": node.tag, "attributes": node.attrib, "children": [as_data(n) for n in node]}
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.3, 1.06, None])
+def test_junit_fits_its_schema_whatever_the_verdict(slower, tmp_path):
+    document = INVALID
+    if slower is not None:
+        document, _ = regress(*noisy_sides(slower, seed=2), Limits(pairs_max=6))
+    gate.write_junit(document, tmp_path / "gate.xml")
+    root = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    jsonschema.validate(as_data(root), JUNIT)
+    (suite,) = root
+    assert suite.get("tests") == str(len(suite))
+    for counted, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert suite.get(counted) == str(len(suite.findall(f"testcase/{tag}")))
 
 
 def test_the_step_summary_of_github_gets_the_table(tmp_path, monkeypatch):

@@ -1,0 +1,250 @@
+"""Does memory grow? A day of simulated load, or half an hour of real load, watched all along.
+
+`python tests/endurance.py sim` and `... real` are long proofs of `make prove`. Memory is what is
+resident. Its slope is a straight line's through means of consecutive parts of the time after the
+warm-up; the interval (95 %) counts as many parts as are worth independent ones, by the correlation
+of neighbours [1]_. Memory grows if the whole interval is above zero and the growth over the whole
+time is more than `MATERIAL` of what was held; it is not known to be steady if the interval leaves
+room for that much.
+
+References
+----------
+.. [1] H. von Storch and F. Zwiers, "Statistical Analysis in Climate Research," 1999, section 6.6.8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import sim
+import topologies
+from loadtest import deployment, engine, observation
+
+MATERIAL = 0.05  # of the memory held: growth over the whole time that would matter
+WARM_UP = 0.2  # of the time: caches fill, garbage is first collected
+PARTS = 30
+MIB = 2.0**20
+DAY_H = 24
+BUSY = ["attacks=[]", "workload.duration=1 h", "workload.study=steady"]
+REAL = ["platforms[analyst].count=48", "workload.arrivals[0].rate=5/s"]  # and two that publish
+EVERY_S = 2.0
+Floats = npt.NDArray[np.float64]
+
+
+def slope(times: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
+    """How fast values grow over time, with its interval, and over all of the time.
+
+    Parameters
+    ----------
+    times, values : sequence of float
+        When, and what; the warm-up is cut here.
+    """
+    t, y = np.array(times, dtype=float), np.array(values, dtype=float)
+    span = t[-1] - t[0]
+    late = t >= t[0] + WARM_UP * span
+    parts = np.array_split(np.flatnonzero(late), min(PARTS, int(late.sum())))
+    t, y = (np.array([column[part].mean() for part in parts]) for column in (t, y))
+    n, centred = len(t), t - t.mean()
+    rate = float(centred @ y / (centred @ centred))
+    rest = y - y.mean() - rate * centred
+    scatter = float(rest @ rest)
+    alike = float(rest[1:] @ rest[:-1]) / scatter if scatter > 0.0 else 0.0
+    alike = min(max(alike, 0.0), 0.9)
+    worth = max(n * (1.0 - alike) / (1.0 + alike), 4.0)  # parts that are worth independent ones
+    error = np.sqrt(scatter / (worth - 2.0) / (centred @ centred)) if scatter > 0.0 else 0.0
+    half = float(_t(worth - 2.0) * error)
+    low, high = rate - half, rate + half
+    held = float(y.mean())
+    grows = low > 0.0 and rate * span > MATERIAL * held
+    return {
+        "per_h": {"value": rate, "low": low, "high": high, "n": n},
+        "over_all": {"value": rate * span / held, "low": low * span / held,
+                     "high": high * span / held, "n": n},
+        "hours": span,
+        "held_mib": held,
+        "grows": bool(grows),
+        "steady": bool(not grows and high * span <= MATERIAL * held),
+    }  # fmt: skip
+
+
+def _t(degrees: float) -> float:
+    """The 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))
+
+
+def resident_mib(pids: Sequence[int]) -> float:
+    """Memory of processes that is in RAM. [MiB]"""
+    total = 0
+    for pid in pids:
+        try:
+            total += observation.resident_bytes(pid)
+        except ProcessLookupError:
+            continue
+    return total / MIB
+
+
+def simulated() -> dict[str, Any]:
+    """A day hour by hour in one process, and the same day in one go."""
+    os.nice(10)
+    hours, held = [], []
+    campus = topologies.load("campus-nac", BUSY)
+    delivered = 0
+    for hour in range(DAY_H):
+        run = sim.simulate(campus, seed=hour, replications=1, processes=1)
+        delivered += run.header.counts.delivered
+        del run
+        gc.collect()
+        hours.append(float(hour))
+        held.append(resident_mib([os.getpid()]))
+        tell(f"hour {hour + 1} of {DAY_H}: {held[-1]:.0f} MiB, {delivered / 1e6:.0f} M deliveries")
+    day, seen = topologies.load("campus-nac", [*BUSY, f"workload.duration={DAY_H} h"]), []
+
+    def watch(share: float, _: str) -> None:
+        seen.append((DAY_H * share, resident_mib([os.getpid()])))
+
+    run = sim.simulate(day, seed=1, replications=1, processes=1, progress=watch)
+    seen = seen[:-1]  # the last one comes with the record
+    found = {
+        "hour by hour": slope(hours, held),
+        "in one go": slope(*zip(*seen, strict=True)),
+    }
+    return {
+        "deliveries": {"hour by hour": delivered, "in one go": run.header.counts.delivered},
+        "memory": found,
+        "series_mib": {"hour by hour": [round(each, 1) for each in held],
+                       "in one go": [round(each, 1) for _, each in seen]},
+    }  # fmt: skip
+
+
+@contextmanager
+def watched(pids: Mapping[str, Any], seen: dict[str, list[tuple[float, float]]]) -> Iterator[None]:
+    """Notes the memory of groups of processes every two seconds; a group is asked for its pids."""
+    over, started_s = threading.Event(), time.monotonic()
+
+    def note() -> None:
+        while not over.wait(EVERY_S):
+            now_h = (time.monotonic() - started_s) / 3600.0
+            for name, members in pids.items():
+                if found := members():
+                    seen.setdefault(name, []).append((now_h, resident_mib(found)))
+
+    thread = threading.Thread(target=note, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def generators() -> list[int]:
+    """Processes of the load's generator that this process started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+        if b"loadtest.share" in words and parent == os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+def real(minutes: float) -> dict[str, Any]:
+    """Load on a Prosody, a tenth of what it can do; memory of the server and of who drives it."""
+    os.nice(10)
+    topology = engine.lasting(topologies.load("single-broker", REAL), 60.0 * minutes)
+    seen: dict[str, list[tuple[float, float]]] = {}
+    with deployment.ephemeral(topology) as grid, tempfile.TemporaryDirectory() as place:
+        served = grid.document()["controllers"].values()
+        servers = [pid for each in served for pid in (each["pids"] or [each["pid"]])]
+        groups = {
+            "server": lambda: servers,
+            "generator": generators,
+            "conductor": lambda: [os.getpid()],
+        }
+        with watched(groups, seen):
+            run = engine.play(topology, grid, seed=1, door="proof", progress=progressed())
+        run.save(Path(place))
+    counts = run.header.counts
+    # While all are online and playing: the seconds before and after are not of the load.
+    ends_h = {name: rows[-1][0] for name, rows in seen.items()}
+    playing = {
+        name: [row for row in rows if row[0] >= ends_h["generator"] - minutes / 60.0]
+        for name, rows in seen.items()
+    }
+    return {
+        "sessions": sum(each.count for each in topology.platforms),
+        "minutes": minutes,
+        "publications": counts.publications,
+        "delivered": counts.delivered,
+        "lost": counts.lost,
+        "memory": {name: slope(*zip(*rows, strict=True)) for name, rows in playing.items()},
+        "series_mib": {name: [round(value, 2) for _, value in rows[:: max(1, len(rows) // 60)]]
+                       for name, rows in playing.items()},
+    }  # fmt: skip
+
+
+def progressed() -> Any:
+    """Tells once a minute how far a run is."""
+    told = [-1]
+
+    def tells(news: Mapping[str, Any]) -> None:
+        minute = int(news["elapsed_s"] // 60)
+        if minute > told[0]:
+            told[0] = minute
+            tell(f"{news['state']}, minute {minute} of {news['duration_s'] / 60:.0f}")
+
+    return tells
+
+
+def tell(text: str) -> None:
+    """For people, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """What was held, how it moved, and the verdict."""
+    lines = [f"{'memory of':<14}{'held':>10}{'slope':>34}{'over all':>26}  verdict"]
+    for name, each in found["memory"].items():
+        rate, whole = each["per_h"], each["over_all"]
+        slopes = f"{rate['value']:+.2f} ({rate['low']:+.2f} to {rate['high']:+.2f}) MiB/h"
+        share = f"{whole['value']:+.1%} ({whole['low']:+.1%} to {whole['high']:+.1%})"
+        verdict = "GROWS" if each["grows"] else "steady" if each["steady"] else "not known"
+        lines.append(f"{name:<14}{each['held_mib']:>6.0f} MiB{slopes:>34}{share:>26}  {verdict}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """0 where memory is steady, 1 where it grows or may."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=["sim", "real"])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of real load")
+    chosen = parser.parse_args()
+    found = simulated() if chosen.what == "sim" else real(chosen.minutes)
+    tell(table(found))
+    json.dump(found, sys.stdout, indent=1)
+    return 0 if all(each["steady"] for each in found["memory"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

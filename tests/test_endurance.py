@@ -1,0 +1,46 @@
+"""Whether memory grows is told from series whose slope is known."""
+
+import endurance
+import numpy as np
+import pytest
+
+HOURS = np.linspace(0.0, 1.0, 900)
+
+
+def series(slope_per_h, *, sawtooth=0.0, noise=0.2, seed=1):
+    """About 100 MiB that grow so fast, with collections of garbage every few minutes."""
+    draws = np.random.default_rng(seed)
+    filled = -30.0 * np.exp(-HOURS / 0.03)  # what is only at the start shall not count
+    tooth = sawtooth * ((HOURS * 13.0) % 1.0)
+    return 100.0 + filled + slope_per_h * HOURS + tooth + draws.normal(0.0, noise, len(HOURS))
+
+
+@pytest.mark.parametrize("sawtooth", [0.0, 8.0])
+def test_what_is_level_is_steady(sawtooth):
+    found = endurance.slope(HOURS, series(0.0, sawtooth=sawtooth))
+    assert found["steady"]
+    assert not found["grows"]
+    assert found["per_h"]["low"] < 0.0 < found["per_h"]["high"]
+
+
+@pytest.mark.parametrize("sawtooth", [0.0, 8.0])
+def test_a_leak_grows(sawtooth):
+    found = endurance.slope(HOURS, series(20.0, sawtooth=sawtooth))
+    assert found["grows"]
+    assert found["per_h"]["low"] < 20.0 < found["per_h"]["high"]
+
+
+def test_what_varies_too_much_to_tell_is_neither():
+    found = endurance.slope(HOURS[::20], series(0.0, noise=60.0)[::20])
+    assert not found["grows"]
+    assert not found["steady"]
+    table = endurance.table({"memory": {"server": found}})
+    assert "not known" in table
+
+
+def test_an_interval_of_what_is_level_holds_zero_as_often_as_it_says():
+    hits = 0
+    for seed in range(200):
+        found = endurance.slope(HOURS[::10], series(0.0, noise=2.0, seed=seed)[::10])
+        hits += found["per_h"]["low"] < 0.0 < found["per_h"]["high"]
+    assert hits >= 0.95 * 200 - 4.0 * np.sqrt(200 * 0.95 * 0.05)
