@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := prosody prosody-modules lua-unbound ejabberd
-TOOLS := tsung go-sendxmpp tcpdump chromium
+TOOLS := tsung go-sendxmpp tcpdump strace chromium
 # Tests that measure have the machine to themselves; those that compute share its cores.
 MEASURED := tests/loadtest tests/validation
 COMPUTED := tests $(MEASURED:%=--ignore=%)

@@ -1,19 +1,24 @@
 """An attack file's traffic on a real grid: within the caps of adversaries, and only once predicted.
 
 Adversaries here are legal XMPP users with bad manners: Platforms of the topology whose publications
-are in the plan, sent through the one dialler like everybody else's.
+are in the plan, or who try passwords, through the one dialler like everybody else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadtest.problems import LoadError, RailsError
 from loadtest.rehearsal import Rehearsal
+from topologies.returns import instants
 
 if TYPE_CHECKING:
+    from loadtest.enactment import Enactment
     from results import Run
+    from results.variants import AbandonedStep, Measured
+    from topologies.profiles import Profile
     from topologies.schema import Topology
 
 
@@ -23,6 +28,7 @@ class AdversaryCaps:
 
     sessions: int = 2_000
     attack_s: float = 300.0
+    connections_per_s: float = 200.0
 
 
 CAPS: Final = AdversaryCaps()
@@ -37,7 +43,10 @@ def check(topology: Topology) -> None:
         Too many of them, or for too long.
     """
     sessions = sum(each.count for each in topology.platforms if each.role == "adversary")
-    attack_s = max((each.duration for each in topology.attacks), default=0.0)
+    guess_s = instants(topology).guess_s
+    lasting_s = [each.duration for each in topology.attacks]
+    lasting_s += [topology.workload.duration - guess_s] if guess_s is not None else []
+    attack_s = max(lasting_s, default=0.0)
     found = []
     if sessions > CAPS.sessions:
         found.append(f"{sessions:,} adversaries: at most {CAPS.sessions:,}; use fewer with --set")
@@ -55,12 +64,20 @@ class Reenactment:
     Parameters
     ----------
     rehearsal : Rehearsal
-        Deploys, plays and keeps runs.
+        Deploys, plays and keeps runs of traffic.
+    enactment : Enactment
+        The same for sessions that are lost, and passwords that are guessed.
     """
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self._rehearsal, self._predicted = rehearsal, set[str]()
+    def __init__(self, rehearsal: Rehearsal, enactment: Enactment) -> None:
+        self._rehearsal, self._enactment = rehearsal, enactment
+        self._predicted = set[str]()
         self.fit = rehearsal.fit
+
+    def fit_logins(self, topology: Topology, share: float) -> dict[str, Profile]:
+        """Profiles with what logins cost on this machine, on a share of a core."""
+        check(topology)
+        return self._enactment.fit(topology, share)
 
     def predicted(self, topology: Topology) -> None:
         """Somebody has simulated this topology, and it is within the caps."""
@@ -79,11 +96,38 @@ class Reenactment:
         LoadError
             It was never predicted, has faults, or cannot be played.
         """
+        self._expected(topology)
+        if topology.faults:
+            raise LoadError(f"{topology.name}: faults beside traffic are not driven by an attack")
+        return self._rehearsal.play(topology, topology.workload.duration)
+
+    def come_back(self, topology: Topology, defence: str, share: float) -> Measured:
+        """What becomes of the Platforms of a topology that was predicted before.
+
+        Raises
+        ------
+        RailsError
+            It is beyond the caps of adversaries.
+        LoadError
+            It was never predicted, or cannot be played.
+        """
+        self._expected(topology)
+        return self._enactment.play(topology, defence, share)
+
+    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
+        """The same of several, one after another on one grid."""
+        for each in topologies:
+            self._expected(each)
+        return self._enactment.series(topologies)
+
+    def noticed(self) -> list[AbandonedStep]:
+        """What abandoned logins cost where logins were fitted first."""
+        return list(self._enactment.notices[0].steps) if self._enactment.notices else []
+
+    def _expected(self, topology: Topology) -> None:
+        """Refuse what nobody has predicted, or what exceeds a cap."""
         from topologies import sha256
 
         check(topology)
         if sha256(topology) not in self._predicted:
             raise LoadError(f"{topology.name}: is to be simulated first; predict, then play")
-        if topology.faults:
-            raise LoadError(f"{topology.name}: faults are not driven on real grids by an attack")
-        return self._rehearsal.play(topology, topology.workload.duration)

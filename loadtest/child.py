@@ -7,6 +7,7 @@ import functools
 import os
 import pwd
 import resource
+import shutil
 import socket
 import subprocess
 import time
@@ -37,6 +38,8 @@ class Child:
     ----------
     pid : int
         Not reused before its end was noted here.
+    launch : Launch
+        How it was started.
     pidfd : int
         Readable once the server has ended.
     identity : processes.Identity or None
@@ -44,7 +47,7 @@ class Child:
     """
 
     def __init__(self, launch: Launch) -> None:
-        self._launch = launch
+        self.launch = launch
         self._output_file = f"{launch.log_file}.out"
         self._process = self._spawn()
         # A child that has ended keeps its process id until it is waited for.
@@ -55,11 +58,11 @@ class Child:
             self.identity = processes.Identity.of(self.pid)
 
     def __str__(self) -> str:
-        launch = self._launch
+        launch = self.launch
         return f'controller "{launch.controller}" ({launch.address}:{launch.port})'
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        launch = self._launch
+        launch = self.launch
         prepare = functools.partial(_become, launch, os.getpid())
         with open(self._output_file, "wb") as output:
             try:
@@ -82,7 +85,7 @@ class Child:
 
     def answers(self) -> bool:
         """Whether it is through with its preparations and answers as one that serves its domain."""
-        launch = self._launch
+        launch = self.launch
         if launch.ready_file is not None and not os.path.exists(launch.ready_file):
             return False
         if not launch.hello:
@@ -99,7 +102,7 @@ class Child:
 
     def errors(self) -> str:
         """What it has logged as errors; empty where all is well."""
-        return _tail(self._launch.errors_file)
+        return _tail(self.launch.errors_file)
 
     def excess(self) -> str | None:
         """What it uses beyond its means; the machine's memory counts as well as its own."""
@@ -109,7 +112,7 @@ class Child:
             descriptors = observation.descriptors(pid)
         except ProcessLookupError:  # its end is told by the pidfd
             return None
-        if resident_bytes > self._launch.memory_bytes:
+        if resident_bytes > self.launch.memory_bytes:
             return f"{_mebibytes(resident_bytes)} is more memory than its Controller has"
         if _available_bytes() < _MEMORY_RESERVE_BYTES:
             return f"less than {_mebibytes(_MEMORY_RESERVE_BYTES)} of the machine's memory is left"
@@ -126,7 +129,16 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log and of what it printed."""
-        return _tail(self._launch.log_file) + _tail(self._output_file)
+        return _tail(self.launch.log_file) + _tail(self._output_file)
+
+    def kill(self) -> None:
+        """End it at once, as a crash does, with all that it wrote for its next start alone."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self.pidfd)
+        for name in self.launch.forgotten:
+            path = Path(name)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM."""

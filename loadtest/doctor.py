@@ -32,6 +32,7 @@ PROGRAMS: Final = {  # what, who needs it
     "ejabberdctl": "the same with ejabberd profiles",
     "tsung": "gridlab bench load",
     "tcpdump": "the test of kernel time stamps",
+    "strace": "the tests of the rails",
     "chromium": "the tests of pages",
     "go-sendxmpp": "the test with a foreign client",
 }

@@ -96,6 +96,7 @@ class Ejabberd:
             environment=_environment(directory),
             ready_file=str(directory / _READY_FILE),
             own_files=_own_files(site),
+            forgotten=(str(directory / _READY_FILE), str(directory / "tables")),
         )
 
     def limits_addresses(self) -> bool:
@@ -196,13 +197,19 @@ def _own_files(site: Site) -> dict[str, str]:
 
 def _grid_terms(site: Site) -> str:
     """Accounts and Topics as the program that starts ejabberd reads them."""
-    keys = scram_keys([each.password for each in site.accounts], site.options.scram_hash)
-    hash_name = _HASHES[site.options.scram]
-    accounts = [
-        _account(each, scram, hash_name) for each, scram in zip(site.accounts, keys, strict=True)
-    ]
+    accounts = _accounts(site)
     topics = [_topic(site, broker, node) for broker in site.in_process for node in broker.nodes]
     return f"{term((Atom('accounts'), accounts))}.\n{term((Atom('topics'), topics))}.\n"
+
+
+def _accounts(site: Site) -> list[Term]:
+    """Each with its keys, or with its password where that is what the server stores."""
+    if site.options.storage == "plain":
+        return [(each.localpart, each.domain, each.password) for each in site.accounts]
+    keys = scram_keys([each.password for each in site.accounts], site.options.scram_hash)
+    hash_name = _HASHES[site.options.scram]
+    pairs = zip(site.accounts, keys, strict=True)
+    return [_account(each, scram, hash_name) for each, scram in pairs]
 
 
 def _account(account: Account, keys: ScramKeys, hash_name: str) -> Term:

@@ -94,6 +94,22 @@ class Grid:
         assert isinstance(pid, int)
         return pid
 
+    def restart(self, controller: str, down_s: float) -> None:
+        """Have a Controller's server killed in a moment, and answer again after `down_s`. [s]
+
+        See `restarted`. Sessions are lost; of an ejabberd, subscriptions and items as well.
+        """
+        order = {"controller": controller, "down_s": down_s}
+        lease.write_json(self.directory / lease.RESTART_FILE, order)
+
+    def restarted(self) -> dict[str, float] | None:
+        """When a server was last killed and when it answered again; None before. [s]
+
+        On the clock of `time.monotonic`.
+        """
+        found: dict[str, float] | None = self._state().get("restarted")
+        return found
+
     def counters(self, controller: str) -> dict[str, float]:
         """What a Controller's server counts of itself, by its own names.
 

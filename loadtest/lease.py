@@ -25,6 +25,7 @@ from loadtest.problems import DeploymentError
 
 LAUNCH_FILE: Final = "launch.json"
 STATE_FILE: Final = "state.json"
+RESTART_FILE: Final = "restart.json"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BUSY_WAIT_S: Final = 0.5
 

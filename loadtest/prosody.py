@@ -54,6 +54,10 @@ class Prosody:
 
     def prepare(self, site: Site) -> Launch:
         """Write configuration, accounts and Topics; the certificate files are there already."""
+        if site.options.storage == "plain":
+            raise DeploymentError(
+                'storage: "plain": Prosody is deployed with internal_hashed alone; use ejabberd'
+            )
         data = site.directory / "data"
         for directory in (data, site.directory / "none"):
             directory.mkdir(mode=0o700)

@@ -160,12 +160,26 @@ def _consent(address: str) -> dict[str, float] | None:
             status = os.fstat(stream.fileno())
             if status.st_uid != os.geteuid() or status.st_mode & 0o077:
                 return None  # not what a reader of ours wrote
+            if not _held(Path(path).parent):
+                return None  # left over from a grid that is gone, or made up
             allowed = json.load(stream).get(address)
     except (OSError, ValueError):
         return None
     now_s = time.time()
     fresh = allowed and allowed["until_s"] > now_s and allowed["read_s"] > now_s - _CONSENT_AGE_S
     return dict(allowed) if fresh else None
+
+
+def _held(directory: Path) -> bool:
+    """Whether a directory is that of a grid that is up: its supervisor holds the lock on it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _consented_caps() -> dict[str, float]:

@@ -69,8 +69,10 @@ class Rehearsal:
     def reenactment(self) -> Reenactment:
         """The same for the variants of an attack, within the caps of adversaries."""
         from loadtest.adversaries import Reenactment
+        from loadtest.enactment import Enactment
 
-        return Reenactment(self)
+        enactment = Enactment(self._predict, seed=self._seed, progress=self._progress)
+        return Reenactment(self, enactment)
 
     def play(self, topology: Topology, duration_s: float) -> Run:
         """The run of a part on a fresh grid, over so many seconds.

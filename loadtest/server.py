@@ -43,6 +43,8 @@ class Options:
     ----------
     scram : {"SHA-256", "SHA-1"}
         Hash of the keys that the servers store; they offer the mechanisms of this one only.
+    storage : {"hashed", "plain"}
+        Whether the servers store keys or the passwords themselves; Prosody stores keys.
     certificates : bool
         Platforms have certificates and may log in with them (SASL EXTERNAL). Prosody then takes no
         passwords any more; ejabberd takes both.
@@ -61,6 +63,7 @@ class Options:
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
+    storage: Literal["hashed", "plain"] = "hashed"
     certificates: bool = False
     server_certificate: Literal["valid", "expired", "wrong-name", "wrong-authority"] = "valid"
     offline: bool = False
@@ -152,7 +155,8 @@ class Launch:
     It is ready when it answers `hello`, if there is one, on its port with something that contains
     `answer`, and `ready_file`, if there is one, exists; anything in `errors_file` by then is a
     failed start. A helper has a `controller` of more than one word. `own_files` are
-    put over the system's of that name, for this server's eyes alone.
+    put over the system's of that name, for this server's eyes alone. `forgotten` is removed before
+    it is started once more.
     """
 
     controller: str
@@ -170,6 +174,7 @@ class Launch:
     environment: Mapping[str, str]
     ready_file: str | None
     own_files: Mapping[str, str]
+    forgotten: tuple[str, ...] = ()
 
 
 def helper(

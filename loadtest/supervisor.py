@@ -51,6 +51,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._ready_s: float | None = None
+        self._restarted: dict[str, float] | None = None
 
     def run(self) -> None:
         """Start the servers, report, watch until the end, stop them, remove every file."""
@@ -159,6 +160,28 @@ class Supervisor:
                 failed = True
                 self._stop()
                 self._write_state("failed", problem)
+            elif order := lease.read_json(self._directory / lease.RESTART_FILE):
+                (self._directory / lease.RESTART_FILE).unlink()
+                self._restart(order["controller"], order["down_s"])
+
+    def _restart(self, controller: str, down_s: float) -> None:
+        """Kill a server and have it answer again after `down_s` [s], or as soon as it can.
+
+        It is started so much earlier as the grid took to start.
+        """
+        child, begun_s = self._children[controller], time.monotonic()
+        self._selector.unregister(child.pidfd)
+        child.kill()
+        self._write_state("restarting")
+        while (left_s := begun_s + down_s - (self._ready_s or 0.0) - time.monotonic()) > 0.0:
+            self._check_start(child, self._pause(left_s), begun_s + READY_WITHIN_S)
+        child = self._children[controller] = Child(child.launch)
+        self._selector.register(child.pidfd, selectors.EVENT_READ, controller)
+        self._write_state("restarting")
+        while not child.answers():
+            self._check_start(child, self._pause(_PROBE_PERIOD_S), begun_s + READY_WITHIN_S)
+        self._restarted = {"killed_s": begun_s, "answered_s": time.monotonic()}
+        self._write_state("up")
 
     def _problem(self, ended: list[str]) -> str | None:
         """Why the servers may not go on; None while all is well."""
@@ -189,6 +212,7 @@ class Supervisor:
             "state": state,
             "problem": problem,
             "ready_s": self._ready_s,
+            "restarted": self._restarted,
             "supervisor": supervisor,
             "servers": identities,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NotRequired
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -11,8 +11,10 @@ from rich.text import Text
 from typing_extensions import TypedDict
 
 from results import style
+from results.variants import AbandonedStep
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WHOLE: Final = 0.99  # share online at the end with which a herd counts as drained
@@ -29,8 +31,31 @@ class Point(TypedDict):
     foretold: bool
 
 
+class RealPoint(Point):
+    """A herd on a real server, and what the model said of it before."""
+
+    predicted_share: float
+    predicted_drained: bool
+
+
+class RealPhases(TypedDict):
+    """Herds on a real server, with the patience to which they are scaled. [s]
+
+    `noticed` is what abandoned logins cost it, step by step; `line_right` and `model_right` are the
+    shares of the points of which the line and the model say what came. [1]
+    """
+
+    login_s: float
+    patience_s: float
+    horizon_s: float
+    noticed: list[AbandonedStep]
+    points: list[RealPoint]
+    line_right: float
+    model_right: float
+
+
 class PhaseDiagram(TypedDict):
-    """The document of `gridlab attack S-HERD --phase --json`.
+    """The document of `gridlab attack S-HERD --phase --json`; `real` is there with `--real`.
 
     `login_s` is what a login takes the server when nobody gives up: a patient herd's time over its
     size. The line says that a herd drains if its cap is above 2 (N / mu - 2 tau): `foretold` of
@@ -47,6 +72,7 @@ class PhaseDiagram(TypedDict):
     points: list[Point]
     agreement: float | None
     agreement_apart: float | None
+    real: NotRequired[RealPhases]
 
 
 def boundary_cap_s(work_s: float, patience_s: float) -> float:
@@ -85,7 +111,38 @@ def render(diagram: PhaseDiagram) -> RenderableType:
             f"{_percent(diagram['agreement_apart'])} of those a quarter off it",
             style="bold",
         ),
+        *_real(diagram),
     )
+
+
+def _real(diagram: PhaseDiagram) -> list[RenderableType]:
+    """The herds on a real server, a row each."""
+    real = diagram.get("real")
+    if real is None:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for title in ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted", "online"):
+        table.add_column(title, justify="right")
+    for each in real["points"]:
+        table.add_row(
+            str(each["platforms"]),
+            f"{each['work_s']:.3g}",
+            f"{each['cap_s']:g}",
+            f"{boundary_cap_s(each['work_s'], real['patience_s']):.3g}",
+            f"{each['predicted_share']:.2f}",
+            _mark(each),
+        )
+    shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in real["noticed"])
+    return [
+        Text(f"On a real server, patience {real['patience_s']:g} s, after {real['horizon_s']:g} s"),
+        table,
+        Text(f"Of logins that were given up the server dropped unpaid: {shares}"),
+        Text(
+            f"the line is right about {_percent(real['line_right'])} of them, the model about "
+            f"{_percent(real['model_right'])}",
+            style="bold",
+        ),
+    ]
 
 
 def _mark(point: Point) -> str:
@@ -100,8 +157,8 @@ def draw(diagram: PhaseDiagram) -> Figure:
     figure = Figure(figsize=(style.WIDTH_IN, 4.6), layout="constrained")
     axes = figure.subplots()
     points, patience_s = diagram["points"], diagram["patience_s"]
-    top_s = 1.12 * max(each["cap_s"] for each in points)
-    right_s = 1.06 * max(each["work_s"] for each in points)
+    top_s = 1.12 * max([each["cap_s"] for each in points] + _scaled(diagram, "cap_s"))
+    right_s = 1.06 * max([each["work_s"] for each in points] + _scaled(diagram, "work_s"))
     works = np.linspace(0.0, right_s, 200)
     line = boundary_cap_s(works, patience_s)  # type: ignore[arg-type]
     axes.fill_between(works, 0.0, np.clip(line, 0.0, top_s), color=style.VERMILION, alpha=0.08,
@@ -114,6 +171,7 @@ def draw(diagram: PhaseDiagram) -> Figure:
             [each["work_s"] for each in own], [each["cap_s"] for each in own],
             c=colour, marker=marker, s=46, label=name, zorder=3, linewidths=0,
         )  # fmt: skip
+    _draw_real(axes, diagram)
     axes.set_xlim(0.0, right_s)
     axes.set_ylim(0.0, top_s)
     axes.grid(axis="x")
@@ -124,3 +182,27 @@ def draw(diagram: PhaseDiagram) -> Figure:
     )
     axes.legend(loc="upper left", ncols=2)
     return figure
+
+
+def _scaled(diagram: PhaseDiagram, name: Literal["cap_s", "work_s"]) -> list[float]:
+    """A figure of the real points, at the scale of the diagram's patience. [s]"""
+    real = diagram.get("real")
+    if real is None:
+        return []
+    return [each[name] * diagram["patience_s"] / real["patience_s"] for each in real["points"]]
+
+
+def _draw_real(axes: Axes, diagram: PhaseDiagram) -> None:
+    """The herds on a real server, larger, at the scale of the diagram's patience."""
+    real = diagram.get("real")
+    if real is None:
+        return
+    scale = diagram["patience_s"] / real["patience_s"]
+    for drained, colour, marker in ((True, style.GREEN, "o"), (False, style.VERMILION, "X")):
+        own = [each for each in real["points"] if each["drained"] is drained]
+        name = "drained on a real server" if drained else "stuck on a real server"
+        axes.scatter(
+            [scale * each["work_s"] for each in own], [scale * each["cap_s"] for each in own],
+            c=colour, marker=marker, s=150, label=name, zorder=4, linewidths=1.6,
+            edgecolors=style.INK,
+        )  # fmt: skip

@@ -31,7 +31,7 @@ def render(document: Attack) -> RenderableType:
         predicted: Attack = {**document, "title": "predicted"}
         measured: Attack = {**document, "title": "measured", "variants": document["measured"]}
         del predicted["measured"], measured["measured"]
-        return Group(render(predicted), render(measured))
+        return Group(render(predicted), render(measured), *_agreement(document))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     shown = [column for column in COLUMNS if _anywhere(document, column[0])]
     own = _own(document)
@@ -48,6 +48,26 @@ def render(document: Attack) -> RenderableType:
         table,
         Text(f"Expected: {document['hypothesis']}", style="dim"),
     )
+
+
+def _agreement(document: Attack) -> list[RenderableType]:
+    """Predicted and measured, figure by figure, and what abandoned logins did cost."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for title in ("defence", "figure", "predicted", "measured", "measured / predicted"):
+        table.add_column(title, justify="left" if title in ("defence", "figure") else "right")
+    for each in document.get("agreement", []):
+        table.add_row(
+            each["defence"],
+            each["figure"].replace("_", " "),
+            _shown(each["predicted"], 1.0, ""),
+            _shown(each["measured"], 1.0, ""),
+            "–" if each["ratio"] is None else f"{each['ratio']:.3g}",
+        )
+    noticed = document.get("noticed", [])
+    if not noticed:
+        return [table]
+    shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in noticed)
+    return [table, Text(f"Of logins that were given up the server dropped unpaid: {shares}")]
 
 
 def _own(document: Attack) -> list[str]:

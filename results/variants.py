@@ -66,11 +66,36 @@ class Axes(TypedDict):
     y: str
 
 
+class AbandonedStep(TypedDict):
+    """A step of a login that clients have given up: CPU time of the server for one of them. [s]
+
+    `paid_s` when nobody gives up, `abandoned_s` when the message is there and its sender gone,
+    `ended_s` for a connection that ends without it; `noticed` is the share not paid for. [1]
+    """
+
+    step: str
+    paid_s: float
+    abandoned_s: float
+    ended_s: float
+    noticed: float
+
+
+class Agreement(TypedDict):
+    """One figure of one variant, predicted and measured; null where a side has none."""
+
+    defence: str
+    figure: str
+    predicted: Estimate
+    measured: Estimate
+    ratio: float | None
+
+
 class Attack(TypedDict):
     """The document of `gridlab attack --json`; `headline` names the figure that matters most.
 
-    With `--real`, `measured` has the same variants on a real server, one run each, and `variants`
-    what was predicted for it.
+    With `--real`, `measured` has the same variants on a real server, one run each, `variants` what
+    was predicted for it, and `agreement` figure by figure measured over predicted; `noticed` says
+    what logins that were given up did cost the server.
     """
 
     id: str
@@ -82,6 +107,8 @@ class Attack(TypedDict):
     axes: Axes
     variants: list[Variant]
     measured: NotRequired[list[Variant]]
+    agreement: NotRequired[list[Agreement]]
+    noticed: NotRequired[list[AbandonedStep]]
 
 
 @dataclass(frozen=True)

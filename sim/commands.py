@@ -183,6 +183,8 @@ def attack(  # noqa: PLR0913 (an option each)
     gridlab attack S-FLOOD
     gridlab attack S-FLOOD mine.yaml --defence account-rate --report flood.html
     gridlab attack S-HERD --phase --plot phases.svg
+    gridlab attack S-HERD --real
+    gridlab attack S-HERD --phase --real --plot phases.svg
     gridlab attack S-FLOOD single-broker --real --defence tight-byte-limit
     """
     from topologies import overlays
@@ -196,17 +198,16 @@ def attack(  # noqa: PLR0913 (an option each)
     import results
     from results import impact_plots, impact_table, pictures
     from sim import defences as variants
+    from sim import reenactments
 
     if phase:
         if scenario != "S-HERD":
             raise click.UsageError("--phase is for S-HERD")
         kept = click.get_current_context().params["out"]
-        _nothing_but_phases(
-            defence=defences, replications=replications, report=report, real=real, out=kept
-        )
-        _phases(output, base, changes, seed, plot)
+        _nothing_but_phases(defence=defences, replications=replications, report=report, out=kept)
+        _phases(output, base, changes, seed, plot, real)
         return
-    laid = overlays.scenario(scenario, base, defences, changes)
+    laid = overlays.scenario(scenario, base, defences, changes, real=real)
     target = results.check_target(plot) if plot is not None else None
     if report is not None and laid.procedures:
         raise click.UsageError(f"{laid.overlay.id} makes no runs to report; use --plot")
@@ -214,7 +215,7 @@ def attack(  # noqa: PLR0913 (an option each)
         if real:
             make_real = click.get_current_context().obj
             played = make_real(out=out, seed=seed, progress=advance).reenactment()
-            trial = variants.compared(laid, played, seed=seed)
+            trial = reenactments.compared(laid, played, seed=seed, out=out)
         else:
             trial = variants.attack(
                 laid, seed=seed, replications=replications, out=out, progress=advance
@@ -240,17 +241,26 @@ def _nothing_but_phases(**others: Any) -> None:
 
 
 def _phases(
-    output: Output, base: str | None, changes: tuple[str, ...], seed: int, plot: Path | None
+    output: Output,
+    base: str | None,
+    changes: tuple[str, ...],
+    seed: int,
+    plot: Path | None,
+    real: bool,
 ) -> None:
-    """The phase diagram of reconnect herds."""
+    """The phase diagram of reconnect herds, with points of a real server if that is asked for."""
     import results
     from results import herd_phases as drawn
     from results import pictures
-    from sim import herd_phases
+    from sim import herd_phases, real_phases
 
     target = results.check_target(plot) if plot is not None else None
     with output.progress("S-HERD") as advance:
         diagram = herd_phases.diagram(base, changes=changes, seed=seed, progress=advance)
+        if real:
+            make_real = click.get_current_context().obj
+            played = make_real(out=None, seed=seed, progress=advance).reenactment()
+            diagram["real"] = real_phases.points(played, base, changes=changes, seed=seed)
     output.document(diagram)
     output.say(drawn.render(diagram))
     if target is not None:

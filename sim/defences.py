@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from results import Run
 from results.impact import PICTURES, Window, variant
 from results.variants import Attack, Measured
 from sim.replications import simulate
-from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
 from topologies.schema import Topology
 
@@ -66,11 +65,11 @@ def attack(
     else:
         measured, runs = _played(scenario, seed, replications or GRIDS, out, progress)
         axes = ("time [s]", PICTURES[overlay.picture])
-    document = _document(scenario, measured, axes)
+    document = described(scenario, measured, axes)
     return Trial(document, {each.defence: each for each in measured}, tuple(runs))
 
 
-def _document(scenario: Scenario, measured: list[Measured], axes: tuple[str, str]) -> Attack:
+def described(scenario: Scenario, measured: list[Measured], axes: tuple[str, str]) -> Attack:
     """The variants with what the file says of them."""
     overlay = scenario.overlay
     return {
@@ -127,61 +126,6 @@ def window(topology: Topology) -> Window:
     spans = [(each.start, each.start + each.duration) for each in troubles]
     start_s, end_s = min(start for start, _ in spans), max(end for _, end in spans)
     return Window(start_s, end_s, topology.workload.duration if topology.faults else end_s)
-
-
-class Real(Protocol):
-    """Real grids, as the front door hands them in."""
-
-    def fit(self, topology: Topology) -> dict[str, Profile]:
-        """Profiles with the speed of this machine."""
-        ...
-
-    def predicted(self, topology: Topology) -> None:
-        """A topology has been simulated."""
-        ...
-
-    def play(self, topology: Topology) -> Run:
-        """The run of a topology on a fresh grid."""
-        ...
-
-
-def compared(scenario: Scenario, real: Real, *, seed: int = 1) -> Trial:
-    """Predict every variant, then play it on a real server, and set both side by side.
-
-    Raises
-    ------
-    TopologyError
-        The scenario is no traffic: people and programs are not driven.
-    """
-    if scenario.procedures:
-        rule = "is played by people and programs, which no real grid has; leave out --real"
-        raise TopologyError([f"{scenario.overlay.id}: {rule}"])
-    profiles = real.fit(next(iter(scenario.calm.values())))
-    sides: list[list[Measured]] = [[], []]
-    firsts: list[Run | None] = [None, None]
-    kept = []
-    for name, attacked in scenario.attacked.items():
-        pair = (attacked, scenario.calm[name])
-        simulated = [
-            simulate(each, seed=seed, replications=GRIDS, profiles=profiles, door="gridlab attack")
-            for each in pair
-        ]
-        for each in pair:
-            real.predicted(each)
-        played = [real.play(each) for each in pair]
-        kept += [simulated[0], played[0]]
-        for number, runs in enumerate((simulated, played)):
-            first = firsts[number] = firsts[number] or runs[1]
-            assert first is not None
-            sides[number].append(
-                variant(
-                    name, name, (runs[0], runs[1]), first, window(attacked),
-                    scenario.overlay.picture,
-                )
-            )  # fmt: skip
-    document = _document(scenario, sides[0], ("time [s]", PICTURES[scenario.overlay.picture]))
-    document["measured"] = [each.document() for each in sides[1]]
-    return Trial(document, {each.defence: each for each in sides[1]}, tuple(kept))
 
 
 def _told(progress: Progress | None, done: int, total: int, name: str) -> Progress | None:

@@ -44,6 +44,10 @@ def test_what_is_driven_names_what_there_is(row):
         kind, _, name = each.partition(": ")
         if kind == "gridlab conform":
             assert name in tried
+        elif each.startswith("gridlab attack "):
+            name = each.removesuffix(" --real").rpartition(" ")[2]
+            overlay = overlays.read_overlay(overlays.find_overlay(name))
+            assert overlay.real is not None
         elif each.startswith("gridlab load --scenario "):
             assert each.rpartition(" ")[2] in scenarios.SCENARIOS
         else:

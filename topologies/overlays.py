@@ -11,7 +11,8 @@ names. Names of the base are then not known to the file, so it may write selecto
 A threat that moves people and programs rather than traffic has a `procedure` instead of attacks and
 faults (`topologies.procedures`), which its defences change as `procedure.FIELD=VALUE`.
 
-Each defence is a list of changes as `--set` takes them; the first is `none`.
+Each defence is a list of changes as `--set` takes them; the first is `none`. A section `real` says
+how the same is played on a real server, at a scale that fits.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from topologies.model import IDENTIFIER, Model, Name
 from topologies.plan import offered
 from topologies.problems import Problem, TopologyError, choice, printable
 from topologies.procedures import AnyProcedure
+from topologies.quantities import Fraction
 from topologies.schema import Topology
 
 ATTACKS: Final = SHIPPED / "attacks"
@@ -43,6 +45,31 @@ class Defence(Model):
     name: Name = Field(description="what tables call it")
     description: str = Field("", max_length=300, description="what it is, in a sentence")
     changes: tuple[str, ...] = Field((), max_length=100, description="as `--set` takes them")
+
+
+class Enacted(Model):
+    """What of an attack is played on a real server: scaled so that one core is enough.
+
+    What is not written here is that of the file; where it has traffic of its own, the procedure is
+    left out.
+    """
+
+    headline: str | None = Field(None, description="figure that matters most")
+    hypothesis: str | None = Field(None, min_length=3, max_length=1000, description="what to show")
+    base: str | None = Field(None, description="topology that it is laid over")
+    changes: tuple[str, ...] = Field((), max_length=100, description="of the base, as `--set`")
+    platforms: tuple[dict[str, Any], ...] = Field((), description="populations that are added")
+    attacks: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
+    faults: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
+    share: Fraction = Field(1.0, description="of its core that the server is held to [1]")
+    defences: tuple[Defence, ...] = Field((), max_length=50, description="variants")
+
+    def of(self, overlay: Overlay) -> Overlay:
+        """The attack file as it is played."""
+        own = {name: getattr(self, name) for name in self.model_fields_set if name != "share"}
+        if self.model_fields_set & {"platforms", "attacks", "faults"}:
+            own["procedure"] = None
+        return overlay.model_copy(update=own)
 
 
 class Overlay(Model):
@@ -69,6 +96,7 @@ class Overlay(Model):
     )
     slo: dict[str, Any] | None = Field(None, description="instead of the base's own")
     defences: tuple[Defence, ...] = Field(min_length=1, max_length=50, description="variants")
+    real: Enacted | None = Field(None, description="how it is played on a real server (`--real`)")
 
 
 class Played(Model):
@@ -89,6 +117,11 @@ class Scenario:
     attacked: Mapping[str, Topology]
     calm: Mapping[str, Topology]
     procedures: Mapping[str, AnyProcedure] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """Of its core that a real server is held to. [1]"""
+        return self.overlay.real.share if self.overlay.real is not None else 1.0
 
 
 def catalogue() -> dict[str, str]:
@@ -133,6 +166,16 @@ def read_overlay(path: Path) -> Overlay:
 
 
 def _problems(overlay: Overlay) -> list[Problem]:
+    found = _broken(overlay)
+    if overlay.real is not None:
+        found += [
+            Problem(("real", *each.path), each.rule, each.repair, each.value)
+            for each in _broken(overlay.real.of(overlay))
+        ]
+    return found
+
+
+def _broken(overlay: Overlay) -> list[Problem]:
     found = []
     if overlay.defences[0].name != "none" or overlay.defences[0].changes:
         rule, repair = "must be the one without any change", "begin with `- name: none`"
@@ -155,6 +198,8 @@ def scenario(
     base: str | None = None,
     defences: Sequence[str] = (),
     changes: Sequence[str] = (),
+    *,
+    real: bool = False,
 ) -> Scenario:
     """An attack file laid over its base, or over another.
 
@@ -168,6 +213,8 @@ def scenario(
         Names of the variants to keep, `none` always among them; all by default.
     changes : sequence of str
         Further changes of the base.
+    real : bool
+        Whether it is for a real server: as the file's section `real` says, if it has one.
 
     Raises
     ------
@@ -176,6 +223,8 @@ def scenario(
     """
     path = find_overlay(source)
     overlay = read_overlay(path)
+    if real and overlay.real is not None:
+        overlay = overlay.real.of(overlay)
     chosen = _chosen(overlay, defences, path.name)
     named = base or overlay.base
     beside = path.parent / f"{named}.yaml"

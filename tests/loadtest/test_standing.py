@@ -1,6 +1,7 @@
 """Grids that run already: joined on loopback at once, elsewhere while their Broker consents."""
 
 import datetime
+import fcntl
 import json
 import os
 import subprocess
@@ -123,6 +124,10 @@ def test_the_dialler_wants_a_consent_that_is_fresh(tmp_path, monkeypatch):
     with pytest.raises(RailsError, match=r"192\.0\.2\.1.*is not a loopback"):
         rails.check_address("192.0.2.1")
     monkeypatch.setenv(rails.CONSENT_VARIABLE, str(path))
+    with pytest.raises(RailsError):  # no supervisor holds the directory: a variable opens nothing
+        rails.check_address("192.0.2.1")
+    held = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
     assert rails.check_address("192.0.2.1") == "192.0.2.1"
     with pytest.raises(RailsError, match=r"192\.0\.2\.2"):
         rails.check_address("192.0.2.2")
@@ -141,6 +146,7 @@ def test_the_dialler_wants_a_consent_that_is_fresh(tmp_path, monkeypatch):
     now_s += 26  # nobody has read it again
     with pytest.raises(RailsError):
         rails.check_address("192.0.2.1")
+    os.close(held)
 
 
 @pytest.mark.real

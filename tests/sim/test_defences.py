@@ -111,7 +111,7 @@ def test_platforms_are_whole_again_so_long_after_the_start_of_the_trouble():
 @pytest.mark.parametrize(
     "more",
     [["--defence", "none"], ["--replications", "3"], ["--report", "x.html"], ["--out", "runs"],
-     ["--real"]],
+    ],
 )  # fmt: skip
 def test_a_phase_diagram_refuses_what_it_would_ignore(more, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,208 @@
+"""A topology's losses, returns and guesses on a real grid: piloted, predicted elsewhere, played.
+
+The server is deployed without what it has no settings for (how Platforms log in and try again, what
+fails, how long the path is): that is played. The pilot brings a patient crowd online at once and
+takes one figure, the server's CPU time for a login; one number is fitted, the profile's speed. In
+the same grid it is measured which part of abandoned logins the server pays for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import topologies
+from loadtest import adversaries, burden, deployment, notice, rails, spinner
+from loadtest.calibration import Predict
+from loadtest.casting import bare, herd_on, options, pilot
+from loadtest.herd import Herd
+from loadtest.observation import cpu_s
+from loadtest.returns import measured
+from loadtest.validation import split_cores
+from results.variants import Measured
+
+if TYPE_CHECKING:
+    from loadtest.grid import Grid
+    from topologies.profiles import Profile
+    from topologies.schema import Topology
+
+DOOR: Final = "gridlab attack --real"
+Progress = Callable[[float, str], None]
+
+
+class Enactment:
+    """Losses and returns on real grids, a fresh one for each.
+
+    Parameters
+    ----------
+    predict : callable
+        `sim.simulate`.
+    seed : int
+        Of all waits.
+    progress : callable
+        Gets the share of a step that is done and a remark.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        seed: int = 1,
+        progress: Progress = lambda share, remark: None,
+    ) -> None:
+        self._predict, self._seed, self._progress = predict, seed, progress
+        self._fitted: dict[str, dict[str, Profile]] = {}
+        self.notices: list[notice.Notice] = []
+
+    def fit(self, topology: Topology, share: float = 1.0) -> dict[str, Profile]:
+        """The topology's profiles with this machine's speed and what abandoned logins cost here.
+
+        Parameters
+        ----------
+        topology : Topology
+            Its first legitimate population with a login is the pilot's.
+        share : float
+            Of its core that the server gets. [1]
+
+        Raises
+        ------
+        DeploymentError, LoadError, rails.RailsError
+            The grid cannot be deployed or driven.
+        """
+        played = pilot(topology)
+        key = played.model_dump_json()
+        if key not in self._fitted:
+            self._progress(0.0, "fitting what a login costs on this machine")
+            self._fitted[key] = self._fit(played)
+        fitted = self._fitted[key]
+        return {
+            name: profile.model_copy(update={"speed": profile.speed / share})
+            for name, profile in fitted.items()
+        }
+
+    def _fit(self, played: Topology) -> dict[str, Profile]:
+        node = played.controllers[0]
+        with self._stage(played) as (grid, herd_of):
+            measured_s, seen = asyncio.run(self._pilot(grid, herd_of(played, self._seed)))
+        run = self._predict(
+            played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
+        )
+        logins = sum(each["logins"] for each in run.header.measurement["logins"].values())
+        predicted_s = float(run.intervals["busy_s"].sum()) / logins
+        shipped = topologies.profile(played, node.name)
+        assert shipped.logins is not None
+        costs = shipped.logins.model_copy(update={"noticed": seen.noticed})
+        self.notices.append(seen)
+        factor = shipped.speed * measured_s / predicted_s
+        return {node.name: shipped.model_copy(update={"speed": factor, "logins": costs})}
+
+    async def _pilot(self, grid: Grid, herd: Herd) -> tuple[float, notice.Notice]:
+        """CPU time of a login in a patient crowd, and what abandoned ones cost. [s]"""
+        pid = grid.server_pid(next(iter(grid.document()["controllers"])))
+        try:
+            await herd.enter(herd.members)  # a server's first logins cost more
+            herd.leave()
+            await notice.settled_s(pid)
+            begun_s = cpu_s(pid)
+            await herd.enter(herd.members, concurrent=len(herd.members))
+            used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
+            herd.leave()
+            await notice.settled_s(pid)
+            accounts = [each.account for each in herd.members]
+            seen = await notice.measure(pid, herd.door, accounts, self._progress)
+        finally:
+            herd.leave()
+        return used_s, seen
+
+    def play(self, topology: Topology, defence: str, share: float = 1.0) -> Measured:
+        """What becomes of a topology's Platforms on a fresh grid; who calls has predicted it.
+
+        Raises
+        ------
+        DeploymentError, LoadError, rails.RailsError
+            The grid cannot be deployed or driven.
+        """
+        with self._stage(topology) as (grid, herd_of), burden.held(share, split_cores()[0]):
+            return self._audited(grid, herd_of(topology, self._seed), topology, defence)
+
+    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
+        """The same of several that differ in counts and policies, one after another on one grid."""
+        largest = max(topologies, key=lambda each: each.platform_count)
+        with self._stage(largest) as (grid, herd_of):
+            return [
+                self._audited(grid, herd_of(each, self._seed), each, f"point {number}")
+                for number, each in enumerate(topologies, start=1)
+            ]
+
+    def _audited(self, grid: Grid, herd: Herd, topology: Topology, defence: str) -> Measured:
+        adversaries.check(topology)
+        planned = rails.Caps(
+            sessions=topology.platform_count,
+            connections_per_s=rails.CAPS.connections_per_s,
+            stanzas_per_s=0.0,
+            duration_s=topology.workload.duration,
+        )
+        rails.check(planned)
+        with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
+            used = asyncio.run(self._play(grid, herd, topology, defence))
+            ending.why = "played to the end"
+        return measured(topology, defence, herd.books, used)
+
+    async def _play(
+        self, grid: Grid, herd: Herd, topology: Topology, defence: str
+    ) -> dict[str, float]:
+        """Bring the honest ones online, let it happen; shares of their cores that both sides used.
+
+        A server that is killed begins to count anew.
+        """
+        controller = next(iter(grid.document()["controllers"]))
+        duration_s = topology.workload.duration
+
+        def tell(elapsed_s: float, online: int) -> None:
+            remark = f"{defence}: {online:,} online"
+            self._progress(min(elapsed_s / duration_s, 1.0), remark)
+
+        self._progress(0.0, f"{defence}: logging in")
+        try:
+            await herd.enter([each for each in herd.members if not each.hostile])
+            await notice.settled_s(grid.server_pid(controller))
+            before_pid = grid.server_pid(controller)
+            before_s, own_s, begun_s = cpu_s(before_pid), time.process_time(), time.monotonic()
+            await herd.play(topology.faults, duration_s, tell)
+            pid, elapsed_s = grid.server_pid(controller), time.monotonic() - begun_s
+            if pid != before_pid and herd.books.back_s is not None:
+                before_s, elapsed_s = 0.0, elapsed_s - herd.books.back_s
+            return {
+                "server_cpu_share": (cpu_s(pid) - before_s) / elapsed_s,
+                "generator_cpu_share": (time.process_time() - own_s) / (time.monotonic() - begun_s),
+            }
+        finally:
+            herd.leave()
+
+    @contextlib.contextmanager
+    def _stage(self, topology: Topology) -> Iterator[tuple[Grid, Callable[[Topology, int], Herd]]]:
+        """A fresh grid for the topology, this thread on the generator's cores, all kept awake."""
+        server, own = split_cores()
+        logins = {each.login for each in topology.platforms if each.login is not None}
+        with (
+            deployment.ephemeral(bare(topology), cores=server, options=options(logins)) as grid,
+            spinner.awake(),
+            pinned(own),
+        ):
+            yield grid, lambda played, seed: herd_on(grid, played, seed)
+
+
+@contextlib.contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Let this thread use these processors only; empty: as it is."""
+    before = os.sched_getaffinity(0)
+    if cores:
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

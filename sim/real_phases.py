@@ -1,0 +1,130 @@
+"""Real points for the phase diagram of reconnect herds: predicted first, then played in a row.
+
+A point's size is the time that all its logins take the server when nobody gives up, as the model
+with the costs of this machine has it. Patience and caps are scaled down together, which leaves the
+line where it is: herds of a few hundred Platforms decide within half a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from results import histogram
+from results.herd_phases import WHOLE, RealPhases, RealPoint, boundary_cap_s
+from sim.reenactments import Real, foretold
+from sim.replications import simulate
+from topologies import Profile, overlays
+from topologies.schema import Outage, Retry, Topology
+
+PLACES: Final = ((3.0, 0.5), (3.0, 8.0), (4.0, 1.0), (4.0, 12.0), (5.0, 1.5), (5.0, 15.0))
+PATIENCE_S: Final = 1.0
+HORIZON_S: Final = 26.0
+PATIENT: Final = 200
+DOOR: Final = "gridlab attack"
+
+
+def points(
+    real: Real,
+    base: str | None = None,
+    *,
+    places: Sequence[tuple[float, float]] = PLACES,
+    changes: Sequence[str] = (),
+    seed: int = 1,
+) -> RealPhases:
+    """Predict and play a herd for each size and cap. [s]
+
+    Parameters
+    ----------
+    real : Real
+        Real grids.
+    base : str, optional
+        Topology instead of the scenario's own.
+    places : sequence of (float, float)
+        Sizes, as the time that all logins of the herd take the server, and caps of full jitter. [s]
+    changes : sequence of str
+        Of the base, as `--set` takes them.
+    seed : int
+        Of all runs.
+    """
+    laid = overlays.scenario("S-HERD", base, ["none"], changes, real=True).attacked["none"]
+    profiles = real.fit_logins(laid, 1.0)
+    login_s = _login_s(laid, profiles, seed)
+    herds = [herd(laid, round(work_s / login_s), cap_s) for work_s, cap_s in places]
+    predicted_shares = []
+    for each in herds:
+        run = simulate(each, seed=seed, replications=1, processes=1, profiles=profiles, door=DOOR)
+        real.predicted(each)
+        predicted_shares.append(foretold("herd", each, run).sample("online_share").value)
+    played = real.series(herds)
+    found = [
+        _point(place, each, login_s, predicted, other.sample("online_share").value)
+        for place, each, predicted, other in zip(
+            places, herds, predicted_shares, played, strict=True
+        )
+    ]
+    return {
+        "login_s": login_s,
+        "patience_s": PATIENCE_S,
+        "horizon_s": HORIZON_S,
+        "noticed": real.noticed(),
+        "points": found,
+        "line_right": _share(each["drained"] == each["foretold"] for each in found),
+        "model_right": _share(each["drained"] == each["predicted_drained"] for each in found),
+    }
+
+
+def _share(right: Iterable[bool]) -> float:
+    return float(np.mean(list(right)))
+
+
+def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float = PATIENCE_S) -> Topology:
+    """The topology with a herd of this size that loses its connections and goes by this cap."""
+    name = max(laid.platforms, key=lambda each: each.count).name
+    retry = Retry.model_validate(
+        {"policy": "full-jitter", "base": f"{min(1.0, cap_s)} s", "cap": f"{cap_s} s",
+         "first": "0 s", "timeout": f"{patience_s} s"}
+    )  # fmt: skip
+    fault = Outage.model_validate(
+        {"kind": "outage", "name": "cut", "population": name, "start": "0.5 s", "duration": "2 s"}
+    )
+    others = {"login": None, "retry": Retry()}
+    populations = tuple(
+        each.model_copy(update={"count": platforms, "retry": retry})
+        if each.name == name
+        else each.model_copy(update=others)
+        for each in laid.platforms
+    )
+    workload = laid.workload.model_copy(update={"duration": HORIZON_S})
+    return laid.model_copy(
+        update={"platforms": populations, "faults": (fault,), "workload": workload}
+    )
+
+
+def _login_s(laid: Topology, profiles: dict[str, Profile], seed: int) -> float:
+    """Time of a login in a patient herd of this server. [s]"""
+    topology = herd(laid, PATIENT, 1.0, HORIZON_S)
+    run = simulate(topology, seed=seed, replications=1, processes=1, profiles=profiles, door=DOOR)
+    (entry,) = run.header.measurement["logins"].values()
+    latency = entry["login_latency"]
+    counts = histogram.dense(np.array(latency["bins"], np.int32), np.array(latency["counts"]))
+    return float(histogram.quantile(counts, 1.0)) / PATIENT
+
+
+def _point(
+    place: tuple[float, float], topology: Topology, login_s: float, predicted: float, share: float
+) -> RealPoint:
+    platforms = max(each.count for each in topology.platforms)
+    work_s, cap_s = platforms * login_s, place[1]
+    return {
+        "platforms": platforms,
+        "work_s": work_s,
+        "cap_s": cap_s,
+        "online_share": share,
+        "drained": share >= WHOLE,
+        "foretold": cap_s > boundary_cap_s(work_s, PATIENCE_S),
+        "predicted_share": predicted,
+        "predicted_drained": predicted >= WHOLE,
+    }

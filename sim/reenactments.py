@@ -1,0 +1,192 @@
+"""An attack predicted, then played on real servers, and both laid side by side.
+
+Every variant is simulated with the costs of this machine before anything is played. Traffic is
+compared by the figures of `results.impact`; losses of sessions, returns and guesses by those of
+`results.comebacks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from results import Run, comebacks
+from results.impact import PICTURES, variant
+from results.statistics import Sample
+from results.variants import AbandonedStep, Agreement, Measured, thinned
+from sim.defences import GRIDS, Trial, described, window
+from sim.replications import simulate
+from topologies import Profile, TopologyError
+from topologies.overlays import Scenario
+from topologies.returns import instants
+from topologies.schema import Topology
+
+DOOR: Final = "gridlab attack"
+
+
+class Real(Protocol):
+    """Real grids, as the front door hands them in."""
+
+    def fit(self, topology: Topology) -> dict[str, Profile]:
+        """Profiles with the speed of this machine."""
+        ...
+
+    def predicted(self, topology: Topology) -> None:
+        """A topology has been simulated."""
+        ...
+
+    def play(self, topology: Topology) -> Run:
+        """The run of a topology on a fresh grid."""
+        ...
+
+    def fit_logins(self, topology: Topology, share: float) -> dict[str, Profile]:
+        """Profiles with what logins cost on this machine, on a share of a core."""
+        ...
+
+    def come_back(self, topology: Topology, defence: str, share: float) -> Measured:
+        """What becomes of a topology's Platforms on a fresh grid."""
+        ...
+
+    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
+        """The same of several, one after another on one grid."""
+        ...
+
+    def noticed(self) -> list[AbandonedStep]:
+        """What abandoned logins cost where logins were fitted first."""
+        ...
+
+
+def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None = None) -> Trial:
+    """Predict every variant, then play it on a real server, and set both side by side.
+
+    Raises
+    ------
+    TopologyError
+        The scenario is no traffic: people and programs are not driven.
+    """
+    if scenario.procedures:
+        rule = "is played by people and programs, which no real grid has; leave out --real"
+        raise TopologyError([f"{scenario.overlay.id}: {rule}"])
+    first = next(iter(scenario.attacked.values()))
+    if any(each.login is not None for each in first.platforms):
+        return _returns(scenario, real, seed, out)
+    return _traffic(scenario, real, seed)
+
+
+def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
+    """Publications: each variant with and without the attack."""
+    profiles = real.fit(next(iter(scenario.calm.values())))
+    sides: list[list[Measured]] = [[], []]
+    firsts: list[Run | None] = [None, None]
+    kept = []
+    for name, attacked in scenario.attacked.items():
+        pair = (attacked, scenario.calm[name])
+        simulated = [
+            simulate(each, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
+            for each in pair
+        ]
+        for each in pair:
+            real.predicted(each)
+        played = [real.play(each) for each in pair]
+        kept += [simulated[0], played[0]]
+        for number, runs in enumerate((simulated, played)):
+            first = firsts[number] = firsts[number] or runs[1]
+            assert first is not None
+            sides[number].append(
+                variant(
+                    name, name, (runs[0], runs[1]), first, window(attacked),
+                    scenario.overlay.picture,
+                )
+            )  # fmt: skip
+    axes = ("time [s]", PICTURES[scenario.overlay.picture])
+    return _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
+
+
+def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Trial:
+    """Sessions lost and logins: every variant is predicted before the first is played."""
+    share = scenario.share
+    predicted, runs = [], []
+    for name, topology in scenario.attacked.items():
+        profiles = real.fit_logins(topology, share)
+        run = simulate(topology, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
+        if out is not None:
+            run.save(out)
+        real.predicted(topology)
+        runs.append(run)
+        predicted.append(foretold(name, topology, run))
+    played = [real.come_back(topology, name, share) for name, topology in scenario.attacked.items()]
+    axes = ("time [s]", PICTURES["online"])
+    trial = _side_by_side(scenario, predicted, played, axes, tuple(runs))
+    trial.document["noticed"] = real.noticed()
+    return trial
+
+
+def foretold(name: str, topology: Topology, run: Run) -> Measured:
+    """The figures of a simulated run's sessions."""
+    logins = run.header.measurement.get("logins", {})
+    numbers = run.intervals["replication"]
+    edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
+    hostile = [each.name for each in topology.platforms if each.role == "adversary"]
+    due = instants(topology)
+    samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
+    samples["server_cpu_share"] = _used(run, topology)
+    honest = [entry for name, entry in logins.items() if name not in hostile]
+    count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
+    total = sum(entry["platforms"] for entry in honest) or 1
+    online = np.sum([entry["online"][0][:count] for entry in honest], axis=0) / total
+    curve = thinned([float(t) for t in edges_s[:count]], np.atleast_1d(online).tolist())
+    return Measured(name, "", samples, curve, {}, {"attacked": run.header.run_id})
+
+
+def _used(run: Run, topology: Topology) -> Sample:
+    """CPU time of the server over the time that it was there, from the first fault on. [1]"""
+    table = run.intervals
+    down_s = sum(each.duration for each in topology.faults if hasattr(each, "controller"))
+    begin_s = min((each.start for each in topology.faults), default=0.0) if down_s else 0.0
+    late = table["start_s"] >= begin_s
+    used_s = np.bincount(table["replication"], weights=table["busy_s"] * late)
+    parts = used_s / (topology.workload.duration - begin_s - down_s)
+    return Sample(float(parts.mean()), parts, 0.0)
+
+
+def _side_by_side(
+    scenario: Scenario,
+    predicted: list[Measured],
+    played: list[Measured],
+    axes: tuple[str, str],
+    runs: tuple[Run, ...],
+) -> Trial:
+    document = described(scenario, predicted, axes)
+    document["measured"] = [each.document() for each in played]
+    document["agreement"] = [
+        agreement(name, one, other)
+        for one, other in zip(predicted, played, strict=True)
+        for name in _figures(scenario, one.samples, other.samples)
+    ]
+    return Trial(document, {each.defence: each for each in played}, runs)
+
+
+def _figures(
+    scenario: Scenario, predicted: Mapping[str, Sample], played: Mapping[str, Sample]
+) -> list[str]:
+    """Names that both sides have: the headline first, then the scenario's own and goodput, p99."""
+    both = [name for name in predicted if name in played]
+    own = [name for name in both if not name.startswith(("amplification", "time_to"))]
+    return sorted(own, key=lambda name: name != scenario.overlay.headline)
+
+
+def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
+    """One figure of one variant on both sides, and measured over predicted."""
+    one, other = (side.sample(name).estimate() for side in (predicted, played))
+    known = one["value"] and other["value"] is not None
+    ratio = other["value"] / one["value"] if known else None  # type: ignore[operator]
+    return {
+        "defence": predicted.defence,
+        "figure": name,
+        "predicted": one,
+        "measured": other,
+        "ratio": ratio,
+    }

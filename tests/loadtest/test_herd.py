@@ -1,0 +1,157 @@
+"""Herds on a real server: the lean login, the books, what is deployed, and one that comes back."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from loadtest import burden, caller, casting, deployment, notice, returns
+from loadtest.herd import Herd
+from loadtest.membership import Books, Member, Turnstile
+from loadtest.problems import LoadError
+from loadtest.retries import Retry
+from topologies import overlays
+from topologies.logins import Login
+from topologies.returns import instants
+from topologies.schema import Crash
+
+
+def test_the_lean_login_answers_as_rfc_5802_does():
+    """The exchange of RFC 5802 section 5."""
+    said = "n=user,r=fyko+d2lbbFgONRv9qkxdawL"
+    challenge = "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+    final = caller.answer_to(f"{said},{challenge}", "pencil", "sha1")
+    nonce = challenge.partition(",")[0]
+    assert final == f"c=biws,{nonce},p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
+
+
+def test_connections_pass_at_no_more_than_their_rate():
+    async def pass_six():
+        turnstile = Turnstile(100.0)
+        begun_s = time.monotonic()
+        await asyncio.gather(*(turnstile.pass_through() for _ in range(6)))
+        return time.monotonic() - begun_s
+
+    assert asyncio.run(pass_six()) >= 0.049
+
+
+@pytest.mark.parametrize(
+    ("figures", "noticed"),
+    [
+        ((1.0, 1.2, 0.2), 0.0),  # all is paid for, and the end of the connection besides
+        ((1.0, 0.2, 0.2), 1.0),
+        ((1.0, 0.45, 0.2), 0.75),
+        ((1.0, 1.5, 0.1), 0.0),  # never less than none
+    ],
+)
+def test_what_is_noticed_is_what_is_not_paid_for(figures, noticed):
+    assert notice.share(*figures) == pytest.approx(noticed)
+
+
+BOOKS = Books(
+    attempts=[
+        ("analyst", 1.0, 3.0, "given up"),
+        ("analyst", 1.0, 2.0, "ok"),
+        ("analyst", 3.5, 4.0, "refused: not-authorized"),
+        ("analyst", 4.5, 5.0, "ok"),
+        ("guesser", 1.0, 1.5, "refused: not-authorized"),
+    ],
+    online=[("analyst", 1.0, 2.0), ("analyst", 1.0, 5.0)],
+    lost=[("analyst", 0.5), ("analyst", 0.5)],
+    back_s=1.25,
+)
+
+
+def small(**changes):
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    analyst = next(each for each in laid.platforms if each.name == "analyst")
+    return analyst.model_copy(update=changes)
+
+
+def test_books_are_kept_as_a_record_has_them():
+    edges_s = np.array([0.25, 1.0, 2.5, 6.0])
+    entry = returns.entry(BOOKS, small(count=2), edges_s)
+    assert entry["online"] == [[2, 0, 1, 2]]
+    kept = {name: entry[name] for name in ("attempts", "logins", "given_up", "refused")}
+    assert kept == {"attempts": 4, "logins": 2, "given_up": 1, "refused": 1}
+    assert sum(entry["login_latency"]["counts"]) == 2
+
+
+def test_what_is_deployed_has_nothing_that_is_played():
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    bare = casting.bare(laid)
+    assert not bare.faults
+    assert all(each.login is None for each in bare.platforms)
+    assert [each.count for each in bare.platforms] == [each.count for each in laid.platforms]
+    crowd = casting.pilot(laid)
+    assert (crowd.platform_count, crowd.platforms[0].retry.timeout) == (120, casting.PILOT_S)
+    assert instants(laid).back_s == 5.0
+
+
+def login(**fields):
+    return Login.model_validate(fields)
+
+
+def test_a_server_is_deployed_for_its_logins():
+    assert casting.options({login(), login(mechanism="plain")}).scram == "SHA-1"
+    assert casting.options({login(mechanism="scram-sha-256")}).scram == "SHA-256"
+    assert casting.options({login(storage="plain")}).storage == "plain"
+    with pytest.raises(LoadError, match=r"external is not driven.*\n.*one for a whole server"):
+        casting.options({login(mechanism="external"), login(storage="plain")})
+    with pytest.raises(LoadError, match="P-256"):
+        casting.options({login(key="rsa-2048")})
+
+
+@pytest.mark.parametrize("share", [0.4, 0.05, 1.5])
+def test_a_server_is_held_to_one_over_a_whole_number(share):
+    with pytest.raises(LoadError, match="1 over a whole number up to 10"), burden.held(share, (0,)):
+        pass
+
+
+@pytest.mark.real
+def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topology_file, shelter):
+    import topologies
+
+    crash = Crash.model_validate(
+        {"kind": "restart", "name": "reboot", "controller": "alpha", "start": "0.1 s",
+         "duration": "1 s"}
+    )  # fmt: skip
+    topology = topologies.load(topology_file)
+    with deployment.ephemeral(topology) as grid:
+        place = grid.document()["controllers"]["alpha"]
+        passwords = grid.credentials()
+        names = ["sensor-0", "tool-0", "tool-1", "insider-0"]
+        door = casting.door_of(grid, topology)
+        retry = Retry("fixed", 0.2, 0.2, 100, 0.0, 5.0)
+        members = [
+            Member(
+                "platform",
+                number,
+                caller.Account(name, passwords[f"{name}@alpha.test"], "SCRAM-SHA-256"),
+                retry,
+            )
+            for number, name in enumerate(names)
+        ]
+
+        async def story():
+            herd = Herd(grid, door, members)
+            await herd.enter(members)
+            assert herd.online == 4
+            await herd.play([crash], 8.0)
+            assert herd.online == 4
+            books = herd.books
+            assert len(books.lost) == len(books.online) == 4
+            assert max(online_s for _, _, online_s in books.online) >= books.back_s > 1.0
+            assert grid.document()["controllers"]["alpha"]["pid"] != place["pid"]
+            again = crash.model_copy(update={"start": 60.0})
+            playing = asyncio.ensure_future(herd.play([again], 70.0))
+            await asyncio.sleep(0.3)
+            (grid.directory / "STOP").touch()
+            begun_s = time.monotonic()
+            with pytest.raises(LoadError, match=r"STOP"):
+                await playing
+            herd.leave()
+            assert time.monotonic() - begun_s < 2.0
+
+        asyncio.run(story())

@@ -1,0 +1,88 @@
+"""Predictions beside what was played, on a real side that the model itself plays."""
+
+import pytest
+
+from results.impact_table import render
+from sim import real_phases, reenactments
+from sim.replications import simulate
+from topologies import TopologyError, overlays
+from topologies.loading import varied
+
+SMALL = ["platforms[$subscriber].count=40", "workload.duration=14 s"]
+
+
+class Mirror:
+    """A real grid that does what the model says with other draws, and keeps what it was asked."""
+
+    def __init__(self):
+        self.asked, self.known = [], set()
+
+    def fit_logins(self, topology, share):
+        self.asked.append(("fit", share))
+
+    def predicted(self, topology):
+        self.known.add(topology.model_dump_json())
+
+    def come_back(self, topology, defence, share):
+        assert topology.model_dump_json() in self.known
+        self.asked.append((defence, share))
+        run = simulate(topology, seed=9, replications=1, processes=1, door="a test")
+        return reenactments.foretold(defence, topology, run)
+
+    def series(self, topologies):
+        return [self.come_back(each, "point", 1.0) for each in topologies]
+
+    def noticed(self):
+        figures = {"paid_s": 1e-3, "abandoned_s": 1e-3, "ended_s": 0.0, "noticed": 0.0}
+        return [{"step": "sasl", **figures}]
+
+
+def test_every_variant_is_predicted_before_the_first_is_played():
+    laid = overlays.scenario("S-HERD", None, ["patience"], SMALL, real=True)
+    mirror = Mirror()
+    document = reenactments.compared(laid, mirror, seed=2).document
+    assert [name for name, _ in mirror.asked] == ["fit", "fit", "none", "patience"]
+    assert [each["defence"] for each in document["measured"]] == ["none", "patience"]
+    ratios = {(each["defence"], each["figure"]): each["ratio"] for each in document["agreement"]}
+    assert ratios["patience", "makespan_s"] == pytest.approx(1.0, abs=0.3)
+    assert ratios["patience", "online_share"] == 1.0
+    assert document["headline"] == "makespan_s"
+    from rich.console import Console
+
+    console = Console(width=160, record=True)
+    console.print(render(document))
+    assert "dropped unpaid: sasl 0 %" in console.export_text()
+
+
+def test_guesses_are_predicted_on_the_share_that_the_server_gets():
+    laid = overlays.scenario("S-PASS", None, ["none"], ["workload.duration=8 s"], real=True)
+    mirror = Mirror()
+    document = reenactments.compared(laid, mirror, seed=2).document
+    assert mirror.asked[0] == ("fit", pytest.approx(1 / 3))
+    guesses = document["variants"][0]["figures"]["guesses_per_s"]["value"]
+    assert 40.0 < guesses < 120.0  # 11 ms an attempt on a whole core
+
+
+def test_what_people_do_is_not_played():
+    laid = overlays.scenario("S-CLOCK", None, ["none"], real=True)
+    with pytest.raises(TopologyError, match="people and programs"):
+        reenactments.compared(laid, Mirror())
+
+
+def test_a_herd_far_off_the_line_is_told_apart_by_model_and_line():
+    places = ((3.0, 0.5), (3.0, 12.0))
+    real = real_phases.points(Mirror(), places=places, seed=3)
+    low, high = real["points"]
+    assert (low["drained"], high["drained"]) == (False, True)
+    assert (real["line_right"], real["model_right"]) == (1.0, 1.0)
+
+
+def test_a_file_says_what_is_played_of_it():
+    laid = overlays.scenario("S-PASS", real=True)
+    assert not laid.procedures
+    assert list(laid.attacked) == ["none", "stored-keys", "plain-mechanism"]
+    assert laid.share == pytest.approx(1 / 3)
+    flood = overlays.scenario("S-FLOOD", real=True)
+    assert flood.base == "single-broker"
+    assert flood.attacked["none"].attacks[0].rate == 200.0
+    assert varied(flood.attacked["none"], ["workload.duration=30 s"]).workload.duration == 30.0
