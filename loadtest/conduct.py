@@ -7,6 +7,7 @@ what is played, and makes a record of what comes back.
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -67,10 +68,15 @@ class Conduct:
         self.ended: dict[int, Ended] = {}
         self.own: dict[int, dict[str, Any]] = {}  # by worker: what it says of its part
         self._online: dict[int, int] = {}
-        self.windows: dict[int, list[dict[str, Any]]] = {}
+        self._windows: dict[int, list[bytes]] = {}
         self._counts: dict[int, dict[str, int]] = {}
         self._publishing: set[int] = set()
         self._checked_s = 0.0
+
+    @property
+    def windows(self) -> dict[int, list[dict[str, Any]]]:
+        """What each process told of each second."""
+        return {place: list(map(json.loads, told)) for place, told in self._windows.items()}
 
     def specs(self, parents: tuple[int, ...] = ()) -> list[shares.Spec]:
         """What each process of these parents is to do; writes the plan where they find it."""
@@ -140,7 +146,7 @@ class Conduct:
                 case "ended":
                     self._bury(generator, event)
                 case "window":
-                    self.windows.setdefault(event["place"], []).append(event)
+                    self._windows.setdefault(event["place"], []).append(_lasting(event))
                 case "rest":
                     rest.append(event)
                 case "done" if "own" in event:
@@ -232,7 +238,7 @@ class Conduct:
                     self._counts[event["place"]] = event
                 case "window":
                     windows.append(event)
-                    self.windows.setdefault(event["place"], []).append(event)
+                    self._windows.setdefault(event["place"], []).append(_lasting(event))
                 case "ended":
                     self._bury(generator, event)
                 case "played":
@@ -284,3 +290,12 @@ class Conduct:
         if not self.start_ns:
             return "logging in"
         return "playing" if self._publishing else "draining"
+
+
+def _lasting(window: Mapping[str, Any]) -> bytes:
+    """What is kept of a window to the end: its histograms are for those who look on.
+
+    As text it takes a third of the memory; a run of an hour has thousands.
+    """
+    kept = {name: value for name, value in window.items() if not isinstance(value, list)}
+    return json.dumps(kept).encode()
