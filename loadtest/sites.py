@@ -49,6 +49,7 @@ UNSUPPORTED: Final = (
     "platforms.network.downlink",
     "platforms.reader",
     "platforms.addresses",
+    "platforms.failover",
     "platforms.login",
     "platforms.retry",
     "controllers.admission",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import numpy as np
 import simpy
 
 from sim.controller import Controller
@@ -98,7 +97,7 @@ class Campaign:
             fault.start + fault.duration,
             fault.spread,
         )
-        home = self._graph.station(struck.astype(np.uint32))
+        home = self._sessions.station(struck)
         for number, station in enumerate(self._stations):
             own = struck[home == number]
             station.cut_off(own, self._sessions.stamps(own))

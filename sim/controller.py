@@ -16,6 +16,7 @@ from sim.crashes import crash, cuts
 from sim.delivery import settle
 from sim.disciplines import discipline
 from sim.draws import Purpose
+from sim.failovers import Detours, Whereabouts
 from sim.freezes import freeze
 from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
@@ -59,6 +60,7 @@ class Controller:
         self._routes = routes(graph, station.number, self._home, study.seed)
         self._intake = Intake(study.timetable, census.roles, study.row_stride)
         self._inbound = Inbound(station.node, station.profile, self._home)
+        self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
         self._inbox = Inbox(len(self._routes.inward) + 1)
         self._fan_out = np.array(list(graph.topology.fan_out().values()))
         self._discipline = discipline(station.profile)
@@ -112,6 +114,10 @@ class Controller:
         """Book publications that the server never handles."""
         copies, kind = self._fan_out[arrivals.topic], self._census.kind(arrivals)
         self._intake.turn_away(arrivals, kind, copies, refused=refused, sent=sent)
+
+    def turn(self, where: Whereabouts, platforms: Integers) -> None:
+        """Platforms have moved to where they are now: copies go there from now on."""
+        self._detours.turn(where, platforms)
 
     def greet(self, messages: Messages) -> None:
         """Messages of Platforms that log in reach it, later than those that it knows of."""
@@ -215,7 +221,7 @@ class Controller:
         unwritten = self._abandon() if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
-        expected = self._census.expected(self._home)
+        expected = self._census.expected(self._home, self.station.number)
         total, rejected = int(expected.sum()), self._census.rejected(self._home)
         given_up = self._server.discarded.tolist()
         came = self._reached + self._passing - unwritten - self._crashed
@@ -264,7 +270,8 @@ class Controller:
     def _carry_mixed(self, due: Jobs | None, end_s: float) -> None:
         """Take in jobs and messages; at one instant messages go first."""
         ripe = int(np.searchsorted(self._messages.arrival_s, end_s, side="left"))
-        mixed = self._step_records(self._messages[:ripe])
+        messages, envelope = self._messages[:ripe], self.station.profile.envelope
+        mixed = messages.records(self._home.number(messages.platform), envelope.notification)
         self._messages = self._messages[ripe:]
         if due is not None:
             mixed = np.concatenate([mixed, self._entered(due)])
@@ -282,6 +289,8 @@ class Controller:
 
     def _entered(self, jobs: Jobs) -> Records:
         """Book jobs; what the kernels are to know of them."""
+        if self._detours.turned:
+            self._server = self._detours.booked(self._server, jobs, self._census)
         start, copies = self._routes.entries(self._home, jobs.topic, jobs.target)
         here = self._routes.here(jobs.topic, jobs.target, copies)
         self._reached += int(here.sum())
@@ -330,17 +339,6 @@ class Controller:
             receive_s, per_byte = self.station.profile.receive_s()
             records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
-        return records
-
-    def _step_records(self, messages: Messages) -> Records:
-        """Messages of logins as the kernels know them."""
-        records = np.zeros(len(messages), PUBLICATION)
-        records["row"], records["job"] = messages.key, messages.flags
-        records["arrival_s"] = records["intended_s"] = messages.arrival_s
-        records["intake_s"], records["factor"] = messages.work_s, messages.factor
-        records["give_up_s"], records["answered"] = messages.give_up_s, True
-        records["platform"] = self._home.number(messages.platform)
-        records["wire_bytes"] = self.station.profile.envelope.notification
         return records
 
     def _abandon(self) -> int:

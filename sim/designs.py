@@ -143,7 +143,8 @@ def _with_topics(
         publishes = tuple(name for name in population.publishes if name in names)
         subscribes = tuple(each for each in population.subscribes if each.topic in names)
         if publishes or subscribes or (population.controller == home and controller):
-            fields = {"publishes": publishes, "subscribes": subscribes, "controller": home}
+            fields = {"publishes": publishes, "subscribes": subscribes, "controller": home,
+                      "failover": ()}  # fmt: skip
             away = changed(population, **fields)
             if population.controller != home:
                 delay_s = topology.link(home, population.controller).delay

@@ -13,6 +13,7 @@ from typing import Any
 import simpy
 
 from sim.campaigns import Campaign
+from sim.failovers import Whereabouts
 from sim.network import Uplink
 from sim.session_books import logging_in
 from sim.sessions import Sessions
@@ -54,11 +55,12 @@ class Grid:
     ) -> None:
         self._study, self._uplink = study, Uplink(plan, profiles)
         graph = Graph(study.topology, profiles)
-        self._traffic, self._now_s = Traffic(study, graph), 0.0
+        self._where = Whereabouts(graph)
+        self._traffic, self._now_s = Traffic(study, graph, self._where), 0.0
         self._control = simpy.Environment()
         self._sessions = None
         if any(population.login is not None for population in study.topology.platforms):
-            self._sessions = Sessions(study, graph)
+            self._sessions = Sessions(study, graph, self._where)
         Campaign(self._control, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
@@ -105,7 +107,9 @@ class Grid:
         """Traffic until `end_s`, in windows that no answer to a login can reach back into."""
         while self._now_s < end_s:
             decided_s, until_s = sessions.horizon(self._now_s)
-            arrivals, until_s = self._uplink.window(self._now_s, min(until_s, end_s))
+            self._traffic.turn(self._now_s)
+            until_s = min(until_s, end_s, self._where.next_s)
+            arrivals, until_s = self._uplink.window(self._now_s, until_s)
             messages = sessions.messages(min(decided_s, until_s), until_s, end_s)
             sent = sessions.sent(arrivals.publisher, arrivals.intended_s)
             if sent.all():

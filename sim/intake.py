@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Census:
         topics = len(graph.topology.topics)
         self._kinds = np.zeros((self.segments * self.roles, topics), np.int64)
         self._refused = np.zeros(topics, np.int64)
+        self._displaced: dict[tuple[int, int, int], Integers] = {}  # station, Topic, population
 
     def kind(self, arrivals: Arrivals) -> Integers:
         """Segment and role of each publication in one number."""
@@ -52,6 +54,20 @@ class Census:
         counts = np.bincount(flat, minlength=self._kinds.size)
         self._kinds += counts.reshape(self._kinds.shape)
 
+    def displace(
+        self, kind: Integers, topic: int, moved: Sequence[tuple[int, int, int, int]]
+    ) -> None:
+        """Publications of a Topic whose copies go where Platforms are that have moved.
+
+        Each entry says from which station to which, of which population, and how many.
+        """
+        counts = np.bincount(kind, minlength=len(self._kinds))
+        for home, station, population, copies in moved:
+            for place, sign in ((home, -1), (station, 1)):
+                key = (place, topic, population)
+                known = self._displaced.get(key, np.zeros(len(counts), np.int64))
+                self._displaced[key] = known + sign * copies * counts
+
     def refuse(self, topic: npt.NDArray[np.uint16]) -> None:
         """Book publications that a limit refuses; they are counted too."""
         self._refused += np.bincount(topic, minlength=len(self._refused))
@@ -60,9 +76,13 @@ class Census:
         """Copies that a station does not get because their publications were refused."""
         return int((self._refused[home.pair_topics] * home.pair_copies).sum())
 
-    def expected(self, home: Residents) -> npt.NDArray[np.int64]:
+    def expected(self, home: Residents, station: int) -> npt.NDArray[np.int64]:
         """Copies to expect on a station in each histogram, shape (segments * roles, pairs)."""
-        return self._kinds[:, home.pair_topics] * home.pair_copies
+        expected = self._kinds[:, home.pair_topics] * home.pair_copies
+        for (place, topic, population), copies in self._displaced.items():
+            if place == station:
+                expected[:, home.pairs[topic, population]] += copies
+        return expected
 
 
 class Intake:

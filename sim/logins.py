@@ -70,19 +70,22 @@ def _sasl(login: Login, costs: Logins) -> list[tuple[str, float]]:
 def works_s(
     topology: Topology, profiles: Mapping[str, Profile]
 ) -> tuple[Floats, Integers, Integers]:
-    """Work of each step by population, how many steps each has, and which proves the password. [s]
+    """Work of each step by station and population, how many steps it has, which is the proof. [s]
 
-    What populations without a login have does not matter.
+    What populations have that never log in there does not matter.
     """
-    found = [
-        steps(each, each.login, profiles[each.controller]) if each.login is not None else ()
-        for each in topology.platforms
-    ]
-    counts = np.array([len(each) for each in found])
-    table = np.zeros((len(found), max(counts.max(), 1)))
-    for row, own in zip(table, found, strict=True):
-        row[: len(own)] = [step.work_s for step in own]
-    return table, counts, np.array([proof_of(own) if own else 0 for own in found])
+    found = {
+        (station, number): steps(each, each.login, profiles[name])
+        for number, each in enumerate(topology.platforms)
+        for station, name in enumerate(profiles)
+        if each.login is not None and name in each.ring
+    }
+    counts, proof = np.zeros((2, len(topology.platforms)), np.int64)
+    table = np.zeros((len(profiles), len(counts), max(map(len, found.values()), default=1)))
+    for (station, number), own in found.items():
+        table[station, number, : len(own)] = [step.work_s for step in own]
+        counts[number], proof[number] = len(own), proof_of(own)
+    return table, counts, proof
 
 
 def login_figure(profile: Profile, name: str) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.state import Floats, Integers
+from sim.state import PUBLICATION, Floats, Integers, Records
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,16 @@ class Messages:
             self.key[chosen], self.platform[chosen], self.arrival_s[chosen], self.work_s[chosen],
             self.factor[chosen], self.give_up_s[chosen], self.flags[chosen],
         )  # fmt: skip
+
+    def records(self, numbers: Integers, wire_bytes: float) -> Records:
+        """What the kernels know of them; the Platforms have these numbers there."""
+        records = np.zeros(len(self), PUBLICATION)
+        records["row"], records["job"] = self.key, self.flags
+        records["arrival_s"] = records["intended_s"] = self.arrival_s
+        records["intake_s"], records["factor"] = self.work_s, self.factor
+        records["give_up_s"], records["answered"] = self.give_up_s, True
+        records["platform"], records["wire_bytes"] = numbers, wire_bytes
+        return records
 
 
 def nothing() -> Messages:

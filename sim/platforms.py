@@ -28,13 +28,14 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Residents:
-    """Platforms at home on one station, and who of them receives what.
+    """Platforms at home on one station, or guests there, and who of them receives what.
 
     `first`, `population_of` and `offset` describe the parts of the topology: their first Platform,
     their population, and what a Platform's number in the topology exceeds its number here by.
     `members` are the Platforms of each population that take part here. `pairs` numbers the (Topic,
     receiving population) pairs that have receivers here, `pair_...` describe them. `subscribers`
-    has the topology's numbers of those here that get each Topic, `subscriptions` counts them.
+    has the topology's numbers of those at home here that get each Topic, `subscriptions` counts
+    them. `guests` are the numbers here of those that may come from elsewhere.
     """
 
     populations: tuple[Population, ...]
@@ -47,6 +48,7 @@ class Residents:
     pair_names: tuple[tuple[str, str], ...]
     pair_topics: Integers
     pair_copies: Integers
+    guests: Integers
 
     @property
     def count(self) -> int:
@@ -70,6 +72,7 @@ class Residents:
     def records(self, peers: int) -> Records:
         """State of the Platforms at the start, and that of the sockets of `peers`."""
         records = np.zeros(self.count + peers, PLATFORM)
+        records["offline"][self.guests] = 1
         records["population"][: self.count] = np.repeat(np.arange(len(self.members)), self.members)
         for chain in ("mail_head", "mail_tail", "input_head"):
             records[chain] = NOBODY
@@ -129,7 +132,7 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
     here = np.array(
         [
             part.count
-            if part.station == station and takes_part(populations[part.population])
+            if station in part.stations and takes_part(populations[part.population])
             else 0
             for part in graph.parts
         ]
@@ -153,12 +156,25 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
             names.append((topic.name, populations[population].name))
             pair_topics.append(number)
             copies.append(int(receivers))
+        for population in _guests(graph, number, station):
+            pairs[number, population] = len(names)
+            names.append((topic.name, populations[population].name))
+            pair_topics.append(number)
+            copies.append(0)
         lists.append(chosen)
     return Residents(
         populations, first, population_of, first - (np.cumsum(here) - here),
         members.astype(np.int64), tuple(lists), pairs, tuple(names),
         np.array(pair_topics, np.int64), np.array(copies, np.int64),
+        np.flatnonzero(np.repeat([station != part.station for part in graph.parts], here)),
     )  # fmt: skip
+
+
+def _guests(graph: Graph, topic: int, station: int) -> Iterator[int]:
+    """Populations with subscribers of a Topic that are at home elsewhere and may come here."""
+    for place, part in enumerate(graph.parts):
+        if station in part.refuges and _receives(graph, topic, place):
+            yield part.population
 
 
 def _receives(graph: Graph, topic: int, part: int) -> bool:
@@ -185,7 +201,9 @@ def require_supported(topology: Topology) -> None:
     support.refuse(topology, UNSUPPORTED, "the simulator")
     if any(population.login is not None for population in topology.platforms):
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
-    problems = [*_component_problems(topology), *_freeze_problems(topology)]
+    problems = [
+        *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
+    ]  # fmt: skip
     if problems:
         raise TopologyError(problems)
 
@@ -229,6 +247,23 @@ def _freeze_problems(topology: Topology) -> Iterator[str]:
             if node.name in struck and part is not None:
                 rule = "is not supported by the simulation of a freeze yet; leave one of both out"
                 yield f"controllers[{number}].{name}: {rule}"
+
+
+def _failover_problems(topology: Topology) -> Iterator[str]:
+    """Links that carry one copy for a whole domain, whose members may come and go."""
+    hosts = {broker.name: broker.controller for broker in topology.brokers}
+    keepers = {topic.name: hosts[topic.broker] for topic in topology.topics}
+    for number, people in enumerate(topology.platforms):
+        if not people.failover:
+            continue
+        kept = {keepers[each.topic] for each in people.subscribes}
+        for name, keeper in itertools.product(people.ring, sorted(kept)):
+            if name != keeper and topology.link(name, keeper).copies == "domain":
+                rule = (
+                    f"the link of {name} to {keeper} carries one copy for all, which is not "
+                    "supported with failover yet; write copies: subscriber"
+                )
+                yield f"platforms[{number}].failover: {rule}"
 
 
 def session_count(topology: Topology, controller: str) -> int:

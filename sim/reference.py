@@ -23,6 +23,7 @@ from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
 from sim.reference_clocks import StoppedClock, cut_between, freezes_of
 from sim.reference_inbound import Connection, Door, connection
+from sim.reference_intake import publications
 from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
@@ -42,17 +43,24 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     """Play the whole plan on all Controllers and drain it up to the horizon."""
     env = simpy.Environment()
     graph = Graph(study.topology, profiles)
-    grid = {each.name: ReferenceController(study, env, graph, each) for each in graph.stations}
     people = Directory(study.topology, study.seed)
-    published = _publications(study, plan, people, graph)
+    grid = {
+        each.name: ReferenceController(study, env, graph, each, people) for each in graph.stations
+    }
+    published = publications(study, plan, people, graph)
+
+    def come(stanza: Publication) -> None:
+        grid[people.place(stanza.publisher)].enter(stanza)
+
     for stanza in published:
-        home = grid[people.home(stanza.publisher)]
-        home.expect(stanza)
         arrival = env.timeout(stanza.reached_s)
-        arrival.callbacks.append(lambda _, home=home, stanza=stanza: home.enter(stanza))
+        arrival.callbacks.append(lambda _, stanza=stanza: come(stanza))
     for controller in grid.values():
         controller.connect(grid)
     env.run(until=study.horizon_s)
+    for stanza in published:
+        if stanza.reached_s >= study.horizon_s:
+            grid[people.home(stanza.publisher)].log.own.append(stanza)
     census, arrivals = Census(study.timetable, graph), columns(published)
     census.count(census.kind(arrivals), arrivals.topic)
     logs = [controller.closed_log() for controller in grid.values()]
@@ -61,44 +69,6 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     return [
         controller.books.tally(graph, census, published, received) for controller in grid.values()
     ]
-
-
-def _publications(study: Study, plan: Plan, people: Directory, graph: Graph) -> list[Publication]:
-    """The plan's publications in the order in which they reach their Controllers."""
-    rows = plan.columns()
-    profiles = {each.name: each.profile for each in graph.stations}
-    key = (study.seed, Purpose.SERVICE, study.replication)
-    spread = {
-        name: draws.lognormals(*key, np.arange(len(rows)), profiles[name].costs.cv)
-        for name in profiles
-    }
-    found = []
-    free_s: dict[int, float] = {}  # when a Platform's own uplink is free
-    for row in range(len(rows)):
-        publisher, topic = int(rows.publisher[row]), int(rows.topic[row])
-        network = people.population(publisher).network
-        intended_s, payload = float(rows.intended_s[row]), float(rows.payload_bytes[row])
-        sent_s = intended_s
-        if network.uplink is not None:
-            size_bytes = payload + profiles[people.home(publisher)].publication_bytes
-            begun_s = max(intended_s, free_s.get(publisher, 0.0))
-            free_s[publisher] = sent_s = begun_s + size_bytes / network.uplink
-        found.append(
-            Publication(
-                row=row,
-                reached_s=sent_s + network.delay,
-                arrival_s=sent_s + network.delay,
-                intended_s=intended_s,
-                socket=publisher,
-                publisher=publisher,
-                topic=topic,
-                payload_bytes=payload,
-                spread=float(spread[people.owner(topic)][row]),
-                published=True,
-                copies=[],
-            )
-        )
-    return sorted(found, key=lambda publication: publication.reached_s)
 
 
 @dataclass(eq=False)
@@ -112,12 +82,13 @@ class ReferenceController:
     """One Controller, its egress link, lines and its Platforms' readers, as SimPy processes."""
 
     def __init__(
-        self, study: Study, env: simpy.Environment, graph: Graph, station: Station
-    ) -> None:
+        self, study: Study, env: simpy.Environment, graph: Graph, station: Station,
+        people: Directory,
+    ) -> None:  # fmt: skip
         self._study, self._env, self._graph = study, env, graph
         self._node, self._profile = node, profile = station.node, station.profile
         self.log = Log()
-        self._topology, self._people = study.topology, Directory(study.topology, study.seed)
+        self._topology, self._people = study.topology, people
         self._names = [each.name for each in graph.stations]
         self._link = simpy.Resource(env)
         self._readers: dict[int, simpy.Resource] = {}
@@ -211,13 +182,11 @@ class ReferenceController:
         """Get to know the others."""
         self._grid = grid
         self._lines = {name: simpy.Resource(self._env) for name in grid}
-
-    def expect(self, stanza: Publication) -> None:
-        """One of its own Platforms publishes."""
-        self.log.own.append(stanza)
+        self._logins.meet({name: each._logins for name, each in grid.items()}, self._people)
 
     def enter(self, stanza: Publication) -> None:
-        """A publication of one of its own Platforms reaches it, if that could send it."""
+        """A publication of a Platform that is here reaches it, if that could send it."""
+        self.log.own.append(stanza)
         if not self._logins.sent(stanza):
             self.log.dropped.append(stanza)
             return
@@ -241,7 +210,9 @@ class ReferenceController:
         published = target == FAN_OUT and owner == self._node.name
         copies: list[tuple[Socket, Target]]
         if published:
-            copies = self._fan_out(self._people.subscribers(stanza.topic))
+            chosen = self._people.subscribers(stanza.topic)
+            self._people.direct(stanza.row, chosen)
+            copies = self._fan_out(chosen)
         elif target == FAN_OUT:
             copies = [(owner, FAN_OUT)]
         elif target == EVERYBODY:
@@ -261,13 +232,13 @@ class ReferenceController:
             self.take(replace(stanza, arrival_s=self._env.now), target)
 
     def _lives_here(self, platform: int) -> bool:
-        return self._people.home(platform) == self._node.name
+        return self._people.place(platform) == self._node.name
 
     def _fan_out(self, chosen: list[int]) -> list[tuple[Socket, Target]]:
         """Each subscriber's copy, or one for all that live beyond a link which has it so."""
         copies: list[tuple[Socket, Target]] = []
         for platform in chosen:
-            home = self._people.home(platform)
+            home = self._people.place(platform)
             if home == self._node.name:
                 copies.append((platform, platform))
             elif self._graph.link(self._node.name, home).copies == "subscriber":
@@ -392,4 +363,4 @@ class ReferenceController:
     @property
     def books(self) -> Books:
         """Its log, to be counted."""
-        return Books(self._study, self._node, self._profile, self._cores, self.log)
+        return Books(self._study, self._node, self._profile, self._cores, self.log, self._people)

@@ -55,13 +55,31 @@ class Log:
 
 
 class Directory:
-    """Who lives where."""
+    """Who lives where, who is where, and where the copies of publications were sent."""
 
     def __init__(self, topology: schema.Topology, seed: int) -> None:
         self._topology, self._seed = topology, seed
         self._populations = topology.platforms
         counts = np.array([each.count for each in topology.platforms])
         self._first = np.cumsum(counts) - counts
+        self._place: dict[int, str] = {}  # of Platforms that have moved
+        self._directed: dict[int, dict[int, str]] = {}  # by row and Platform
+
+    def place(self, platform: int) -> str:
+        """The Controller where a Platform is, or was last."""
+        return self._place.get(platform, self.home(platform))
+
+    def move(self, platform: int, controller: str) -> None:
+        """A Platform is online there."""
+        self._place[platform] = controller
+
+    def direct(self, row: int, chosen: Sequence[int]) -> None:
+        """A Broker makes copies for these Platforms, where they are now."""
+        self._directed[row] = {each: self.place(each) for each in chosen}
+
+    def went(self, row: int, platform: int) -> str:
+        """Where a publication's copy for a Platform was sent, or would have been."""
+        return self._directed.get(row, {}).get(platform, self.home(platform))
 
     def population(self, platform: int) -> schema.Population:
         """A Platform's population."""
@@ -111,14 +129,16 @@ class Books:
         Cores that its server uses.
     log : Log
         What happened there.
+    people : Directory
+        Where everybody was.
     """
 
     def __init__(
-        self, study: Study, node: schema.Controller, profile: Profile, cores: int, log: Log
-    ) -> None:
+        self, study: Study, node: schema.Controller, profile: Profile, cores: int, log: Log,
+        people: Directory,
+    ) -> None:  # fmt: skip
         self._study, self._node, self._profile, self._cores = study, node, profile, cores
-        self._log, self._topology = log, study.topology
-        self._people = Directory(study.topology, study.seed)
+        self._log, self._topology, self._people = log, study.topology, people
 
     def tally(
         self, graph: Graph, census: Census, published: Sequence[Publication],
@@ -133,7 +153,8 @@ class Books:
             instant for _, _, instant in self._log.received
         ]
         drained_s = max([study.timetable.duration_s, changes[0][-1], *lasts])
-        expected = int(census.expected(home).sum())
+        histograms = self._histograms(published)
+        expected = sum(int(counts.sum()) for _, counts in histograms.values())
         busy_s = sum(stop - start for start, stop in self._log.busy)
         return Tally(
             controller=self._node.name,
@@ -143,7 +164,7 @@ class Books:
             legitimate=intake.legitimate,
             accepted=intake.accepted,
             refused=intake.refused,
-            histograms=self._histograms(published),
+            histograms=histograms,
             publications=_rows(intake, everywhere),
             expected=expected,
             delivered=len(self._log.received),
@@ -267,7 +288,7 @@ class Books:
             segment = int(table.segments(np.array([publication.intended_s]))[0])
             topic, role = self._topology.topics[publication.topic].name, self._role(publication)
             for subscriber in self._people.subscribers(publication.topic):
-                if self._people.home(subscriber) != self._node.name:
+                if self._people.went(publication.row, subscriber) != self._node.name:
                     continue
                 population = self._people.population(subscriber).name
                 received_s = outcomes.get((publication.row, subscriber), np.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from results import histogram
 from sim import draws
 from sim.draws import Purpose
 from sim.logins import ROUNDS_OF_CONNECT, Step, proof_of, steps
+from sim.reference_books import Directory
 from sim.reference_clocks import StoppedClock
 from sim.reference_gates import ReferenceGate
 from sim.reference_stanzas import Job, Pace, Publication, Socket
@@ -48,7 +49,7 @@ def event_in(env: simpy.Environment, delay_s: float, priority: int) -> simpy.Eve
 
 
 class ReferenceSessions:
-    """The sessions of one Controller's Platforms."""
+    """The sessions of one Controller's Platforms, and of guests from elsewhere."""
 
     def __init__(
         self, env: simpy.Environment, study: Study, node: schema.Controller, profile: Profile
@@ -57,6 +58,7 @@ class ReferenceSessions:
         self.log: list[tuple[str, int, float, float]] = []  # what, population, when, latency
         self._doors: dict[float, list[tuple[int, Publication]]] = {}
         self._platforms: dict[int, ReferencePlatform] = {}
+        self._guests: dict[int, ReferencePlatform] = {}
         first = 0
         for number, population in enumerate(study.topology.platforms):
             if population.controller == node.name and population.login is not None:
@@ -73,8 +75,16 @@ class ReferenceSessions:
         """The server has lost all sessions and messages, and takes none until then."""
         self.down_until_s, self.silent = until_s, notice_s > 0.0
         self.gate = ReferenceGate(self.node)
-        for platform in self._platforms.values():
-            platform.hang_up(notice_s)
+        for platform in (*self._platforms.values(), *self._guests.values()):
+            platform.hang_up(self, notice_s)
+
+    def meet(self, others: Mapping[str, ReferenceSessions], people: Directory) -> None:
+        """Get to know the other Controllers, to which its Platforms may turn."""
+        for number, platform in self._platforms.items():
+            names = self.study.topology.platforms[platform.population].ring
+            platform.ring, platform.people = [others[name] for name in names], people
+            for other in platform.ring[1:]:
+                other._guests[number] = platform
 
     def connect(self, server: Receiver) -> None:
         """The server that jobs go to."""
@@ -104,12 +114,15 @@ class ReferenceSessions:
 
     def has_session(self, socket: Socket) -> bool:
         """Whether the server has a session of the Platform; with peers it always has."""
-        found = self._platforms.get(socket) if isinstance(socket, int) else None
-        return found is None or found.session
+        found = self._platform(socket) if isinstance(socket, int) else None
+        return found is None or (found.session and found.there is self)
+
+    def _platform(self, number: int) -> ReferencePlatform | None:
+        return self._platforms.get(number) or self._guests.get(number)
 
     def sent(self, publication: Publication) -> bool:
         """Whether its Platform was online to send it."""
-        found = self._platforms.get(publication.publisher)
+        found = self._platform(publication.publisher)
         return found is None or found.online_s <= publication.intended_s
 
     def tally(self) -> SessionTally:
@@ -158,15 +171,22 @@ class ReferencePlatform:
         description = sessions.study.topology.platforms[population]
         assert description.login is not None
         self._retry, self._delay_s = description.retry, description.network.delay
-        self._steps = steps(description, description.login, sessions.profile)
-        self._proof, self._right = proof_of(self._steps), description.login.password == "right"
+        self._right, self.ring = description.login.password == "right", [sessions]
+        self._login, self._description = description.login, description
+        self._proof = proof_of(steps(description, description.login, sessions.profile))
+        self.people: Directory | None = None
         self.session, self.online_s = self._right, -math.inf if self._right else math.inf
         self._losses = self._attempts = self._failures = 0
         self._life: simpy.Process | None = None
         self._attempt: object = None
         self._deadline_s, self._wait_s = math.inf, description.retry.base
-        self._under_way: list[Publication] = []
+        self._under_way: list[tuple[ReferenceSessions, Publication]] = []
         self._began_s, self.away = 0.0, not self._right
+
+    @property
+    def there(self) -> ReferenceSessions:
+        """The Controller that its present or next attempt, or its session, is at."""
+        return self.ring[self._attempts % len(self.ring)]
 
     def lose(self, first_s: float, spread_s: float) -> None:
         """The Platform loses whatever it has, and comes back later."""
@@ -177,17 +197,20 @@ class ReferencePlatform:
             self._life.interrupt()
         self.session, self.online_s, self._attempt = False, math.inf, None
         self._losses += 1
-        self._attempts += 1
+        self._attempts += len(self.ring)  # where it was
         self._failures, self._wait_s = 0, self._retry.base
         start_s = first_s + self._draw(Purpose.RETURN, self._losses) * spread_s
         self._life = env.process(self._come_back(start_s))
 
-    def hang_up(self, notice_s: float) -> None:
-        """The server is gone: a session is lost, an attempt fails, messages find nobody."""
+    def hang_up(self, server: ReferenceSessions, notice_s: float) -> None:
+        """A server is gone: a session is lost, an attempt fails, messages find nobody."""
         env = self.sessions.env
         noticed_s = env.now + self._delay_s + notice_s
-        for message in self._under_way:
-            message.lost_s = env.now
+        for goal, message in self._under_way:
+            if goal is server:
+                message.lost_s = env.now
+        if self.there is not server:
+            return
         if self._attempt is not None:
             self._note("refused", env.now)
             assert self._life is not None
@@ -222,6 +245,8 @@ class ReferencePlatform:
                 self._attempt = None
                 if failed_s is None:
                     self.online_s = env.now
+                    if self.people is not None:
+                        self.people.move(self.platform, self.there.node.name)
                     return
                 start_s = self._next_start_s(failed_s)
         except simpy.Interrupt:
@@ -248,8 +273,9 @@ class ReferencePlatform:
         """One attempt, from the connection to the session (none) or to when it fails. [s]"""
         env = self.sessions.env
         self._deadline_s = deadline_s = env.now + self._retry.timeout
-        if env.now < self.sessions.down_until_s:
-            if self.sessions.silent:
+        there = self.there
+        if env.now < there.down_until_s:
+            if there.silent:
                 yield at(env, deadline_s, LAST_PRIORITY)
                 self._note("given up", env.now)
                 return float(env.now)
@@ -257,7 +283,8 @@ class ReferencePlatform:
             return float(min(env.now + self._delay_s + self._delay_s, deadline_s))
         deadline = at(env, deadline_s, LAST_PRIORITY)
         self._attempt = attempt = object()
-        for number, step in enumerate(self._steps):
+        ladder = steps(self._description, self._login, there.profile)
+        for number, step in enumerate(ladder):
             rounds = ROUNDS_OF_CONNECT - 1 if number == 0 else 0
             for _ in range(rounds):
                 way = env.timeout(self._delay_s)
@@ -265,7 +292,8 @@ class ReferencePlatform:
                 if not way.processed:
                     self._note("given up", env.now)
                     return float(env.now)
-            answer = self._send(step, number, attempt, deadline_s)
+            last = number == len(ladder) - 1
+            answer = self._send(step, (number, last), attempt, deadline_s)
             yield answer | deadline
             if not answer.processed:
                 self._note("given up", env.now)
@@ -274,24 +302,30 @@ class ReferencePlatform:
                 return float(env.now)
         return None
 
-    def _send(self, step: Step, number: int, attempt: object, deadline_s: float) -> simpy.Event:
-        """Send a step's message; the event is its answer, whose value says if it was a refusal."""
-        env, study, profile = self.sessions.env, self.sessions.study, self.sessions.profile
+    def _send(
+        self, step: Step, place: tuple[int, bool], attempt: object, deadline_s: float
+    ) -> simpy.Event:
+        """Send a step's message; the event is its answer, whose value says if it was a refusal.
+
+        Its place is its number, and whether it is the last.
+        """
+        there, (number, last) = self.there, place
+        env, study, profile = there.env, there.study, there.profile
         answer, delay_s = env.event(), self._delay_s
-        costs, admission = profile.logins, self.sessions.node.admission
+        costs, admission = profile.logins, there.node.admission
         assert costs is not None
         queue_wait_s = math.inf
         if admission is not None and admission.queue_wait is not None:
             queue_wait_s = admission.queue_wait
-        place = self._attempts * 16 + number
-        notices = costs.noticed > 0.0 and self._draw(Purpose.NOTICE, place) < costs.noticed
+        index = self._attempts * 16 + number
+        notices = costs.noticed > 0.0 and self._draw(Purpose.NOTICE, index) < costs.noticed
         refused = False
         entered_s = env.now + delay_s
 
         def came() -> None:
             nonlocal refused, entered_s
             entered_s = env.now
-            refused = number == 0 and not self.sessions.gate.admits(self._address, env.now)
+            refused = number == 0 and not there.gate.admits(self._address, env.now)
 
         def work_s() -> float:
             nonlocal refused
@@ -299,8 +333,8 @@ class ReferencePlatform:
                 return 0.0
             if refused or (number == 0 and env.now - entered_s > queue_wait_s):
                 refused = True
-                return self.sessions.pace.factor * profile.speed * costs.refuse
-            return self.sessions.pace.factor * step.work_s
+                return there.pace.factor * profile.speed * costs.refuse
+            return there.pace.factor * step.work_s
 
         def done() -> None:
             nonlocal refused
@@ -309,27 +343,27 @@ class ReferencePlatform:
                 if refused:
                     self._attempt = None  # the server has decided: its end changes nothing now
                     self._note("refused", env.now)
-                elif number == len(self._steps) - 1:
+                elif last:
                     self._attempt, self.session = None, True
                     self._note("login", env.now, env.now + delay_s - self._began_s)
             back = env.timeout(delay_s)
             back.callbacks.append(lambda _: answer.succeed(refused))
 
         key = (study.seed, Purpose.LOGIN, study.replication, np.array([self.platform]))
-        factor = draws.lognormals_at(*key, np.array([place]), costs.cv)
+        factor = draws.lognormals_at(*key, np.array([index]), costs.cv)
         publication = Publication(
             row=-1, reached_s=entered_s, arrival_s=entered_s, intended_s=entered_s,
             socket=self.platform, publisher=self.platform, topic=-1, payload_bytes=0.0,
             spread=float(factor[0]), published=True, copies=[], job=Job(came, work_s, done),
         )  # fmt: skip
-        self._under_way = [each for each in self._under_way if each.arrival_s > env.now]
-        self._under_way.append(publication)
-        self.sessions.arrive(publication, self.platform, delay_s)
+        self._under_way = [each for each in self._under_way if each[1].arrival_s > env.now]
+        self._under_way.append((there, publication))
+        there.arrive(publication, self.platform, delay_s)
         return answer
 
     def _denied(self, number: int) -> bool:
         """Whether the server turns it away as it answers this step."""
-        gate, now_s = self.sessions.gate, self.sessions.env.now
+        gate, now_s = self.there.gate, self.sessions.env.now
         if number == self._proof:
             gate.judge(self._address, now_s, self._right)
             return not self._right

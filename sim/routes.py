@@ -7,6 +7,7 @@ topology.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from sim.state import Indices, Integers
 from sim.stations import Graph, Line
 from topologies.plan import subscribers
 
+Where = Callable[[npt.NDArray[np.uint32]], Integers]
 FAN_OUT = 2**32 - 1
 EVERYBODY = 2**32 - 2
 
@@ -104,7 +106,7 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
         here = home.subscribers[topic]
         if station in graph.fans_out(topic):
             published[topic] = True
-            sessions, targets = _subscribers(graph, station, home, topic, peer, seed)
+            _, sessions, targets = fan_out_to(graph, station, home, topic, seed, graph.station)
             fan_out[:, topic] = lists.append(sessions, targets)
             fan_out_here[topic] = len(here)
         elif graph.toward(topic) in peer:
@@ -124,16 +126,23 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     )  # fmt: skip
 
 
-def _subscribers(
-    graph: Graph, station: int, home: Residents, topic: int, peer: dict[int, int], seed: int
-) -> tuple[Integers, Integers]:
-    """Sessions and targets of a Topic's copies in the order of the subscribers' numbers."""
+def fan_out_to(
+    graph: Graph, station: int, home: Residents, topic: int, seed: int, where: Where
+) -> tuple[npt.NDArray[np.uint32], Integers, Integers]:
+    """A Topic's subscribers, with sessions and targets of its copies in the order of their numbers.
+
+    `where` says at which station Platforms are.
+    """
+    peer = {
+        line.target: home.count + number
+        for number, line in enumerate(line for line in graph.lines if line.source == station)
+    }
     chosen = subscribers(graph.topology, topic, seed)
-    where = graph.station(chosen)
+    at = where(chosen)
     sessions, targets = np.zeros(len(chosen), np.int64), chosen.astype(np.int64)
     kept = np.ones(len(chosen), np.bool_)
-    for target in np.unique(where).tolist():
-        there = where == target
+    for target in np.unique(at).tolist():
+        there = at == target
         if target == station:
             sessions[there] = home.number(chosen[there])
             continue
@@ -141,4 +150,4 @@ def _subscribers(
         if graph.one_per_domain(graph.line(station, target)):
             kept[np.flatnonzero(there)[1:]] = False
             targets[there] = EVERYBODY
-    return sessions[kept], targets[kept]
+    return chosen, sessions[kept], targets[kept]

@@ -63,6 +63,7 @@ def empty_server(
         study.seed, Purpose.COLLECTION_START, study.replication, np.array([station.number])
     )
     ledger["allocated"] = share * discipline.settings.get("collection_every", 0.0)
+    ledger["offline"] = len(home.guests)
     event = discipline.mode == "event"
     come_and_go = study.topology.faults or any(p.login for p in study.topology.platforms)
     sockets = home.count + len(paths.outward) + len(paths.inward)

@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from sim import draws
 from sim.calendar import Calendar
+from sim.doors import Doors
 from sim.draws import Purpose
+from sim.failovers import Whereabouts
 from sim.freezes import Sockets
-from sim.gates import Addresses, Gate
 from sim.logins import ROUNDS_OF_CONNECT, login_figure, works_s
 from sim.messages import Messages, nothing
 from sim.retries import waits_s
-from sim.session_books import SessionBooks, SessionTally, guesses
+from sim.session_books import SessionBooks, SessionTally
 from sim.state import (
     FINAL,
     FIRST,
@@ -58,20 +59,18 @@ class Sessions:
         The replication.
     graph : Graph
         Its stations.
+    where : Whereabouts
+        At which of them Platforms are.
     """
 
-    def __init__(self, study: Study, graph: Graph) -> None:
+    def __init__(self, study: Study, graph: Graph, where: Whereabouts) -> None:
         topology = graph.topology
         self._topology, self._study, self._graph = topology, study, graph
+        self._where = where
         self._key = (study.seed, study.replication)
         profiles = {each.node.name: each.profile for each in graph.stations}
-        self._work_s, self._steps, self._proof = works_s(topology, profiles)
-        self._wrong = np.array([guesses(each) for each in topology.platforms])
-        self._gates = [Gate(each.node) for each in graph.stations]
-        self._addresses = Addresses(topology)
-        self._refuse_s = [
-            each.profile.speed * login_figure(each.profile, "refuse") for each in graph.stations
-        ]
+        self._work_s, self._steps, proof = works_s(topology, profiles)
+        self._doors = Doors(graph, proof)
         self._cv, self._noticed = (
             np.array([login_figure(each.profile, figure) for each in graph.stations])
             for figure in ("cv", "noticed")
@@ -80,9 +79,11 @@ class Sessions:
         self._timeout_s = np.array([each.retry.timeout for each in topology.platforms])
         counts = [each.count for each in topology.platforms]
         self.population = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
-        self._status = np.where(self._wrong, OFFLINE, ONLINE).astype(np.uint8)[self.population]
+        self._status = np.where(self._doors.wrong, OFFLINE, ONLINE).astype(np.uint8)[
+            self.population
+        ]
         self._failures, self._losses = np.zeros((2, len(self.population)), np.uint32)
-        self._attempt, self._cut, self._void = np.zeros((3, len(self.population)), np.int64)
+        self._attempt, self._cut = np.zeros((2, len(self.population)), np.int64)
         self._deadline_s, self._began_s = np.zeros((2, len(self.population)))
         self._cut_s = np.full(len(self.population), -np.inf)
         self._wait_s = np.zeros(
@@ -90,7 +91,7 @@ class Sessions:
             if any(each.retry.policy == "decorrelated" for each in topology.platforms)
             else 0
         )
-        self.online_s = np.where(self._wrong, np.inf, -np.inf)[self.population]
+        self.online_s = np.where(self._doors.wrong, np.inf, -np.inf)[self.population]
         self._starts, self._arrivals, self._timeouts = Calendar(), Calendar(), Calendar()
         self.sockets = Sockets(len(graph.stations))
         self._in_flight = np.zeros(len(graph.stations), np.int64)
@@ -108,7 +109,8 @@ class Sessions:
             starts_s = min(self._starts.next_s, self._timeouts.next_s)
             next_s = min(self._arrivals.next_s, self.sockets.next_s, starts_s + connect_s)
             first_s = max(now_s, next_s)
-        return first_s, first_s + 2.0 * self._delay_min_s * CAUTION
+        ways = 1.0 if self._where.moves else 2.0  # who is online at once is at the next station
+        return first_s, first_s + ways * self._delay_min_s * CAUTION
 
     def messages(self, decided_s: float, until_s: float, end_s: float) -> list[Messages]:
         """Messages that arrive before `until_s`, by station.
@@ -121,14 +123,12 @@ class Sessions:
         arrival_s, platform, stamp, deadline_s = self._arrivals.take(until_s)
         sent = stamp >= self._cut[platform]
         sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
-        sent &= stamp >= self._void[platform]
         steps = arrival_s[sent], platform[sent], stamp[sent], deadline_s[sent]
-        home = self._graph.station(steps[1].astype(np.uint32))
-        steps = self.sockets.read(steps, home, until_s)
+        steps = self.sockets.read(steps, self._station(steps[1], steps[2]), until_s)
         order = np.lexsort((steps[1], steps[0]))
         arrival_s, platform = steps[0][order], steps[1][order]
         stamp, deadline_s = steps[2][order], steps[3][order]
-        home = self._graph.station(platform.astype(np.uint32))
+        home = self._station(platform, stamp)
         self._in_flight += np.bincount(home, minlength=len(self._in_flight))
         found = [nothing()] * len(self._graph.stations)
         for number in np.unique(home).tolist():
@@ -147,10 +147,13 @@ class Sessions:
         delay_s = self._delay_s[self.population[platform]]
         answer_s = completions["done_s"] + delay_s
         stamp, deadline_s = completions["job"] >> STAMP_SHIFT, self._deadline_s[platform]
+        population, step = self.population[platform], stamp & STEP_MASK
         heard = stamp >> STEP_BITS == self._attempt[platform]
         heard &= (self._status[platform] == CONNECTING) & (answer_s <= deadline_s)
         refused = heard & (completions["flags"] & REFUSED != 0)
-        refused |= self._denied(station, heard & ~refused, platform, stamp, completions["done_s"])
+        refused |= self._doors.denied(
+            station, heard & ~refused, platform, population, step, completions["done_s"]
+        )
         final = heard & ~refused & (completions["flags"] & FINAL != 0)
         going_on = heard & ~refused & ~final
         self.books.refuse(self.population[platform[refused]], completions["done_s"][refused])
@@ -160,6 +163,9 @@ class Sessions:
             deadline_s[going_on],
         )  # fmt: skip
         self._log_in(platform[final], completions["done_s"][final], answer_s[final])
+        if self._where.moves:
+            who = platform[final]
+            self._where.note(who, np.full(len(who), station), answer_s[final])
 
     def cut_off(self, chosen: Mask, instant_s: float, first_s: float, spread_s: float) -> Integers:
         """Platforms lose whatever they have at `instant_s`; who they are.
@@ -181,7 +187,7 @@ class Sessions:
         start_s = first_s + share * spread_s
         self._began_s[platform] = start_s
         self._forget_waits(platform)
-        self._schedule(platform, start_s)
+        self._schedule(platform, start_s, self._where.turns(self.population[platform]))
         self._cut[platform] = self._attempt[platform] << STEP_BITS
         self._cut_s[platform] = instant_s
         return np.asarray(platform)
@@ -194,12 +200,12 @@ class Sessions:
         """
         self._settle_until(instant_s)
         self._in_flight[station] = 0
-        self._gates[station].forget()
+        self._doors.forget(station)
         self._down_until_s[station], self._silent[station] = until_s, notice_s > 0.0
         everybody = np.arange(len(self.population))
         logs_in = np.array([each.login is not None for each in self._topology.platforms])
         own = logs_in[self.population]
-        own &= self._graph.station(everybody.astype(np.uint32)) == station
+        own &= self.station(everybody) == station
         platform = everybody[own]
         status = self._status[platform]
         noticed_s = instant_s + self._delay_s[self.population[platform]] + notice_s
@@ -208,9 +214,9 @@ class Sessions:
         trying = platform[connecting]
         self.books.refuse(self.population[trying], np.full(len(trying), instant_s))
         self._fail(trying, np.minimum(self._deadline_s[trying], noticed_s[connecting]))
-        away = self._status[platform] == OFFLINE
-        self._cut[platform] = (self._attempt[platform] + away) << STEP_BITS
-        self._void[platform] = self._cut[platform]
+        on_their_way = self._arrivals.take(np.inf)
+        elsewhere = self._station(*on_their_way[1:3]) != station
+        self._arrivals.add(*(column[elsewhere] for column in on_their_way))
         return np.asarray(platform)
 
     def _lose(self, platform: Integers, instant_s: float, noticed_s: Floats) -> None:
@@ -230,9 +236,19 @@ class Sessions:
         self._forget_waits(platform)
         self._schedule(platform, start_s)
 
+    def station(self, platform: Integers) -> Integers:
+        """Station that each Platform's present or next attempt, or its session, is at."""
+        population = self.population[platform]
+        return self._where.of_attempt(platform, population, self._attempt[platform])
+
+    def _station(self, platform: Integers, stamp: Integers) -> Integers:
+        """Station that messages with these stamps go to."""
+        return self._where.of_attempt(platform, self.population[platform], stamp >> STEP_BITS)
+
     def stamps(self, platform: Integers) -> Integers:
         """Jobs with an earlier stamp belong to a session that is no more."""
-        return np.asarray(self._cut[platform])
+        away = self._status[platform] == OFFLINE
+        return np.asarray((self._attempt[platform] + away) << STEP_BITS)
 
     def sent(self, publisher: npt.NDArray[np.uint32], intended_s: Floats) -> Mask:
         """Which publications their Platforms send: those that are online then."""
@@ -287,7 +303,7 @@ class Sessions:
         for _way in range(ROUNDS_OF_CONNECT - 1):
             send_s = send_s + delay_s
         sends = send_s <= deadline_s
-        silence = start_s < self._down_until_s[self._graph.station(platform.astype(np.uint32))]
+        silence = start_s < self._down_until_s[self._station(platform, stamp)]
         self._status[platform[silence]] = UNHEARD
         sends &= ~silence
         self._arrivals.add(
@@ -298,7 +314,7 @@ class Sessions:
 
     def _refused(self, platform: Integers, start_s: Floats, deadline_s: Floats) -> Mask:
         """Fail attempts at servers whose host says that nobody listens; which ones go on."""
-        home = self._graph.station(platform.astype(np.uint32))
+        home = self.station(platform)
         refused = (start_s < self._down_until_s[home]) & ~self._silent[home]
         if refused.any():
             who, population = platform[refused], self.population[platform[refused]]
@@ -316,13 +332,10 @@ class Sessions:
         seed, replication = self._key
         key = (replication, platform, stamp)
         flags = JOB + FINAL * (step + 1 == self._steps[population]) + FIRST * (step == 0)
-        work_s = self._work_s[population, step]
-        if not self._gates[station].open:
-            first = np.flatnonzero(step == 0)
-            address = self._addresses.of(platform[first], population[first])
-            refused = first[self._gates[station].refuses(arrival_s[first], address)]
-            flags[refused] += REFUSED
-            work_s[refused] = self._refuse_s[station]
+        work_s = self._work_s[station, population, step]
+        refused = self._doors.refused(station, arrival_s, platform, population, step)
+        flags[refused] += REFUSED
+        work_s[refused] = self._doors.refuse_s[station]
         noticed = self._noticed[station]
         if noticed > 0.0:
             flags += NOTICED * (draws.uniforms_at(seed, Purpose.NOTICE, *key) < noticed)
@@ -335,27 +348,6 @@ class Sessions:
             give_up_s=deadline_s,
             flags=flags,
         )
-
-    def _denied(
-        self, station: int, heard: Mask, platform: Integers, stamp: Integers, done_s: Floats
-    ) -> Mask:
-        """Whom the server turns away as it answers: wrong passwords, and addresses shut out."""
-        population, step = self.population[platform], stamp & STEP_MASK
-        proof = step == self._proof[population]
-        denied: Mask = heard & proof & self._wrong[population]
-        gate = self._gates[station]
-        if not gate.watches:
-            return denied
-        watched = np.flatnonzero(heard & (proof | (step == 0)))
-        address = self._addresses.of(platform[watched], population[watched])
-        for place, where in zip(watched.tolist(), address.tolist(), strict=True):
-            if denied[place]:
-                gate.fail(where, float(done_s[place]))
-            elif proof[place]:
-                gate.succeed(where)
-            else:
-                denied[place] = gate.shuts_out(where, float(done_s[place]))
-        return denied
 
     def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
         self._status[platform] = ONLINE
@@ -386,9 +378,9 @@ class Sessions:
             self._status[members[~again]] = OFFLINE
             self._schedule(members[again], (instant_s[own] + wait_s)[again])
 
-    def _schedule(self, platform: Integers, start_s: Floats) -> None:
-        """The next attempts begin then, if the run lasts so long."""
-        self._attempt[platform] += 1
+    def _schedule(self, platform: Integers, start_s: Floats, turns: Integers | int = 1) -> None:
+        """The next attempts begin then, if the run lasts so long, so many turns of the ring on."""
+        self._attempt[platform] += turns
         due = start_s <= self._study.timetable.duration_s
         stamp = self._attempt[platform] << STEP_BITS
         self._starts.add(start_s[due], platform[due], stamp[due], start_s[due])

@@ -46,12 +46,21 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """A run of Platforms of one population with one home, from number `first` of the topology."""
+    """A run of Platforms of one population with one home, from number `first` of the topology.
+
+    `refuges` are further stations at which they may log in.
+    """
 
     population: int
     station: int
     first: int
     count: int
+    refuges: tuple[int, ...] = ()
+
+    @property
+    def stations(self) -> tuple[int, ...]:
+        """All stations at which they can be."""
+        return (self.station, *self.refuges)
 
 
 class Graph:
@@ -147,14 +156,14 @@ class Graph:
         name = self.topology.topics[topic].name
         for part in self.parts:
             if name in self.topology.platforms[part.population].publishes:
-                yield part.station, self._owner[topic]
+                yield from ((each, self._owner[topic]) for each in part.stations)
 
     def _outward(self, topic: int) -> Iterator[tuple[int, int]]:
         """Steps of copies on their way from the Broker."""
         name = self.topology.topics[topic].name
         for part in self.parts:
             if self.topology.platforms[part.population].subscriber_count(name):
-                yield self._owner[topic], part.station
+                yield from ((self._owner[topic], each) for each in part.stations)
 
     def cycles(self) -> list[list[int]]:
         """Stations in the order in which traffic can pass them; those on a cycle stand together.
@@ -201,7 +210,8 @@ def _parts(topology: Topology) -> Iterator[Part]:
     numbers = {node.name: number for number, node in enumerate(topology.controllers)}
     first = 0
     for number, population in enumerate(topology.platforms):
-        yield Part(number, numbers[population.controller], first, population.count)
+        home, *refuges = (numbers[name] for name in population.ring)
+        yield Part(number, home, first, population.count, tuple(refuges))
         first += population.count
 
 

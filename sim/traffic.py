@@ -12,6 +12,7 @@ import numpy as np
 
 from results.records import StationMode
 from sim.controller import Controller
+from sim.failovers import Whereabouts
 from sim.inbound import server_rule
 from sim.intake import Census
 from sim.lines import Carrier, closures
@@ -29,10 +30,12 @@ class Traffic:
         The replication.
     graph : Graph
         Its stations.
+    where : Whereabouts
+        At which of them Platforms are.
     """
 
-    def __init__(self, study: Study, graph: Graph) -> None:
-        self._study, self._graph = study, graph
+    def __init__(self, study: Study, graph: Graph, where: Whereabouts) -> None:
+        self._study, self._graph, self._where = study, graph, where
         self._census = Census(study.timetable, graph)
         self._stations = [
             Controller(study, graph, station, self._census) for station in graph.stations
@@ -66,16 +69,23 @@ class Traffic:
         if len(self._stations) == 1:
             self._stations[0].publish(arrivals, kind, until_s)
             return
-        home = self._graph.station(arrivals.publisher)
+        home = self._where.of(arrivals.publisher)
         for number, station in enumerate(self._stations):
             own = home == number
             station.publish(arrivals[own], kind[own], until_s)
 
     def _drop(self, dropped: Arrivals) -> None:
         self._census.count(self._census.kind(dropped), dropped.topic)
-        home = self._graph.station(dropped.publisher)
+        home = self._where.of(dropped.publisher)
         for number, station in enumerate(self._stations):
             station.drop(dropped[home == number])
+
+    def turn(self, now_s: float) -> None:
+        """Let copies and publications go where Platforms are now."""
+        moved = self._where.passed(now_s)
+        if moved is not None:
+            for station in self._stations:
+                station.turn(self._where, moved)
 
     @property
     def stations(self) -> list[Controller]:

@@ -99,6 +99,12 @@ class Population(Sourced):
     name: Name = Field(description="first part of its Platforms' accounts")
     count: Whole = Field(ge=1, le=5_000_000, description="how many Platforms")
     controller: Name = Field(description="Controller that they log in to")
+    failover: tuple[Name, ...] = Field(
+        (),
+        max_length=15,
+        description="further Controllers: after a failed attempt, or when its own dies, a Platform "
+        "turns to the next one, in turn",
+    )
     role: Literal["legitimate", "adversary"] = Field(
         "legitimate", description="whose side it is on"
     )
@@ -123,6 +129,11 @@ class Population(Sourced):
     reader: BurstyReader | None = Field(
         None, description="reads in bursts, each Platform with a phase of its own"
     )
+
+    @property
+    def ring(self) -> tuple[str, ...]:
+        """The Controllers that its Platforms turn to, one after another, and then anew."""
+        return (self.controller, *self.failover)
 
     def subscriber_count(self, topic: str) -> int:
         """Platforms of it that subscribe to the Topic."""

@@ -16,6 +16,7 @@ REFERENCES = (
     (("brokers",), "controller", "controllers"),
     (("topics",), "broker", "brokers"),
     (("platforms",), "controller", "controllers"),
+    (("platforms",), "failover", "controllers"),
     (("links",), "from", "controllers"),
     (("links",), "to", "controllers"),
     (("platforms",), "template", "templates"),
@@ -51,7 +52,7 @@ def _problems(data: dict[str, Any]) -> Iterator[Problem]:
                 repair = choice(name, declared, f"{declaring} are")
                 yield Problem(place, f"is not declared in {declaring}", repair, name)
     for place, entry in _entries(data, ("platforms",)):
-        for key in ("publishes", "subscribes"):
+        for key in ("publishes", "subscribes", "failover"):
             yield from _repeated(_listed((*place, key), entry.get(key)))
 
 

@@ -17,6 +17,7 @@ def session_problems(
 ) -> Iterator[Problem]:
     """Every broken rule about logins, retries and faults."""
     yield from _logins(topology, read_profile)
+    yield from _failovers(topology)
     yield from _addresses(topology)
     yield from _admissions(topology)
     yield from _retries(topology)
@@ -36,11 +37,24 @@ def _logins(topology: Topology, read_profile: Callable[[str], Profile]) -> Itera
             rule = f"is wrong, so {population.name} can neither publish nor subscribe"
             where = (*path, "login", "password")
             yield Problem(where, rule, "leave publishes and subscribes out", "wrong")
-        name = profiles[population.controller]
-        try:
-            yield from _costs((*path, "login"), population.login, read_profile(name))
-        except TopologyError:
-            continue  # told where the Controller names it
+        for name in dict.fromkeys(profiles[each] for each in population.ring):
+            try:
+                yield from _costs((*path, "login"), population.login, read_profile(name))
+            except TopologyError:
+                continue  # told where the Controller names it
+
+
+def _failovers(topology: Topology) -> Iterator[Problem]:
+    """Who can turn to another Controller."""
+    for number, population in enumerate(topology.platforms):
+        path: Path = ("platforms", number, "failover")
+        if population.failover and population.login is None:
+            rule = f"nobody of {population.name} ever logs in: it has no login"
+            repair = "give it one, for example login: {mechanism: scram-sha-1}"
+            yield Problem(path, rule, repair)
+        if population.controller in population.failover:
+            rule = f"is where {population.name} logs in first"
+            yield Problem(path, rule, "name others", population.controller)
 
 
 def _costs(path: Path, login: schema.Login, profile: Profile) -> Iterator[Problem]:

@@ -39,6 +39,12 @@ def test_a_good_grid_breaks_no_rule():
 @pytest.mark.parametrize(
     ("whole", "message"),
     [
+        (grid({"failover": ["nowhere"]}),
+         'platforms[1].failover[0]: "nowhere": is not declared in controllers'),
+        (grid({"failover": ["controller"]}),
+         'platforms[1].failover: "controller": is where analyst logs in first'),
+        (grid({"failover": ["controller"], "login": None}),
+         'platforms[1].failover: nobody of analyst ever logs in: it has no login'),
         (grid({"network": {}}),
          'platforms[1].network.delay: "0 s": a login is made of round trips, which take time'),
         (grid({"login": {"mechanism": "external"}}),
