@@ -38,7 +38,7 @@ MATERIAL = 0.05  # of the memory held: growth over the whole time that would mat
 WARM_UP = 0.2  # of the time: caches fill, garbage is first collected
 PARTS = 30
 MIB = 2.0**20
-DAY_H = 24
+DAY_H, LOAD = 24, 0.4  # of campus-nac's load: 54 M deliveries an hour
 BUSY = ["attacks=[]", "workload.duration=1 h", "workload.study=steady"]
 REAL = ["platforms[analyst].count=48", "workload.arrivals[0].rate=5/s"]  # and two that publish
 EVERY_S = 2.0
@@ -106,7 +106,7 @@ def simulated() -> dict[str, Any]:
     campus = topologies.load("campus-nac", BUSY)
     delivered = 0
     for hour in range(DAY_H):
-        run = sim.simulate(campus, seed=hour, replications=1, processes=1)
+        run = sim.simulate(campus, seed=hour, replications=1, processes=1, load=LOAD)
         delivered += run.header.counts.delivered
         del run
         gc.collect()
@@ -118,7 +118,7 @@ def simulated() -> dict[str, Any]:
     def watch(share: float, _: str) -> None:
         seen.append((DAY_H * share, resident_mib([os.getpid()])))
 
-    run = sim.simulate(day, seed=1, replications=1, processes=1, progress=watch)
+    run = sim.simulate(day, seed=1, replications=1, processes=1, load=LOAD, progress=watch)
     seen = seen[:-1]  # the last one comes with the record
     found = {
         "hour by hour": slope(hours, held),
