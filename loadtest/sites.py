@@ -51,6 +51,8 @@ UNSUPPORTED: Final = (
     "platforms.addresses",
     "platforms.failover",
     "platforms.login",
+    "topics.last_item",
+    "workload.queries",
     "platforms.retry",
     "controllers.admission",
     "faults",

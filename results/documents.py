@@ -130,6 +130,18 @@ class PhaseSummary(TypedDict):
     saturated: list[Saturation]
 
 
+class AnswerFigures(TypedDict):
+    """One kind of answer to requests of one population; quantiles of its latency. [s]"""
+
+    answer: str
+    role: str
+    population: str
+    answered: int
+    lost: int
+    p50: Estimate
+    p99: Estimate
+
+
 class Summary(TypedDict):
     """A run in figures: the document of `gridlab simulate --json`."""
 
@@ -157,6 +169,7 @@ class Summary(TypedDict):
     saturated: list[Saturation]
     disturbance: Disturbance | None
     sessions: list[SessionFigures]
+    answers: list[AnswerFigures]
     identities: list[IdentityFigures]
     verdict: VerdictFigures
 

@@ -176,7 +176,12 @@ LATENCY = (
     Column("phase", "str", "", "phase in which the publication was intended"),
     Column("topic", "str", "", "Topic"),
     Column("population", "str", "", "receiving population"),
-    Column("role", "str", "", "legitimate or adversary: who published"),
+    Column(
+        "role",
+        "str",
+        "",
+        "legitimate or adversary (who published), query or last-item",
+    ),
     Column("stage", "str", "", "total, or the part of the way"),
     Column("bin", "int32", "", "bin of results.histogram"),
     Column("count", "int64", "", "deliveries in it"),

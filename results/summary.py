@@ -6,6 +6,7 @@ import math
 from typing import cast
 
 from results import sessions, timeline
+from results.answers import answers
 from results.documents import (
     ControllerFigures,
     Disturbance,
@@ -74,6 +75,7 @@ def summary(run: Run) -> Summary:
         "saturated": _union([phase["saturated"] for phase in phases]),
         "disturbance": _disturbance(run, phases),
         "sessions": sessions.session_figures(header, timeline.timeline(run).end_s),
+        "answers": answers(run),
         "identities": [identity.model_dump() for identity in header.identities],  # type: ignore[misc]
         "verdict": {
             "valid": header.verdict.valid,

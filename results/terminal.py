@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import units
+from results.answers import answers_text
 from results.documents import QUANTILES, Change, Comparison, PhaseComparison, Side, Summary
 from results.stages import busiest_text, stages_text
 from results.statistics import Estimate
@@ -79,6 +80,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         f"in it and arrives within {summary['deadline_s']:g} s."
     )
     yield from _sessions(summary)
+    yield from answers_text(summary["answers"])
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     if broken:
         yield f"Broken identities: {'; '.join(broken)}."

@@ -22,12 +22,14 @@ from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
 from sim.journeys import stages_s
+from sim.kept_items import kept_bytes
 from sim.messages import Messages, nothing
 from sim.network import Arrivals
 from sim.outflow import abandon_queues
-from sim.platforms import residents, session_count
+from sim.platforms import residents, resting_bytes
+from sim.requests import Results
 from sim.routes import FAN_OUT, routes
-from sim.server import empty_server, with_room
+from sim.server import empty_server, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
 from sim.state import PUBLICATION, Floats, Integers, Records
 from sim.stations import Graph, Line, Station
@@ -58,11 +60,13 @@ class Controller:
         self.station, self._study, self._census = station, study, census
         self._home = residents(graph, station.number, study.seed)
         self._routes = routes(graph, station.number, self._home, study.seed)
-        self._intake = Intake(study.timetable, census.roles, study.row_stride)
+        known = len(graph.topology.topics) if graph.answers else None
+        self._intake = Intake(study.timetable, census.roles, study.row_stride, known)
         self._inbound = Inbound(station.node, station.profile, self._home)
         self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
         self._inbox = Inbox(len(self._routes.inward) + 1)
-        self._fan_out = np.array(list(graph.topology.fan_out().values()))
+        self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
+        self._results = Results(graph)
         self._discipline = discipline(station.profile)
         self._server = empty_server(
             study, station, self._discipline, self._home, self._routes,
@@ -94,6 +98,9 @@ class Controller:
             socket=self._home.number(arrivals.publisher),
             target=np.full(len(arrivals), FAN_OUT, np.uint32),
         )
+        if self._results.any:
+            jobs = self._results.addressed(jobs, arrivals.publisher)
+            self._server = with_rows(self._server, jobs.row.max(initial=0) + 1)
         self._inbox.put(len(self._routes.inward), jobs)
         self._note(arrivals.row, arrivals.reached_s)
 
@@ -194,7 +201,7 @@ class Controller:
     @property
     def outcomes(self) -> Records:
         """What has become of the kept publications, as far as its own Platforms are concerned."""
-        return self._server.outcomes
+        return self._server.outcomes[: -(-self._study.rows // self._study.row_stride)]
 
     def crash(self, instant_s: float, until_s: float) -> None:
         """It loses all it has, and takes nothing in until then."""
@@ -257,13 +264,14 @@ class Controller:
         """Histograms of the stages of the copies that were followed."""
         copies = self._server.followed[: self._server.ledger[0]["followed"]]
         lengths_s, names = stages_s(self._server.instants_s[: len(copies)]), self._home.pair_names
+        roles = self._home.pair_roles
         found: dict[StageKey, Sparse] = {}
         for row in np.unique(copies["histogram"]).tolist():
             kind, pair = divmod(row, self._kinds)
             segment, role = divmod(kind, self._census.roles)
             chosen = lengths_s[copies["histogram"] == row]
             for stage, column in zip(STAGES, chosen.T, strict=True):
-                key = (segment, *names[pair], ROLES[role], stage)
+                key = (segment, *names[pair], roles[pair] or ROLES[role], stage)
                 found[key] = histogram.sparse(histogram.count(column))
         return found
 
@@ -335,6 +343,7 @@ class Controller:
         for name, column in self._discipline.per_publication(payload_bytes, copies).items():
             records[name] = column
         passed_on = ~self._routes.published[jobs.topic] | (jobs.target != FAN_OUT)
+        passed_on &= ~self._results.cost(records)
         if passed_on.any():
             receive_s, per_byte = self.station.profile.receive_s()
             records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
@@ -357,13 +366,10 @@ class Controller:
 
     def _intervals(self, drained_s: float) -> Records:
         """The intervals with their end, and with all the memory of the server."""
-        intervals, memory = self._server.intervals, self.station.profile.memory
+        intervals, topology = self._server.intervals, self._study.topology
         intervals["end_s"][-1] = drained_s
-        intervals["memory_bytes"] += (
-            memory.base
-            + memory.session * session_count(self._study.topology, self.station.node.name)
-            + memory.subscription * self._routes.subscriptions
-        )
+        memory_bytes = resting_bytes(topology, self.station, self._routes.subscriptions)
+        intervals["memory_bytes"] += memory_bytes + kept_bytes(topology, self._routes.owned)
         return intervals
 
     def _histograms(self, expected: Integers) -> dict[HistogramKey, Sparse]:
@@ -376,7 +382,8 @@ class Controller:
             row = counts[kind * len(names) + pair].astype(np.int64)
             row[histogram.UNDELIVERED] += copies - row.sum()
             segment, role = divmod(int(kind), self._census.roles)
-            found[segment, *names[pair], ROLES[role]] = histogram.sparse(row)
+            who = self._home.pair_roles[pair] or ROLES[role]
+            found[segment, *names[pair], who] = histogram.sparse(row)
         return found
 
     def _publications(self, outcomes: Records) -> dict[str, npt.NDArray[Any]]:

@@ -15,6 +15,8 @@ import simpy
 from sim.campaigns import Campaign
 from sim.failovers import Whereabouts
 from sim.network import Uplink
+from sim.presences import ToldSessions
+from sim.requests import Requests, merged
 from sim.session_books import logging_in
 from sim.sessions import Sessions
 from sim.state import Floats
@@ -58,9 +60,10 @@ class Grid:
         self._where = Whereabouts(graph)
         self._traffic, self._now_s = Traffic(study, graph, self._where), 0.0
         self._control = simpy.Environment()
-        self._sessions = None
+        self._requests = Requests(plan, graph, study.seed)
+        self._sessions: Sessions | None = None
         if any(population.login is not None for population in study.topology.platforms):
-            self._sessions = Sessions(study, graph, self._where)
+            self._sessions = ToldSessions(study, graph, self._where, self._requests.log_in)
         Campaign(self._control, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
@@ -100,7 +103,8 @@ class Grid:
             self._carry_sessions(self._sessions, end_s)
             return
         for arrivals, until_s in self._uplink.windows(end_s):
-            self._traffic.publish(arrivals, until_s)
+            requests = self._requests.take(until_s)
+            self._traffic.publish(merged(arrivals, requests), until_s)
             self._traffic.carry(until_s)
 
     def _carry_sessions(self, sessions: Sessions, end_s: float) -> None:
@@ -110,6 +114,7 @@ class Grid:
             self._traffic.turn(self._now_s)
             until_s = min(until_s, end_s, self._where.next_s)
             arrivals, until_s = self._uplink.window(self._now_s, until_s)
+            arrivals = merged(arrivals, self._requests.take(until_s, sessions.online_s))
             messages = sessions.messages(min(decided_s, until_s), until_s, end_s)
             sent = sessions.sent(arrivals.publisher, arrivals.intended_s)
             if sent.all():

@@ -35,7 +35,7 @@ class Census:
         self._population = np.array([part.population for part in graph.parts])
         self.roles = 2 if self._adversaries.any() else 1
         self.segments = len(timetable.segment_edges_s) - 1
-        topics = len(graph.topology.topics)
+        topics = len(graph.topology.topics) + len(graph.answers)
         self._kinds = np.zeros((self.segments * self.roles, topics), np.int64)
         self._refused = np.zeros(topics, np.int64)
         self._displaced: dict[tuple[int, int, int], Integers] = {}  # station, Topic, population
@@ -96,10 +96,15 @@ class Intake:
         Roles that kinds tell apart.
     row_stride : int
         Every so many rows of the plan one is kept for the publications table.
+    topics : int, optional
+        Numbers from here on are requests, which are no publications; absent: there are none.
     """
 
-    def __init__(self, timetable: Timetable, roles: int, row_stride: int) -> None:
+    def __init__(
+        self, timetable: Timetable, roles: int, row_stride: int, topics: int | None = None
+    ) -> None:
         self._timetable, self._roles, self._row_stride = timetable, roles, row_stride
+        self._topics = topics
         intervals = len(timetable.edges_s)
         self.offered, self.legitimate, self.accepted, self.refused = np.zeros(
             (4, intervals), np.int64
@@ -108,6 +113,9 @@ class Intake:
 
     def enter(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> None:
         """Book publications of these kinds that have `copies` subscribers each."""
+        if self._topics is not None:
+            own = arrivals.topic < self._topics
+            arrivals, kind, copies = arrivals[own], kind[own], copies[own]
         accepted = self._timetable.intervals(arrivals.arrival_s)
         self.accepted += np.bincount(accepted, minlength=len(self.offered))
         self._book(arrivals, kind, copies, arrivals.arrival_s)
@@ -120,6 +128,9 @@ class Intake:
 
         Those not `sent` never left their Platforms.
         """
+        if self._topics is not None:
+            own = arrivals.topic < self._topics
+            arrivals, kind, copies = arrivals[own], kind[own], copies[own]
         if len(arrivals) == 0:
             return
         if refused:

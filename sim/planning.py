@@ -149,7 +149,7 @@ def plan(
     TopologyError
         An objective that is none, or a profile that cannot be read.
     """
-    support.refuse(topology, ("brokers.kind",), "plans")
+    support.refuse(topology, ("brokers.kind", "workload.queries"), "plans")
     asked, budget = objectives(topology, slo), budget or Budget()
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from sim import draws
 from sim.backlogs import ABSENT
 from sim.draws import Purpose
+from sim.request_support import request_problems
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, Indices, Records
-from sim.stations import Graph, takes_part
+from sim.stations import Graph, Station, takes_part
 from topologies import support
 from topologies.plan import subscribers
 from topologies.problems import TopologyError
@@ -33,9 +34,10 @@ class Residents:
     `first`, `population_of` and `offset` describe the parts of the topology: their first Platform,
     their population, and what a Platform's number in the topology exceeds its number here by.
     `members` are the Platforms of each population that take part here. `pairs` numbers the (Topic,
-    receiving population) pairs that have receivers here, `pair_...` describe them. `subscribers`
-    has the topology's numbers of those at home here that get each Topic, `subscriptions` counts
-    them. `guests` are the numbers here of those that may come from elsewhere.
+    receiving population) pairs that have receivers here, `pair_...` describe them; `pair_roles` are
+    those of answers to requests, empty of publications. `subscribers` has the topology's numbers of
+    those at home here that get each Topic, `subscriptions` counts them. `guests` are the numbers
+    here of those that may come from elsewhere.
     """
 
     populations: tuple[Population, ...]
@@ -46,6 +48,7 @@ class Residents:
     subscribers: tuple[Integers, ...]
     pairs: Indices
     pair_names: tuple[tuple[str, str], ...]
+    pair_roles: tuple[str, ...]
     pair_topics: Integers
     pair_copies: Integers
     guests: Integers
@@ -132,7 +135,7 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
     here = np.array(
         [
             part.count
-            if station in part.stations and takes_part(populations[part.population])
+            if station in part.stations and takes_part(graph.topology, populations[part.population])
             else 0
             for part in graph.parts
         ]
@@ -141,7 +144,7 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
     population_of = np.array([part.population for part in graph.parts])
     members = np.bincount(population_of, weights=here, minlength=len(populations))
     lists: list[Integers] = []
-    pairs = np.zeros((len(topics), len(populations)), np.uint32)
+    pairs = np.zeros((len(topics) + len(graph.answers), len(populations)), np.uint32)
     names: list[tuple[str, str]] = []
     pair_topics: list[int] = []
     copies: list[int] = []
@@ -162,9 +165,17 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
             pair_topics.append(number)
             copies.append(0)
         lists.append(chosen)
+    roles = [""] * len(names)
+    for number, answer in enumerate(graph.answers, len(topics)):
+        if members[answer.population]:
+            pairs[number, answer.population] = len(names)
+            names.append((answer.name, populations[answer.population].name))
+            pair_topics.append(number)
+            copies.append(1)
+            roles.append(answer.role)
     return Residents(
         populations, first, population_of, first - (np.cumsum(here) - here),
-        members.astype(np.int64), tuple(lists), pairs, tuple(names),
+        members.astype(np.int64), tuple(lists), pairs, tuple(names), tuple(roles),
         np.array(pair_topics, np.int64), np.array(copies, np.int64),
         np.flatnonzero(np.repeat([station != part.station for part in graph.parts], here)),
     )  # fmt: skip
@@ -186,12 +197,11 @@ UNSUPPORTED = (
     "controllers.limits.account.sessions",
     "controllers.nodes",
     "topics.persist",
-    "topics.max_items",
 )
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits, clusters, kept items.
+    """Refuse what has no model yet: some limits, clusters, items on disk.
 
     Raises
     ------
@@ -203,6 +213,7 @@ def require_supported(topology: Topology) -> None:
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
     problems = [
         *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
+        *request_problems(topology),
     ]  # fmt: skip
     if problems:
         raise TopologyError(problems)
@@ -269,3 +280,10 @@ def _failover_problems(topology: Topology) -> Iterator[str]:
 def session_count(topology: Topology, controller: str) -> int:
     """Platforms that are logged in on a Controller, whether they do anything or not."""
     return sum(p.count for p in topology.platforms if p.controller == controller)
+
+
+def resting_bytes(topology: Topology, station: Station, subscriptions: int) -> float:
+    """Memory of a server with its sessions and so many subscriptions, at rest. [B]"""
+    memory = station.profile.memory
+    sessions = session_count(topology, station.node.name)
+    return memory.base + memory.session * sessions + memory.subscription * subscriptions

@@ -25,6 +25,7 @@ from sim.reference_clocks import StoppedClock, cut_between, freezes_of
 from sim.reference_inbound import Connection, Door, connection
 from sim.reference_intake import publications
 from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
+from sim.reference_requests import Presences
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Pace, Publication, Socket, Surroundings, Target
@@ -55,8 +56,10 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     for stanza in published:
         arrival = env.timeout(stanza.reached_s)
         arrival.callbacks.append(lambda _, stanza=stanza: come(stanza))
-    for controller in grid.values():
+    for number, controller in enumerate(grid.values()):
         controller.connect(grid)
+        if graph.answers:
+            controller.meet(number, published, plan.rows)
     env.run(until=study.horizon_s)
     for stanza in published:
         if stanza.reached_s >= study.horizon_s:
@@ -184,6 +187,18 @@ class ReferenceController:
         self._lines = {name: simpy.Resource(self._env) for name in grid}
         self._logins.meet({name: each._logins for name, each in grid.items()}, self._people)
 
+    def meet(self, number: int, published: list[Publication], rows: int) -> None:
+        """Its Platforms ask for things as they log in; their requests join those published."""
+        first_row = rows + sum(each.answer is not None for each in published)
+
+        def enter(stanza: Publication) -> None:
+            published.append(stanza)
+            self.enter(stanza)
+
+        self._logins.tell = Presences(
+            self._study, self._env, self._graph, number, first_row, self._logins.online_s, enter
+        ).log_in
+
     def enter(self, stanza: Publication) -> None:
         """A publication of a Platform that is here reaches it, if that could send it."""
         self.log.own.append(stanza)
@@ -206,10 +221,13 @@ class ReferenceController:
                 at(self._env, until_s).callbacks.append(lambda _: self._read_all())
             self._unread.append((stanza, target))
             return
-        owner = self._people.owner(stanza.topic)
+        owner = self._node.name if stanza.answer else self._people.owner(stanza.topic)
         published = target == FAN_OUT and owner == self._node.name
         copies: list[tuple[Socket, Target]]
-        if published:
+        if stanza.answer is not None:
+            copies = [(stanza.publisher, stanza.publisher)]
+            stanza = replace(stanza, payload_bytes=stanza.answer.result_bytes)
+        elif published:
             chosen = self._people.subscribers(stanza.topic)
             self._people.direct(stanza.row, chosen)
             copies = self._fan_out(chosen)

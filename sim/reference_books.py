@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from results import histogram
 from sim.intake import ROLES, Census, Intake
+from sim.kept_items import kept_bytes
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
 from sim.reference_stanzas import Publication
@@ -98,6 +99,10 @@ class Directory:
     def subscribers(self, topic: int) -> list[int]:
         """Platforms that get a Topic."""
         return [int(each) for each in subscribers(self._topology, topic, self._seed)]
+
+    def receivers(self, stanza: Publication) -> list[int]:
+        """Platforms that get a publication, or the answer to a request."""
+        return self.subscribers(stanza.topic) if stanza.answer is None else [stanza.publisher]
 
 
 def columns(stanzas: Sequence[Publication]) -> Arrivals:
@@ -187,23 +192,24 @@ class Books:
         )
 
     def _dropped_copies(self) -> int:
-        return sum(len(self._people.subscribers(each.topic)) for each in self._log.dropped)
+        return sum(len(self._people.receivers(each)) for each in self._log.dropped)
 
     def _intake(self, census: Census) -> Intake:
         """Books of the publications of its own Platforms."""
-        intake = Intake(self._study.timetable, census.roles, self._study.row_stride)
         fan_out = np.array(list(self._topology.fan_out().values()))
+        intake = Intake(self._study.timetable, census.roles, self._study.row_stride)
         refused = {each.row for each in self._log.refused}
         unread, dropped = self._log.unread, {each.row for each in self._log.dropped}
+        published = [each for each in self._log.own if each.answer is None]
         for chosen in (refused, unread, dropped):
-            away = columns([each for each in self._log.own if each.row in chosen])
+            away = columns([each for each in published if each.row in chosen])
             copies = fan_out[away.topic]
             intake.turn_away(
                 away, census.kind(away), copies, refused=chosen is refused,
                 sent=chosen is not dropped,
             )  # fmt: skip
         outside = refused | unread | dropped
-        own = columns([each for each in self._log.own if each.row not in outside])
+        own = columns([each for each in published if each.row not in outside])
         intake.enter(own, census.kind(own), fan_out[own.topic])
         return intake
 
@@ -252,7 +258,7 @@ class Books:
             rows["egress_bytes"][self._interval(instant)] += wire_bytes
         for publication, _, instant in self._log.received:
             rows["received"][self._interval(instant)] += 1
-            if self._role(publication) == ROLES[0]:
+            if publication.answer is None and self._role(publication) == ROLES[0]:
                 latency_s = instant - publication.intended_s
                 row = rows[self._interval(publication.intended_s)]
                 row["latencies"] += 1
@@ -271,11 +277,13 @@ class Books:
 
     def _idle_memory(self) -> float:
         memory, fan_out = self._profile.memory, self._topology.fan_out().values()
-        kept = sum(
-            n for each, n in enumerate(fan_out) if self._people.owner(each) == self._node.name
+        own = tuple(
+            each for each in range(len(fan_out)) if self._people.owner(each) == self._node.name
         )
+        kept = sum(n for each, n in enumerate(fan_out) if each in own)
         sessions = session_count(self._topology, self._node.name)
-        return memory.base + memory.session * sessions + memory.subscription * kept
+        items = kept_bytes(self._topology, own)
+        return memory.base + memory.session * sessions + memory.subscription * kept + items
 
     def _role(self, publication: Publication) -> str:
         return self._people.population(publication.publisher).role
@@ -286,8 +294,8 @@ class Books:
         outcomes = {(each.row, to): instant for each, to, instant in self._log.received}
         for publication in published:
             segment = int(table.segments(np.array([publication.intended_s]))[0])
-            topic, role = self._topology.topics[publication.topic].name, self._role(publication)
-            for subscriber in self._people.subscribers(publication.topic):
+            topic, role = self._labels(publication)
+            for subscriber in self._people.receivers(publication):
                 if self._people.went(publication.row, subscriber) != self._node.name:
                     continue
                 population = self._people.population(subscriber).name
@@ -295,6 +303,12 @@ class Books:
                 key = (segment, topic, population, role)
                 latencies.setdefault(key, []).append(received_s - publication.intended_s)
         return {key: histogram.sparse(histogram.count(values)) for key, values in latencies.items()}
+
+    def _labels(self, publication: Publication) -> tuple[str, str]:
+        """Topic and role under which its deliveries are counted."""
+        if publication.answer is not None:
+            return publication.answer.name, publication.answer.role
+        return self._topology.topics[publication.topic].name, self._role(publication)
 
     def _trace(self) -> Records:
         trace = np.zeros(len(self._log.received), DELIVERY)

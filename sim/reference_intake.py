@@ -1,4 +1,4 @@
-"""The plan's publications for the oracle, in the order in which they reach their Controllers."""
+"""Publications and requests for the oracle, in the order in which they reach Controllers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from sim import draws
 from sim.draws import Purpose
 from sim.reference_books import Directory
+from sim.reference_requests import queries
 from sim.reference_stanzas import Publication
 from sim.stations import Graph
 from sim.study import Study
@@ -14,7 +15,7 @@ from topologies.plan import Plan
 
 
 def publications(study: Study, plan: Plan, people: Directory, graph: Graph) -> list[Publication]:
-    """The plan's publications in the order in which they reach their Controllers."""
+    """The plan's publications and the requests at random, in order of arrival."""
     rows = plan.columns()
     profiles = {each.name: each.profile for each in graph.stations}
     key = (study.seed, Purpose.SERVICE, study.replication)
@@ -48,4 +49,5 @@ def publications(study: Study, plan: Plan, people: Directory, graph: Graph) -> l
                 copies=[],
             )
         )
+    found += queries(study, plan, graph)
     return sorted(found, key=lambda publication: publication.reached_s)

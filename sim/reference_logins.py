@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +69,7 @@ class ReferenceSessions:
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
         self.gate = ReferenceGate(node)
+        self.tell: Callable[[int, float], None] | None = None  # who knows that it is online
         self.clock, self.pace = StoppedClock(env, ()), Pace(profile.speed)
 
     def crash(self, until_s: float, notice_s: float) -> None:
@@ -119,6 +120,10 @@ class ReferenceSessions:
 
     def _platform(self, number: int) -> ReferencePlatform | None:
         return self._platforms.get(number) or self._guests.get(number)
+
+    def online_s(self, platform: int) -> float:
+        """Since when a Platform knows that it is online; infinite if it is not. [s]"""
+        return self._platforms[platform].online_s
 
     def sent(self, publication: Publication) -> bool:
         """Whether its Platform was online to send it."""
@@ -247,6 +252,8 @@ class ReferencePlatform:
                     self.online_s = env.now
                     if self.people is not None:
                         self.people.move(self.platform, self.there.node.name)
+                    if self.sessions.tell is not None:
+                        self.sessions.tell(self.platform, self._delay_s)
                     return
                 start_s = self._next_start_s(failed_s)
         except simpy.Interrupt:

@@ -92,7 +92,7 @@ class LoopTurnsServer:
         for publication in taken:
             yield from self._publish(publication)
             waiting.popleft()
-            if publication.published:
+            if publication.published and publication.answer is None:
                 self._results[socket] = self._results.get(socket, 0) + 1
             if publication.job is not None:
                 self._answers.setdefault(socket, []).append(publication.job)
@@ -105,6 +105,8 @@ class LoopTurnsServer:
             intake_s = around.speed * (costs.publish + costs.publish_per_byte * payload)
         if publication.job is not None:
             intake_s = publication.job.work_s()
+        if publication.answer is not None:
+            intake_s = around.pace.factor * publication.answer.work_s
         spans_s = [
             intake_s * publication.factor, self._collector.collect_s(costs.allocation_publish)
         ]  # fmt: skip
@@ -283,7 +285,7 @@ class FanoutProcessServer:
             if publisher.copy == len(receivers):
                 if publication.job is not None:
                     copies.append((publication, None))
-                elif publication.published:
+                elif publication.published and publication.answer is None:
                     slice_s += speed * costs.finish * publication.factor
                 publisher.input.popleft()
                 publisher.copy, publisher.setup_s = 0, None
@@ -293,6 +295,8 @@ class FanoutProcessServer:
         """How long it takes until the first copy can be routed. [s]"""
         if publication.job is not None:
             return publication.job.work_s()
+        if publication.answer is not None:
+            return self._around.pace.factor * publication.answer.work_s
         if not publication.published:
             return self._around.receive_s(publication.payload_bytes)
         setup_s = self._costs.setup + self._costs.setup_per_subscriber * len(publication.copies)
@@ -356,6 +360,8 @@ class FifoServer:
                 intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
             if publication.job is not None:
                 intake_s = publication.job.work_s()
+            if publication.answer is not None:
+                intake_s = self._around.pace.factor * publication.answer.work_s
             yield due(self._env, intake_s * publication.factor, core)
             for place, (session, target) in enumerate(publication.copies):
                 if place > 0:  # the first belongs to what was begun with the publication

@@ -10,6 +10,7 @@ from typing import Any
 import simpy
 
 from sim.reference_clocks import StoppedClock
+from sim.requests import Answer
 
 FIRST_CORE_PRIORITY = 10
 Process = Generator[simpy.Event, Any, None]
@@ -26,7 +27,7 @@ class Publication:
     It reached its first server at `reached_s` and passed the limits here at `arrival_s` (nan: not
     yet); at `lost_s` the server lost it. It comes in on `socket`; a copy is written to a session
     for somebody, who is a Platform or lives beyond the peer. What is not `published` here is only
-    passed on.
+    passed on. With an `answer` it is a request: its copy is the answer.
     """
 
     row: int
@@ -41,6 +42,7 @@ class Publication:
     published: bool
     copies: list[tuple[Socket, Target]]
     job: Job | None = None
+    answer: Answer | None = None
     lost_s: float = math.inf
 
     @property

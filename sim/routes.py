@@ -30,7 +30,7 @@ class Routes:
     `sessions` are Platforms by their numbers here, then peers: one for each line that leaves (in
     the order of `outward`), one for each that comes in (`inward`). `targets` says whom a copy is
     for that a peer gets. `fan_out` and `everybody` have first entry and length by Topic; entry
-    `single + k` is the one of Platform k here.
+    `single + k` is the one of Platform k here. The last `answers` numbers of Topics are requests.
     """
 
     outward: tuple[Line, ...]
@@ -42,6 +42,7 @@ class Routes:
     fan_out_here: Integers
     everybody: tuple[Integers, Integers]
     single: int
+    answers: int
 
     def entries(
         self, home: Residents, topic: npt.NDArray[np.uint16], target: npt.NDArray[np.uint32]
@@ -63,6 +64,12 @@ class Routes:
     ) -> Integers:
         """How many of each job's entries are Platforms here."""
         return np.where(target == FAN_OUT, self.fan_out_here[topic], count)
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """Topics that the Brokers here keep."""
+        topics = len(self.published) - self.answers
+        return tuple(np.flatnonzero(self.published[:topics]).tolist())
 
     @property
     def subscriptions(self) -> int:
@@ -99,9 +106,10 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     inward = tuple(line for line in graph.lines if line.target == station)
     peer = {line.target: home.count + number for number, line in enumerate(outward)}
     lists, count = _Lists(), len(graph.topology.topics)
-    fan_out, everybody = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
-    fan_out_here = np.zeros(count, np.int64)
-    published = np.zeros(count, np.bool_)
+    numbers = count + len(graph.answers)
+    fan_out, everybody = np.zeros((2, numbers), np.int64), np.zeros((2, numbers), np.int64)
+    fan_out_here = np.zeros(numbers, np.int64)
+    published = np.arange(numbers) >= count
     for topic in range(count):
         here = home.subscribers[topic]
         if station in graph.fans_out(topic):
@@ -115,7 +123,7 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
         if inward:
             everybody[:, topic] = lists.append(home.number(here), here)
     single = lists.length
-    alone = np.arange(home.count if inward else 0)
+    alone = np.arange(home.count if inward or graph.answers else 0)
     lists.append(alone, alone)
     every_session, every_target = lists.columns()
     if not outward:
@@ -123,6 +131,7 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     return Routes(
         outward, inward, every_session, every_target, published, (fan_out[0], fan_out[1]),
         fan_out_here, (everybody[0], everybody[1]), single,
+        len(graph.answers),
     )  # fmt: skip
 
 

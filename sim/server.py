@@ -184,6 +184,24 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
     return server
 
 
+def with_rows(server: Server, rows: int) -> Server:
+    """The same server with room for what becomes of so many rows: requests have later ones."""
+    setting = server.setting[0]
+    kept, followed = -(-rows // int(setting["row_stride"])), 0
+    if setting["stage_stride"]:
+        followed = -(-rows // int(setting["stage_stride"]))
+    if kept > len(server.outcomes):
+        outcomes = np.zeros(2 * kept, OUTCOME)
+        outcomes["first_s"], outcomes["last_s"] = np.inf, -np.inf
+        outcomes[: len(server.outcomes)] = server.outcomes
+        server = replace(server, outcomes=outcomes)
+    if followed > len(server.journeys):
+        journeys = np.zeros(2 * followed, JOURNEY)
+        journeys[: len(server.journeys)] = server.journeys
+        server = replace(server, journeys=journeys)
+    return server
+
+
 def _longer(outbox: Records, room: int) -> Records:
     return np.concatenate([outbox, np.zeros(room, DISPATCH)])
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from sim.requests import Answer, answers
 from topologies.profiles import Fifo, Memory, Profile, Relay
 from topologies.schema import Broker, Controller, Limits, Link, Population, Topology
 from topologies.services import ComponentCosts
@@ -76,6 +77,7 @@ class Graph:
 
     def __init__(self, topology: Topology, profiles: Mapping[str, Profile]) -> None:
         self.topology = topology
+        self.answers = answers(topology, profiles)
         nodes = [
             Station(number, node.name, number, node, profiles[node.name])
             for number, node in enumerate(topology.controllers)
@@ -112,6 +114,11 @@ class Graph:
                 between = Link.model_validate({"from": one, "to": other})
                 return between.model_copy(update={"delay": broker.delay})
         return self.topology.link(one, other)
+
+    def answer(self, topic: int) -> Answer | None:
+        """What a number of a Topic stands for that is none of the topology's."""
+        place = topic - len(self.topology.topics)
+        return self.answers[place] if place >= 0 else None
 
     def number(self, name: str) -> int:
         """A station's number."""
@@ -215,9 +222,10 @@ def _parts(topology: Topology) -> Iterator[Part]:
         first += population.count
 
 
-def takes_part(population: Population) -> bool:
+def takes_part(topology: Topology, population: Population) -> bool:
     """Whether Platforms of a population do anything; the others only hold a session."""
-    return bool(population.publishes or population.subscribes or population.login)
+    asks = any(query.by == population.name for query in topology.workload.queries)
+    return bool(asks or population.publishes or population.subscribes or population.login)
 
 
 def _connected(after: Mapping[int, list[int]]) -> list[list[int]]:

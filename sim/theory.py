@@ -56,7 +56,7 @@ def estimate(
     if not 0.0 < load < math.inf:
         rule = "must be more than 0 and finite; write for example 1"
         raise topologies.TopologyError([f'load: "{load}": {rule}'])
-    support.refuse(topology, ("brokers.kind",), "closed forms")
+    support.refuse(topology, ("brokers.kind", "workload.queries"), "closed forms")
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     calm, attacked = (

@@ -28,12 +28,14 @@ def waterfall(server: Server, topology: Topology, home: Residents, kinds: int) -
         A kind's stride among histograms.
     """
     copies = server.followed[: server.ledger[0]["followed"]]
+    answers = home.pair_topics[copies["histogram"] % kinds] >= len(topology.topics)
+    copies, instants_s = copies[~answers], server.instants_s[: len(copies)][~answers]
     if len(copies) == 0:
         return {}
     rows, counts = np.unique(copies["row"], return_counts=True)
     large = rows[counts >= 0.9 * counts.max()]
     row = large[len(large) // 2]
-    chosen = server.instants_s[: len(copies)][copies["row"] == row]
+    chosen = instants_s[copies["row"] == row]
     chosen = chosen[np.argsort(chosen[:, -1], kind="stable")]
     few = chosen[np.unique(np.linspace(0, len(chosen) - 1, SHOWN).round().astype(int))]
     pair = int(copies["histogram"][copies["row"] == row][0]) % kinds

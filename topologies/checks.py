@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 
-from topologies import arrivals, schema, session_rules, streams
+from topologies import arrivals, query_rules, schema, session_rules, streams
 from topologies.problems import FOUND_MAX, Path, Problem, TopologyError
 from topologies.profiles import FanoutProcess, Profile
 from topologies.schema import Topology
@@ -36,6 +36,7 @@ def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]
     found = list(_profiles(topology, read_profile))
     found += [problem for rule in rules for problem in rule(topology)]
     found += session_rules.session_problems(topology, read_profile)
+    found += query_rules.query_problems(topology, read_profile)
     return found[:FOUND_MAX]
 
 

@@ -179,6 +179,23 @@ class Logins(Model):
     cv: Ratio = Field(0.0, description="log-normal spread of each step's cost")
 
 
+class Queries(Model):
+    """What a request costs that is answered to the one who asks: items, pages, lists, last items.
+
+    The answer is then one copy of the discipline's, as large as the result.
+    """
+
+    provenance: Provenance
+    base: Seconds = Field(0.0, description="read a request, look up its Topic")
+    per_item: Seconds = Field(0.0, description="fetch and serialise one item, or one Topic's name")
+    per_byte: SecondsPerByte = Field(0.0, description="and for each byte of the result")
+    item_bytes: Bytes = Field(70.0, description="what is around an item in an answer [B]")
+    listed_bytes: Bytes = Field(70.0, description="a Topic's entry in its Broker's list [B]")
+    listed_max: int | None = Field(
+        None, ge=1, description="entries that a list has at most, silently; absent: all"
+    )
+
+
 class Profile(Model):
     """A server's discipline, costs and memory, with machine, date and source."""
 
@@ -192,6 +209,7 @@ class Profile(Model):
     costs: Annotated[LoopTurns | FanoutProcess | Fifo, Field(discriminator="discipline")]
     memory: Memory
     logins: Logins | None = None
+    queries: Queries | None = None
     envelope: Envelope = Envelope()
     relay: Relay = Relay()
     speed: float = Field(

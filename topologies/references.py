@@ -27,6 +27,8 @@ REFERENCES = (
     (("workload", "arrivals"), "topic", "topics"),
     (("workload", "arrivals"), "further_topics", "topics"),
     (("workload", "arrivals"), "by", "platforms"),
+    (("workload", "queries"), "topic", "topics"),
+    (("workload", "queries"), "by", "platforms"),
     (("attacks",), "topic", "topics"),
     (("attacks",), "by", "platforms"),
     (("faults",), "population", "platforms"),

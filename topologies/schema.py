@@ -57,6 +57,7 @@ from topologies.population import (
     with_rights,
 )
 from topologies.quantities import PositiveSeconds
+from topologies.queries import Query
 from topologies.services import Broker, Controller, Payload, Running, Server, Topic
 from topologies.workload import (
     ArrivalProcess,
@@ -213,6 +214,7 @@ __all__ = [
     "Population",
     "Provenance",
     "PublishFlood",
+    "Query",
     "Ramp",
     "Retry",
     "Running",

@@ -121,3 +121,6 @@ class Topic(Sourced):
     )
     persist: bool = Field(False, description="whether items are kept on disk")
     max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")
+    last_item: Literal["never", "on-subscribe", "on-login"] = Field(
+        "never", description="when a subscriber is sent the last item once more"
+    )

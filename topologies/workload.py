@@ -8,6 +8,7 @@ from pydantic import Field
 
 from topologies.model import Model, Name, Node, Sourced, Whole
 from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Ratio, Seconds
+from topologies.queries import Query
 
 OFFICE_DAY = (
     0.3, 0.2, 0.2, 0.2, 0.3, 0.5, 0.9, 1.7, 2.6, 2.2, 1.7, 1.6,
@@ -170,3 +171,4 @@ class Workload(Sourced):
     arrivals: tuple[ArrivalProcess, ...] = Field(
         min_length=1, max_length=10_000, description="who publishes, where and how"
     )
+    queries: tuple[Query, ...] = Field((), max_length=1000, description="who asks for what")

@@ -25,6 +25,7 @@ def profile(
     server: str = "none",
     relay: dict | None = None,
     logins: dict | None = None,
+    queries: dict | None = None,
     **costs,
 ) -> Profile:
     """A profile without memory; `costs` are those of the discipline."""
@@ -43,6 +44,7 @@ def profile(
             "speed": speed,
             "relay": relay or {},
             "logins": logins,
+            "queries": queries,
         }
     )
 
@@ -59,9 +61,14 @@ def topology(
     deadline: str = "1 s",
     attacks: list[dict] | None = None,
     faults: list[dict] | None = None,
+    queries: list[dict] | None = None,
+    keeping: dict | None = None,
     **controller: dict | None,
 ) -> Topology:
-    """One Controller `c` (with these further fields), Topic `t` or those given, populations."""
+    """One Controller `c` (with these further fields), Topic `t` or those given, populations.
+
+    All Topics have the fields of `keeping`.
+    """
     topics = topics or {"t": {"size": "1000 B"}}
     return Topology.model_validate(
         {
@@ -73,13 +80,14 @@ def topology(
             ],
             "brokers": [{"name": "b", "controller": "c"}],
             "topics": [
-                {"name": name, "broker": "b", "payload": payload}
+                {"name": name, "broker": "b", "payload": payload, **(keeping or {})}
                 for name, payload in topics.items()
             ],
             "platforms": [{"controller": "c", **each} for each in platforms],
             "workload": {
                 "study": study,
                 "duration": duration,
+                "queries": queries or [],
                 "arrivals": arrivals
                 or [
                     {"topic": "t", "by": platforms[0]["name"], "process": "poisson", "rate": "1/s"}

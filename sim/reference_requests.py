@@ -1,0 +1,101 @@
+"""Requests upon logins once more: a dictionary of doors, one request after another.
+
+Shares with `sim.requests` what a request asks for and costs, not how it travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import simpy
+
+from sim import draws
+from sim.draws import Purpose
+from sim.reference_logins import at
+from sim.reference_stanzas import Publication
+from sim.requests import LAST_ITEM, Answer, scheduled
+from sim.stations import Graph
+from sim.study import Study
+from topologies.plan import Plan, subscribers
+
+LATE_PRIORITY = 2  # at one instant publications come first
+
+
+def queries(study: Study, plan: Plan, graph: Graph) -> Iterator[Publication]:
+    """The requests at random of a grid."""
+    if not graph.answers:
+        return
+    rows = scheduled(study.topology, plan, graph.answers)
+    for place in range(len(rows)):
+        answer = graph.answer(int(rows.topic[place]))
+        assert answer is not None
+        yield request(
+            study, graph, answer, int(rows.row[place]), int(rows.publisher[place]),
+            float(rows.intended_s[place]), float(rows.arrival_s[place]),
+        )  # fmt: skip
+
+
+def request(
+    study: Study, graph: Graph, answer: Answer, row: int, platform: int, intended_s: float,
+    reached_s: float,
+) -> Publication:  # fmt: skip
+    """One request on its way."""
+    home = study.topology.platforms[answer.population].controller
+    costs = next(each.profile.costs for each in graph.stations if each.name == home)
+    key = (study.seed, Purpose.SERVICE, study.replication)
+    spread = float(draws.lognormals(*key, np.array([row]), costs.cv)[0])
+    topic = len(study.topology.topics) + graph.answers.index(answer)
+    return Publication(
+        row=row, reached_s=reached_s, arrival_s=reached_s, intended_s=intended_s, socket=platform,
+        publisher=platform, topic=topic, payload_bytes=0.0, spread=spread, published=True,
+        copies=[], answer=answer,
+    )  # fmt: skip
+
+
+class Presences:
+    """The Platforms of one Controller that have just logged in, on their way to it."""
+
+    def __init__(
+        self, study: Study, env: simpy.Environment, graph: Graph, station: int, first_row: int,
+        still_s: Callable[[int], float], enter: Callable[[Publication], None],
+    ) -> None:  # fmt: skip
+        self._study, self._env, self._graph, self._station = study, env, graph, station
+        self._row, self._still_s, self._enter = first_row + station, still_s, enter
+        self._doors: dict[float, list[tuple[int, float]]] = {}
+        self._chosen: dict[int, set[int]] = {}
+
+    def log_in(self, platform: int, delay_s: float) -> None:
+        """A Platform knows that it is online."""
+        now_s = self._env.now
+        instant_s = now_s + delay_s
+        if instant_s not in self._doors:
+            self._doors[instant_s] = []
+            door = at(self._env, instant_s, LATE_PRIORITY)
+            door.callbacks.append(lambda _: self._open(instant_s))
+        self._doors[instant_s].append((platform, now_s))
+
+    def _open(self, instant_s: float) -> None:
+        for platform, online_s in sorted(self._doors.pop(instant_s)):
+            if self._still_s(platform) != online_s:
+                continue
+            for answer in self._graph.answers:
+                if answer.upon_login and self._gets(platform, answer):
+                    self._enter(
+                        request(self._study, self._graph, answer, self._row, platform, online_s,
+                                instant_s)
+                    )  # fmt: skip
+                    self._row += len(self._graph.stations)
+
+    def _gets(self, platform: int, answer: Answer) -> bool:
+        topology = self._study.topology
+        population = topology.platforms[answer.population]
+        first = topology.platform_offsets()[population.name]
+        if not first <= platform < first + population.count:
+            return False
+        if answer.role != LAST_ITEM:
+            return True
+        if answer.topic not in self._chosen:
+            chosen = subscribers(topology, answer.topic, self._study.seed)
+            self._chosen[answer.topic] = {int(each) for each in chosen}
+        return platform in self._chosen[answer.topic]

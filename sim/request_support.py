@@ -1,0 +1,54 @@
+"""What the simulator has no model for among queries and last items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topologies.schema import Population, Topology
+
+
+def request_problems(topology: Topology) -> Iterator[str]:
+    """Place, value, rule and repair of each."""
+    for number, topic in enumerate(topology.topics):
+        if topic.last_item == "on-subscribe":
+            rule = "is not supported by the simulator yet; write on-login or never"
+            yield f'topics[{number}].last_item: "on-subscribe": {rule}'
+    asking = {each.by for each in topology.workload.queries}
+    for number, population in enumerate(topology.platforms):
+        asked = sorted(_asked(topology, population))
+        if not asked:
+            continue
+        yield from _homes(topology, f"platforms[{number}]", population, asked)
+        if population.failover:
+            rule = "is not supported by the simulator for Platforms that ask; leave it out"
+            yield f"platforms[{number}].failover: {rule}"
+        if population.name in asking and population.network.uplink is not None:
+            rule = "is not supported by the simulator for Platforms that ask; leave it out"
+            yield f"platforms[{number}].network.uplink: {population.network.uplink:g}: {rule}"
+
+
+def _homes(
+    topology: Topology, place: str, population: Population, asked: list[str]
+) -> Iterator[str]:
+    """Answers come from the Platform's own Controller."""
+    brokers = {each.name: each for each in topology.brokers}
+    for topic in topology.topics:
+        broker = brokers[topic.broker]
+        if topic.name not in asked:
+            continue
+        if broker.controller != population.controller or broker.kind != "in-process":
+            rule = (
+                f"asks for {topic.name} on {broker.controller}, and the simulator follows "
+                "requests to Brokers in the Platform's own server only; move one of them"
+            )
+            yield f'{place}.controller: "{population.controller}": {rule}'
+            return
+
+
+def _asked(topology: Topology, population: Population) -> set[str]:
+    """Topics of which Platforms get something at their request or upon a login."""
+    found = {each.topic for each in topology.workload.queries if each.by == population.name}
+    if population.login is not None:
+        reminding = {each.name for each in topology.topics if each.last_item != "never"}
+        found |= reminding & {each.topic for each in population.subscribes}
+    return found

@@ -1,0 +1,276 @@
+"""Requests: what a Platform asks of its Broker, and the answer that only it gets.
+
+Queries (items, pages, lists of Topics) and, as a Platform logs in, the last item of each of its
+Topics. A request travels like a publication on a Topic of its own whose one subscriber is the
+Platform that asks: it passes the same limits and queues, its work is the query's, its one copy is
+as large as the result. So numbers of Topics from the topology's count on are numbers of answers.
+
+Topics are full from the start, of items of the mean size. A request is as large as an empty
+publication. Presence is what a Platform sends as soon as it knows that it is online; what it asks
+for after a login, and the last items, are answers to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.jobs import Jobs
+from sim.kept_items import item_bytes
+from sim.network import Arrivals, delays
+from sim.state import Records
+from topologies import requests
+from topologies.plan import Plan, subscribers
+from topologies.problems import TopologyError
+from topologies.profiles import Profile, Queries
+from topologies.schema import Query, Topology
+
+if TYPE_CHECKING:
+    from sim.stations import Graph
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+QUERY, LAST_ITEM = "query", "last-item"
+TOPICS_MAX = 65_535
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the Platforms of one population get upon one kind of request.
+
+    `role` stands in the record where publications have that of their publisher. `query` is its
+    number in the workload, none of last items. `work_s` is CPU time before the answer is written,
+    `result_bytes` what the answer carries. [s, B]
+    """
+
+    name: str
+    role: str
+    topic: int
+    population: int
+    query: int | None
+    result_bytes: float
+    work_s: float
+    upon_login: bool
+
+
+def answers(topology: Topology, profiles: Mapping[str, Profile]) -> tuple[Answer, ...]:
+    """All kinds of answers of a topology: its queries in order, then last items.
+
+    Raises
+    ------
+    TopologyError
+        There are more Topics and kinds of answers than numbers for them.
+    """
+    found = (*_to_queries(topology, profiles), *_last_items(topology, profiles))
+    if len(topology.topics) + len(found) > TOPICS_MAX:
+        rule = f"has more than {TOPICS_MAX:,} Topics and kinds of answers"
+        raise TopologyError([f"topics: {rule}; leave queries or last_item out"])
+    return found
+
+
+def _to_queries(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Answer]:
+    names = {each.name: number for number, each in enumerate(topology.topics)}
+    people = {each.name: number for number, each in enumerate(topology.platforms)}
+    for number, query in enumerate(topology.workload.queries):
+        population = people[query.by]
+        costs = _costs(topology, profiles, population)
+        items, size_bytes = _result(topology, query, costs[0])
+        yield Answer(
+            f"{query.kind} of {query.topic}", QUERY, names[query.topic], population, number,
+            size_bytes, _work_s(costs, items, size_bytes), query.rate is None,
+        )  # fmt: skip
+
+
+def _last_items(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Answer]:
+    for number, topic in enumerate(topology.topics):
+        if topic.last_item != "on-login":
+            continue
+        size_bytes = item_bytes(topic)
+        for place, population in enumerate(topology.platforms):
+            if population.login is not None and population.subscriber_count(topic.name):
+                work_s = _work_s(_costs(topology, profiles, place), 1, size_bytes)
+                yield Answer(
+                    f"last item of {topic.name}", LAST_ITEM, number, place, None, size_bytes,
+                    work_s, True,
+                )  # fmt: skip
+
+
+def _costs(
+    topology: Topology, profiles: Mapping[str, Profile], population: int
+) -> tuple[Queries, float]:
+    profile = profiles[topology.platforms[population].controller]
+    assert profile.queries is not None
+    return profile.queries, profile.speed
+
+
+def _work_s(costs: tuple[Queries, float], items: int, size_bytes: float) -> float:
+    own, speed = costs
+    return speed * (own.base + own.per_item * items + own.per_byte * size_bytes)
+
+
+def _result(topology: Topology, query: Query, costs: Queries) -> tuple[int, float]:
+    """Items, or names of Topics, in an answer, and its size. [B]"""
+    topic = next(each for each in topology.topics if each.name == query.topic)
+    if query.kind == "disco":
+        listed = sum(each.broker == topic.broker for each in topology.topics)
+        listed = min(listed, costs.listed_max or listed)
+        return listed, listed * costs.listed_bytes
+    items = topic.max_items if query.page is None else min(query.page, topic.max_items)
+    return items, items * (item_bytes(topic) + costs.item_bytes)
+
+
+def scheduled(topology: Topology, plan: Plan, kinds: tuple[Answer, ...]) -> Arrivals:
+    """Requests at random, in the order in which they are sent; rows follow those of the plan."""
+    if not any(query.rate is not None for query in topology.workload.queries):
+        return requested(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+    intended_s, platform, query = requests.asked(topology, plan.seed, plan.replication, plan.load)
+    number = {each.query: place for place, each in enumerate(kinds) if each.query is not None}
+    answer = np.array([number[each] for each in range(len(topology.workload.queries))])[query]
+    first, delay_s = delays(topology)
+    own_delay_s = delay_s[np.searchsorted(first, platform, side="right") - 1]
+    row = plan.rows + np.arange(len(platform))
+    topic = len(topology.topics) + answer
+    return requested(row, intended_s, intended_s + own_delay_s, platform, topic)
+
+
+def requested(
+    row: Integers, intended_s: Floats, arrival_s: Floats, platform: npt.NDArray[np.generic],
+    topic: npt.NDArray[np.generic],
+) -> Arrivals:  # fmt: skip
+    """Requests as they reach a Controller."""
+    return Arrivals(
+        row, arrival_s, intended_s, platform.astype(np.uint32), topic.astype(np.uint16),
+        np.zeros(len(row)), arrival_s,
+    )  # fmt: skip
+
+
+def asked_at_login(topology: Topology, kinds: tuple[Answer, ...], seed: int) -> list[Integers]:
+    """Platforms that get each kind of answer upon their logins, ascending; none of the others."""
+    offsets = list(topology.platform_offsets().values())
+    found = []
+    for each in kinds:
+        first = offsets[each.population]
+        own = np.arange(first, first + topology.platforms[each.population].count)
+        if not each.upon_login:
+            own = own[:0]
+        elif each.role == LAST_ITEM:
+            own = own[np.isin(own, subscribers(topology, each.topic, seed))]
+        found.append(own)
+    return found
+
+
+class Requests:
+    """All requests of a grid on their way, for the compiled engine.
+
+    Parameters
+    ----------
+    plan : Plan
+        The publications: requests have the rows after theirs.
+    graph : Graph
+        The stations.
+    seed : int
+        Key of the choice of subscribers.
+    """
+
+    def __init__(self, plan: Plan, graph: Graph, seed: int) -> None:
+        self._graph, self._seed = graph, seed
+        topology = graph.topology
+        self._topics, self.any = len(topology.topics), bool(graph.answers)
+        self._waiting = requested(np.zeros(0, np.int64), *np.zeros((4, 0)))
+        self._first_row = plan.rows
+        if self.any:
+            waiting = scheduled(topology, plan, graph.answers)
+            self._first_row += len(waiting)
+            self._waiting = waiting[np.argsort(waiting.arrival_s, kind="stable")]
+        self._counted = np.zeros(len(graph.stations), np.int64)
+        self._at_login: list[Arrivals] = []
+
+    @cached_property
+    def _askers(self) -> list[Integers]:
+        return asked_at_login(self._graph.topology, self._graph.answers, self._seed)
+
+    def log_in(self, platform: Integers, online_s: Floats, delay_s: Floats) -> None:
+        """Platforms know at these instants that they are online, and send their presence."""
+        for number, askers in enumerate(self._askers if self.any else []):
+            own = np.isin(platform, askers)
+            if own.any():
+                topic = np.full(own.sum(), self._topics + number)
+                when_s = online_s[own]
+                row = np.zeros(len(topic), np.int64)
+                self._at_login.append(
+                    requested(row, when_s, when_s + delay_s[own], platform[own], topic)
+                )
+
+    def take(self, end_s: float, online_s: Floats | None = None) -> Arrivals:
+        """What arrives before `end_s`; of requests upon logins those whose session still is."""
+        due = int(np.searchsorted(self._waiting.arrival_s, end_s, side="left"))
+        taken, self._waiting = self._waiting[:due], self._waiting[due:]
+        if self._at_login and online_s is not None:
+            taken = taken.followed_by(self._take_logins(end_s, online_s))
+        return taken
+
+    def _take_logins(self, end_s: float, online_s: Floats) -> Arrivals:
+        waiting = self._at_login[0]
+        for more in self._at_login[1:]:
+            waiting = waiting.followed_by(more)
+        due = waiting.arrival_s < end_s
+        self._at_login = [waiting[~due]] if not due.all() else []
+        taken = waiting[due]
+        taken = taken[online_s[taken.publisher] == taken.intended_s]
+        taken = taken[np.lexsort((taken.topic, taken.publisher, taken.arrival_s))]
+        taken.row[:] = self._numbered(self._graph.station(taken.publisher))
+        return taken
+
+    def _numbered(self, station: Integers) -> Integers:
+        """Rows of further requests: each station counts its own."""
+        place = np.zeros(len(station), np.int64)
+        for number in np.unique(station).tolist():
+            own = station == number
+            place[own] = self._counted[number] + np.arange(own.sum())
+            self._counted[number] += own.sum()
+        return login_row(self._first_row, place, station, len(self._counted))
+
+
+def login_row(first_row: int, place: Integers, station: Integers, stations: int) -> Integers:
+    """Row of a station's request upon a login, from its place among these."""
+    return np.asarray(first_row + place * stations + station)
+
+
+def merged(arrivals: Arrivals, requests: Arrivals) -> Arrivals:
+    """Publications and requests by arrival; at one instant publications come first."""
+    if not len(requests):
+        return arrivals
+    both = arrivals.followed_by(requests)
+    return both[np.argsort(both.arrival_s, kind="stable")]
+
+
+class Results:
+    """What requests cost a station, and what their answers carry, by number of Topic."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.any, self._topics = bool(graph.answers), len(graph.topology.topics)
+        self._result_bytes = np.array([each.result_bytes for each in graph.answers])
+        self._work_s = np.array([each.work_s for each in graph.answers])
+
+    def addressed(self, jobs: Jobs, platform: npt.NDArray[np.uint32]) -> Jobs:
+        """The same jobs; requests among them go back to who sent them, with their results."""
+        mine = jobs.topic >= self._topics
+        payload_bytes, target = jobs.payload_bytes.copy(), jobs.target.copy()
+        payload_bytes[mine] = self._result_bytes[jobs.topic[mine] - self._topics]
+        target[mine] = platform[mine]
+        return replace(jobs, payload_bytes=payload_bytes, target=target)
+
+    def cost(self, records: Records) -> npt.NDArray[np.bool_]:
+        """Give requests among the records their own costs; which ones they are."""
+        mine: npt.NDArray[np.bool_] = records["topic"] >= self._topics
+        if not self.any:
+            return mine
+        records["intake_s"][mine] = self._work_s[records["topic"][mine] - self._topics]
+        records["answered"][mine] = records["legitimate"][mine] = False
+        return mine

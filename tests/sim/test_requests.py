@@ -1,0 +1,218 @@
+"""Queries, and last items upon logins: both engines alike, by hand, and beside closed forms."""
+
+import numpy as np
+import pytest
+import worlds
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from test_oracle import FANOUT_PROCESS, FIFO, LIMITS, LOOP_TURNS, PER_BYTE, TIME
+from test_sessions import LOGINS, OUTAGES, RETRY
+
+from results import histogram
+from sim.platforms import require_supported
+from topologies import TopologyError, checks
+from topologies.plan import Plan
+from topologies.schema import Topology
+
+SOURCE = {"kind": "assumed", "source": "chosen for a test"}
+COSTS = st.fixed_dictionaries(
+    {
+        "provenance": st.just(SOURCE), "base": TIME, "per_item": TIME, "per_byte": PER_BYTE,
+        "item_bytes": st.just("61 B"), "listed_bytes": st.just("47 B"),
+        "listed_max": st.sampled_from([None, 1]),
+    }
+)  # fmt: skip
+KINDS = st.sampled_from([{"kind": "items"}, {"kind": "page", "page": 2}, {"kind": "disco"}])
+
+
+@st.composite
+def grids_that_ask(draw, logins):
+    """A grid with up to two Topics whose subscribers and a further population ask for things."""
+
+    def delay():
+        return {"delay": draw(st.sampled_from(["1 ms", "0.3 ms", "25 ms"]))}
+
+    people = [
+        {"name": "pub", "count": 2, "publishes": ["t", "u"], "network": delay()},
+        {"name": "near", "count": draw(st.integers(1, 7)), "network": delay(),
+         "subscribes": [{"topic": "t", "fraction": "60 %"}, "u"]},
+        {"name": "ask", "count": draw(st.integers(1, 3)), "network": delay(),
+         "role": draw(st.sampled_from(["legitimate", "adversary"]))},
+    ]  # fmt: skip
+    if draw(st.booleans()):
+        people[1]["network"]["downlink"] = draw(st.sampled_from(["7.7 kB/s", "91 kB/s"]))
+    rate = draw(st.sampled_from(["9/s", "60/s"]))
+    asked = [{"by": "ask", "topic": "t", "rate": rate, **draw(KINDS)},
+             {"by": "near", "topic": "u", "rate": "7/s", **draw(KINDS)}]  # fmt: skip
+    faults = []
+    if logins:
+        people[1] |= {"login": {}, "retry": draw(RETRY)}
+        faults = [fault | {"population": "near"} for fault in draw(OUTAGES)[:1]]
+        if draw(st.booleans()):
+            asked.append({"by": "near", "topic": "t", **draw(KINDS)})
+    if draw(st.booleans()):
+        faults.append({"kind": "slow-down", "name": "slow", "controller": "c", "start": "0.4 s",
+                       "duration": "0.2 s", "factor": 2.5})  # fmt: skip
+    for number, fault in enumerate(faults):
+        fault["name"] = f"fault-{number}"
+    topology = worlds.topology(
+        people,
+        [{"topic": each, "by": "pub", "process": "poisson", "rate": "15/s"} for each in "tu"],
+        topics={"t": {"size": "250 B", "cv": 0.7, "max": "5 kB"}, "u": {"size": "40 B"}},
+        cores=draw(st.integers(1, 2)),
+        nic=draw(st.sampled_from(["1 GB/s", "60 kB/s"])),
+        faults=faults,
+        queries=asked,
+        keeping={"max_items": draw(st.sampled_from([1, 3, 20])),
+                 "last_item": draw(st.sampled_from(["never", "on-login"]))},
+        limits=draw(st.one_of(st.just({}), LIMITS)) if not logins else {},
+    )  # fmt: skip
+    costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
+    return topology, worlds.profile(
+        logins=draw(LOGINS), queries=draw(COSTS), notification="55 B", speed=1.3, **costs
+    )
+
+
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+@given(st.booleans().flatmap(grids_that_ask), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_answer_alike(world, seed, window_s):
+    topology, profile = world
+    plan = Plan(topology, seed)
+    fast = worlds.compiled(topology, plan, profile, window_s)
+    worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
+    assert fast.expected == fast.delivered + fast.lost + fast.rejected
+
+
+def asking(rate, *, duration="400 s", **costs):
+    """A Platform far away that asks one Controller for three items of 940 B, and nothing else."""
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "ask", "count": 50, "network": {"delay": "10 ms"}}],
+        [{"topic": "t", "by": "pub", "process": "deterministic", "rate": "0.001/s"}],
+        topics={"t": {"size": "940 B"}},
+        keeping={"max_items": 3},
+        duration=duration,
+        queries=[{"kind": "items", "by": "ask", "topic": "t", "rate": f"{rate}/s"}],
+    )  # fmt: skip
+    queries = {"provenance": SOURCE, "base": "1 ms", "per_item": "0.5 ms", "per_byte": "1 us/B",
+               "item_bytes": "60 B"}  # fmt: skip
+    return topology, worlds.profile("fifo", copy="0.5 ms", queries=queries, **costs)
+
+
+def latencies_s(tally, role):
+    """The histogram of all answers of a role."""
+    found = histogram.empty()
+    for key, (bins, counts) in tally.histograms.items():
+        if key[3] == role:
+            np.add.at(found, bins, counts)
+    return found
+
+
+def test_a_query_takes_its_round_trip_and_its_work():
+    topology, profile = asking(0.5)
+    tally = worlds.compiled(topology, Plan(topology, 1), profile)
+    work_s = 1e-3 + 3 * 0.5e-3 + 3000e-6 + 0.5e-3
+    shortest = np.flatnonzero(latencies_s(tally, "query"))[0]
+    assert shortest == histogram.bin_index(0.02 + work_s + 3000 / 1e12)
+    assert tally.intervals["busy_s"].sum() == pytest.approx(work_s * tally.delivered, rel=1e-9)
+    assert tally.intervals["egress_bytes"].sum() == pytest.approx(3000 * tally.delivered)
+
+
+def test_queries_wait_as_in_m_d_1():
+    rate, work_s = 100.0, 6e-3
+    topology, profile = asking(rate)
+    tallies = [worlds.compiled(topology, Plan(topology, seed), profile) for seed in range(4)]
+    means_s = [tally.sojourn_s / tally.delivered for tally in tallies]
+    load = rate * work_s
+    expected_s = work_s + load * work_s / (2 * (1 - load))
+    error_s = np.std(means_s, ddof=1) / 2
+    assert error_s < 0.01 * expected_s
+    assert np.mean(means_s) == pytest.approx(expected_s, abs=4.5 * error_s)
+
+
+def test_a_last_item_storm_drains_as_platforms_times_topics_times_cost():
+    platforms, topics, work_s = 500, 4, 5e-3
+    names = [f"t{number}" for number in range(topics)]
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": names},
+         {"name": "near", "count": platforms, "subscribes": names, "login": {},
+          "network": {"delay": "1 ms"}, "retry": {"timeout": "100 s"}}],
+        [{"topic": names[0], "by": "pub", "process": "deterministic", "rate": "0.01/s"}],
+        topics={name: {"size": "1000 B"} for name in names},
+        duration="30 s",
+        faults=[{"kind": "outage", "name": "dark", "population": "near", "start": "1 s",
+                 "duration": "1 s", "spread": "0 s"}],
+        keeping={"last_item": "on-login"},
+        cores=2,
+    )  # fmt: skip
+    tls = [{"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}]
+    sasl = [{"mechanism": "scram-sha-1", "storage": "hashed", "first": "0 s"}]
+    logins = {"provenance": SOURCE, "tls": tls, "sasl": sasl}
+    queries = {"provenance": SOURCE, "base": "2 ms", "per_item": "1 ms", "per_byte": "1 us/B"}
+    profile = worlds.profile("fifo", copy="1 ms", logins=logins, queries=queries)
+    tally = worlds.compiled(topology, Plan(topology, 1), profile)
+    storm = latencies_s(tally, "last-item")
+    assert storm.sum() == platforms * topics
+    drained_s = platforms * topics * work_s / 2
+    assert histogram.quantile(storm, 1.0) == pytest.approx(drained_s, rel=0.01)
+
+
+def test_answers_are_no_publications():
+    topology, profile = asking(5.0, duration="10 s")
+    tally = worlds.compiled(topology, Plan(topology, 1), profile)
+    assert tally.offered.sum() == len(tally.publications["publication"]) == 1
+    assert tally.intervals["timely"].sum() == 0
+    assert tally.intervals["received"].sum() == tally.delivered == tally.expected > 20
+
+
+def changed(topology, change):
+    """The topology as a file's data with a change made to it."""
+    data = topology.model_dump(mode="json", by_alias=True, exclude_none=True)
+    change(data)
+    return Topology.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda data: data["workload"]["queries"][0].update(page=3), "workload.queries[0].page"),
+        (lambda data: data["workload"]["queries"][0].update(kind="page"),
+         "workload.queries[0].page"),
+        (lambda data: data["workload"]["queries"][0].pop("rate"), "workload.queries[0].rate"),
+        (lambda data: data["workload"]["queries"][0].update(start="500 s"),
+         "workload.queries[0].start"),
+        (lambda data: data["workload"]["queries"][0].update(end="500 s"),
+         "workload.queries[0].end"),
+        (lambda data: data["workload"]["queries"][0].update(rate="1000000/s"), "workload.queries"),
+    ],
+)  # fmt: skip
+def test_a_query_that_makes_no_sense_is_refused(change, place):
+    topology, profile = asking(1.0)
+    found = checks.topology_problems(changed(topology, change), lambda _: profile)
+    assert [each.line("").split(":")[0] for each in found] == [place]
+
+
+def test_a_profile_without_costs_of_queries_is_refused():
+    topology, profile = asking(1.0)
+    silent = profile.model_copy(update={"queries": None})
+    (found,) = checks.topology_problems(topology, lambda _: silent)
+    assert found.line("").startswith('platforms[1].controller: "c": ask gets answers, and profile')
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda data: data["topics"][0].update(last_item="on-subscribe"), "topics[0].last_item"),
+        (lambda data: data["platforms"][1]["network"].update(uplink="1 kB/s"),
+         "platforms[1].network.uplink"),
+        (lambda data: data["brokers"][0].update(kind="component", costs={}),
+         "platforms[1].controller"),
+    ],
+)  # fmt: skip
+def test_what_has_no_model_is_refused(change, place):
+    with pytest.raises(TopologyError) as refused:
+        require_supported(changed(asking(1.0)[0], change))
+    assert [each.split(":")[0] for each in refused.value.problems] == [place]

@@ -1,0 +1,76 @@
+"""Rules about queries and last items: who may ask what, and who can say what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from topologies import schema
+from topologies.problems import Path, Problem, TopologyError
+from topologies.profiles import Profile
+from topologies.schema import Topology
+
+QUERIES_MAX = 20e6  # they are known before the run, all at once
+
+
+def query_problems(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterator[Problem]:
+    """Every broken rule about queries and last items."""
+    asking = {each.by for each in topology.workload.queries}
+    for number, query in enumerate(topology.workload.queries):
+        path: Path = ("workload", "queries", number)
+        yield from _page(path, query)
+        yield from _when(path, query, topology)
+    last = {each.name for each in topology.topics if each.last_item == "on-login"}
+    for number, population in enumerate(topology.platforms):
+        subscribed = {each.topic for each in population.subscribes}
+        reminded = population.login is not None and bool(last & subscribed)
+        if population.name in asking or reminded:
+            yield from _costs(("platforms", number), population, topology, read_profile)
+    rates = (each.rate for each in topology.workload.queries if each.rate is not None)
+    if sum(rates) * topology.workload.duration > QUERIES_MAX:
+        rule = f"may ask for more than {QUERIES_MAX:.0e} queries"
+        yield Problem(("workload", "queries"), rule, "lower the rates or the duration")
+
+
+def _page(path: Path, query: schema.Query) -> Iterator[Problem]:
+    if query.kind == "page" and query.page is None:
+        rule = "a page needs its length"
+        yield Problem((*path, "page"), rule, "write for example page: 50")
+    if query.kind != "page" and query.page is not None:
+        rule = f"a query of kind {query.kind} has no pages"
+        yield Problem((*path, "page"), rule, "write kind: page, or leave it out", query.page)
+
+
+def _when(path: Path, query: schema.Query, topology: Topology) -> Iterator[Problem]:
+    """Queries at random have a window, those after logins need logins."""
+    duration = topology.workload.duration
+    if query.rate is None:
+        people = {each.name: each for each in topology.platforms}
+        if people[query.by].login is None:
+            rule = f"is absent, so it is asked after logins, and {query.by} has no login"
+            yield Problem((*path, "rate"), rule, "write for example rate: 1/s")
+        if query.start != 0.0 or query.end is not None:
+            rule = "is for queries at random, which have a rate"
+            place = "start" if query.start != 0.0 else "end"
+            yield Problem((*path, place), rule, "leave it out, or give the query a rate")
+        return
+    if query.start >= duration:
+        rule = f"is not before the end of the run, {duration:g} s"
+        yield Problem((*path, "start"), rule, "lower it", f"{query.start:g} s")
+    if query.end is not None and not query.start < query.end <= duration:
+        rule = f"is not after start, {query.start:g} s, and within the run of {duration:g} s"
+        yield Problem((*path, "end"), rule, "change it", f"{query.end:g} s")
+
+
+def _costs(
+    path: Path, population: schema.Population, topology: Topology,
+    read_profile: Callable[[str], Profile],
+) -> Iterator[Problem]:  # fmt: skip
+    name = next(e.profile for e in topology.controllers if e.name == population.controller)
+    try:
+        known = read_profile(name).queries is not None
+    except TopologyError:
+        return  # told where the Controller names it
+    if not known:
+        rule = f"{population.name} gets answers, and profile {name} does not say what these cost"
+        repair = "add queries to the profile or use another one"
+        yield Problem((*path, "controller"), rule, repair, population.controller)
