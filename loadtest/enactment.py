@@ -174,11 +174,12 @@ class Enactment:
             before_s, own_s, begun_s = cpu_s(before_pid), time.process_time(), time.monotonic()
             await herd.play(topology.faults, duration_s, tell)
             pid, elapsed_s = grid.server_pid(controller), time.monotonic() - begun_s
+            there_s = duration_s  # once all are in it rests until the end
             if pid != before_pid and herd.books.back_s is not None:
-                before_s, elapsed_s = 0.0, elapsed_s - herd.books.back_s
+                before_s, there_s = 0.0, duration_s - herd.books.back_s
             return {
-                "server_cpu_share": (cpu_s(pid) - before_s) / elapsed_s,
-                "generator_cpu_share": (time.process_time() - own_s) / (time.monotonic() - begun_s),
+                "server_cpu_share": (cpu_s(pid) - before_s) / there_s,
+                "generator_cpu_share": (time.process_time() - own_s) / elapsed_s,
             }
         finally:
             herd.leave()

@@ -25,6 +25,7 @@ from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
+HERDS: Final = 2  # replications of a herd that may never drain
 
 
 class Real(Protocol):
@@ -111,7 +112,7 @@ def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Tri
     predicted, runs = [], []
     for name, topology in scenario.attacked.items():
         profiles = real.fit_logins(topology, share)
-        run = simulate(topology, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
+        run = simulate(topology, seed=seed, replications=HERDS, profiles=profiles, door=DOOR)
         if out is not None:
             run.save(out)
         real.predicted(topology)

@@ -1,12 +1,15 @@
 """Herds on a real server: the lean login, the books, what is deployed, and one that comes back."""
 
 import asyncio
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from loadtest import burden, caller, casting, deployment, notice, returns
+from loadtest import burden, caller, casting, deployment, notice, processes, returns
 from loadtest.herd import Herd
 from loadtest.membership import Books, Member, Turnstile
 from loadtest.problems import LoadError
@@ -15,6 +18,8 @@ from topologies import overlays
 from topologies.logins import Login
 from topologies.returns import instants
 from topologies.schema import Crash
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_lean_login_answers_as_rfc_5802_does():
@@ -107,6 +112,23 @@ def test_a_server_is_deployed_for_its_logins():
 def test_a_server_is_held_to_one_over_a_whole_number(share):
     with pytest.raises(LoadError, match="1 over a whole number up to 10"), burden.held(share, (0,)):
         pass
+
+
+def test_busy_loops_end_with_a_parent_that_is_killed():
+    story = (
+        "import time\nfrom loadtest import burden\n"
+        "with burden.held(0.5, (0,), 60.0):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", story], stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout.readline() == b"held\n"
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    (loop,) = [processes.Identity.of(int(each)) for each in children]
+    parent.kill()
+    parent.wait()
+    deadline_s = time.monotonic() + 2.0
+    while loop.alive and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert not loop.alive
 
 
 @pytest.mark.real

@@ -8,6 +8,8 @@ from sim.replications import simulate
 from topologies import TopologyError, overlays
 from topologies.loading import varied
 
+QUICK = ["workload.duration=4 s", "faults[reconnect].duration=1 s", "faults[reconnect].spread=1 s",
+         "platforms[guesser].count=4", "platforms[guesser].network={delay: 5 ms}"]  # fmt: skip
 SMALL = ["platforms[$subscriber].count=40", "workload.duration=14 s"]
 
 
@@ -55,12 +57,12 @@ def test_every_variant_is_predicted_before_the_first_is_played():
 
 
 def test_guesses_are_predicted_on_the_share_that_the_server_gets():
-    laid = overlays.scenario("S-PASS", None, ["none"], ["workload.duration=8 s"], real=True)
+    laid = overlays.scenario("S-PASS", None, ["none"], QUICK, real=True)
     mirror = Mirror()
     document = reenactments.compared(laid, mirror, seed=2).document
     assert mirror.asked[0] == ("fit", pytest.approx(1 / 3))
     guesses = document["variants"][0]["figures"]["guesses_per_s"]["value"]
-    assert 40.0 < guesses < 120.0  # 11 ms an attempt on a whole core
+    assert 20.0 < guesses < 95.0  # 11 ms an attempt on a whole core, and 4 at a time
 
 
 def test_what_people_do_is_not_played():
@@ -69,12 +71,16 @@ def test_what_people_do_is_not_played():
         reenactments.compared(laid, Mirror())
 
 
-def test_a_herd_far_off_the_line_is_told_apart_by_model_and_line():
-    places = ((3.0, 0.5), (3.0, 12.0))
-    real = real_phases.points(Mirror(), places=places, seed=3)
-    low, high = real["points"]
-    assert (low["drained"], high["drained"]) == (False, True)
-    assert (real["line_right"], real["model_right"]) == (1.0, 1.0)
+def test_a_herd_of_the_diagram_loses_all_at_once_and_goes_by_its_cap():
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    herd = real_phases.herd(laid, 300, 0.5)
+    reporter, analyst = herd.platforms
+    assert (reporter.login, analyst.count) == (None, 300)
+    assert (analyst.retry.cap, analyst.retry.base, analyst.retry.first) == (0.5, 0.5, 0.0)
+    assert [each.kind for each in herd.faults] == ["outage"]
+    point = real_phases._point((3.0, 0.5), herd, 0.01, 0.2, 1.0)
+    assert point["work_s"] == 3.0
+    assert (point["foretold"], point["predicted_drained"], point["drained"]) == (False, False, True)
 
 
 def test_a_file_says_what_is_played_of_it():
