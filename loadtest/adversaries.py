@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loadtest.enactment import Enactment
     from results import Run
     from results.variants import AbandonedStep, Measured
+    from topologies.procedures import Harvest
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
@@ -113,6 +114,13 @@ class Reenactment:
         """
         self._expected(topology)
         return self._enactment.play(topology, defence, share)
+
+    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
+        """What becomes of accounts that are stolen, where it was predicted before."""
+        if procedure.duration > CAPS.attack_s:
+            raise RailsError(f"procedure.duration: at most {CAPS.attack_s:g} s for adversaries")
+        self._expected(topology)
+        return self._enactment.steal(procedure, topology, defence)
 
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
         """The same of several, one after another on one grid."""

@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import topologies
-from loadtest import adversaries, burden, deployment, notice, rails, spinner
+from loadtest import adversaries, burden, deployment, notice, rails, spinner, theft
 from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
 from loadtest.herd import Herd
 from loadtest.observation import cpu_s
 from loadtest.returns import measured
+from loadtest.server import Options
 from loadtest.validation import split_cores
 from results.variants import Measured
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
+    from topologies.procedures import Harvest
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
@@ -55,6 +57,7 @@ class Enactment:
         progress: Progress = lambda share, remark: None,
     ) -> None:
         self._predict, self._seed, self._progress = predict, seed, progress
+        self._cores = split_cores()  # of the server, and our own
         self._fitted: dict[str, dict[str, Profile]] = {}
         self.notices: list[notice.Notice] = []
 
@@ -126,7 +129,7 @@ class Enactment:
         DeploymentError, LoadError, rails.RailsError
             The grid cannot be deployed or driven.
         """
-        with self._stage(topology) as (grid, herd_of), burden.held(share, split_cores()[0]):
+        with self._stage(topology) as (grid, herd_of), burden.held(share, self._cores[0]):
             return self._audited(grid, herd_of(topology, self._seed), topology, defence)
 
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
@@ -137,6 +140,28 @@ class Enactment:
                 self._audited(grid, herd_of(each, self._seed), each, f"point {number}")
                 for number, each in enumerate(topologies, start=1)
             ]
+
+    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
+        """What becomes of stolen accounts on a fresh grid."""
+        with (
+            deployment.ephemeral(
+                bare(topology),
+                cores=self._cores[0],
+                options=Options(activity=True, administration=True),
+            ) as grid,
+            pinned(self._cores[1]),
+        ):
+            names = [jid.partition("@")[0] for jid in grid.credentials()]
+            accounts = [each for each in names if each != theft.OWNER][-theft.THIEVES :]
+            rate_per_s = len(accounts) * (2.0 * procedure.reads + procedure.live)
+            planned = rails.Caps(len(accounts) + 1, 10.0, rate_per_s, procedure.duration)
+            rails.check(planned)
+            with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
+                burglary = theft.Burglary(grid, procedure, accounts, self._seed)
+                self._progress(0.0, f"{defence}: {len(accounts)} accounts are stolen")
+                asyncio.run(burglary.play())
+                ending.why = "played to the end"
+        return theft.measured(burglary.thefts, defence, procedure.duration)
 
     def _audited(self, grid: Grid, herd: Herd, topology: Topology, defence: str) -> Measured:
         adversaries.check(topology)
@@ -187,7 +212,7 @@ class Enactment:
     @contextlib.contextmanager
     def _stage(self, topology: Topology) -> Iterator[tuple[Grid, Callable[[Topology, int], Herd]]]:
         """A fresh grid for the topology, this thread on the generator's cores, all kept awake."""
-        server, own = split_cores()
+        server, own = self._cores
         logins = {each.login for each in topology.platforms if each.login is not None}
         with (
             deployment.ephemeral(bare(topology), cores=server, options=options(logins)) as grid,

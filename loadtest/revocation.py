@@ -70,7 +70,7 @@ async def _revoke(grid: Grid, account: str) -> Revocation:
                 if broker.endswith(f".{served['domain']}"):
                     await _shut_out(owner, broker, account, done)
             if account.endswith(f"@{served['domain']}"):
-                await _end_sessions(owner, served["domain"], account)
+                await end_sessions(owner, served["domain"], account)
                 done.sessions_ended = True
         finally:
             await owner.leave()
@@ -129,7 +129,7 @@ async def _verify(owner: Dialogue, broker: str, topic: str, account: str) -> Non
         )
 
 
-async def _end_sessions(owner: Dialogue, domain: str, account: str) -> None:
+async def end_sessions(owner: Dialogue, domain: str, account: str) -> None:
     node = f"{_ADMIN}#end-user-session"
     head = f"<command xmlns='{_COMMANDS}' node='{node}'"
     begun = await owner.ask("set", domain, f"{head} action='execute'/>")

@@ -21,10 +21,12 @@ from sim.defences import GRIDS, Trial, described, window
 from sim.replications import simulate
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
+from topologies.procedures import Harvest
 from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
+THEFTS: Final = 64
 HERDS: Final = 2  # replications of a herd that may never drain
 
 
@@ -55,6 +57,10 @@ class Real(Protocol):
         """The same of several, one after another on one grid."""
         ...
 
+    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
+        """What becomes of accounts that are stolen on a fresh grid."""
+        ...
+
     def noticed(self) -> list[AbandonedStep]:
         """What abandoned logins cost where logins were fitted first."""
         ...
@@ -68,7 +74,10 @@ def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None 
     TopologyError
         The scenario is no traffic: people and programs are not driven.
     """
-    if scenario.procedures:
+    procedures = scenario.procedures
+    if procedures and all(isinstance(each, Harvest) for each in procedures.values()):
+        return _thefts(scenario, real, seed)
+    if procedures:
         rule = "is played by people and programs, which no real grid has; leave out --real"
         raise TopologyError([f"{scenario.overlay.id}: {rule}"])
     first = next(iter(scenario.attacked.values()))
@@ -104,6 +113,21 @@ def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
             )  # fmt: skip
     axes = ("time [s]", PICTURES[scenario.overlay.picture])
     return _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
+
+
+def _thefts(scenario: Scenario, real: Real, seed: int) -> Trial:
+    """Stolen accounts: each theft is an independent part on both sides."""
+    from sim.procedures import playing
+
+    predicted = playing.play(scenario, seed, THEFTS, None)
+    for topology in scenario.attacked.values():
+        real.predicted(topology)
+    played = [
+        real.steal(procedure, scenario.attacked[name], name)
+        for name, procedure in scenario.procedures.items()
+        if isinstance(procedure, Harvest)
+    ]
+    return _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
 
 
 def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Trial:
@@ -175,7 +199,7 @@ def _figures(
 ) -> list[str]:
     """Names that both sides have: the headline first, then the scenario's own and goodput, p99."""
     both = [name for name in predicted if name in played]
-    own = [name for name in both if not name.startswith(("amplification", "time_to"))]
+    own = [name for name in both if not name.startswith("amplification")]
     return sorted(own, key=lambda name: name != scenario.overlay.headline)
 
 

@@ -61,6 +61,7 @@ class Enacted(Model):
     platforms: tuple[dict[str, Any], ...] = Field((), description="populations that are added")
     attacks: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
     faults: tuple[dict[str, Any], ...] = Field((), description="instead of the base's own")
+    procedure: dict[str, Any] | None = Field(None, description="instead of the file's own")
     share: Fraction = Field(1.0, description="of its core that the server is held to [1]")
     defences: tuple[Defence, ...] = Field((), max_length=50, description="variants")
 
@@ -68,7 +69,7 @@ class Enacted(Model):
         """The attack file as it is played."""
         own = {name: getattr(self, name) for name in self.model_fields_set if name != "share"}
         if self.model_fields_set & {"platforms", "attacks", "faults"}:
-            own["procedure"] = None
+            own.setdefault("procedure", None)
         return overlay.model_copy(update=own)
 
 
