@@ -31,6 +31,7 @@ CONCURRENT: Final = 24  # sessions that log in at a time, before all is lost
 ENTER_WITHIN_S: Final = 30.0
 CONNECTIONS_SHARE: Final = 0.9  # of the rails' cap: its window moves, ours does not
 WATCH_S: Final = 0.2
+CANCEL_S: Final = 0.05
 RESTARTED_WITHIN_S: Final = 30.0
 
 
@@ -72,6 +73,7 @@ class Herd:
         most = CONNECTIONS_SHARE * rails.CAPS.connections_per_s
         self._turnstiles = {False: Turnstile(most - hostile_per_s), True: Turnstile(hostile_per_s)}
         self._sessions: dict[Member, Caller] = {}
+        self._returning: list[asyncio.Task[None]] = []
         self._origin_s = 0.0
         self.books = Books()
 
@@ -148,12 +150,10 @@ class Herd:
             for done in (watching, all_of_them):
                 if done.done():
                     done.result()  # raises what went wrong
-        except BaseExceptionGroup as several:
-            raise first(several) from None
         finally:
-            for task in (*tasks, watching):
-                task.cancel()
-            await asyncio.gather(*tasks, watching, all_of_them, return_exceptions=True)
+            await ended([*tasks, watching, *self._returning])
+            self._returning.clear()
+            await asyncio.gather(all_of_them, return_exceptions=True)
 
     # What happens to them.
 
@@ -168,11 +168,12 @@ class Herd:
             raise LoadError("the server was to be killed, and sessions are still there")
         lost_s = time.monotonic()
         self._lose(sessions, lost_s)
-        watching = asyncio.ensure_future(self._restarted(before))
-        await self._all_return(
-            list(sessions), lambda member, draws: lost_s + member.retry.first_wait_s(draws)
+        await asyncio.gather(
+            self._restarted(before),
+            self._all_return(
+                list(sessions), lambda member, draws: lost_s + member.retry.first_wait_s(draws)
+            ),
         )
-        await watching
 
     async def _restarted(self, before: dict[str, float] | None) -> None:
         deadline_s = time.monotonic() + RESTARTED_WITHIN_S
@@ -200,10 +201,13 @@ class Herd:
         await asyncio.sleep(self._origin_s + after_s - time.monotonic())
 
     async def _all_return(self, members: Sequence[Member], begins: Callable[..., float]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for member in members:
-                draws = generator(self._seed, f"return {member.population}", member.number)
-                group.create_task(self._return(member, begins(member, draws), draws))
+        own = []
+        for member in members:
+            draws = generator(self._seed, f"return {member.population}", member.number)
+            returning = self._return(member, begins(member, draws), draws)
+            own.append(asyncio.ensure_future(returning))
+        self._returning += own
+        await asyncio.gather(*own)
 
     async def _return(self, member: Member, began_s: float, draws: np.random.Generator) -> None:
         """Try again and again until it is in."""
@@ -245,20 +249,26 @@ class Herd:
         return caller
 
 
+async def ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: in Python 3.11 `asyncio.wait_for` loses a cancellation that comes just as
+    what it waits for is done (bpo-37658), and connections on loopback are done at once.
+    """
+    left = {each for each in tasks if not each.done()}
+    while left:
+        for each in left:
+            each.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _apart(member: Member) -> Account:
     """Its account from an address of its own, where it shares one: who enters meets no limit."""
     account = member.account
     if account.source is None:
         return account
     return replace(account, source=f"127.91.{member.number // 250}.{member.number % 250 + 1}")
-
-
-def first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first of the exceptions in a group of groups."""
-    found: BaseException = several
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 async def watch(grid: Grid) -> None:

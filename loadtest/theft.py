@@ -20,7 +20,7 @@ import numpy as np
 
 from loadtest import pubsub, revocation
 from loadtest.dialogue import Dialogue, Silence, Stanza
-from loadtest.herd import watch
+from loadtest.herd import ended, watch
 from loadtest.problems import LoadError
 from loadtest.testbed import about, enter
 from results.statistics import Sample
@@ -108,9 +108,7 @@ class Burglary:
                 for each in done:
                     each.result()
             finally:
-                for each in running:
-                    each.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
+                await ended(running)
 
     async def _session(self, stack: contextlib.AsyncExitStack, localpart: str) -> Dialogue:
         password = self._grid.credentials()[f"{localpart}@{self._domain}"]
@@ -143,7 +141,8 @@ class Burglary:
             due_s += draws.exponential(1.0 / self._procedure.live)
             await asyncio.sleep(due_s - self._now_s)
             number = f"live-{round(due_s * 1e6)}"
-            await owner.ask("set", self._broker, pubsub.publish("live", number))
+            request = pubsub.publish("live", number)
+            owner.say(f"<iq type='set' id='{number}' to='{self._broker}'>{request}</iq>")
 
     async def _read(self, theft: Theft) -> None:
         """One Topic after another, until the Broker says no; without a session it waits for one."""
@@ -164,12 +163,13 @@ class Burglary:
         if thief.closed is not None:
             return []
         try:
-            return [
-                await thief.ask("set", self._broker, pubsub.subscribe(topic, thief.bare)),
-                await thief.ask("get", self._broker, pubsub.items(topic)),
-            ]
+            replies = await asyncio.gather(
+                thief.ask("set", self._broker, pubsub.subscribe(topic, thief.bare)),
+                thief.ask("get", self._broker, pubsub.items(topic)),
+            )
         except Silence:
             return []
+        return list(replies)
 
     async def _listen(self, theft: Theft, stack: contextlib.AsyncExitStack) -> None:
         """Note what comes from the common Topic; who is thrown out comes back."""
@@ -210,9 +210,11 @@ class Burglary:
             await asyncio.sleep(procedure.step)
             match step:
                 case "affiliation":
-                    for topic in ("live", *theft.topics):
-                        request = pubsub.affiliate(topic, account, "outcast")
-                        await owner.ask("set", self._broker, request)
+                    # All at once: the server waits 40 ms for an acknowledgement at each answer.
+                    requests = [pubsub.affiliate(topic, account, "outcast")
+                                for topic in ("live", *theft.topics)]  # fmt: skip
+                    asked = [owner.ask("set", self._broker, each) for each in requests]
+                    await asyncio.gather(*asked)
                 case "subscription":
                     request = pubsub.set_subscription("live", account, "none")
                     await owner.ask("set", self._broker, request)

@@ -126,6 +126,8 @@ def _read(theft: Theft, procedure: Harvest, draw: np.random.Generator) -> Proces
             return
         if theft.control.now < theft.away_until_s:
             yield theft.control.timeout(theft.away_until_s - theft.control.now)
+            if not theft.may_read:
+                return
         theft.reads_s.append(theft.control.now)
         if is_honey[number] and theft.alarm_read is None:
             theft.alarm_read = number + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadtest import burden, caller, casting, deployment, notice, processes, returns
+from loadtest import burden, caller, casting, deployment, herd, notice, processes, returns
 from loadtest.herd import Herd
 from loadtest.membership import Books, Member, Turnstile
 from loadtest.problems import LoadError
@@ -131,6 +131,27 @@ def test_busy_loops_end_with_a_parent_that_is_killed():
     assert not loop.alive
 
 
+def test_a_cancellation_that_gets_lost_is_said_again():
+    async def story():
+        tried = []
+
+        async def stubborn():
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:  # as wait_for loses one
+                    tried.append(1)
+                    if len(tried) == 3:
+                        raise
+
+        task = asyncio.ensure_future(stubborn())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(herd.ended([task]), 5.0)
+        return len(tried)
+
+    assert asyncio.run(story()) == 3
+
+
 @pytest.mark.real
 def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topology_file, shelter):
     import topologies
@@ -157,23 +178,23 @@ def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topol
         ]
 
         async def story():
-            herd = Herd(grid, door, members)
-            await herd.enter(members)
-            assert herd.online == 4
-            await herd.play([crash], 8.0)
-            assert herd.online == 4
-            books = herd.books
+            crowd = Herd(grid, door, members)
+            await crowd.enter(members)
+            assert crowd.online == 4
+            await crowd.play([crash], 8.0)
+            assert crowd.online == 4
+            books = crowd.books
             assert len(books.lost) == len(books.online) == 4
             assert max(online_s for _, _, online_s in books.online) >= books.back_s > 1.0
             assert grid.document()["controllers"]["alpha"]["pid"] != place["pid"]
             again = crash.model_copy(update={"start": 60.0})
-            playing = asyncio.ensure_future(herd.play([again], 70.0))
+            playing = asyncio.ensure_future(crowd.play([again], 70.0))
             await asyncio.sleep(0.3)
             (grid.directory / "STOP").touch()
             begun_s = time.monotonic()
             with pytest.raises(LoadError, match=r"STOP"):
                 await playing
-            herd.leave()
+            crowd.leave()
             assert time.monotonic() - begun_s < 2.0
 
         asyncio.run(story())
