@@ -181,7 +181,7 @@ def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topol
             crowd = Herd(grid, door, members)
             await crowd.enter(members)
             assert crowd.online == 4
-            await crowd.play([crash], 8.0)
+            await crowd.play([crash], 20.0)
             assert crowd.online == 4
             books = crowd.books
             assert len(books.lost) == len(books.online) == 4

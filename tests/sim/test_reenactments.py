@@ -8,9 +8,9 @@ from sim.replications import simulate
 from topologies import TopologyError, overlays
 from topologies.loading import varied
 
-QUICK = ["workload.duration=4 s", "faults[reconnect].duration=1 s", "faults[reconnect].spread=1 s",
+QUICK = ["workload.duration=3 s", "faults[reconnect].duration=500 ms", "faults[reconnect].spread=500 ms",
          "platforms[guesser].count=4", "platforms[guesser].network={delay: 5 ms}"]  # fmt: skip
-SMALL = ["platforms[$subscriber].count=40", "workload.duration=14 s"]
+SMALL = ["platforms[$subscriber].count=20", "workload.duration=10 s"]
 
 
 class Mirror:
@@ -46,7 +46,7 @@ def test_every_variant_is_predicted_before_the_first_is_played():
     assert [name for name, _ in mirror.asked] == ["fit", "fit", "none", "patience"]
     assert [each["defence"] for each in document["measured"]] == ["none", "patience"]
     ratios = {(each["defence"], each["figure"]): each["ratio"] for each in document["agreement"]}
-    assert ratios["patience", "makespan_s"] == pytest.approx(1.0, abs=0.3)
+    assert ratios["patience", "makespan_s"] == pytest.approx(1.0, abs=0.5)
     assert ratios["patience", "online_share"] == 1.0
     assert document["headline"] == "makespan_s"
     from rich.console import Console
