@@ -8,8 +8,13 @@ from sim.replications import simulate
 from topologies import TopologyError, overlays
 from topologies.loading import varied
 
-QUICK = ["workload.duration=3 s", "faults[reconnect].duration=500 ms", "faults[reconnect].spread=500 ms",
-         "platforms[guesser].count=4", "platforms[guesser].network={delay: 5 ms}"]  # fmt: skip
+QUICK = [
+    "workload.duration=3 s",
+    "faults[reconnect].duration=500 ms",
+    "faults[reconnect].spread=500 ms",
+    "platforms[guesser].count=4",
+    "platforms[guesser].network={delay: 5 ms}",
+]
 SMALL = ["platforms[$subscriber].count=20", "workload.duration=10 s"]
 
 
