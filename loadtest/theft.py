@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from loadtest.grid import Grid
     from topologies.procedures import Harvest
 
-THIEVES: Final = 6
+THIEVES: Final = 4
+ALL_S: Final = 30.0  # for the answers to many requests at once
 LOOK_S: Final = 0.05  # how often the watchman looks
 RECONNECT_S: Final = 5.0  # who is thrown out is back after this, as in the model
 OWNER: Final = "admin"
@@ -213,7 +214,7 @@ class Burglary:
                     # All at once: the server waits 40 ms for an acknowledgement at each answer.
                     requests = [pubsub.affiliate(topic, account, "outcast")
                                 for topic in ("live", *theft.topics)]  # fmt: skip
-                    asked = [owner.ask("set", self._broker, each) for each in requests]
+                    asked = [owner.ask("set", self._broker, each, ALL_S) for each in requests]
                     await asyncio.gather(*asked)
                 case "subscription":
                     request = pubsub.set_subscription("live", account, "none")

@@ -32,13 +32,13 @@ def test_a_theft_is_counted_until_the_thief_has_nothing_left_to_read():
 
 
 def test_each_thief_goes_its_own_way_and_honey_is_spread():
-    burglary = theft.Burglary(Paper(), procedure("honeytokens-6"), ["a", "b"], seed=3)
+    burglary = theft.Burglary(Paper(), procedure("honeytokens-3"), ["a", "b"], seed=3)
     one, other = burglary.thefts
-    assert len(one.topics) == 60
-    assert len(one.honey) == 6
+    assert len(one.topics) == 30
+    assert len(one.honey) == 3
     assert one.honey < set(one.topics)
     assert not set(one.topics) & set(other.topics)
-    again = theft.Burglary(Paper(), procedure("honeytokens-6"), ["a", "b"], seed=3)
+    again = theft.Burglary(Paper(), procedure("honeytokens-3"), ["a", "b"], seed=3)
     assert again.thefts[0].topics == one.topics
 
 
