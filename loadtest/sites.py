@@ -52,6 +52,7 @@ UNSUPPORTED: Final = (
     "platforms.failover",
     "platforms.login",
     "topics.last_item",
+    "topics.notify_retract",
     "workload.queries",
     "platforms.retry",
     "controllers.admission",

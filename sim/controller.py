@@ -27,7 +27,7 @@ from sim.messages import Messages, nothing
 from sim.network import Arrivals
 from sim.outflow import abandon_queues
 from sim.platforms import residents, resting_bytes
-from sim.requests import Results
+from sim.results_of_requests import Results
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
@@ -66,7 +66,7 @@ class Controller:
         self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
         self._inbox = Inbox(len(self._routes.inward) + 1)
         self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
-        self._results = Results(graph)
+        self._results = Results(graph, study.rows, census)
         self._discipline = discipline(station.profile)
         self._server = empty_server(
             study, station, self._discipline, self._home, self._routes,
@@ -98,11 +98,12 @@ class Controller:
             socket=self._home.number(arrivals.publisher),
             target=np.full(len(arrivals), FAN_OUT, np.uint32),
         )
+        reached_s = arrivals.reached_s
         if self._results.any:
-            jobs = self._results.addressed(jobs, arrivals.publisher)
+            jobs, reached_s = self._results.addressed(jobs, arrivals)
             self._server = with_rows(self._server, jobs.row.max(initial=0) + 1)
         self._inbox.put(len(self._routes.inward), jobs)
-        self._note(arrivals.row, arrivals.reached_s)
+        self._note(jobs.row, reached_s)
 
     def _note(self, row: Integers, reached_s: Floats) -> None:
         """Of the publications that are followed, when they came."""

@@ -166,13 +166,18 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
             copies.append(0)
         lists.append(chosen)
     roles = [""] * len(names)
+    counts = dict(zip(names, copies, strict=True))
     for number, answer in enumerate(graph.answers, len(topics)):
-        if members[answer.population]:
-            pairs[number, answer.population] = len(names)
-            names.append((answer.name, populations[answer.population].name))
-            pair_topics.append(number)
-            copies.append(1)
-            roles.append(answer.role)
+        for place, population in enumerate(populations):
+            receivers = counts.get((topics[answer.topic].name, population.name), 0)
+            if answer.population is not None:
+                receivers = int(answer.population == place and members[place] > 0)
+            if receivers:
+                pairs[number, place] = len(names)
+                names.append((answer.name, population.name))
+                pair_topics.append(number)
+                copies.append(receivers)
+                roles.append(answer.role)
     return Residents(
         populations, first, population_of, first - (np.cumsum(here) - here),
         members.astype(np.int64), tuple(lists), pairs, tuple(names), tuple(roles),

@@ -25,10 +25,11 @@ from sim.reference_clocks import StoppedClock, cut_between, freezes_of
 from sim.reference_inbound import Connection, Door, connection
 from sim.reference_intake import publications
 from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
-from sim.reference_requests import Presences
+from sim.reference_requests import Presences, retract
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Pace, Publication, Socket, Surroundings, Target
+from sim.requests import first_row
 from sim.stations import Graph, Station
 from sim.study import Study, Tally
 from topologies import schema
@@ -189,14 +190,16 @@ class ReferenceController:
 
     def meet(self, number: int, published: list[Publication], rows: int) -> None:
         """Its Platforms ask for things as they log in; their requests join those published."""
-        first_row = rows + sum(each.answer is not None for each in published)
+        begin = first_row(rows, self._graph.answers)
+        begin += sum(each.answer is not None for each in published)
+        self._published = published
 
         def enter(stanza: Publication) -> None:
             published.append(stanza)
             self.enter(stanza)
 
         self._logins.tell = Presences(
-            self._study, self._env, self._graph, number, first_row, self._logins.online_s, enter
+            self._study, self._env, self._graph, number, begin, self._logins.online_s, enter
         ).log_in
 
     def enter(self, stanza: Publication) -> None:
@@ -213,7 +216,14 @@ class ReferenceController:
             self.take(stanza, FAN_OUT)
 
     def take(self, stanza: Publication, target: Target) -> None:
-        """A stanza for somebody has come: decide who gets copies, and hand it to the server."""
+        """A stanza for somebody has come; a retract may follow it."""
+        self._take(stanza, target)
+        if target == FAN_OUT and (more := retract(self._study, self._graph, stanza)) is not None:
+            self._published.append(more)
+            self._take(more, target)
+
+    def _take(self, stanza: Publication, target: Target) -> None:
+        """Decide who gets copies of a stanza, and hand it to the server."""
         if self._env.now < self._down_until_s:
             return
         if (until_s := self._clock.stands_until()) is not None:
@@ -225,7 +235,7 @@ class ReferenceController:
         published = target == FAN_OUT and owner == self._node.name
         copies: list[tuple[Socket, Target]]
         if stanza.answer is not None:
-            copies = [(stanza.publisher, stanza.publisher)]
+            copies = self._fan_out(self._people.receivers(stanza))
             stanza = replace(stanza, payload_bytes=stanza.answer.result_bytes)
         elif published:
             chosen = self._people.subscribers(stanza.topic)
@@ -247,7 +257,7 @@ class ReferenceController:
         """Take what has come while it stood still."""
         unread, self._unread = self._unread, []
         for stanza, target in unread:
-            self.take(replace(stanza, arrival_s=self._env.now), target)
+            self._take(replace(stanza, arrival_s=self._env.now), target)
 
     def _lives_here(self, platform: int) -> bool:
         return self._people.place(platform) == self._node.name

@@ -16,6 +16,7 @@ from sim.kept_items import kept_bytes
 from sim.network import Arrivals
 from sim.platforms import residents, session_count
 from sim.reference_stanzas import Publication
+from sim.requests import RETRACT
 from sim.session_books import SessionTally
 from sim.state import DELIVERY, INTERVAL, Records
 from sim.stations import Graph, keeper
@@ -102,7 +103,9 @@ class Directory:
 
     def receivers(self, stanza: Publication) -> list[int]:
         """Platforms that get a publication, or the answer to a request."""
-        return self.subscribers(stanza.topic) if stanza.answer is None else [stanza.publisher]
+        if stanza.answer is None or stanza.answer.role == RETRACT:
+            return self.subscribers(stanza.answer.topic if stanza.answer else stanza.topic)
+        return [stanza.publisher]
 
 
 def columns(stanzas: Sequence[Publication]) -> Arrivals:

@@ -6,6 +6,7 @@ Shares with `sim.requests` what a request asks for and costs, not how it travels
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import simpy
@@ -14,7 +15,7 @@ from sim import draws
 from sim.draws import Purpose
 from sim.reference_logins import at
 from sim.reference_stanzas import Publication
-from sim.requests import LAST_ITEM, Answer, scheduled
+from sim.requests import LAST_ITEM, RETRACT, Answer, scheduled
 from sim.stations import Graph
 from sim.study import Study
 from topologies.plan import Plan, subscribers
@@ -41,6 +42,7 @@ def request(
     reached_s: float,
 ) -> Publication:  # fmt: skip
     """One request on its way."""
+    assert answer.population is not None
     home = study.topology.platforms[answer.population].controller
     costs = next(each.profile.costs for each in graph.stations if each.name == home)
     key = (study.seed, Purpose.SERVICE, study.replication)
@@ -51,6 +53,18 @@ def request(
         publisher=platform, topic=topic, payload_bytes=0.0, spread=spread, published=True,
         copies=[], answer=answer,
     )  # fmt: skip
+
+
+def retract(study: Study, graph: Graph, stanza: Publication) -> Publication | None:
+    """What follows a publication on a full Topic whose Broker tells of dropped items."""
+    for number, answer in enumerate(graph.answers, len(study.topology.topics)):
+        if stanza.answer is None and answer.role == RETRACT and answer.topic == stanza.topic:
+            row = stanza.row + study.rows
+            host = graph.stations[graph.toward(stanza.topic)]
+            key = (study.seed, Purpose.SERVICE, study.replication)
+            spread = float(draws.lognormals(*key, np.array([row]), host.profile.costs.cv)[0])
+            return replace(stanza, row=row, topic=number, spread=spread, answer=answer)
+    return None
 
 
 class Presences:
@@ -89,6 +103,7 @@ class Presences:
 
     def _gets(self, platform: int, answer: Answer) -> bool:
         topology = self._study.topology
+        assert answer.population is not None
         population = topology.platforms[answer.population]
         first = topology.platform_offsets()[population.name]
         if not first <= platform < first + population.count:

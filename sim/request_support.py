@@ -13,6 +13,7 @@ def request_problems(topology: Topology) -> Iterator[str]:
         if topic.last_item == "on-subscribe":
             rule = "is not supported by the simulator yet; write on-login or never"
             yield f'topics[{number}].last_item: "on-subscribe": {rule}'
+    yield from _retract_problems(topology)
     asking = {each.by for each in topology.workload.queries}
     for number, population in enumerate(topology.platforms):
         asked = sorted(_asked(topology, population))
@@ -25,6 +26,26 @@ def request_problems(topology: Topology) -> Iterator[str]:
         if population.name in asking and population.network.uplink is not None:
             rule = "is not supported by the simulator for Platforms that ask; leave it out"
             yield f"platforms[{number}].network.uplink: {population.network.uplink:g}: {rule}"
+
+
+def _retract_problems(topology: Topology) -> Iterator[str]:
+    """Retracts go to subscribers on the Broker's own server."""
+    brokers = {each.name: each for each in topology.brokers}
+    for number, topic in enumerate(topology.topics):
+        if not topic.notify_retract:
+            continue
+        broker = brokers[topic.broker]
+        users = [
+            each for each in topology.platforms
+            if topic.name in {*each.publishes, *(wish.topic for wish in each.subscribes)}
+        ]  # fmt: skip
+        alone = all(each.controller == broker.controller and not each.failover for each in users)
+        if not alone or broker.kind != "in-process":
+            rule = (
+                "is not supported by the simulator for Platforms on other Controllers, with "
+                "failover, or beside a component yet; leave it out"
+            )
+            yield f"topics[{number}].notify_retract: true: {rule}"
 
 
 def _homes(

@@ -5,6 +5,9 @@ Topics. A request travels like a publication on a Topic of its own whose one sub
 Platform that asks: it passes the same limits and queues, its work is the query's, its one copy is
 as large as the result. So numbers of Topics from the topology's count on are numbers of answers.
 
+A retract tells all subscribers of the item that a full Topic drops as it takes a new one: a
+publication of the Broker's own, right after the one that made it.
+
 Topics are full from the start, of items of the mean size. A request is as large as an empty
 publication. Presence is what a Platform sends as soon as it knows that it is online; what it asks
 for after a login, and the last items, are answers to that.
@@ -13,17 +16,15 @@ for after a login, and the last items, are answers to that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.jobs import Jobs
 from sim.kept_items import item_bytes
 from sim.network import Arrivals, delays
-from sim.state import Records
 from topologies import requests
 from topologies.plan import Plan, subscribers
 from topologies.problems import TopologyError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-QUERY, LAST_ITEM = "query", "last-item"
+QUERY, LAST_ITEM, RETRACT = "query", "last-item", "retract"
 TOPICS_MAX = 65_535
 
 
@@ -46,13 +47,14 @@ class Answer:
 
     `role` stands in the record where publications have that of their publisher. `query` is its
     number in the workload, none of last items. `work_s` is CPU time before the answer is written,
-    `result_bytes` what the answer carries. [s, B]
+    `result_bytes` what the answer carries. A retract is for all subscribers, of no `population`.
+    [s, B]
     """
 
     name: str
     role: str
     topic: int
-    population: int
+    population: int | None
     query: int | None
     result_bytes: float
     work_s: float
@@ -67,7 +69,10 @@ def answers(topology: Topology, profiles: Mapping[str, Profile]) -> tuple[Answer
     TopologyError
         There are more Topics and kinds of answers than numbers for them.
     """
-    found = (*_to_queries(topology, profiles), *_last_items(topology, profiles))
+    found = (
+        *_to_queries(topology, profiles), *_last_items(topology, profiles),
+        *_retracts(topology, profiles),
+    )  # fmt: skip
     if len(topology.topics) + len(found) > TOPICS_MAX:
         rule = f"has more than {TOPICS_MAX:,} Topics and kinds of answers"
         raise TopologyError([f"topics: {rule}; leave queries or last_item out"])
@@ -99,6 +104,23 @@ def _last_items(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
                     f"last item of {topic.name}", LAST_ITEM, number, place, None, size_bytes,
                     work_s, True,
                 )  # fmt: skip
+
+
+def _retracts(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Answer]:
+    hosts = {each.name: each.controller for each in topology.brokers}
+    for number, topic in enumerate(topology.topics):
+        if topic.notify_retract:
+            profile = profiles[hosts[topic.broker]]
+            assert profile.queries is not None
+            yield Answer(
+                f"retract of {topic.name}", RETRACT, number, None, None,
+                profile.queries.item_bytes, profile.speed * profile.queries.per_item, False,
+            )  # fmt: skip
+
+
+def first_row(rows: int, kinds: tuple[Answer, ...]) -> int:
+    """Row of the first request: retracts have those after the plan's, in the plan's order."""
+    return rows * (2 if any(each.role == RETRACT for each in kinds) else 1)
 
 
 def _costs(
@@ -134,7 +156,7 @@ def scheduled(topology: Topology, plan: Plan, kinds: tuple[Answer, ...]) -> Arri
     answer = np.array([number[each] for each in range(len(topology.workload.queries))])[query]
     first, delay_s = delays(topology)
     own_delay_s = delay_s[np.searchsorted(first, platform, side="right") - 1]
-    row = plan.rows + np.arange(len(platform))
+    row = first_row(plan.rows, kinds) + np.arange(len(platform))
     topic = len(topology.topics) + answer
     return requested(row, intended_s, intended_s + own_delay_s, platform, topic)
 
@@ -155,11 +177,11 @@ def asked_at_login(topology: Topology, kinds: tuple[Answer, ...], seed: int) -> 
     offsets = list(topology.platform_offsets().values())
     found = []
     for each in kinds:
-        first = offsets[each.population]
-        own = np.arange(first, first + topology.platforms[each.population].count)
-        if not each.upon_login:
-            own = own[:0]
-        elif each.role == LAST_ITEM:
+        own = np.zeros(0, np.int64)
+        if each.upon_login and each.population is not None:
+            first = offsets[each.population]
+            own = np.arange(first, first + topology.platforms[each.population].count)
+        if each.role == LAST_ITEM:
             own = own[np.isin(own, subscribers(topology, each.topic, seed))]
         found.append(own)
     return found
@@ -183,7 +205,7 @@ class Requests:
         topology = graph.topology
         self._topics, self.any = len(topology.topics), bool(graph.answers)
         self._waiting = requested(np.zeros(0, np.int64), *np.zeros((4, 0)))
-        self._first_row = plan.rows
+        self._first_row = first_row(plan.rows, graph.answers)
         if self.any:
             waiting = scheduled(topology, plan, graph.answers)
             self._first_row += len(waiting)
@@ -248,29 +270,3 @@ def merged(arrivals: Arrivals, requests: Arrivals) -> Arrivals:
         return arrivals
     both = arrivals.followed_by(requests)
     return both[np.argsort(both.arrival_s, kind="stable")]
-
-
-class Results:
-    """What requests cost a station, and what their answers carry, by number of Topic."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.any, self._topics = bool(graph.answers), len(graph.topology.topics)
-        self._result_bytes = np.array([each.result_bytes for each in graph.answers])
-        self._work_s = np.array([each.work_s for each in graph.answers])
-
-    def addressed(self, jobs: Jobs, platform: npt.NDArray[np.uint32]) -> Jobs:
-        """The same jobs; requests among them go back to who sent them, with their results."""
-        mine = jobs.topic >= self._topics
-        payload_bytes, target = jobs.payload_bytes.copy(), jobs.target.copy()
-        payload_bytes[mine] = self._result_bytes[jobs.topic[mine] - self._topics]
-        target[mine] = platform[mine]
-        return replace(jobs, payload_bytes=payload_bytes, target=target)
-
-    def cost(self, records: Records) -> npt.NDArray[np.bool_]:
-        """Give requests among the records their own costs; which ones they are."""
-        mine: npt.NDArray[np.bool_] = records["topic"] >= self._topics
-        if not self.any:
-            return mine
-        records["intake_s"][mine] = self._work_s[records["topic"][mine] - self._topics]
-        records["answered"][mine] = records["legitimate"][mine] = False
-        return mine

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.platforms import Residents
+from sim.requests import RETRACT
 from sim.state import Indices, Integers
 from sim.stations import Graph, Line
 from topologies.plan import subscribers
@@ -74,7 +75,7 @@ class Routes:
     @property
     def subscriptions(self) -> int:
         """Subscriptions that the Brokers here keep."""
-        return int(self.fan_out[1][self.published].sum())
+        return int(self.fan_out[1][list(self.owned)].sum())
 
 
 class _Lists:
@@ -122,6 +123,11 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
             fan_out[:, topic] = lists.append(step, np.array([FAN_OUT]))
         if inward:
             everybody[:, topic] = lists.append(home.number(here), here)
+    for number, answer in enumerate(graph.answers, count):
+        if answer.role == RETRACT:
+            fan_out[:, number] = fan_out[:, answer.topic]
+            fan_out_here[number] = fan_out_here[answer.topic]
+            published[number] = published[answer.topic]
     single = lists.length
     alone = np.arange(home.count if inward or graph.answers else 0)
     lists.append(alone, alone)

@@ -133,7 +133,7 @@ def storm():
                                     "failed_logins": {"count": 1, "ban": "0.2 s"}}}],
         "brokers": [{"name": "broker", "controller": "a"}],
         "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"},
-                    "last_item": "on-login"}],
+                    "last_item": "on-login", "notify_retract": True}],
         "platforms": [
             {"name": "pub", "count": 2, "controller": "a", "publishes": ["t"]},
             {"name": "sub", "count": 5, "controller": "a", "subscribes": ["t"],

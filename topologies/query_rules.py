@@ -25,10 +25,32 @@ def query_problems(topology: Topology, read_profile: Callable[[str], Profile]) -
         reminded = population.login is not None and bool(last & subscribed)
         if population.name in asking or reminded:
             yield from _costs(("platforms", number), population, topology, read_profile)
+    yield from _retracts(topology, read_profile)
     rates = (each.rate for each in topology.workload.queries if each.rate is not None)
     if sum(rates) * topology.workload.duration > QUERIES_MAX:
         rule = f"may ask for more than {QUERIES_MAX:.0e} queries"
         yield Problem(("workload", "queries"), rule, "lower the rates or the duration")
+
+
+def _retracts(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterator[Problem]:
+    """Who tells of dropped items must be a server that does, and say what it costs."""
+    hosts = {each.name: each.controller for each in topology.brokers}
+    profiles = {each.name: each.profile for each in topology.controllers}
+    for number, topic in enumerate(topology.topics):
+        if not topic.notify_retract:
+            continue
+        path: Path = ("topics", number, "notify_retract")
+        name = profiles[hosts[topic.broker]]
+        try:
+            profile = read_profile(name)
+        except TopologyError:
+            continue  # told where the Controller names it
+        if profile.server == "prosody":
+            rule = f"profile {name} is Prosody's, which drops items silently"
+            yield Problem(path, rule, "leave it out, or use ejabberd", "true")
+        elif profile.queries is None:
+            rule = f"profile {name} does not say what dropping an item costs"
+            yield Problem(path, rule, "add queries to the profile or use another one", "true")
 
 
 def _page(path: Path, query: schema.Query) -> Iterator[Problem]:

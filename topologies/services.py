@@ -121,6 +121,9 @@ class Topic(Sourced):
     )
     persist: bool = Field(False, description="whether items are kept on disk")
     max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")
+    notify_retract: bool = Field(
+        False, description="whether subscribers are told of each item that a full Topic drops"
+    )
     last_item: Literal["never", "on-subscribe", "on-login"] = Field(
         "never", description="when a subscriber is sent the last item once more"
     )

@@ -157,7 +157,9 @@ def _crashed(path: Path, fault: schema.Crash, topology: Topology) -> Iterator[Pr
     """All Platforms of a Controller that crashes log in again, and it crashes once at a time."""
     for population in topology.platforms:
         at_home = population.controller == fault.controller
-        if at_home and population.login is None and (population.publishes or population.subscribes):
+        asks = any(each.by == population.name for each in topology.workload.queries)
+        active = asks or population.publishes or population.subscribes
+        if at_home and population.login is None and active:
             rule = f"cannot come back: {population.name} has no login"
             repair = "give it one, for example login: {mechanism: scram-sha-1}"
             yield Problem((*path, "controller"), rule, repair, fault.controller)

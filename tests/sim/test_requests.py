@@ -6,7 +6,7 @@ import worlds
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_oracle import FANOUT_PROCESS, FIFO, LIMITS, LOOP_TURNS, PER_BYTE, TIME
-from test_sessions import LOGINS, OUTAGES, RETRY
+from test_sessions import CRASHES, LOGINS, OUTAGES, RETRY
 
 from results import histogram
 from sim.platforms import require_supported
@@ -22,11 +22,30 @@ COSTS = st.fixed_dictionaries(
         "listed_max": st.sampled_from([None, 1]),
     }
 )  # fmt: skip
+TROUBLES = st.sampled_from(["none", "slow-down", "freeze", "outage", "crash"])
 KINDS = st.sampled_from([{"kind": "items"}, {"kind": "page", "page": 2}, {"kind": "disco"}])
 
 
 @st.composite
-def grids_that_ask(draw, logins):
+def troubles(draw, kind):
+    """Faults of a kind."""
+    slow = {"kind": "slow-down", "controller": "c", "start": "0.6 s", "duration": "0.2 s",
+            "factor": 2.5}  # fmt: skip
+    match kind:
+        case "slow-down":
+            return [slow]
+        case "freeze":
+            still = {key: slow[key] for key in ("controller", "duration")}
+            return [still | {"kind": "freeze", "start": "0.3 s"}]
+        case "outage":
+            return [draw(OUTAGES)[0] | {"population": "near"}, slow]
+        case "crash":
+            return [draw(CRASHES)[0] | {"start": draw(st.sampled_from(["0.2 s", "0.31 s"]))}]
+    return []
+
+
+@st.composite
+def grids_that_ask(draw, trouble):
     """A grid with up to two Topics whose subscribers and a further population ask for things."""
 
     def delay():
@@ -44,15 +63,11 @@ def grids_that_ask(draw, logins):
     rate = draw(st.sampled_from(["9/s", "60/s"]))
     asked = [{"by": "ask", "topic": "t", "rate": rate, **draw(KINDS)},
              {"by": "near", "topic": "u", "rate": "7/s", **draw(KINDS)}]  # fmt: skip
-    faults = []
-    if logins:
-        people[1] |= {"login": {}, "retry": draw(RETRY)}
-        faults = [fault | {"population": "near"} for fault in draw(OUTAGES)[:1]]
-        if draw(st.booleans()):
-            asked.append({"by": "near", "topic": "t", **draw(KINDS)})
-    if draw(st.booleans()):
-        faults.append({"kind": "slow-down", "name": "slow", "controller": "c", "start": "0.4 s",
-                       "duration": "0.2 s", "factor": 2.5})  # fmt: skip
+    faults = draw(troubles(trouble))
+    if trouble in ("outage", "crash"):
+        for each in people if trouble == "crash" else people[1:2]:
+            each |= {"login": {}, "retry": draw(RETRY)}
+        asked.append({"by": "near", "topic": "t", **draw(KINDS)})
     for number, fault in enumerate(faults):
         fault["name"] = f"fault-{number}"
     topology = worlds.topology(
@@ -64,8 +79,9 @@ def grids_that_ask(draw, logins):
         faults=faults,
         queries=asked,
         keeping={"max_items": draw(st.sampled_from([1, 3, 20])),
-                 "last_item": draw(st.sampled_from(["never", "on-login"]))},
-        limits=draw(st.one_of(st.just({}), LIMITS)) if not logins else {},
+                 "last_item": draw(st.sampled_from(["never", "on-login"])),
+                 "notify_retract": draw(st.booleans())},
+        limits=draw(st.one_of(st.just({}), LIMITS)) if trouble == "none" else {},
     )  # fmt: skip
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     return topology, worlds.profile(
@@ -74,10 +90,10 @@ def grids_that_ask(draw, logins):
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    max_examples=24, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
-@given(st.booleans().flatmap(grids_that_ask), st.integers(0, 3), st.sampled_from([None, 0.037]))
+@given(TROUBLES.flatmap(grids_that_ask), st.integers(0, 3), st.sampled_from([None, 0.037]))
 def test_both_engines_answer_alike(world, seed, window_s):
     topology, profile = world
     plan = Plan(topology, seed)
@@ -160,12 +176,46 @@ def test_a_last_item_storm_drains_as_platforms_times_topics_times_cost():
     assert histogram.quantile(storm, 1.0) == pytest.approx(drained_s, rel=0.01)
 
 
+def test_a_full_topic_tells_its_subscribers_of_each_item_that_it_drops():
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "near", "count": 20, "subscribes": ["t"], "network": {"delay": "2 ms"}}],
+        [{"topic": "t", "by": "pub", "process": "deterministic", "rate": "4/s"}],
+        keeping={"notify_retract": True, "max_items": 7},
+    )  # fmt: skip
+    queries = {"provenance": SOURCE, "per_item": "3 ms", "item_bytes": "80 B"}
+    profile = worlds.profile("fifo", publish="1 ms", copy="1 ms", queries=queries)
+    tally = worlds.compiled(topology, Plan(topology, 1), profile)
+    assert tally.expected == tally.delivered == 4 * 2 * 20
+    assert tally.intervals["busy_s"].sum() == pytest.approx(4 * (21e-3 + 23e-3), rel=1e-9)
+    assert tally.intervals["egress_bytes"].sum() == pytest.approx(4 * 20 * 1080)
+    assert tally.intervals["timely"].sum() == 4 * 20
+    last = np.flatnonzero(latencies_s(tally, "retract"))[-1]
+    assert last == histogram.bin_index(44e-3 + 2e-3 + 20 * 1080 / 1e12)
+    idle_bytes = tally.intervals["memory_bytes"][-1]
+    assert idle_bytes == pytest.approx(1e6 + 21 * 1e3 + 7 * 1000)
+
+
+def test_prosody_drops_items_silently():
+    topology, profile = asking(1.0)
+    silent = profile.model_copy(update={"server": "prosody"})
+    telling = changed(topology, lambda data: data["topics"][0].update(notify_retract=True))
+    (found,) = checks.topology_problems(telling, lambda _: silent)
+    assert found.line("").startswith("topics[0].notify_retract: ")
+
+
 def test_answers_are_no_publications():
     topology, profile = asking(5.0, duration="10 s")
     tally = worlds.compiled(topology, Plan(topology, 1), profile)
     assert tally.offered.sum() == len(tally.publications["publication"]) == 1
     assert tally.intervals["timely"].sum() == 0
     assert tally.intervals["received"].sum() == tally.delivered == tally.expected > 20
+
+
+def elsewhere(data):
+    """Let a subscriber live on another Controller."""
+    data["controllers"].append({"name": "d", "domain": "d.test", "profile": "test"})
+    data["platforms"].append({"name": "far", "count": 1, "controller": "d", "subscribes": ["t"]})
 
 
 def changed(topology, change):
@@ -210,6 +260,8 @@ def test_a_profile_without_costs_of_queries_is_refused():
          "platforms[1].network.uplink"),
         (lambda data: data["brokers"][0].update(kind="component", costs={}),
          "platforms[1].controller"),
+        (lambda data: data["topics"][0].update(notify_retract=True) or elsewhere(data),
+         "topics[0].notify_retract"),
     ],
 )  # fmt: skip
 def test_what_has_no_model_is_refused(change, place):
