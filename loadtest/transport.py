@@ -17,15 +17,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from loadtest.reactor import Reactor
+from loadtest.reactor import ANCILLARY_BYTES, Reactor
 from loadtest.receiver import Receiver
 
 BUFFER_BYTES = 65_536
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _TIMESPEC = struct.Struct("@qq")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
-_READABLE = select.EPOLLIN
-_monotonic_ns, _wall_ns, _unpack = time.monotonic_ns, time.time_ns, _TIMESPEC.unpack
+_unpack = _TIMESPEC.unpack
 _RECORD_BYTES = 16_384  # most that one TLS record holds (RFC 8446 section 5.1)
 
 # One event loop runs in one thread, so one buffer serves all its connections.
@@ -129,7 +127,7 @@ class TimedTransport(asyncio.Transport):
             if self._closing or not events & ~select.EPOLLOUT:
                 return
         try:
-            size, ancillary, _, _ = self._receive(_BUFFERS, _ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._receive(_BUFFERS, ANCILLARY_BYTES)
         except OSError as error:
             self._failed(error)
             return
@@ -174,29 +172,22 @@ class TimedTransport(asyncio.Transport):
         self.hand_to = receiver.feed
         own_read = getattr(self._tls, "_sslobj", self._tls).read  # without the method around it
 
-        def served(
-            events: int,
+        def take(
+            encrypted: memoryview,
+            ancillary: list[Any],
+            received_ns: int,
+            wall_ns: int,
             transport: TimedTransport = self,
             receiver: Receiver = receiver,
-            receive: Callable[..., tuple[int, list[Any], int, Any]] = self._receive,
             incoming: ssl.MemoryBIO = self._incoming,
             read: Callable[[int], bytes] = own_read,
         ) -> None:
-            if events != _READABLE:
-                transport._served(events)
-                return
-            try:
-                size, ancillary, _, _ = receive(_BUFFERS, _ANCILLARY_BYTES)
-            except OSError as error:
-                transport._failed(error)
-                return
-            received_ns, delay_ns = _monotonic_ns(), 0
+            delay_ns = 0
             if ancillary:
                 seconds, nanoseconds = _unpack(ancillary[0][2])
-                delay_ns = max(_wall_ns() - seconds * 1_000_000_000 - nanoseconds, 0)
+                delay_ns = max(wall_ns - seconds * 1_000_000_000 - nanoseconds, 0)
                 received_ns -= delay_ns
-            transport._reactor.read_bytes += size
-            incoming.write(_ENCRYPTED[:size])
+            incoming.write(encrypted)
             data = b""
             try:
                 while receiver.note(data := read(_RECORD_BYTES), received_ns, delay_ns):
@@ -207,13 +198,19 @@ class TimedTransport(asyncio.Transport):
             except ssl.SSLError as error:
                 transport._lose(error)
                 return
-            transport._rest(size, data, received_ns, delay_ns)
+            else:
+                if not data:  # closed by the other side
+                    transport.close()
+                    return
+            transport._rest(len(encrypted), data, received_ns, delay_ns)
 
-        self._reactor.replace(self._socket.fileno(), served)
+        self._reactor.read_for(self._socket.fileno(), self._receive, take)
 
     def _rest(self, size: int, data: bytes, received_ns: int, delay_ns: int) -> None:
         """Take what is not one plain notification; `data` was decrypted already."""
         assert self._tls is not None
+        if self._closing:  # by what was taken just before
+            return
         if not size:
             self._lose(None)
             return

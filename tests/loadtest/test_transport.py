@@ -10,6 +10,8 @@ import pytest
 
 from loadtest import rails
 from loadtest.authority import Authority
+from loadtest.reactor import MANY
+from loadtest.receiver import DeliveryLog, Receiver, columns
 from loadtest.transport import TimedTransport
 
 MS = 1_000_000
@@ -151,3 +153,63 @@ def test_end_of_the_connection_is_told(contexts):
             return taken.data
 
     assert asyncio.run(story()) == b"bye"
+
+
+def notification(publication: int) -> bytes:
+    """What a server sends to a subscriber."""
+    return (
+        "<message from='broker.peer.test' to='tool@peer.test'>"
+        "<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='incidents'>"
+        f"<item id='run-{publication}'><data/></item></items></event></message>"
+    ).encode()
+
+
+def test_counting_sessions_lose_nothing_whether_few_or_many_are_ready(contexts):
+    """Plain ones, one cut in two, one among other stanzas; one connection ends meanwhile."""
+    count = 3 * MANY
+    log, others = DeliveryLog(), []
+
+    async def story() -> list[bool]:
+        writers: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            await echo(reader, writer)
+
+        async with contextlib.AsyncExitStack() as stack:
+            ends = []
+            for number in range(count):
+                at = connected(contexts, serve)
+                transport, taken = await stack.enter_async_context(at)
+                transport.count(Receiver(number, "run", log, lambda *told: others.append(told[0])))
+                ends.append(taken.lost)
+            while len(writers) < count:
+                await asyncio.sleep(0.005)
+            for turn, chosen in enumerate([*[writers] * 4, *[[each] for each in writers]]):
+                for writer in (each for each in chosen if not each.is_closing()):
+                    data = notification(turn)
+                    if writer is writers[1]:
+                        writer.write(data[:50])
+                        await writer.drain()
+                        await asyncio.sleep(0.005)
+                        data = data[50:]
+                    if writer is writers[2]:
+                        data = b"<presence/>" + data + b"<iq/>"
+                    writer.write(data)
+                if turn == 2:
+                    writers[3].close()
+                await asyncio.sleep(0.02)
+            await asyncio.wait_for(ends[3].wait(), 5)
+            return [each.is_set() for each in ends]
+
+    lost = asyncio.run(story())
+    assert [number for number, is_lost in enumerate(lost) if is_lost] == [3]
+    publication, session, *_ = columns(log.take())
+    received = sorted(zip(session.tolist(), publication.tolist(), strict=True))
+    assert received == sorted(
+        (number, turn)
+        for number in range(count)
+        for turn in (*range(3 if number == 3 else 4), 4 + number)
+        if (number, turn) != (3, 7)
+    )
+    assert others == [b"<presence/>", b"<iq/>"] * 5
