@@ -34,7 +34,7 @@ from parts import PROOFS, ROOT, Parts
 JUDGES = ("results/regression.py", "loadtest/pairs.py", "tests/regressing.py")
 KINDS = {"identical": 20, "slowed": 10}
 SHARE = 0.10
-ROUNDS_TRIED, PAIRS_FITTED = 4000, 6
+ROUNDS_TRIED, PAIRS_FITTED = 16_000, 6
 QUICK_S = 120.0  # a quick gate may take so long
 UNFINISHED = 3
 MODULE = """\
@@ -238,14 +238,14 @@ def table(found: dict[str, Any]) -> str:
     """The proof's table."""
     names = ("pass", "fail", "inconclusive", "invalid")
     lines = [f"{'head':<10}{'gates':>6}" + "".join(f"{name:>14}" for name in names)
-             + f"{'head / base':>22}{'longest':>10}"]  # fmt: skip
+             + f"{'head / base':>26}{'longest':>10}"]  # fmt: skip
     for kind in KINDS:
         row = found[kind]
         spread = "" if row["ratio_median"] is None else (
             f"{row['ratio_median']:.3f} ({row['ratio_least']:.3f} to {row['ratio_most']:.3f})"
         )  # fmt: skip
         lines.append(f"{kind:<10}{row['gates']:>6}" + "".join(f"{row[n]:>14}" for n in names)
-                     + f"{spread:>22}{row['longest_s']:>8.0f} s")  # fmt: skip
+                     + f"{spread:>26}{row['longest_s']:>8.0f} s")  # fmt: skip
     state = "holds" if found["holds"] else "DOES NOT HOLD" if found["whole"] else "not whole yet"
     return "\n".join([*lines, f"{state}: {found['asked']}"])
 
