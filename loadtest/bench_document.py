@@ -6,12 +6,18 @@ from typing_extensions import TypedDict
 
 
 class Bout(TypedDict):
-    """One contender on one server: CPU time a delivery of both, and what it is over ours."""
+    """One contender on one server: CPU time a delivery of both, and what it is over ours.
+
+    `cpu_us` is that of the round in the middle, `least_us` and `most_us` those of the extremes.
+    """
 
     server: str
     sessions: int
     contender: str
     cpu_us: float
+    least_us: float
+    most_us: float
+    rounds: int
     server_cpu_us: float
     over_ours: float | None
     busy: float

@@ -63,15 +63,19 @@ def test_publications_are_counted(ring):
 def test_document_has_its_schema_and_holds_the_ratios():
     told = bench.Bench(missing={"floor": "no compiler"})
     told.costs = {
-        bench.Arm("null", 200, "counting"): bout.Cost(1000, 20e-6, 9e-6, 0.4, 0.004, 26_000.0),
-        bench.Arm("null", 200, "full"): bout.Cost(1000, 24e-6, 9e-6, 0.4, 0.003, 90_000.0),
-        bench.Arm("null", 200, "tsung"): bout.Cost(1000, 50e-6, 9e-6, 0.8),
-        bench.Arm("null", 256, "publisher"): bout.Cost(1000, 14e-6, 9e-6, 0.2, 0.003, 80_000.0),
+        bench.Arm("null", 200, "counting"): [
+            bout.Cost(1000, cpu_s, 9e-6, 0.4, 0.004, 26_000.0) for cpu_s in (35e-6, 15e-6, 20e-6)
+        ],
+        bench.Arm("null", 200, "full"): [bout.Cost(1000, 24e-6, 9e-6, 0.4, 0.003, 90_000.0)],
+        bench.Arm("null", 200, "tsung"): [bout.Cost(1000, 50e-6, 9e-6, 0.8)],
+        bench.Arm("null", 256, "publisher"): [bout.Cost(1000, 14e-6, 9e-6, 0.2, 0.003, 80_000.0)],
     }
     document = json.loads(json.dumps(told.document()))
     schema = TypeAdapter(bench_document.BenchLoad).json_schema(mode="serialization")
     jsonschema.validate(document, schema)
     assert document["delivery"]["tsung_over_ours"] == pytest.approx(2.5)
+    row = document["delivery"]["at"][0]
+    assert (row["rounds"], row["least_us"], row["most_us"]) == (3, *map(pytest.approx, (15, 35)))
     assert document["delivery"]["ours_over_c"] is None
     assert document["login"]["cpu_ms"] == pytest.approx(3.0)
     assert document["publish"] == {"cpu_us": pytest.approx(14.0), "tsung_over_ours": None}
