@@ -141,7 +141,7 @@ def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Tri
             run.save(out)
         real.predicted(topology)
         runs.append(run)
-        predicted.append(foretold(name, topology, run))
+        predicted.append(foretold(name, topology, run, share))
     played = [real.come_back(topology, name, share) for name, topology in scenario.attacked.items()]
     axes = ("time [s]", PICTURES["online"])
     trial = _side_by_side(scenario, predicted, played, axes, tuple(runs))
@@ -149,15 +149,15 @@ def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Tri
     return trial
 
 
-def foretold(name: str, topology: Topology, run: Run) -> Measured:
-    """The figures of a simulated run's sessions."""
+def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Measured:
+    """The figures of a simulated run's sessions, on a share of a core."""
     logins = run.header.measurement.get("logins", {})
     numbers = run.intervals["replication"]
     edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
     hostile = [each.name for each in topology.platforms if each.role == "adversary"]
     due = instants(topology)
     samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
-    samples["server_cpu_share"] = _used(run, topology)
+    samples["server_cpu_share"] = _used(run, topology, share)
     honest = [entry for name, entry in logins.items() if name not in hostile]
     count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
     total = sum(entry["platforms"] for entry in honest) or 1
@@ -166,13 +166,13 @@ def foretold(name: str, topology: Topology, run: Run) -> Measured:
     return Measured(name, "", samples, curve, {}, {"attacked": run.header.run_id})
 
 
-def _used(run: Run, topology: Topology) -> Sample:
-    """CPU time of the server over the time that it was there, from the first fault on. [1]"""
+def _used(run: Run, topology: Topology, share: float) -> Sample:
+    """Share of its core that the server used while it was there, from the first fault on. [1]"""
     table = run.intervals
     down_s = sum(each.duration for each in topology.faults if hasattr(each, "controller"))
     begin_s = min((each.start for each in topology.faults), default=0.0) if down_s else 0.0
     late = table["start_s"] >= begin_s
-    used_s = np.bincount(table["replication"], weights=table["busy_s"] * late)
+    used_s = np.bincount(table["replication"], weights=share * table["busy_s"] * late)
     parts = used_s / (topology.workload.duration - begin_s - down_s)
     return Sample(float(parts.mean()), parts, 0.0)
 
