@@ -56,6 +56,7 @@ UNSUPPORTED: Final = (
     "workload.queries",
     "platforms.retry",
     "controllers.admission",
+    "controllers.resumption",
     "faults",
     "links.delay",
     "brokers.delay",

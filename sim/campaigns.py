@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import numpy as np
 import simpy
 
 from sim.controller import Controller
@@ -62,7 +63,8 @@ class Campaign:
                 continue
             own = self._sessions.crash(number, self._control.now, until_s, fault.notice)
             station.crash(self._control.now, until_s)
-            station.cut_off(own, self._sessions.stamps(own))
+            nobody = np.zeros(len(own), np.bool_)
+            station.cut_off(own, self._sessions.stamps(own), nobody, self._control.now)
         yield self._control.timeout(until_s - self._control.now)
 
     def _freeze(self, fault: Freeze) -> Process:
@@ -96,8 +98,10 @@ class Campaign:
             self._control.now,
             fault.start + fault.duration,
             fault.spread,
+            remember=fault.kind == "disconnect",
         )
         home = self._sessions.station(struck)
         for number, station in enumerate(self._stations):
             own = struck[home == number]
-            station.cut_off(own, self._sessions.stamps(own))
+            asleep = self._sessions.resumes(own)
+            station.cut_off(own, self._sessions.stamps(own), asleep, self._control.now)

@@ -7,8 +7,20 @@ admitted. When the server is done with it, its key and the instant are logged fo
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.delivery import compiled, publication_of
-from sim.state import FINAL, FIRST, NOTICED, REFUSED, SETTLED, STAMP_SHIFT, Server
+from sim.state import (
+    FINAL,
+    FIRST,
+    NOTICED,
+    REFUSED,
+    RESUME,
+    RESUMED,
+    SETTLED,
+    STAMP_SHIFT,
+    Server,
+)
 
 
 @compiled
@@ -26,21 +38,38 @@ def begin_job(server: Server, slot: int, time_s: float) -> None:
 
 
 @compiled
+def _resumes(server: Server, slot: int, time_s: float) -> bool:
+    """Whether the server still has the session that a job asks to resume, and is heard."""
+    publication = server.publications[slot]
+    process = server.processes[publication.platform]
+    delay_s = server.populations[server.platforms[publication.platform].population].delay_s
+    return (
+        time_s <= process.resumable_s
+        and process.kept <= server.setting[0].kept_most
+        and publication.row >> STAMP_SHIFT >= process.cut
+        and time_s + delay_s <= publication.give_up_s
+    )
+
+
+@compiled
 def complete_job(server: Server, slot: int, time_s: float) -> None:
     """The server has answered a job: log it; with the last step of a login begins a session."""
     now, publication = server.ledger[0], server.publications[slot]
+    platform, process = (
+        server.platforms[publication.platform],
+        server.processes[publication.platform],
+    )
+    if publication.job & RESUME and _resumes(server, slot, time_s):
+        publication.job |= FINAL | RESUMED
     entry = server.completions[now.completed]
     entry.job, entry.done_s, entry.flags = publication.row, time_s, publication.job
     now.completed += 1
-    platform, cut = (
-        server.platforms[publication.platform],
-        server.processes[publication.platform].cut,
-    )
-    if publication.job & FINAL and publication.row >> STAMP_SHIFT >= cut:
+    if publication.job & FINAL and publication.row >> STAMP_SHIFT >= process.cut:
         delay_s = server.populations[platform.population].delay_s
         if time_s + delay_s <= publication.give_up_s and platform.offline:
             platform.offline = 0
             now.offline -= 1
+            process.resumable_s = -np.inf
     publication.missing = SETTLED
     while now.oldest < now.arrived and publication_of(server, now.oldest).missing == SETTLED:
         now.oldest += 1

@@ -12,8 +12,7 @@ from results import histogram
 from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
-from sim.crashes import crash, cuts
-from sim.delivery import settle
+from sim.crashes import abandon, crash, cuts
 from sim.disciplines import discipline
 from sim.draws import Purpose
 from sim.failovers import Detours, Whereabouts
@@ -28,6 +27,7 @@ from sim.network import Arrivals
 from sim.outflow import abandon_queues
 from sim.platforms import residents, resting_bytes
 from sim.results_of_requests import Results
+from sim.resumptions import Keeper
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
@@ -64,7 +64,8 @@ class Controller:
         self._intake = Intake(study.timetable, census.roles, study.row_stride, known)
         self._inbound = Inbound(station.node, station.profile, self._home)
         self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
-        self._inbox = Inbox(len(self._routes.inward) + 1)
+        self._keeper = Keeper(self._home, station.node.resumption)
+        self._inbox = Inbox(len(self._routes.inward) + 2)  # lines, Platforms, what was kept
         self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
         self._results = Results(graph, study.rows, census)
         self._discipline = discipline(station.profile)
@@ -143,14 +144,18 @@ class Controller:
         told = int(np.searchsorted(logged["done_s"], end_s, side="left"))
         now["completed"] = len(logged) - told
         log[: now["completed"]] = logged[told:]
+        released = self._keeper.released(self._server, logged[:told], self._kinds)
+        if released is not None:
+            self._inbox.add(len(self._routes.inward) + 1, released)
         return logged[:told]
 
-    def cut_off(self, platforms: Integers, stamps: Integers) -> None:
-        """Sessions of these Platforms of the topology are no more."""
+    def cut_off(
+        self, platforms: Integers, stamps: Integers, asleep: npt.NDArray[np.bool_], now_s: float
+    ) -> None:
+        """Sessions of these Platforms of the topology are no more, or `asleep`."""
         numbers = self._home.number(platforms)
-        self._server.platforms["offline"][numbers] = 1
         self._server.processes["cut"][numbers] = stamps
-        self._server.ledger["offline"] = int(self._server.platforms["offline"].sum())
+        self._keeper.cut_off(self._server, numbers, asleep, now_s)
 
     def socket(self, line: Line) -> int:
         """Session on which a line comes in."""
@@ -208,6 +213,8 @@ class Controller:
         """It loses all it has, and takes nothing in until then."""
         self._turn_away(self._inbound.forget(), refused=False)
         self._down_until_s = until_s
+        self._keeper.forget()
+        self._inbox.forget(len(self._routes.inward) + 1)
         self._crashed += crash(self._server, instant_s, self._allocated)
 
     def freeze(self, instant_s: float, pause_s: float, until_s: float) -> None:
@@ -226,7 +233,7 @@ class Controller:
         if len(self._server.queues):
             abandon_queues(self._server)
         now, cores = self._server.ledger[0], self._server.cores
-        unwritten = self._abandon() if now["owed"] else 0
+        unwritten = abandon(self._server, self._study.horizon_s) if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
         expected = self._census.expected(self._home, self.station.number)
@@ -248,7 +255,7 @@ class Controller:
             rejected=rejected,
             discarded={cause: n for cause, n in zip(POLICIES, given_up, strict=True) if n},
             lost=int(now["late"]) + int(now["missed"]) + total - rejected - came,
-            missed=int(now["missed"]),
+            missed=int(now["missed"]) - self._keeper.resent,
             dropped=self._dropped,
             dropped_copies=self._dropped_copies,
             drained_s=drained_s,
@@ -349,21 +356,8 @@ class Controller:
             receive_s, per_byte = self.station.profile.receive_s()
             records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
+            self._keeper.resend(records, jobs)
         return records
-
-    def _abandon(self) -> int:
-        """Give up, at the horizon, the copies that are not written yet; how many there are."""
-        now, ring = self._server.ledger[0], self._server.publications
-        horizon_s = self._study.horizon_s
-        slots = np.arange(now["oldest"], now["arrived"]) % len(ring)
-        open_slots = slots[ring["missing"][slots] > 0]
-        missing = ring["missing"][open_slots]
-        now["sojourn_s"] += ((horizon_s - ring["arrival_s"][open_slots]) * missing).sum()
-        now["owed_area_s"] += now["owed"] * (horizon_s - now["owed_since_s"])
-        now["owed_since_s"] = horizon_s
-        for slot in open_slots:
-            settle(self._server, slot)
-        return int(missing.sum())
 
     def _intervals(self, drained_s: float) -> Records:
         """The intervals with their end, and with all the memory of the server."""

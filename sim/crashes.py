@@ -39,6 +39,20 @@ def crash(server: Server, time_s: float, allocated: float) -> int:
     return int(missing.sum())
 
 
+def abandon(server: Server, horizon_s: float) -> int:
+    """Give up, at the horizon, the copies that are not written yet; how many there are."""
+    now, ring = server.ledger[0], server.publications
+    slots = np.arange(now["oldest"], now["arrived"]) % len(ring)
+    open_slots = slots[ring["missing"][slots] > 0]
+    missing = ring["missing"][open_slots]
+    now["sojourn_s"] += ((horizon_s - ring["arrival_s"][open_slots]) * missing).sum()
+    now["owed_area_s"] += now["owed"] * (horizon_s - now["owed_since_s"])
+    now["owed_since_s"] = horizon_s
+    for slot in open_slots:
+        settle(server, slot)
+    return int(missing.sum())
+
+
 def cuts(server: Server) -> Floats:
     """Instant and Platform (its number here) of the sessions that were cut, shape (n, 2)."""
     log = server.cuts[: server.ledger[0]["cuts"]]

@@ -231,6 +231,7 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
     if platform.offline:
+        keep(server, slot, number, written_s)
         publication.elsewhere += 1
         now.missed += 1
         account_for(server, slot)
@@ -262,8 +263,30 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
 
 
 @compiled
-def _miss(server: Server, slot: int, time_s: float) -> None:
+def keep(server: Server, slot: int, number: int, time_s: float) -> None:
+    """A copy is for a session that may be resumed: note it, unless there are too many."""
+    if server.kept.size == 0:
+        return
+    process, now, publication = (
+        server.processes[number], server.ledger[0], server.publications[slot],
+    )  # fmt: skip
+    if time_s > process.resumable_s:
+        return
+    process.kept += 1
+    if process.kept > server.setting[0].kept_most:
+        return
+    entry = server.kept[now.kept]
+    entry.left_s, entry.intended_s = time_s, publication.intended_s
+    entry.row, entry.topic = publication.row, publication.topic
+    entry.payload_bytes = payload_bytes(server, publication)
+    entry.segment, entry.peer = publication.segment, number
+    now.kept += 1
+
+
+@compiled
+def _miss(server: Server, slot: int, number: int, time_s: float) -> None:
     """A copy is for a Platform without a session: nobody receives it."""
+    keep(server, slot, number, time_s)
     now, publication = server.ledger[0], server.publications[slot]
     owe(server, time_s, -1)
     now.sojourn_s += time_s - publication.arrival_s
@@ -280,7 +303,7 @@ def absent(server: Server, slot: int, number: int, time_s: float) -> bool:
     """Whether Platform `number` has no session; its copy is then accounted for."""
     if not server.platforms[number].offline:
         return False
-    _miss(server, slot, time_s)
+    _miss(server, slot, number, time_s)
     return True
 
 

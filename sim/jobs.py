@@ -73,6 +73,14 @@ class Inbox:
         if len(jobs):
             self._waiting[source].append(jobs)
 
+    def add(self, source: int, jobs: Jobs) -> None:
+        """Further jobs of a source, some of which may come before others that are known."""
+        self._waiting[source] = [together([*self._waiting[source], jobs])]
+
+    def forget(self, source: int) -> None:
+        """Nothing more of a source is on its way."""
+        self._waiting[source] = []
+
     def next_s(self) -> float:
         """Instant of the first arrival; infinite without one. [s]"""
         firsts_s = (float(pieces[0].arrival_s[0]) for pieces in self._waiting if pieces)

@@ -72,6 +72,7 @@ def works_s(
 ) -> tuple[Floats, Integers, Integers]:
     """Work of each step by station and population, how many steps it has, which is the proof. [s]
 
+    After the steps comes what it takes to resume a session.
     What populations have that never log in there does not matter.
     """
     found = {
@@ -81,11 +82,18 @@ def works_s(
         if each.login is not None and name in each.ring
     }
     counts, proof = np.zeros((2, len(topology.platforms)), np.int64)
-    table = np.zeros((len(profiles), len(counts), max(map(len, found.values()), default=1)))
+    longest = max(map(len, found.values()), default=0)
+    table = np.zeros((len(profiles), len(counts), longest + 1))
     for (station, number), own in found.items():
         table[station, number, : len(own)] = [step.work_s for step in own]
+        table[station, number, len(own)] = resume_s(list(profiles.values())[station])
         counts[number], proof[number] = len(own), proof_of(own)
     return table, counts, proof
+
+
+def resume_s(profile: Profile) -> float:
+    """Work of resuming a session, or of finding that it cannot be. [s]"""
+    return profile.speed * login_figure(profile, "resume")
 
 
 def login_figure(profile: Profile, name: str) -> float:

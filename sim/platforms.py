@@ -266,12 +266,19 @@ def _freeze_problems(topology: Topology) -> Iterator[str]:
 
 
 def _failover_problems(topology: Topology) -> Iterator[str]:
-    """Links that carry one copy for a whole domain, whose members may come and go."""
+    """Links that carry one copy for a whole domain, and Controllers that keep sessions."""
+    keeping = {each.name for each in topology.controllers if each.resumption is not None}
     hosts = {broker.name: broker.controller for broker in topology.brokers}
     keepers = {topic.name: hosts[topic.broker] for topic in topology.topics}
     for number, people in enumerate(topology.platforms):
         if not people.failover:
             continue
+        for name in sorted(keeping & {*people.ring}):
+            rule = (
+                f"{name} lets sessions be resumed, which is not supported with failover yet; "
+                "leave one of both out"
+            )
+            yield f"platforms[{number}].failover: {rule}"
         kept = {keepers[each.topic] for each in people.subscribes}
         for name, keeper in itertools.product(people.ring, sorted(kept)):
             if name != keeper and topology.link(name, keeper).copies == "domain":

@@ -21,10 +21,10 @@ from sim import draws
 from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
-from sim.reference_clocks import StoppedClock, cut_between, freezes_of
+from sim.reference_clocks import FIRST_PRIORITY, StoppedClock, at, cut_between, event_in, freezes_of
 from sim.reference_inbound import Connection, Door, connection
 from sim.reference_intake import publications
-from sim.reference_logins import FIRST_PRIORITY, ReferenceSessions, at, event_in
+from sim.reference_logins import ReferenceSessions
 from sim.reference_requests import Presences, retract
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
@@ -119,7 +119,7 @@ class ReferenceController:
         """A server without a past."""
         self._life = life = Life()
         self._server = self._serving(life)
-        self._logins.connect(self._server)
+        self._logins.connect(self._server, self.take)
         self._door = Door(
             self._env, self._node, self._profile,
             lambda stanza: self.take(stanza, FAN_OUT) if life is self._life else None,
@@ -164,7 +164,7 @@ class ReferenceController:
             lambda stanza, copies: self._hold(stanza, copies) if life is self._life else None,
             lambda payload_bytes: self._pace.factor * (receive_s + per_byte * payload_bytes),
             lambda socket: life is self._life and self._logins.has_session(socket),
-            lambda stanza: self._miss(life, stanza),
+            lambda stanza, socket: self._miss(life, stanza, socket),
         )  # fmt: skip
         match self._profile.costs:
             case LoopTurns() as costs:
@@ -178,9 +178,10 @@ class ReferenceController:
         if start_s < life.end_s:
             self.log.busy += self._clock.worked(start_s, min(stop_s, life.end_s))
 
-    def _miss(self, life: Life, stanza: Publication) -> None:
+    def _miss(self, life: Life, stanza: Publication, socket: Socket) -> None:
         if life is self._life:
             self.log.missed.append((self._env.now, stanza))
+            self._logins.keep(socket, stanza)
 
     def connect(self, grid: Mapping[str, ReferenceController]) -> None:
         """Get to know the others."""
@@ -250,6 +251,7 @@ class ReferenceController:
             assert isinstance(target, int)
             copies = [(target, target)]
         stanza = replace(stanza, published=published, copies=copies)
+        self.log.resent += stanza.resumed
         self.log.stanzas.append(stanza)
         self._server.receive(stanza)
 

@@ -37,7 +37,8 @@ class Log:
     rows `unread`; `stanzas` those that its server was given; `levels` instants with the copies that
     it holds and their bytes; `written` and `received` copies, `sent` bytes by instant; copies that
     queues `discarded`, by cause; sessions that were cut, by instant; `missed` copies had no session
-    to go to, `dropped` publications were never sent.
+    to go to, of which some were `resent` to one that was resumed; `dropped` publications were never
+    sent.
     """
 
     own: list[Publication] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Log:
     missed: list[tuple[float, Publication]] = field(default_factory=list)
     dropped: list[Publication] = field(default_factory=list)
     sessions: SessionTally | None = None
+    resent: int = 0
 
 
 class Directory:
@@ -182,7 +184,7 @@ class Books:
             - census.rejected(home)
             - self._log.discarded.total()
             - len(self._log.received),
-            missed=len(self._log.missed),
+            missed=len(self._log.missed) - self._log.resent,
             dropped=len(self._log.dropped),
             dropped_copies=self._dropped_copies(),
             drained_s=drained_s,

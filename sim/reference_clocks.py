@@ -10,6 +10,8 @@ import simpy
 
 from topologies import schema
 
+FIRST_PRIORITY, LAST_PRIORITY = 0, 100
+
 
 class StoppedClock:
     """A simulation's environment as a server sees it: what ends in or after a freeze ends later.
@@ -81,3 +83,19 @@ def cut_between(
         if lasts and {one, other} == set(cut.link):
             return cut
     return None
+
+
+def event_in(env: simpy.Environment, delay_s: float, priority: int) -> simpy.Event:
+    """An event after a delay, of this priority among those of its instant."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, priority, delay_s)
+    return event
+
+
+def at(env: simpy.Environment, instant_s: float, priority: int = 1) -> simpy.Event:
+    """An event at exactly this instant."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    heapq.heappush(env._queue, (instant_s, priority, next(env._eid), event))
+    return event

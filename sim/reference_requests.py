@@ -13,7 +13,7 @@ import simpy
 
 from sim import draws
 from sim.draws import Purpose
-from sim.reference_logins import at
+from sim.reference_clocks import at
 from sim.reference_stanzas import Publication
 from sim.requests import LAST_ITEM, RETRACT, Answer, scheduled
 from sim.stations import Graph

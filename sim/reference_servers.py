@@ -100,7 +100,7 @@ class LoopTurnsServer:
     def _publish(self, publication: Publication) -> Process:
         """Read a publication with its first copy in one go, then build each further copy."""
         costs, around, payload = self._costs, self._around, publication.payload_bytes
-        intake_s = around.receive_s(payload)
+        intake_s = around.intake_s(publication)
         if publication.published:
             intake_s = around.speed * (costs.publish + costs.publish_per_byte * payload)
         if publication.job is not None:
@@ -118,7 +118,7 @@ class LoopTurnsServer:
                 yield self._clock.timeout(span_s)
             spans_s = []
             if not around.online(session):
-                around.miss(publication)
+                around.miss(publication, session)
                 continue
             around.hold(publication, 1)
             self._output.setdefault(session, []).append((publication, target))
@@ -147,7 +147,7 @@ class LoopTurnsServer:
             if online:
                 self._around.send(publication, socket, target)
             else:
-                self._around.miss(publication)
+                self._around.miss(publication, socket)
 
 
 @dataclass(eq=False)
@@ -245,7 +245,7 @@ class FanoutProcessServer:
                 continue
             socket, target = receiver
             if not self._around.online(socket):
-                self._around.miss(publication)
+                self._around.miss(publication, socket)
                 continue
             session = self._sessions.setdefault(socket, _Session(socket))
             self._around.hold(publication, 1)
@@ -298,7 +298,7 @@ class FanoutProcessServer:
         if publication.answer is not None:
             return self._around.pace.factor * publication.answer.work_s
         if not publication.published:
-            return self._around.receive_s(publication.payload_bytes)
+            return self._around.intake_s(publication)
         setup_s = self._costs.setup + self._costs.setup_per_subscriber * len(publication.copies)
         per_byte = self._costs.setup_per_byte * publication.payload_bytes
         return self._around.speed * (setup_s + per_byte)
@@ -355,7 +355,7 @@ class FifoServer:
         while self._waiting:
             publication, speed = self._waiting.popleft(), self._around.speed
             payload, started_s = publication.payload_bytes, self._env.now
-            intake_s = self._around.receive_s(payload)
+            intake_s = self._around.intake_s(publication)
             if publication.published:
                 intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
             if publication.job is not None:

@@ -44,10 +44,13 @@ class Publication:
     job: Job | None = None
     answer: Answer | None = None
     lost_s: float = math.inf
+    resumed: bool = False  # was kept for a session that has been resumed, and is only written
 
     @property
     def factor(self) -> float:
         """Factor on its own costs, which only a publication at its Broker has."""
+        if self.resumed:
+            return 0.0
         return self.spread if self.published else 1.0
 
 
@@ -93,19 +96,23 @@ class Surroundings:
     hold: Callable[[Publication, int], None]
     receive_s: Callable[[float], float]
     online: Callable[[Socket], bool]
-    miss: Callable[[Publication], None]
+    miss: Callable[[Publication, Socket], None]
 
     @property
     def speed(self) -> float:
         """What a cost that begins now is multiplied with."""
         return self.pace.speed
 
+    def intake_s(self, publication: Publication) -> float:
+        """What it takes to read a stanza that is only passed on. [s]"""
+        return 0.0 if publication.resumed else self.receive_s(publication.payload_bytes)
+
     def write(self, publication: Publication, socket: Socket, target: Target) -> None:
         """Send a copy, if there still is a session to send it to."""
         if self.online(socket):
             self.send(publication, socket, target)
         else:
-            self.miss(publication)
+            self.miss(publication, socket)
 
 
 def due(env: StoppedClock, delay_s: float, core: int) -> simpy.Event:

@@ -207,10 +207,11 @@ def _followed(task: Task, rows: int) -> tuple[int, int]:
     """Of every how many publications copies are followed through their stages, and of how many.
 
     Only in the first replication, and not where one fan-out alone is too large to follow, nor
-    between stations: one of them then works on a publication more than once.
+    between stations or where sessions are resumed: a publication is then worked on more than once.
     """
     topology = task.topology
-    if Graph(topology, task.profiles).lines:
+    again = any(node.resumption is not None for node in topology.controllers)
+    if again or Graph(topology, task.profiles).lines:
         return 0, 1
     asked, fan_out = topologies.offered(topology), topology.fan_out()
     rate_per_s = sum(asked.values())

@@ -15,11 +15,15 @@ def request_problems(topology: Topology) -> Iterator[str]:
             yield f'topics[{number}].last_item: "on-subscribe": {rule}'
     yield from _retract_problems(topology)
     asking = {each.by for each in topology.workload.queries}
+    keeping = {each.name for each in topology.controllers if each.resumption is not None}
     for number, population in enumerate(topology.platforms):
         asked = sorted(_asked(topology, population))
         if not asked:
             continue
         yield from _homes(topology, f"platforms[{number}]", population, asked)
+        if population.controller in keeping:
+            rule = "lets sessions be resumed, which is not supported for Platforms that ask yet"
+            yield f'platforms[{number}].controller: "{population.controller}": {rule}'
         if population.failover:
             rule = "is not supported by the simulator for Platforms that ask; leave it out"
             yield f"platforms[{number}].failover: {rule}"
@@ -40,10 +44,12 @@ def _retract_problems(topology: Topology) -> Iterator[str]:
             if topic.name in {*each.publishes, *(wish.topic for wish in each.subscribes)}
         ]  # fmt: skip
         alone = all(each.controller == broker.controller and not each.failover for each in users)
+        homes = {each.name: each for each in topology.controllers}
+        alone &= homes[broker.controller].resumption is None
         if not alone or broker.kind != "in-process":
             rule = (
                 "is not supported by the simulator for Platforms on other Controllers, with "
-                "failover, or beside a component yet; leave it out"
+                "failover or resumption, or beside a component yet; leave it out"
             )
             yield f"topics[{number}].notify_retract: true: {rule}"
 

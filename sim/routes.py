@@ -129,7 +129,8 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
             fan_out_here[number] = fan_out_here[answer.topic]
             published[number] = published[answer.topic]
     single = lists.length
-    alone = np.arange(home.count if inward or graph.answers else 0)
+    keeps = graph.stations[station].node.resumption is not None
+    alone = np.arange(home.count if inward or graph.answers or keeps else 0)
     lists.append(alone, alone)
     every_session, every_target = lists.columns()
     if not outward:

@@ -92,6 +92,7 @@ def empty_server(
         outcomes=outcomes,
         trace=np.zeros(int(study.traced), DELIVERY),
         outbox=np.zeros(len(paths.outward), DISPATCH),
+        kept=np.zeros(int(station.node.resumption is not None), DISPATCH),
         queues=(queues := home.queue_records(station.node, (study.seed, study.replication))),
         waits=_free_waits(1 if len(queues) else 0),
         calendar=np.zeros(len(queues), np.uint32),
@@ -112,6 +113,7 @@ def empty_processes(count: int) -> Records:
     processes = np.zeros(count, PROCESS)
     processes["input_tail"] = processes["answers"] = NOBODY
     processes["setup_s"], processes["written_s"] = UNTOUCHED, -np.inf
+    processes["resumable_s"] = -np.inf
     return processes
 
 
@@ -139,6 +141,8 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
         setting["queue_stanzas"] = queue.stanzas or np.inf
         setting["send_timeout_s"] = queue.send_timeout or np.inf
     setting["queue_wait_s"] = np.inf
+    if node.resumption is not None:
+        setting["kept_most"] = node.resumption.queue
     if node.admission is not None and node.admission.queue_wait is not None:
         setting["queue_wait_s"] = node.admission.queue_wait
     if profile.logins is not None:
@@ -181,6 +185,8 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
         server = replace(server, trace=np.concatenate([server.trace, extra]))
     if len(server.outbox) and now["dispatched"] + owed > len(server.outbox):
         server = replace(server, outbox=_longer(server.outbox, 2 * owed))
+    if len(server.kept) and now["kept"] + owed > len(server.kept):
+        server = replace(server, kept=_longer(server.kept, 2 * owed))
     return server
 
 

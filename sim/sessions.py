@@ -25,7 +25,8 @@ from sim.failovers import Whereabouts
 from sim.freezes import Sockets
 from sim.logins import ROUNDS_OF_CONNECT, login_figure, works_s
 from sim.messages import Messages, nothing
-from sim.retries import waits_s
+from sim.resumptions import Tickets
+from sim.retries import Waits
 from sim.session_books import SessionBooks, SessionTally
 from sim.state import (
     FINAL,
@@ -34,6 +35,7 @@ from sim.state import (
     NOTICED,
     PLATFORM_MASK,
     REFUSED,
+    RESUME,
     STAMP_SHIFT,
     Floats,
     Integers,
@@ -70,7 +72,7 @@ class Sessions:
         self._key = (study.seed, study.replication)
         profiles = {each.node.name: each.profile for each in graph.stations}
         self._work_s, self._steps, proof = works_s(topology, profiles)
-        self._doors = Doors(graph, proof)
+        self._doors, self._tickets = Doors(graph, proof), Tickets(graph)
         self._cv, self._noticed = (
             np.array([login_figure(each.profile, figure) for each in graph.stations])
             for figure in ("cv", "noticed")
@@ -86,11 +88,7 @@ class Sessions:
         self._attempt, self._cut = np.zeros((2, len(self.population)), np.int64)
         self._deadline_s, self._began_s = np.zeros((2, len(self.population)))
         self._cut_s = np.full(len(self.population), -np.inf)
-        self._wait_s = np.zeros(
-            len(self.population)
-            if any(each.retry.policy == "decorrelated" for each in topology.platforms)
-            else 0
-        )
+        self._waits = Waits(topology.platforms, len(self.population))
         self.online_s = np.where(self._doors.wrong, np.inf, -np.inf)[self.population]
         self._starts, self._arrivals, self._timeouts = Calendar(), Calendar(), Calendar()
         self.sockets = Sockets(len(graph.stations))
@@ -158,22 +156,34 @@ class Sessions:
         going_on = heard & ~refused & ~final
         self.books.refuse(self.population[platform[refused]], completions["done_s"][refused])
         self._fail(platform[refused], answer_s[refused])
+        following = self._tickets.following(
+            platform[going_on], population[going_on], step[going_on]
+        )
         self._arrivals.add(
-            (answer_s + delay_s)[going_on], platform[going_on], stamp[going_on] + 1,
-            deadline_s[going_on],
+            (answer_s + delay_s)[going_on], platform[going_on],
+            stamp[going_on] - step[going_on] + following, deadline_s[going_on],
         )  # fmt: skip
         self._log_in(platform[final], completions["done_s"][final], answer_s[final])
         if self._where.moves:
             who = platform[final]
             self._where.note(who, np.full(len(who), station), answer_s[final])
 
-    def cut_off(self, chosen: Mask, instant_s: float, first_s: float, spread_s: float) -> Integers:
+    def cut_off(
+        self, chosen: Mask, instant_s: float, first_s: float, spread_s: float,
+        remember: bool = False,
+    ) -> Integers:  # fmt: skip
         """Platforms lose whatever they have at `instant_s`; who they are.
 
-        Their first attempts come uniformly within `spread_s` after `first_s`.
+        Their first attempts come uniformly within `spread_s` after `first_s`. They may `remember`
+        their sessions, if they knew of them.
         """
         self._settle_until(instant_s)
         platform = np.flatnonzero(chosen)
+        if remember:
+            known = (self._status[platform] == ONLINE) & (self.online_s[platform] <= instant_s)
+            self._tickets.break_off(platform, self.population[platform], known)
+        else:
+            self._tickets.forget(platform)
         online = platform[self._status[platform] == ONLINE]
         self.books.lose(self.population[online], instant_s)
         self._losses[platform] += 1
@@ -186,7 +196,7 @@ class Sessions:
         )
         start_s = first_s + share * spread_s
         self._began_s[platform] = start_s
-        self._forget_waits(platform)
+        self._waits.forget(platform, self.population[platform])
         self._schedule(platform, start_s, self._where.turns(self.population[platform]))
         self._cut[platform] = self._attempt[platform] << STEP_BITS
         self._cut_s[platform] = instant_s
@@ -222,6 +232,7 @@ class Sessions:
     def _lose(self, platform: Integers, instant_s: float, noticed_s: Floats) -> None:
         """Sessions are lost; their Platforms come back within their policy's first spread."""
         population = self.population[platform]
+        self._tickets.break_off(platform, population, self.online_s[platform] <= instant_s)
         self.books.lose(population, instant_s)
         self._losses[platform] += 1
         self._failures[platform] = 0
@@ -233,7 +244,7 @@ class Sessions:
         )
         first_s = np.array([each.retry.first for each in self._topology.platforms])
         self._began_s[platform] = start_s = noticed_s + share * first_s[population]
-        self._forget_waits(platform)
+        self._waits.forget(platform, self.population[platform])
         self._schedule(platform, start_s)
 
     def station(self, platform: Integers) -> Integers:
@@ -244,6 +255,10 @@ class Sessions:
     def _station(self, platform: Integers, stamp: Integers) -> Integers:
         """Station that messages with these stamps go to."""
         return self._where.of_attempt(platform, self.population[platform], stamp >> STEP_BITS)
+
+    def resumes(self, platform: Integers) -> Mask:
+        """Which Platforms will try to resume a session."""
+        return self._tickets.holding(platform)
 
     def stamps(self, platform: Integers) -> Integers:
         """Jobs with an earlier stamp belong to a session that is no more."""
@@ -332,6 +347,7 @@ class Sessions:
         seed, replication = self._key
         key = (replication, platform, stamp)
         flags = JOB + FINAL * (step + 1 == self._steps[population]) + FIRST * (step == 0)
+        flags += RESUME * self._tickets.resumes(population, step)
         work_s = self._work_s[station, population, step]
         refused = self._doors.refused(station, arrival_s, platform, population, step)
         flags[refused] += REFUSED
@@ -353,7 +369,8 @@ class Sessions:
         self._status[platform] = ONLINE
         self.online_s[platform] = instant_s
         self._failures[platform] = 0
-        self._forget_waits(platform)
+        self._waits.forget(platform, self.population[platform])
+        self._tickets.forget(platform)
         latency_s = instant_s - self._began_s[platform]
         self.books.log_in(self.population[platform], done_s, latency_s)
 
@@ -365,18 +382,10 @@ class Sessions:
         uniform = draws.uniforms_at(
             seed, Purpose.RETRY, replication, platform, self._attempt[platform]
         )
-        population = self.population[platform]
-        for number in np.unique(population):
-            retry = self._topology.platforms[number].retry
-            own = population == number
-            members, failures = platform[own], self._failures[platform[own]]
-            before_s = self._wait_s[members] if len(self._wait_s) else np.zeros(len(members))
-            wait_s = waits_s(retry, failures, before_s, uniform[own])
-            if len(self._wait_s):
-                self._wait_s[members] = wait_s
-            again = failures < retry.attempts
-            self._status[members[~again]] = OFFLINE
-            self._schedule(members[again], (instant_s[own] + wait_s)[again])
+        population, failures = self.population[platform], self._failures[platform].astype(np.int64)
+        wait_s, again = self._waits.after(platform, population, failures, uniform)
+        self._status[platform[~again]] = OFFLINE
+        self._schedule(platform[again], (instant_s + wait_s)[again])
 
     def _schedule(self, platform: Integers, start_s: Floats, turns: Integers | int = 1) -> None:
         """The next attempts begin then, if the run lasts so long, so many turns of the ring on."""
@@ -384,8 +393,3 @@ class Sessions:
         due = start_s <= self._study.timetable.duration_s
         stamp = self._attempt[platform] << STEP_BITS
         self._starts.add(start_s[due], platform[due], stamp[due], start_s[due])
-
-    def _forget_waits(self, platform: Integers) -> None:
-        if len(self._wait_s):
-            base_s = np.array([each.retry.base for each in self._topology.platforms])
-            self._wait_s[platform] = base_s[self.population[platform]]

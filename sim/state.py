@@ -62,9 +62,9 @@ PUBLICATION = np.dtype(
 
 # A step of a login is a job without copies: it has these flags, its key in `row`, and the instant
 # at which its Platform gives up. Flags: it is one; with it the session is complete; the server
-# notices that its Platform has given up before it pays for it; it is the first step, where
-# admission looks; it was refused.
-JOB, FINAL, NOTICED, FIRST, REFUSED = 1, 2, 4, 8, 16
+# notices that its Platform has given up before it pays; it is the first step, at which the door is;
+# it was refused; it asks to resume a session; it has done so.
+JOB, FINAL, NOTICED, FIRST, REFUSED, RESUME, RESUMED = 1, 2, 4, 8, 16, 32, 64
 STAMP_SHIFT = 32  # a job's key: its Platform's number in the topology, above it its stamp
 PLATFORM_MASK = 2**STAMP_SHIFT - 1
 
@@ -85,7 +85,8 @@ PLATFORM = np.dtype(
 
 # More of it, for servers that go from process to process, and of Platforms that log in: how far the
 # first publication of its input is, when its session was last written. `answers` are steps of
-# logins whose answer is not written yet; those stamped before `cut` belong to a lost session.
+# logins whose answer is not written yet; those stamped before `cut` belong to a lost session, which
+# can be resumed until `resumable_s`, and for which so many copies are `kept`.
 PROCESS = np.dtype(
     [
         ("input_tail", "u4"),
@@ -93,6 +94,8 @@ PROCESS = np.dtype(
         ("copy", "i4"),
         ("answers", "u4"),
         ("cut", "i8"),
+        ("kept", "i8"),
+        ("resumable_s", "f8"),
         ("setup_s", "f8"),
         ("written_s", "f8"),
     ],
@@ -248,6 +251,7 @@ LEDGER = np.dtype(
         ("offline", "i8"),
         ("traced", "i8"),
         ("dispatched", "i8"),
+        ("kept", "i8"),
         ("queue_first", "i8"),
         ("queue_length", "i8"),
         ("idle_cores", "i8"),
@@ -264,8 +268,6 @@ LEDGER = np.dtype(
     ],
     align=True,
 )
-
-
 # What does not change during a run, for every discipline.
 SETTING = np.dtype(
     [
@@ -309,10 +311,10 @@ SETTING = np.dtype(
         ("allocation_publish", "f8"),
         ("queue_wait_s", "f8"),
         ("refuse_s", "f8"),
+        ("kept_most", "i8"),
     ],
     align=True,
 )
-
 
 # Kernels reach a server's arrays by address: of what and how many dimensions each one is.
 INDEX, FLOAT = np.dtype("u4"), np.dtype("f8")
@@ -324,10 +326,10 @@ FIELDS = {
     "scratch": (FLOAT, 1), "nodes": (NODE, 1), "cores": (CORE, 1), "ring": (INDEX, 1),
     "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
     "histograms": (np.dtype("i4"), 2), "pairs": (INDEX, 2), "outcomes": (OUTCOME, 1),
-    "trace": (DELIVERY, 1), "outbox": (DISPATCH, 1), "queues": (QUEUE, 1), "waits": (WAIT, 1),
-    "calendar": (INDEX, 1), "discarded": (np.dtype("i8"), 1), "cuts": (CUT, 1),
-    "completions": (COMPLETION, 1), "journeys": (JOURNEY, 1), "followed": (FOLLOWED, 1),
-    "instants_s": (FLOAT, 2), "calls": (np.dtype("u8"), 1),
+    "trace": (DELIVERY, 1), "outbox": (DISPATCH, 1), "kept": (DISPATCH, 1), "queues": (QUEUE, 1),
+    "waits": (WAIT, 1), "calendar": (INDEX, 1), "discarded": (np.dtype("i8"), 1),
+    "cuts": (CUT, 1), "completions": (COMPLETION, 1), "journeys": (JOURNEY, 1),
+    "followed": (FOLLOWED, 1), "instants_s": (FLOAT, 2), "calls": (np.dtype("u8"), 1),
 }  # fmt: skip
 
 
@@ -344,7 +346,8 @@ class Server:
     `scratch` is room for what a kernel computes and does not keep. `queues` are the sessions' ways
     out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
     with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
-    `journeys` are publications of which some copies are `followed`, with their `instants_s`.
+    `kept` are copies for sessions that may be resumed (`peer`: whose), `journeys` publications some
+    of whose copies are `followed`, with their `instants_s`.
     `calls` has the addresses of rare paths.
     `table` tells kernels where all these are (`compiling`): address and lengths of each.
     """
@@ -371,6 +374,7 @@ class Server:
     outcomes: Records
     trace: Records
     outbox: Records
+    kept: Records
     queues: Records
     waits: Records
     calendar: Indices

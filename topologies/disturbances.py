@@ -35,9 +35,13 @@ class Fault(Sourced):
 
 
 class Outage(Fault):
-    """A power cut: the Platforms of a population vanish, and come back spread over a time."""
+    """The Platforms of a population vanish, and come back spread over a time.
 
-    kind: Literal["outage"] = Field(description="Platforms without power")
+    After a power cut they know nothing; where only their network was gone they still know their
+    sessions, and may resume them (`controllers[].resumption`).
+    """
+
+    kind: Literal["outage", "disconnect"] = Field(description="no power, or no network")
     population: Name = Field(description="population that it strikes")
     spread: Seconds = Field(
         0.0, description="first attempts come uniformly within this after its end [s]"

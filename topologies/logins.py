@@ -64,6 +64,23 @@ class Retry(Sourced):
     )
 
 
+class Resumption(Model):
+    """Sessions that a broken connection does not end (XEP-0198): they can be resumed for a while.
+
+    After it, or when more has come for it, a Platform logs in anew and what was kept is lost.
+    """
+
+    window: PositiveSeconds = Field(
+        description="how long a session waits for its Platform; Prosody 600 s, ejabberd 300 s [s]"
+    )
+    queue: Whole = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="stanzas kept for it at most; Prosody 500, ejabberd 5,000",
+    )
+
+
 class Admission(Model):
     """What a Controller does about too many logins: it answers some with a cheap refusal.
 

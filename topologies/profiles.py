@@ -171,6 +171,7 @@ class Logins(Model):
     sasl: tuple[SaslCost, ...] = ()
     bind: Seconds = Field(0.0, description="bind a resource and make the session available")
     subscribe: Seconds = Field(0.0, description="one subscription to a Topic")
+    resume: Seconds = Field(0.0, description="resume a session instead of the last two, or not")
     refuse: Seconds = Field(0.0, description="refuse an attempt that admission does not take in")
     noticed: Fraction = Field(
         0.0,

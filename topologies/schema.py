@@ -35,7 +35,7 @@ from topologies.limits import (
     SessionQueue,
 )
 from topologies.links import Link
-from topologies.logins import Admission, Login, Retry
+from topologies.logins import Admission, Login, Resumption, Retry
 from topologies.model import (
     DOMAIN,
     NAME,
@@ -216,6 +216,7 @@ __all__ = [
     "PublishFlood",
     "Query",
     "Ramp",
+    "Resumption",
     "Retry",
     "Running",
     "Server",

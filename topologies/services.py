@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from topologies.limits import Limits, SessionQueue
-from topologies.logins import Admission
+from topologies.logins import Admission, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
     BytesPerSecond,
@@ -68,6 +68,9 @@ class Controller(Sourced):
     )
     running: Running | None = Field(
         None, description="a Controller that runs already: it is joined, not deployed"
+    )
+    resumption: Resumption | None = Field(
+        None, description="sessions survive broken connections; absent: they do not"
     )
     admission: Admission | None = Field(None, description="how many logins it takes in")
     server: Server | None = Field(
