@@ -20,18 +20,14 @@ class SleepingSessions:
     """One server's sessions whose connections broke; none with no `resumption`."""
 
     def __init__(self, resumption: Resumption | None) -> None:
-        self._resumption = resumption
+        self.possible = resumption is not None
+        self._window_s = resumption.window if resumption is not None else 0.0
+        self._most = resumption.queue if resumption is not None else 0
         self._asleep: dict[int, _Asleep] = {}
-
-    @property
-    def possible(self) -> bool:
-        """Whether the server keeps any."""
-        return self._resumption is not None
 
     def begin(self, platform: int, now_s: float) -> None:
         """A session falls asleep."""
-        assert self._resumption is not None
-        self._asleep[platform] = _Asleep(now_s + self._resumption.window)
+        self._asleep[platform] = _Asleep(now_s + self._window_s)
 
     def end(self, platform: int) -> list[Publication]:
         """It is over, or awake: what was kept for it."""
@@ -47,6 +43,6 @@ class SleepingSessions:
     def can_wake(self, platform: int, now_s: float) -> bool:
         """Whether a session is there and nothing that came for it is lost."""
         found = self._asleep.get(platform)
-        if found is None or self._resumption is None:
+        if found is None:
             return False
-        return now_s <= found.until_s and len(found.copies) <= self._resumption.queue
+        return now_s <= found.until_s and len(found.copies) <= self._most

@@ -146,8 +146,9 @@ def storm():
         "workload": {"study": "campaign", "duration": "1 s",
                      "arrivals": [{"topic": "t", "by": "pub", "process": "poisson",
                                    "rate": "9/s"}]},
-        "faults": [{"kind": "outage", "name": f"dark-{who}", "population": who, "start": "0.2 s",
-                    "duration": "0.2 s", "spread": "0.1 s"} for who in ("sub", "guess")]
+        "faults": [{"kind": kind, "name": f"dark-{who}", "population": who, "start": "0.2 s",
+                    "duration": "0.2 s", "spread": "0.1 s"}
+                   for who, kind in (("sub", "disconnect"), ("guess", "outage"))]
         + [{"kind": "slow-down", "name": "slow", "controller": "a", "start": "0.5 s",
             "duration": "0.1 s", "factor": 2.0},
            {"kind": "freeze", "name": "still", "controller": "a", "start": "0.7 s",
