@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.designs import parallel
+from sim.kept_items import kept_bytes
 from sim.platforms import session_count
 from sim.services import Demand, demands, publication, service
 from sim.sojourns import copy_s
@@ -79,11 +80,12 @@ def shares(topology: Topology, controller: str, profile: Profile, p99_s: float) 
 
 
 def memory_bytes(topology: Topology, controller: str, profile: Profile) -> float:
-    """Memory of the idle server: base, sessions, subscriptions. [B]"""
+    """Memory of the idle server: base, sessions, subscriptions, items. [B]"""
     memory = profile.memory
     subscriptions = sum(topology.fan_out().values())
     sessions = session_count(topology, controller)
-    return memory.base + memory.session * sessions + memory.subscription * subscriptions
+    items = kept_bytes(topology, tuple(range(len(topology.topics))))
+    return memory.base + memory.session * sessions + memory.subscription * subscriptions + items
 
 
 def _readers(topology: Topology, asked: Sequence[Demand]) -> float:

@@ -10,6 +10,14 @@ def item_bytes(topic: Topic) -> float:
     return min(topic.payload.size, topic.payload.max)
 
 
+def owned_by(topology: Topology, controller: str) -> tuple[int, ...]:
+    """Numbers of the Topics that the Brokers of a Controller keep."""
+    hosts = {broker.name: broker.controller for broker in topology.brokers}
+    return tuple(
+        number for number, topic in enumerate(topology.topics) if hosts[topic.broker] == controller
+    )
+
+
 def kept_bytes(topology: Topology, owned: tuple[int, ...]) -> float:
     """Memory of the items of some Topics, each full from the start. [B]"""
     topics = (topology.topics[number] for number in owned)

@@ -17,6 +17,7 @@ from sim.advice import TARGET, Advice, advice
 from sim.bounds import RESOURCES
 from sim.designs import Arrangement, Case, Collecting, Design, Place, parallel, smaller
 from sim.objectives import Objective, objectives
+from sim.request_support import NOT_ON_PAPER
 from sim.trials import Bench, Trial
 from topologies import TopologyError, support
 from topologies.profiles import Profile
@@ -149,7 +150,7 @@ def plan(
     TopologyError
         An objective that is none, or a profile that cannot be read.
     """
-    support.refuse(topology, ("brokers.kind", "workload.queries"), "plans")
+    support.refuse(topology, NOT_ON_PAPER, "plans")
     asked, budget = objectives(topology, slo), budget or Budget()
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from topologies.schema import Population, Topology
 
+NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract")
+
 
 def request_problems(topology: Topology) -> Iterator[str]:
     """Place, value, rule and repair of each."""

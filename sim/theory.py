@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import topologies
 from results.statistics import Estimate
+from sim.kept_items import kept_bytes, owned_by
 from sim.platforms import require_supported, session_count
+from sim.request_support import NOT_ON_PAPER
 from sim.services import Demand, demands, service
 from sim.sojourns import Sojourns, sojourns
 from topologies import support
@@ -56,7 +58,7 @@ def estimate(
     if not 0.0 < load < math.inf:
         rule = "must be more than 0 and finite; write for example 1"
         raise topologies.TopologyError([f'load: "{load}": {rule}'])
-    support.refuse(topology, ("brokers.kind", "workload.queries"), "closed forms")
+    support.refuse(topology, NOT_ON_PAPER, "closed forms")
     if profiles is None:
         profiles = {c.name: topologies.profile(topology, c.name) for c in topology.controllers}
     calm, attacked = (
@@ -130,7 +132,7 @@ def _wire_bytes(demand: Demand, profile: Profile) -> float:
 def _memory_bytes(
     topology: Topology, node: Controller, profile: Profile, asked: list[Demand]
 ) -> float:
-    """Memory of the idle server and of the largest publication's copies. [B]"""
+    """Memory of the idle server with its items and of the largest publication's copies. [B]"""
     memory = profile.memory
     hosts = {broker.name: broker.controller for broker in topology.brokers}
     subscriptions = sum(
@@ -144,6 +146,7 @@ def _memory_bytes(
         default=0.0,
     )
     sessions = session_count(topology, node.name)
+    copies += kept_bytes(topology, owned_by(topology, node.name))
     return memory.base + memory.session * sessions + memory.subscription * subscriptions + copies
 
 

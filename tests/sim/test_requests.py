@@ -1,5 +1,6 @@
 """Queries, and last items upon logins: both engines alike, by hand, and beside closed forms."""
 
+import federations
 import numpy as np
 import pytest
 import worlds
@@ -100,6 +101,45 @@ def test_both_engines_answer_alike(world, seed, window_s):
     fast = worlds.compiled(topology, plan, profile, window_s)
     worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
     assert fast.expected == fast.delivered + fast.lost + fast.rejected
+
+
+@pytest.mark.parametrize("discipline", ["fifo", "loop-turns", "fanout-process"])
+def test_both_engines_answer_alike_beside_links(discipline):
+    people = [
+        {"name": "pub", "count": 2, "controller": "b", "publishes": ["t", "u"]},
+        {"name": "near", "count": 4, "controller": "a", "subscribes": ["t", "u"],
+         "network": {"delay": "1 ms"}},
+        {"name": "far", "count": 3, "controller": "b", "subscribes": ["t"]},
+    ]  # fmt: skip
+    topology = federations.topology(
+        {"a": {}, "b": {}},
+        {"t": ("a", {"max_items": 3}), "u": ("b", {"max_items": 2})},
+        people,
+        [{"topic": each, "by": "pub", "process": "poisson", "rate": "20/s"} for each in "tu"],
+        links=[{"from": "a", "to": "b", "delay": "3 ms", "rate": "90 kB/s"}],
+    )  # fmt: skip
+
+    def ask(data):
+        data["workload"]["queries"] = [
+            {"kind": "items", "by": "near", "topic": "t", "rate": "30/s"},
+            {"kind": "disco", "by": "far", "topic": "u", "rate": "30/s"},
+        ]
+
+    topology = changed(topology, ask)
+    require_supported(topology)
+    costs = {
+        "fifo": {"publish": "1 ms", "copy": "0.7 ms", "copy_distribution": "exponential"},
+        "loop-turns": {"publish": "1 ms", "build": "0.3 ms", "write": "0.5 ms", "cv": 0.3},
+        "fanout-process": {"setup": "1 ms", "route": "0.3 ms", "write": "0.5 ms", "cv": 0.3},
+    }[discipline]
+    queries = {"provenance": SOURCE, "base": "1 ms", "per_item": "0.3 ms"}
+    profiles = dict.fromkeys("ab", worlds.profile(discipline, queries=queries, **costs))
+    plan = Plan(topology, 1)
+    fast = federations.compiled(topology, plan, profiles)
+    slow = federations.stanza_by_stanza(topology, plan, profiles)
+    for one, other in zip(fast, slow, strict=True):
+        worlds.assert_agree(one, other)
+        assert latencies_s(one, "query").sum() > 20
 
 
 def asking(rate, *, duration="400 s", **costs):
