@@ -46,6 +46,9 @@ class Calendar:
         """Instant of the earliest event; infinite without one. [s]"""
         return min(self._near_min_s, self._far_min_s)
 
+    def __len__(self) -> int:
+        return sum(len(each[0]) for each in (*self._near, *self._far))
+
     def add(
         self, instants_s: Floats, platforms: Integers, stamps: Integers, deadlines_s: Floats
     ) -> None:

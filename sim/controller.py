@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from results import histogram
-from results.records import STAGES
 from sim import draws
 from sim.backlogs import POLICIES
 from sim.crashes import abandon, crash, cuts
@@ -20,7 +19,6 @@ from sim.freezes import freeze
 from sim.inbound import Inbound
 from sim.intake import ROLES, Census, Intake
 from sim.jobs import Inbox, Jobs
-from sim.journeys import stages_s
 from sim.kept_items import kept_bytes
 from sim.messages import Messages, nothing
 from sim.network import Arrivals
@@ -31,9 +29,10 @@ from sim.resumptions import Keeper
 from sim.routes import FAN_OUT, routes
 from sim.server import empty_server, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
-from sim.state import PUBLICATION, Floats, Integers, Records
+from sim.stages import stages
+from sim.state import PUBLICATION, Floats, Integers, Records, Server
 from sim.stations import Graph, Line, Station
-from sim.study import HistogramKey, Sparse, StageKey, Study, Tally
+from sim.study import HistogramKey, Sparse, Study, Tally
 from sim.waterfalls import waterfall
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
@@ -183,6 +182,20 @@ class Controller:
             until_s = due.arrival_s[following] if due is not None and following < count else end_s
             self._discipline.advance(self._server, float(until_s))
 
+    @property
+    def server(self) -> Server:
+        """All that its kernel knows, until it works again."""
+        return self._server
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything that is known will yet come to it."""
+        return self._inbox.next_s() < np.inf or len(self._inbound.unread()) > 0
+
+    def numbers(self, platforms: Integers) -> Integers:
+        """Numbers that Platforms of the topology have here."""
+        return self._home.number(platforms)
+
     def idle_until_s(self, now_s: float) -> float:
         """No copy leaves before this instant, given that it has worked until `now_s`. [s]"""
         now = self._server.ledger[0]
@@ -264,24 +277,9 @@ class Controller:
             sojourn_s=float(now["sojourn_s"]),
             trace=self._server.trace[: now["traced"]],
             cuts=cuts(self._server),
-            stages=self._stages(),
+            stages=stages(self._server, self._home, self._kinds, self._census.roles),
             waterfall=waterfall(self._server, self._study.topology, self._home, self._kinds),
         )
-
-    def _stages(self) -> dict[StageKey, Sparse]:
-        """Histograms of the stages of the copies that were followed."""
-        copies = self._server.followed[: self._server.ledger[0]["followed"]]
-        lengths_s, names = stages_s(self._server.instants_s[: len(copies)]), self._home.pair_names
-        roles = self._home.pair_roles
-        found: dict[StageKey, Sparse] = {}
-        for row in np.unique(copies["histogram"]).tolist():
-            kind, pair = divmod(row, self._kinds)
-            segment, role = divmod(kind, self._census.roles)
-            chosen = lengths_s[copies["histogram"] == row]
-            for stage, column in zip(STAGES, chosen.T, strict=True):
-                key = (segment, *names[pair], roles[pair] or ROLES[role], stage)
-                found[key] = histogram.sparse(histogram.count(column))
-        return found
 
     def _carry_mixed(self, due: Jobs | None, end_s: float) -> None:
         """Take in jobs and messages; at one instant messages go first."""

@@ -22,6 +22,7 @@ from sim.sessions import Sessions
 from sim.state import Floats
 from sim.stations import Graph
 from sim.study import Study, Tally
+from sim.surges import Surges
 from sim.traffic import Traffic
 from topologies.plan import Plan
 from topologies.profiles import Profile
@@ -64,6 +65,9 @@ class Grid:
         self._sessions: Sessions | None = None
         if any(population.login is not None for population in study.topology.platforms):
             self._sessions = ToldSessions(study, graph, self._where, self._requests.log_in)
+        self._surges = None
+        if self._sessions is not None:
+            self._surges = Surges(study, graph, self._sessions, self._traffic.stations)
         Campaign(self._control, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
@@ -110,6 +114,8 @@ class Grid:
     def _carry_sessions(self, sessions: Sessions, end_s: float) -> None:
         """Traffic until `end_s`, in windows that no answer to a login can reach back into."""
         while self._now_s < end_s:
+            assert self._surges is not None
+            self._surges.carry(self._now_s, self._uplink.next_s, self._study.horizon_s)
             decided_s, until_s = sessions.horizon(self._now_s)
             self._traffic.turn(self._now_s)
             until_s = min(until_s, end_s, self._where.next_s)

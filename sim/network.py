@@ -130,6 +130,12 @@ class Uplink:
             self._read()
         yield self._take(end_s), end_s
 
+    @property
+    def next_s(self) -> float:
+        """No publication arrives before. [s]"""
+        known = self._pending.arrival_s
+        return float(known[0]) if len(known) else self._known_s
+
     def window(self, after_s: float, end_s: float) -> tuple[Arrivals, float]:
         """The first piece that ends after `after_s`, at `end_s` at the latest."""
         while self._known_s <= after_s:

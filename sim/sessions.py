@@ -14,28 +14,25 @@ the server completed before a loss counts. Attempts begin until the end of the r
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from sim import draws
-from sim.calendar import Calendar
-from sim.doors import Doors
+from sim.calendar import Calendar, Events
 from sim.draws import Purpose
 from sim.failovers import Whereabouts
 from sim.freezes import Sockets
-from sim.logins import ROUNDS_OF_CONNECT, login_figure, works_s
+from sim.ladders import STEP_BITS, STEP_MASK, Ladder
+from sim.logins import ROUNDS_OF_CONNECT
 from sim.messages import Messages, nothing
-from sim.resumptions import Tickets
 from sim.retries import Waits
 from sim.session_books import SessionBooks, SessionTally
 from sim.state import (
     FINAL,
-    FIRST,
-    JOB,
-    NOTICED,
     PLATFORM_MASK,
     REFUSED,
-    RESUME,
     STAMP_SHIFT,
     Floats,
     Integers,
@@ -45,8 +42,6 @@ from sim.stations import Graph
 from sim.study import Study
 
 OFFLINE, WAITING, CONNECTING, ONLINE, UNHEARD = range(5)  # unheard: nothing answers an attempt
-STEP_BITS = 4  # an attempt's step has the stamp (number of the attempt << 4) + number of the step
-STEP_MASK = (1 << STEP_BITS) - 1
 CAUTION = 1.0 - 1e-12  # windows are shorter than the look-ahead by more than roundings
 
 Mask = npt.NDArray[np.bool_]
@@ -70,13 +65,8 @@ class Sessions:
         self._topology, self._study, self._graph = topology, study, graph
         self._where = where
         self._key = (study.seed, study.replication)
-        profiles = {each.node.name: each.profile for each in graph.stations}
-        self._work_s, self._steps, proof = works_s(topology, profiles)
-        self._doors, self._tickets = Doors(graph, proof), Tickets(graph)
-        self._cv, self._noticed = (
-            np.array([login_figure(each.profile, figure) for each in graph.stations])
-            for figure in ("cv", "noticed")
-        )
+        self.ladder = Ladder(graph, self._key)
+        self._doors, self._tickets = self.ladder.doors, self.ladder.tickets
         self._delay_s = np.array([each.network.delay for each in topology.platforms])
         self._timeout_s = np.array([each.retry.timeout for each in topology.platforms])
         counts = [each.count for each in topology.platforms]
@@ -97,6 +87,7 @@ class Sessions:
         self._silent = np.zeros(len(graph.stations), np.bool_)
         logging_in = [each.network.delay for each in topology.platforms if each.login is not None]
         self._delay_min_s = min(logging_in)
+        self.plain = self._doors.open and not (self._tickets.any or where.moves)
         self.books = SessionBooks(study.timetable, topology)
 
     def horizon(self, now_s: float) -> tuple[float, float]:
@@ -110,6 +101,41 @@ class Sessions:
         ways = 1.0 if self._where.moves else 2.0  # who is online at once is at the next station
         return first_s, first_s + ways * self._delay_min_s * CAUTION
 
+    @property
+    def waiting(self) -> int:
+        """Messages on their way and attempts to come."""
+        return len(self._starts) + len(self._arrivals)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether servers have nothing to do for Platforms."""
+        return not self._in_flight.any()
+
+    def expected(self, before_s: float) -> Events:
+        """Messages that arrive before that instant, those of attempts that begin before too."""
+        self._begin(*self._starts.take(before_s))
+        return self._sent(*self._arrivals.take(before_s))
+
+    def current(self, platform: Integers, stamp: Integers) -> Mask:
+        """Which messages are of their Platforms' present attempts."""
+        return np.asarray(stamp >> STEP_BITS == self._attempt[platform])
+
+    def put_back(self, *events: Any) -> None:
+        """Messages will arrive after all."""
+        self._arrivals.add(*events)
+
+    def complete(self, platform: Integers, done_s: Floats) -> None:
+        """Servers have answered the last steps of logins, in time."""
+        self._log_in(platform, done_s, done_s + self._delay_s[self.population[platform]])
+
+    def _sent(
+        self, arrival_s: Floats, platform: Integers, stamp: Integers, deadline_s: Floats
+    ) -> Events:
+        """Of these messages those that were sent before their Platforms lost power."""
+        sent = stamp >= self._cut[platform]
+        sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
+        return arrival_s[sent], platform[sent], stamp[sent], deadline_s[sent]
+
     def messages(self, decided_s: float, until_s: float, end_s: float) -> list[Messages]:
         """Messages that arrive before `until_s`, by station.
 
@@ -118,10 +144,7 @@ class Sessions:
         """
         self._give_up(decided_s, end_s)
         self._begin(*self._starts.take(until_s))
-        arrival_s, platform, stamp, deadline_s = self._arrivals.take(until_s)
-        sent = stamp >= self._cut[platform]
-        sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
-        steps = arrival_s[sent], platform[sent], stamp[sent], deadline_s[sent]
+        steps = self._sent(*self._arrivals.take(until_s))
         steps = self.sockets.read(steps, self._station(steps[1], steps[2]), until_s)
         order = np.lexsort((steps[1], steps[0]))
         arrival_s, platform = steps[0][order], steps[1][order]
@@ -131,9 +154,10 @@ class Sessions:
         found = [nothing()] * len(self._graph.stations)
         for number in np.unique(home).tolist():
             own = home == number
-            found[number] = self._made(
-                number, arrival_s[own], platform[own], stamp[own], deadline_s[own]
-            )
+            found[number] = self.ladder.messages(
+                number, self.population[platform[own]], arrival_s[own], platform[own],
+                stamp[own], deadline_s[own],
+            )  # fmt: skip
         return found
 
     def answered(self, station: int, completions: Records) -> None:
@@ -337,33 +361,6 @@ class Sessions:
             back_s = start_s[refused] + self._delay_s[population] + self._delay_s[population]
             self._fail(who, np.minimum(back_s, deadline_s[refused]))
         return ~refused
-
-    def _made(
-        self, station: int, arrival_s: Floats, platform: Integers, stamp: Integers,
-        deadline_s: Floats,
-    ) -> Messages:  # fmt: skip
-        """The messages for one station."""
-        population, step = self.population[platform], stamp & STEP_MASK
-        seed, replication = self._key
-        key = (replication, platform, stamp)
-        flags = JOB + FINAL * (step + 1 == self._steps[population]) + FIRST * (step == 0)
-        flags += RESUME * self._tickets.resumes(population, step)
-        work_s = self._work_s[station, population, step]
-        refused = self._doors.refused(station, arrival_s, platform, population, step)
-        flags[refused] += REFUSED
-        work_s[refused] = self._doors.refuse_s[station]
-        noticed = self._noticed[station]
-        if noticed > 0.0:
-            flags += NOTICED * (draws.uniforms_at(seed, Purpose.NOTICE, *key) < noticed)
-        return Messages(
-            key=platform + (stamp << STAMP_SHIFT),
-            platform=platform,
-            arrival_s=arrival_s,
-            work_s=work_s,
-            factor=draws.lognormals_at(seed, Purpose.LOGIN, *key, self._cv[station]),
-            give_up_s=deadline_s,
-            flags=flags,
-        )
 
     def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
         self._status[platform] = ONLINE
