@@ -1,4 +1,7 @@
-"""Answers of a run in figures: how long those waited who asked a Broker, or had just logged in."""
+"""Answers of a run in figures: how long those waited who asked a Broker, or had just logged in.
+
+Retracts are among them, which a Broker sends to all subscribers unasked.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from results.latencies import Latency
 if TYPE_CHECKING:
     from results.run import Run
 
-ROLES = ("query", "last-item")  # in the place of a publisher's role
+ROLES = ("query", "last-item", "retract")  # in the place of a publisher's role
 
 
 def answers(run: Run) -> list[AnswerFigures]:
     """Figures of each kind of answer and population, over the measured phases.
 
     Latency runs from the request to the end of the answer's reading; of last items and of what is
-    asked upon a login, from the instant at which the Platform knows that it is online.
+    asked upon a login, from the instant at which the Platform knows that it is online; of retracts, from that at which
+    the publication was intended that pushed the item out.
     """
     phases = measured_phases(run)
     kinds = {(key[4], key[2], key[3]) for key in run.latencies.keys if key[4] in ROLES}

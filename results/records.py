@@ -180,7 +180,7 @@ LATENCY = (
         "role",
         "str",
         "",
-        "legitimate or adversary (who published), query or last-item",
+        "legitimate or adversary (who published), query, last-item or retract",
     ),
     Column("stage", "str", "", "total, or the part of the way"),
     Column("bin", "int32", "", "bin of results.histogram"),

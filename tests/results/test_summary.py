@@ -48,6 +48,17 @@ def test_totals_are_integers_over_all_replications(campaign, summary):
     assert summary["publications"] == len(campaign.publications["publication"])
 
 
+@pytest.mark.parametrize("role", ["query", "last-item", "retract"])
+def test_answers_and_retracts_have_figures_of_their_own(role):
+    draft = synthetic.steady(replications=2)
+    for (*key, _, stage), counts in list(draft.latency.items()):
+        draft.latency[*key[:2], "of alerts", key[3], role, stage] = counts
+    (found,) = Run(draft).summary()["answers"]
+    assert (found["role"], found["answer"]) == (role, "of alerts")
+    assert found["answered"] > 0
+    assert found["p50"]["value"] > 0.0
+
+
 def test_floats_have_twelve_significant_digits(summary):
     def floats(node):
         if isinstance(node, dict | list):
