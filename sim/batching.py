@@ -15,14 +15,19 @@ from __future__ import annotations
 import math
 
 from sim.designs import Collecting, changed
-from topologies import offered
 from topologies.schema import Arrivals, Batch, Topic, Topology, Trace
+from topologies.streams import mean_rows, shared_out, streams
 
 LARGEST = 4.0  # standard deviations over the mean number of events that the largest item holds
 
 
 def collected(topology: Topology, collecting: Collecting) -> Topology:
-    """The same events, collected. What adversaries send, traces and batches stay as they are."""
+    """The same events, collected. What adversaries send, traces and batches stay as they are.
+
+    Traces and batches beside other processes go to a Topic of their own, which has the same
+    subscribers, so that their items stay as small as they are.
+    """
+    topology = _parted(topology)
     events = events_per_item(topology, collecting)
     topics = tuple(_larger(topic, events[topic.name]) for topic in topology.topics)
     sizes = {topic.name: topic.payload.size for topic in topology.topics}
@@ -39,7 +44,7 @@ def collected(topology: Topology, collecting: Collecting) -> Topology:
         arrivals += [
             changed(each, topic=_intake(each.topic))
             for each in topology.workload.arrivals
-            if each.topic in taken and not _fixed(each)
+            if each.topic in taken
         ]
         platforms = tuple(
             changed(each, publishes=(*each.publishes,
@@ -55,20 +60,58 @@ def _intake(topic: str) -> str:
     return f"{topic} as sent"
 
 
+def _uncollected(topic: str) -> str:
+    """The name under which traces and batches go out that share a Topic with what is collected."""
+    return f"{topic} as it comes"
+
+
+def _parted(topology: Topology) -> Topology:
+    """Each process on one Topic, and no trace or batch on a Topic of another process."""
+    arrivals = [one for each in topology.workload.arrivals for one in shared_out(each)]
+    mixed = {each.topic for each in arrivals if _fixed(each)}
+    mixed &= {each.topic for each in arrivals if not _fixed(each)}
+    moved = {(each.by, each.topic) for each in arrivals if _fixed(each) and each.topic in mixed}
+    further = tuple(
+        changed(each, name=_uncollected(each.name), last_item="never")
+        for each in topology.topics
+        if each.name in mixed
+    )
+    platforms = []
+    for each in topology.platforms:
+        publishes = (_uncollected(topic) for by, topic in sorted(moved) if by == each.name)
+        wishes = (wish for wish in each.subscribes if wish.topic in mixed)
+        subscribes = (changed(wish, topic=_uncollected(wish.topic)) for wish in wishes)
+        platforms.append(
+            changed(each, publishes=(*each.publishes, *publishes),
+                    subscribes=(*each.subscribes, *subscribes))
+        )  # fmt: skip
+    own = tuple(
+        changed(each, topic=_uncollected(each.topic))
+        if (each.by, each.topic) in moved and _fixed(each) else each
+        for each in arrivals
+    )  # fmt: skip
+    workload = changed(topology.workload, arrivals=own)
+    topics = (*topology.topics, *further)
+    return changed(topology, topics=topics, platforms=tuple(platforms), workload=workload)
+
+
 def events_per_item(topology: Topology, collecting: Collecting) -> dict[str, float]:
-    """Mean number of events in one item of each Topic. [1]"""
-    rates = offered(topology, "legitimate")
-    counts = {population.name: population.count for population in topology.platforms}
-    collectors = dict.fromkeys(rates, 0)
-    for each in topology.workload.arrivals:
-        if not _fixed(each):
-            collectors[each.topic] += counts[each.by] if collecting.place == "publishers" else 1
-    if collecting.place == "broker":
-        collectors = {name: min(count, 1) for name, count in collectors.items()}
-    return {
-        name: 1.0 + rates[name] * collecting.hold_s / collectors[name] if collectors[name] else 1.0
-        for name in rates
-    }
+    """Mean number of events in one item of each Topic, of those that are collected. [1]"""
+    rates: dict[str, dict[str, float]] = {each.name: {} for each in topology.topics}
+    for stream in streams(topology):
+        if stream.role == "legitimate" and not _fixed(stream.arrivals):
+            who = stream.population.name if collecting.place == "publishers" else ""
+            own = rates[stream.arrivals.topic]
+            rate = mean_rows(topology, stream) / topology.workload.duration
+            own[who] = own.get(who, 0.0) + rate
+    counts = {population.name: population.count for population in topology.platforms} | {"": 1}
+    found = {}
+    for topic, groups in rates.items():
+        per_item = {who: 1.0 + rate * collecting.hold_s / counts[who]
+                    for who, rate in groups.items()}  # fmt: skip
+        items = sum(rate / per_item[who] for who, rate in groups.items())
+        found[topic] = sum(groups.values()) / items if items else 1.0
+    return found
 
 
 def _fixed(arrivals: Arrivals) -> bool:
@@ -103,10 +146,17 @@ def _rarer(arrivals: Arrivals, events: float) -> Arrivals:
 
 
 def batched(topology: Topology, batch: int) -> Topology:
-    """The same events, `batch` of them in one item, however long that takes to come together."""
-    topics = []
+    """The same events, `batch` of them in one item, however long that takes to come together.
+
+    Traces and batches stay as they are, as in `collected`.
+    """
+    topology, topics = _parted(topology), []
+    together = {each.topic for each in topology.workload.arrivals if not _fixed(each)}
     for topic in topology.topics:
         payload = topic.payload
+        if topic.name not in together:
+            topics.append(topic)
+            continue
         larger = {
             "size": payload.size * batch,
             "cv": payload.cv / math.sqrt(batch),

@@ -6,10 +6,11 @@ import worlds
 
 from results import plans
 from sim import answers
-from sim.batching import collected, events_per_item
+from sim.batching import batched, collected, events_per_item
 from sim.designs import Collecting
 from sim.planning import Budget, plan
 from topologies import offered
+from topologies.plan import Plan
 
 RATE_PER_S, PUBLISHERS, SUBSCRIBERS = 200.0, 5, 50
 
@@ -68,6 +69,47 @@ def test_a_broker_that_collects_still_takes_in_every_event():
     intake = next(name for name in rates if name != "t")
     assert rates[intake] == pytest.approx(RATE_PER_S)
     assert (fan_out["t"], fan_out[intake]) == (SUBSCRIBERS, 0)
+
+
+POISSON = {"topic": "t", "by": "source", "process": "poisson", "rate": "80/s"}
+MIXED = [
+    POISSON,
+    POISSON | {"process": "ramp", "rate": "40/s", "final_rate": "80/s"},
+    POISSON | {"further_topics": ["u"], "exponent": 0, "by": "other"},
+    POISSON | {"process": "batch", "rate": "2/s", "mean_size": 500, "by": "other"},
+]
+
+
+@pytest.mark.parametrize("place", ["publishers", "broker"])
+def test_batches_beside_other_processes_stay_as_they_are_and_count_for_nothing(place):
+    """Of `t` 140 events a second of five and 40 of three are collected; 1,000 come in batches."""
+    topology = worlds.topology(
+        [
+            {"name": "source", "count": 5, "publishes": ["t"]},
+            {"name": "other", "count": 3, "publishes": ["t", "u"]},
+            {"name": "sink", "count": 50, "subscribes": ["t", {"topic": "u", "fraction": "50 %"}]},
+        ],
+        MIXED,
+        topics={"t": {"size": "1 kB", "cv": 0.5}, "u": {"size": "2 kB"}},
+        duration="20 s",
+    )
+    hold_s = 0.1
+    per_s = [(140.0, 5), (40.0, 3)] if place == "publishers" else [(180.0, 1)]
+    items_per_s = sum(m / (hold_s + m / rate) for rate, m in per_s)
+    found = collected(topology, Collecting(hold_s, place))
+    rates, sizes = offered(found), {each.name: each.payload.size for each in found.topics}
+    assert rates["t"] == pytest.approx(items_per_s)
+    assert sizes["t"] == pytest.approx(1000.0 * 180.0 / items_per_s)
+    assert rates["t as it comes"] == pytest.approx(1000.0)
+    assert sizes["t as it comes"] == 1000.0
+    fan_out = found.fan_out()
+    assert fan_out["t as it comes"] == fan_out["t"] == 50
+    bytes_per_s = sum(rates[name] * fan_out[name] * sizes[name] for name in rates)
+    assert bytes_per_s == pytest.approx(1000.0 * 50 * 1180.0 + 2000.0 * 25 * 40.0)
+    few = batched(topology, 4)
+    assert offered(few) == pytest.approx({"t": 45.0, "u": 10.0, "t as it comes": 1000.0})
+    assert [each.payload.size for each in few.topics] == [4000.0, 8000.0, 1000.0]
+    assert Plan(found, 1).rows == pytest.approx(20.0 * sum(rates.values()), rel=0.2)
 
 
 def test_a_plan_proposes_to_collect_and_says_the_same_for_every_seed():
