@@ -25,8 +25,8 @@ def answers(run: Run) -> list[AnswerFigures]:
     """Figures of each kind of answer and population, over the measured phases.
 
     Latency runs from the request to the end of the answer's reading; of last items and of what is
-    asked upon a login, from the instant at which the Platform knows that it is online; of retracts, from that at which
-    the publication was intended that pushed the item out.
+    asked upon a login, from the instant at which the Platform knows that it is online; of
+    retracts, from that at which the publication was intended that pushed the item out.
     """
     phases = measured_phases(run)
     kinds = {(key[4], key[2], key[3]) for key in run.latencies.keys if key[4] in ROLES}
