@@ -68,15 +68,21 @@ class Conduct:
         self.ended: dict[int, Ended] = {}
         self.own: dict[int, dict[str, Any]] = {}  # by worker: what it says of its part
         self._online: dict[int, int] = {}
-        self._windows: dict[int, list[bytes]] = {}
+        self._windows = directory / "windows.jsonl"  # not in memory: an hour has thousands
         self._counts: dict[int, dict[str, int]] = {}
         self._publishing: set[int] = set()
         self._checked_s = 0.0
 
     @property
     def windows(self) -> dict[int, list[dict[str, Any]]]:
-        """What each process told of each second."""
-        return {place: list(map(json.loads, told)) for place, told in self._windows.items()}
+        """What each process told of each second, while the run's directory is there."""
+        told: dict[int, list[dict[str, Any]]] = {}
+        if self._windows.exists():
+            with self._windows.open(encoding="utf-8") as stream:
+                for line in stream:
+                    window = json.loads(line)
+                    told.setdefault(window["place"], []).append(window)
+        return told
 
     def specs(self, parents: tuple[int, ...] = ()) -> list[shares.Spec]:
         """What each process of these parents is to do; writes the plan where they find it."""
@@ -146,7 +152,7 @@ class Conduct:
                 case "ended":
                     self._bury(generator, event)
                 case "window":
-                    self._windows.setdefault(event["place"], []).append(_lasting(event))
+                    self._keep(event)
                 case "rest":
                     rest.append(event)
                 case "done" if "own" in event:
@@ -238,7 +244,7 @@ class Conduct:
                     self._counts[event["place"]] = event
                 case "window":
                     windows.append(event)
-                    self._windows.setdefault(event["place"], []).append(_lasting(event))
+                    self._keep(event)
                 case "ended":
                     self._bury(generator, event)
                 case "played":
@@ -249,6 +255,12 @@ class Conduct:
         if now_s > self._checked_s + 2 * _POLL_S:
             self._checked_s = now_s
             self.stopped = self.stopped or self._reason_to_stop()
+
+    def _keep(self, window: Mapping[str, Any]) -> None:
+        """Of a window, what counts to the end: its histograms are for those who look on."""
+        with self._windows.open("a", encoding="utf-8") as stream:
+            kept = {name: each for name, each in window.items() if not isinstance(each, list)}
+            stream.write(json.dumps(kept) + "\n")
 
     def _bury(self, generator: Generator, event: Mapping[str, Any]) -> None:
         """A process has ended in the middle of the run, and its sessions with it."""
@@ -290,12 +302,3 @@ class Conduct:
         if not self.start_ns:
             return "logging in"
         return "playing" if self._publishing else "draining"
-
-
-def _lasting(window: Mapping[str, Any]) -> bytes:
-    """What is kept of a window to the end: its histograms are for those who look on.
-
-    As text it takes a third of the memory; a run of an hour has thousands.
-    """
-    kept = {name: value for name, value in window.items() if not isinstance(value, list)}
-    return json.dumps(kept).encode()

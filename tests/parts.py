@@ -1,17 +1,18 @@
 """Parts of a long proof, each kept in a file, so that a stopped proof goes on where it stopped.
 
-A part counts only if it was made by the code as it is: each file names a hash of what judges it.
+A part counts only if it was made by the code as it is: each file names a hash of all the code that
+the proof speaks of (`tests/proofs.yaml`), so what it proves cannot change behind its back.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+import prove
+
+ROOT = prove.ROOT
 PROOFS = ROOT / "results" / "proofs"  # ignored by git
 _MADE_BY = "made_by"
 
@@ -23,19 +24,16 @@ class Parts:
     ----------
     work : Path
         The directory.
-    code : sequence of str
-        Files of the repository that a part speaks of.
+    proof : str
+        The proof's name in `tests/proofs.yaml`, which says what code it speaks of.
     """
 
-    def __init__(self, work: Path, code: Sequence[str]) -> None:
-        self.work, self._code = work, tuple(code)
+    def __init__(self, work: Path, proof: str) -> None:
+        self.work, self._proof = work, prove.named(proof)
 
     def made_by(self) -> str:
         """Hash of the code as it is."""
-        total = hashlib.sha256()
-        for name in self._code:
-            total.update((ROOT / name).read_bytes())
-        return total.hexdigest()
+        return self._proof.digest()
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A part, if it is there and made by the code as it is."""

@@ -41,8 +41,10 @@ class Proof:
         return REFERENCE / f"{self.name}.json"
 
     def files(self) -> list[Path]:
-        """The code that it speaks of."""
-        return sorted({path for pattern in self.speaks_of for path in ROOT.glob(pattern)})
+        """The code that it speaks of; of a directory, all that git would keep."""
+        found = {path for pattern in self.speaks_of for path in ROOT.glob(pattern)}
+        within = {path for place in found if place.is_dir() for path in place.rglob("*")}
+        return sorted(path for path in found | within if path.is_file() and path.suffix != ".pyc")
 
     def digest(self) -> str:
         """Hash of that code as it is now."""
@@ -73,6 +75,11 @@ def proofs() -> list[Proof]:
         Proof(**{key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()})
         for entry in entries
     ]
+
+
+def named(name: str) -> Proof:
+    """One of them."""
+    return next(proof for proof in proofs() if proof.name == name)
 
 
 def git(*arguments: str) -> str:

@@ -25,7 +25,6 @@ from typing import Any
 
 from parts import PROOFS, ROOT, Parts
 
-CODE = ("sim/sweeps.py", "sim/executors.py", "sim/scenarios.py", "tests/sweeping.py")
 SCENARIOS = 1000
 GRIDLAB = [sys.executable, "-c", "import gridlab; gridlab.main()"]
 SWEEP = [
@@ -167,7 +166,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no part after")
     parser.add_argument("--scenarios", type=int, default=SCENARIOS)
     chosen = parser.parse_args()
-    parts = Parts(PROOFS / f"sweep-{chosen.scenarios}", CODE)
+    parts = Parts(PROOFS / f"sweep-{chosen.scenarios}", "sweep")
     until_s = time.monotonic() + 60.0 * chosen.minutes
     for name, play in PARTS.items():
         if parts.read(name) is None and time.monotonic() < until_s:

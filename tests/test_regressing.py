@@ -2,25 +2,30 @@
 
 import json
 
+import prove
+import pytest
 import regressing
 from parts import Parts
 
 COUNTS = {"identical": 4, "slowed": 2}
-VERDICT = {"ratio": 1.0, "low": 0.9, "high": 1.1, "pairs": 4, "took_s": 50.0}
+VERDICT = {"low": 0.9, "high": 1.1, "pairs": 4, "took_s": 50.0}
+FIT = {"rounds_tried": 16_000, "ratio": 1.5, "low": 1.46, "high": 1.54, "rounds": 3200}
 
 
-def kept(work, verdicts):
+def kept(work, verdicts, *, slowed=1.1, fit=FIT):
     """A work directory in which each gate has the verdict that is next for its kind."""
     left, parts = {kind: list(each) for kind, each in verdicts.items()}, at(work)
+    parts.keep("fit", fit)
     for gate in regressing.gates(COUNTS):
         if left[gate.kind]:
             verdict = {"kind": gate.kind, "number": gate.number, "verdict": left[gate.kind].pop(0)}
-            parts.keep(gate.name, {**VERDICT, **verdict})
+            ratio = slowed if gate.kind == "slowed" else 1.0
+            parts.keep(gate.name, {**VERDICT, "ratio": ratio, **verdict})
     return regressing.document(parts, COUNTS)
 
 
 def at(work):
-    return Parts(work, regressing.JUDGES)
+    return Parts(work, "regress")
 
 
 def test_both_kinds_come_in_every_part_of_the_proof():
@@ -46,6 +51,21 @@ def test_it_does_not_hold_if_a_slower_server_passes(tmp_path):
     assert found["whole"]
     assert not found["holds"]
     assert "DOES NOT HOLD" in regressing.table(found)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"slowed": 1.3}, {"slowed": 1.05}, {"fit": {**FIT, "low": 1.30}}, {"fit": {**FIT, "high": 1.7}},
+])  # fmt: skip
+def test_it_does_not_hold_if_the_server_was_not_slowed_by_a_tenth(tmp_path, wrong):
+    found = kept(tmp_path, {"identical": ["pass"] * 4, "slowed": ["fail"] * 2}, **wrong)
+    assert found["whole"]
+    assert not found["slowed_as_asked"]
+    assert not found["holds"]
+
+
+def test_verdicts_count_while_the_code_of_the_play_is_as_it_was():
+    spoken = {str(path.relative_to(prove.ROOT)) for path in prove.named("regress").files()}
+    assert {"results/regression.py", "loadtest/pairs.py", "loadtest/engine.py"} < spoken
 
 
 def test_verdicts_of_other_code_are_made_anew(tmp_path):
