@@ -34,6 +34,8 @@ _HASHES: Final = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
 _SASL: Final = "urn:ietf:params:xml:ns:xmpp-sasl"
 _TEXT: Final = re.compile(rb">([A-Za-z0-9+/=]+)</(?:challenge|success)>")
 _CONDITION: Final = re.compile(rb"<failure[^>]*>\s*<([a-z-]+)")
+_BOUND: Final = re.compile(rb"<iq\b[^>]*\stype=['\"]result['\"]")
+_STANZA_CONDITION: Final = re.compile(rb"<error\b[^>]*>\s*<([a-z-]+)")
 _FEATURES: Final = (b"</stream:features>", b"<stream:features/>")
 _FAILURE: Final = b"</failure>"
 _ABRUPTLY: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time: the server is sent a RST
@@ -213,12 +215,15 @@ class Caller:
         text = f"<response xmlns='{_SASL}'>{_encode(response)}</response>"
         _refuse(await self._ask(text, b"<success", _FAILURE))
 
-    def _bind(self) -> Awaitable[bytes]:
-        return self._ask(
+    async def _bind(self) -> None:
+        answer = await self._ask(
             "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
             "<resource>herd</resource></bind></iq>",
             b"</iq>",
         )
+        if not _BOUND.search(answer):
+            found = _STANZA_CONDITION.search(answer)
+            raise Denied(f"refused: bind: {found[1].decode() if found else 'no result'}")
 
 
 def answer_to(exchange: str, password: str, hash_name: str) -> str:

@@ -106,6 +106,8 @@ class Child:
 
     def excess(self) -> str | None:
         """What it uses beyond its means; the machine's memory counts as well as its own."""
+        if self._process.returncode is not None:  # its process id may be another's by now
+            return None
         pid = self.pid
         try:
             resident_bytes = observation.resident_bytes(pid)

@@ -3,7 +3,8 @@
 What takes their sessions is the topology's faults: a server that is killed and started again, or a
 population that loses its connections. Then each waits as its policy says, tries, gives up, waits
 longer, tries again; those with wrong passwords try for ever. Nothing holds them back but the
-server's own rate and the caps of the rails on connections.
+server's own rate, and the caps of the rails on connections in a second: a wait for those is no part
+of an attempt, and is kept in the books.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 CONCURRENT: Final = 24  # sessions that log in at a time, before all is lost
 ENTER_WITHIN_S: Final = 30.0
-CONNECTIONS_SHARE: Final = 0.9  # of the rails' cap: its window moves, ours does not
+CONNECTIONS_SHARE: Final = 0.95  # of the rails' cap, which counts what else we dial as well
 WATCH_S: Final = 0.2
 CANCEL_S: Final = 0.05
 RESTARTED_WITHIN_S: Final = 30.0
@@ -47,7 +48,7 @@ class Herd:
     members : sequence of Member
         Who they are.
     hostile_per_s : float
-        Most connections of adversaries. [1/s]
+        Most connections of adversaries, taken off the others' where there are any. [1/s]
     seed : int
         Of their waits.
 
@@ -70,8 +71,10 @@ class Herd:
     ) -> None:
         self._grid, self._seed = grid, seed
         self.door, self.members = door, tuple(members)
-        most = CONNECTIONS_SHARE * rails.CAPS.connections_per_s
-        self._turnstiles = {False: Turnstile(most - hostile_per_s), True: Turnstile(hostile_per_s)}
+        most = int(CONNECTIONS_SHARE * rails.CAPS.connections_per_s)
+        if any(each.hostile for each in members):
+            most -= int(hostile_per_s)
+        self._turnstiles = {False: Turnstile(most), True: Turnstile(int(hostile_per_s))}
         self._sessions: dict[Member, Caller] = {}
         self._returning: list[asyncio.Task[None]] = []
         self._origin_s = 0.0
@@ -95,6 +98,7 @@ class Herd:
         async def bring(member: Member) -> None:
             async with turns:
                 apart = replace(member, account=_apart(member))
+                await self._turnstiles[member.hostile].pass_through()
                 self._sessions[member] = await self._attempt(apart, ENTER_WITHIN_S)
 
         tasks = [asyncio.ensure_future(bring(member)) for member in members]
@@ -182,6 +186,7 @@ class Herd:
                 raise LoadError(f"the server is not back after {RESTARTED_WITHIN_S:g} s")
             await asyncio.sleep(0.05)
         self.books.back_s = times["answered_s"] - self._origin_s
+        self.books.down_s = times["answered_s"] - times["killed_s"]
 
     async def _outage(self, fault: Outage) -> None:
         """A population loses its connections; it is back within the fault's spread of its end."""
@@ -214,7 +219,10 @@ class Herd:
         waits_s, due_s, origin_s = member.retry.waits_s(draws), began_s, self._origin_s
         while True:
             await asyncio.sleep(due_s - time.monotonic())
+            waited_s = await self._turnstiles[member.hostile].pass_through()
             start_s = time.monotonic()
+            held_s = self.books.held_hostile_s if member.hostile else self.books.held_s
+            held_s.append((start_s - origin_s, waited_s))
             try:
                 caller = await self._attempt(member, member.retry.timeout_s)
             except LoadError as problem:
@@ -238,7 +246,6 @@ class Herd:
         caller = Caller(self.door, member.account)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._turnstiles[member.hostile].pass_through()
                 await caller.log_in()
         except TimeoutError:
             caller.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +11,7 @@ from loadtest.caller import Account
 from loadtest.retries import Retry
 
 GIVEN_UP: Final = "given up"
+HELD_S: Final = 5e-3  # waits for the caps that are longer shape what is measured
 
 
 @dataclass(frozen=True)
@@ -35,31 +37,60 @@ class Books:
         When each first attempt after a loss began, and when the Platform was online.
     lost : list of (population, instant)
         Sessions that ended.
-    back_s : float or None
-        When a server that was killed answered again.
+    back_s, down_s : float or None
+        When a server that was killed answered again, and for how long it did not.
+    held_s, held_hostile_s : list of (instant, waited)
+        When the caps let a connection pass, and how long it had waited for them.
     """
 
     attempts: list[tuple[str, float, float, str]] = field(default_factory=list)
     online: list[tuple[str, float, float]] = field(default_factory=list)
     lost: list[tuple[str, float]] = field(default_factory=list)
     back_s: float | None = None
+    down_s: float | None = None
+    held_s: list[tuple[float, float]] = field(default_factory=list)
+    held_hostile_s: list[tuple[float, float]] = field(default_factory=list)
+
+    def doubts(self) -> tuple[str, ...]:
+        """Where the caps on connections shaped what was to be the server's doing.
+
+        Who tries while the server is down is refused at once, held or not: those do not count.
+        """
+        since_s = self.back_s or 0.0
+        found = []
+        for who, held_s in (("", self.held_s), ("hostile ", self.held_hostile_s)):
+            late = [waited_s for passed_s, waited_s in held_s if passed_s >= since_s]
+            held = [waited_s for waited_s in late if waited_s > HELD_S]
+            if held:
+                found.append(
+                    f"the cap on connections held {len(held)} of {len(late)} {who}attempts back, "
+                    f"one of them for {max(held):.3g} s: not the server alone sets these figures"
+                )
+        return tuple(found)
 
 
 class Turnstile:
-    """Lets connections pass one after another, at no more than a rate.
+    """Lets so many connections pass within any second, at once while there are fewer, in order.
 
     Parameters
     ----------
-    rate_per_s : float
-        The rails' cap, or less. [1/s]
+    limit : int
+        The rails' cap on connections in a second, or less.
     """
 
-    def __init__(self, rate_per_s: float) -> None:
-        self._gap_s, self._next_s = 1.0 / rate_per_s, 0.0
+    def __init__(self, limit: int) -> None:
+        self._recent: collections.deque[float] = collections.deque(maxlen=limit)
+        self._turn = asyncio.Lock()
 
-    async def pass_through(self) -> None:
-        """Wait for one's turn."""
-        now_s = asyncio.get_running_loop().time()
-        turn_s = self._next_s = max(now_s, self._next_s + self._gap_s)
-        if turn_s > now_s:
-            await asyncio.sleep(turn_s - now_s)
+    async def pass_through(self) -> float:
+        """Wait for one's turn; how long that took. [s]"""
+        clock = asyncio.get_running_loop().time
+        begun_s = clock()
+        async with self._turn:
+            while len(self._recent) == self._recent.maxlen:
+                left_s = self._recent[0] + 1.0 - clock()
+                if left_s <= 0.0:
+                    break
+                await asyncio.sleep(left_s)
+            self._recent.append(clock())
+        return clock() - begun_s

@@ -33,11 +33,13 @@ def measured(topology: Topology, defence: str, books: Books, used: Mapping[str, 
     back_s = due.back_s if books.back_s is None else books.back_s
     samples = comebacks.figures(entries, edges_s, hostile, back_s=back_s, guess_s=due.guess_s)
     samples |= {name: Sample(value, reason="one run") for name, value in used.items()}
+    if books.down_s is not None:
+        samples["downtime_s"] = Sample(books.down_s, reason="one run")
     honest = [entry for name, entry in entries.items() if name not in hostile]
     online = np.sum([each["online"][0] for each in honest], axis=0)
     total = sum(each["platforms"] for each in honest) or 1
     curve = thinned(edges_s.tolist(), (online / total).tolist())
-    return Measured(defence, "on a real server", samples, curve)
+    return Measured(defence, "on a real server", samples, curve, doubts=books.doubts())
 
 
 def entry(books: Books, population: Population, edges_s: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._ready_s: float | None = None
+        self._start_s: dict[str, float] = {}  # of each server, the first time
         self._restarted: dict[str, float] | None = None
 
     def run(self) -> None:
@@ -121,6 +122,7 @@ class Supervisor:
         return ended
 
     def _start(self) -> None:
+        begun_s = time.monotonic()
         for launch in self._launches:
             child = self._children[launch.controller] = Child(launch)
             self._selector.register(child.pidfd, selectors.EVENT_READ, launch.controller)
@@ -130,6 +132,7 @@ class Supervisor:
             while not child.answers():
                 self._check_start(child, self._pause(_PROBE_PERIOD_S), deadline_s)
             self._check_start(child, [], deadline_s)
+            self._start_s[child.launch.controller] = time.monotonic() - begun_s
 
     def _check_start(self, child: Child, ended: list[str], deadline_s: float) -> None:
         """Raise DeploymentError where a server has ended, has met errors, or takes too long."""
@@ -156,32 +159,40 @@ class Supervisor:
             if failed:
                 continue
             problem = self._problem(ended)
+            if problem is None and (order := lease.read_json(self._directory / lease.RESTART_FILE)):
+                (self._directory / lease.RESTART_FILE).unlink()
+                problem = self._restart(order["controller"], order["down_s"])
             if problem is not None:
                 failed = True
                 self._stop()
                 self._write_state("failed", problem)
-            elif order := lease.read_json(self._directory / lease.RESTART_FILE):
-                (self._directory / lease.RESTART_FILE).unlink()
-                self._restart(order["controller"], order["down_s"])
 
-    def _restart(self, controller: str, down_s: float) -> None:
+    def _restart(self, controller: str, down_s: float) -> str | None:
         """Kill a server and have it answer again after `down_s` [s], or as soon as it can.
 
-        It is started so much earlier as the grid took to start.
+        It is started so much earlier as it took to start at first. Returns why the servers may not
+        go on, and None where they may: that is looked after meanwhile as at any time.
         """
         child, begun_s = self._children[controller], time.monotonic()
         self._selector.unregister(child.pidfd)
         child.kill()
         self._write_state("restarting")
-        while (left_s := begun_s + down_s - (self._ready_s or 0.0) - time.monotonic()) > 0.0:
-            self._check_start(child, self._pause(left_s), begun_s + READY_WITHIN_S)
+        start_s = begun_s + down_s - self._start_s[controller]
+        while (left_s := start_s - time.monotonic()) > 0.0:
+            if problem := self._problem(self._pause(min(left_s, _WATCH_PERIOD_S))):
+                return problem
         child = self._children[controller] = Child(child.launch)
         self._selector.register(child.pidfd, selectors.EVENT_READ, controller)
         self._write_state("restarting")
+        deadline_s = time.monotonic() + READY_WITHIN_S
         while not child.answers():
-            self._check_start(child, self._pause(_PROBE_PERIOD_S), begun_s + READY_WITHIN_S)
+            ended = self._pause(_PROBE_PERIOD_S)
+            if problem := self._problem(ended):
+                return problem
+            self._check_start(child, ended, deadline_s)
         self._restarted = {"killed_s": begun_s, "answered_s": time.monotonic()}
         self._write_state("up")
+        return None
 
     def _problem(self, ended: list[str]) -> str | None:
         """Why the servers may not go on; None while all is well."""

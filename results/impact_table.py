@@ -63,11 +63,17 @@ def _agreement(document: Attack) -> list[RenderableType]:
             _shown(each["measured"], 1.0, ""),
             "–" if each["ratio"] is None else f"{each['ratio']:.3g}",
         )
+    doubts = [
+        Text(f"Invalid: {each['defence']}: {doubt}", style="bold red")
+        for each in document.get("measured", [])
+        for doubt in each.get("doubts", [])
+    ]
     noticed = document.get("noticed", [])
     if not noticed:
-        return [table]
+        return [table, *doubts]
     shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in noticed)
-    return [table, Text(f"Of logins that were given up the server dropped unpaid: {shares}")]
+    unpaid = Text(f"Of logins that were given up the server dropped unpaid: {shares}")
+    return [table, *doubts, unpaid]
 
 
 def _own(document: Attack) -> list[str]:

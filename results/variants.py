@@ -43,7 +43,7 @@ class Curve(TypedDict):
 
 
 class Variant(TypedDict):
-    """One defence against one attack."""
+    """One defence against one attack; `doubts` say why what was measured is not to be relied on."""
 
     defence: str
     description: str
@@ -57,6 +57,7 @@ class Variant(TypedDict):
     figures: dict[str, Estimate]
     curve: Curve | None
     runs: dict[str, str]
+    doubts: NotRequired[list[str]]
 
 
 class Axes(TypedDict):
@@ -115,7 +116,7 @@ class Attack(TypedDict):
 class Measured:
     """A variant's figures as samples, by name; amplifications are `amplification_bytes` and so on.
 
-    `reasons` say why a standard figure is missing.
+    `reasons` say why a standard figure is missing, `doubts` why the others are not to be relied on.
     """
 
     defence: str
@@ -124,6 +125,7 @@ class Measured:
     curve: Curve | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def sample(self, name: str) -> Sample:
         """One figure, standard or not.
@@ -147,7 +149,7 @@ class Measured:
             "messages": self._estimate("amplification_messages"),
             "cpu_s": self._estimate("amplification_cpu_s"),
         }
-        return {
+        document: Variant = {
             "defence": self.defence,
             "description": self.description,
             "goodput_per_s": self._estimate("goodput_per_s"),
@@ -161,6 +163,9 @@ class Measured:
             "curve": self.curve,
             "runs": dict(self.runs),
         }
+        if self.doubts:
+            document["doubts"] = list(self.doubts)
+        return document
 
     def _estimate(self, name: str) -> Estimate:
         if name in self.samples:

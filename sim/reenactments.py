@@ -158,6 +158,8 @@ def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Mea
     due = instants(topology)
     samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
     samples["server_cpu_share"] = _used(run, topology, share)
+    if down_s := sum(each.duration for each in topology.faults if hasattr(each, "controller")):
+        samples["downtime_s"] = Sample(down_s, reason="as the file says")
     honest = [entry for name, entry in logins.items() if name not in hostile]
     count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
     total = sum(entry["platforms"] for entry in honest) or 1

@@ -31,14 +31,53 @@ def test_the_lean_login_answers_as_rfc_5802_does():
     assert final == f"c=biws,{nonce},p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
 
 
-def test_connections_pass_at_no_more_than_their_rate():
+def test_connections_pass_at_once_up_to_their_limit_and_then_wait_for_the_second_to_end():
     async def pass_six():
-        turnstile = Turnstile(100.0)
-        begun_s = time.monotonic()
-        await asyncio.gather(*(turnstile.pass_through() for _ in range(6)))
-        return time.monotonic() - begun_s
+        turnstile = Turnstile(4)
+        return await asyncio.gather(*(turnstile.pass_through() for _ in range(6)))
 
-    assert asyncio.run(pass_six()) >= 0.049
+    waits_s = asyncio.run(pass_six())
+    assert max(waits_s[:4]) < 0.5  # at once, however busy the machine is
+    assert min(waits_s[4:]) >= 0.9
+
+
+def test_waits_for_the_caps_cast_doubt_once_the_server_is_up():
+    early = Books(held_s=[(1.0, 0.2), (4.0, 0.0)], held_hostile_s=[(1.0, 0.0)], back_s=3.0)
+    assert early.doubts() == ()
+    late = Books(held_s=[(4.0, 0.0), (4.5, 0.25)], held_hostile_s=[(1.0, 0.1)], back_s=3.0)
+    assert ["1 of 2 attempts" in each and "0.25 s" in each for each in late.doubts()] == [True]
+    guesses = Books(held_hostile_s=[(1.0, 0.1), (1.1, 0.0)])
+    assert ["1 of 2 hostile attempts" in each for each in guesses.doubts()] == [True]
+    told = returns.measured(played(), "none", late, {}).document()
+    assert told["doubts"] == list(late.doubts())
+    assert "doubts" not in returns.measured(played(), "none", early, {}).document()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"<iq id='b' type='result'><bind xmlns='x'><jid>a@b/c</jid></bind></iq>", None),
+        (b'<iq type="result" id="b"/></iq>', None),
+        (b"<iq id='b' type='error'><error type='cancel'><conflict xmlns='y'/></error></iq>",
+         "bind: conflict"),
+        (b"<iq type='set' id='push1'><query xmlns='z'/></iq>", "bind: no result"),
+    ],
+)  # fmt: skip
+def test_only_a_result_of_binding_makes_a_session(answer, problem, monkeypatch):
+    async def bind():
+        single = caller.Caller(None, caller.Account("sensor-0", "x"))
+
+        async def answered(*_):
+            return answer
+
+        monkeypatch.setattr(single, "_ask", answered)
+        await single.begin("bind")
+
+    if problem is None:
+        asyncio.run(bind())
+    else:
+        with pytest.raises(caller.Denied, match=problem):
+            asyncio.run(bind())
 
 
 @pytest.mark.parametrize(
@@ -68,8 +107,12 @@ BOOKS = Books(
 )
 
 
+def played():
+    return overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+
+
 def small(**changes):
-    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    laid = played()
     analyst = next(each for each in laid.platforms if each.name == "analyst")
     return analyst.model_copy(update=changes)
 
@@ -185,16 +228,23 @@ def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topol
             assert crowd.online == 4
             books = crowd.books
             assert len(books.lost) == len(books.online) == 4
-            assert max(online_s for _, _, online_s in books.online) >= books.back_s > 1.0
+            times = grid.restarted()
+            assert books.down_s == times["answered_s"] - times["killed_s"]
+            assert max(online_s for _, _, online_s in books.online) >= books.back_s > books.down_s
             assert grid.document()["controllers"]["alpha"]["pid"] != place["pid"]
-            again = crash.model_copy(update={"start": 60.0})
+            again = crash.model_copy(update={"duration": 10.0})
             playing = asyncio.ensure_future(crowd.play([again], 70.0))
-            await asyncio.sleep(0.3)
+            while grid.document()["state"] != "restarting":
+                await asyncio.sleep(0.02)
             (grid.directory / "STOP").touch()
             begun_s = time.monotonic()
             with pytest.raises(LoadError, match=r"STOP"):
                 await playing
             crowd.leave()
+            while (state := grid.document())["state"] == "restarting":
+                await asyncio.sleep(0.02)
             assert time.monotonic() - begun_s < 2.0
+            assert state["state"] == "failed"
+            assert "STOP" in state["problem"]
 
         asyncio.run(story())
