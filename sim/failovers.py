@@ -65,14 +65,18 @@ class Whereabouts:
         return self.station[platform] if self.moves else self._graph.station(platform)
 
     def note(self, platform: Integers, station: Integers, instant_s: Floats) -> None:
-        """Platforms will be online there from these instants on."""
+        """Platforms will be online there from these instants on, if nothing happens to them."""
         away = self.station[platform] != station
         if away.any():
             self._pending.append((instant_s[away], platform[away], station[away]))
             self.next_s = min(self.next_s, float(instant_s[away].min()))
 
-    def passed(self, now_s: float) -> Integers | None:
-        """Platforms that have moved by `now_s`, if any have; `next_s` is when the next ones do."""
+    def passed(self, now_s: float, online_s: Floats) -> Integers | None:
+        """Platforms that have moved by `now_s`, if any have; `next_s` is when the next ones do.
+
+        `online_s` is since when each Platform is online: one whose session was lost before it
+        knew of it has not moved. [s]
+        """
         if self.next_s > now_s:
             return None
         instant_s, platform, station = (
@@ -81,8 +85,9 @@ class Whereabouts:
         due = instant_s <= now_s
         self._pending = [(instant_s[~due], platform[~due], station[~due])]
         self.next_s = float(instant_s[~due].min(initial=np.inf))
-        self.station[platform[due]] = station[due]
-        return platform[due]
+        moved = due & (online_s[platform] == instant_s)
+        self.station[platform[moved]] = station[moved]
+        return platform[moved] if moved.any() else None
 
 
 class Detours:

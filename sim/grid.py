@@ -117,7 +117,7 @@ class Grid:
             assert self._surges is not None
             self._surges.carry(self._now_s, self._uplink.next_s, self._study.horizon_s)
             decided_s, until_s = sessions.horizon(self._now_s)
-            self._traffic.turn(self._now_s)
+            self._traffic.turn(self._now_s, sessions.online_s)
             until_s = min(until_s, end_s, self._where.next_s)
             arrivals, until_s = self._uplink.window(self._now_s, until_s)
             arrivals = merged(arrivals, self._requests.take(until_s, sessions.online_s))

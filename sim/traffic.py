@@ -17,6 +17,7 @@ from sim.inbound import server_rule
 from sim.intake import Census
 from sim.lines import Carrier, closures
 from sim.network import Arrivals
+from sim.state import Floats
 from sim.stations import Graph, Line
 from sim.study import Study, Tally
 
@@ -80,9 +81,9 @@ class Traffic:
         for number, station in enumerate(self._stations):
             station.drop(dropped[home == number])
 
-    def turn(self, now_s: float) -> None:
-        """Let copies and publications go where Platforms are now."""
-        moved = self._where.passed(now_s)
+    def turn(self, now_s: float, online_s: Floats) -> None:
+        """Let copies and publications go where Platforms are now that are `online_s`. [s]"""
+        moved = self._where.passed(now_s, online_s)
         if moved is not None:
             for station in self._stations:
                 station.turn(self._where, moved)

@@ -12,6 +12,7 @@ from test_sessions import LOGINS, RETRY, SETTINGS
 from sim.platforms import require_supported
 from topologies import TopologyError
 from topologies.plan import Plan
+from topologies.schema import Topology
 
 RINGS = [["a", "b"], ["b", "a"], ["b", "c"], ["c", "b", "a"], ["a", "c"], ["c"]]
 
@@ -126,6 +127,38 @@ def test_deliveries_follow_to_the_next_controller():
     assert b.delivered + c.delivered + b.lost + c.lost == 40 * 10
     assert c.lost == 0
     assert b.lost < 60  # what was published until all were back, some 0.4 s after the crash
+
+
+SESSION_S, KNOWN_S = 1.186, 1.196  # of a login at c after the death of b, unless it is cut short
+
+
+@pytest.mark.parametrize(
+    ("start_s", "keeper"),
+    [(SESSION_S - 1e-3, "b"), (SESSION_S + 1e-3, "b"), (KNOWN_S - 1e-3, "b"),
+     (KNOWN_S + 1e-3, "c")],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["outage", "crash"])
+def test_a_session_that_is_lost_before_its_platform_knows_of_it_moves_nothing(
+    kind, start_s, keeper
+):
+    topology = two_for_one(["c"])
+    alone = topology.platforms[1].model_dump(mode="json", by_alias=True, exclude_none=True)
+    alone |= {"count": 1, "retry": {"first": "0 s", "base": "0.2 s", "policy": "fixed"}}
+    fault = {"kind": kind, "name": "second", "start": f"{start_s} s", "duration": "1 s"}
+    fault |= {"population": "sub", "spread": "0 s"} if kind == "outage" else {"controller": "c"}
+    data = topology.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["platforms"][1], data["faults"] = alone, [*data["faults"], fault]
+    topology, profiles = Topology.model_validate(data), dict.fromkeys("abc", PROFILE)
+    fast = federations.compiled(topology, Plan(topology, 1), profiles)
+    slow = federations.stanza_by_stanza(topology, Plan(topology, 1), profiles)
+    for one, other in zip(fast, slow, strict=True):
+        worlds.assert_agree(one, other)
+    _, b, c = fast
+    assert c.sessions is not None
+    assert b.sessions.logins.sum() == 1 + (start_s > SESSION_S)
+    lost = {"b": b.lost, "c": c.lost}
+    assert lost.pop(keeper) >= 10
+    assert max(lost.values()) <= 2
 
 
 def test_without_another_controller_everything_is_lost_until_the_end():
