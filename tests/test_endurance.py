@@ -4,6 +4,7 @@ import endurance
 import numpy as np
 import pytest
 
+BOUND = endurance.BOUND_MIB_PER_H["real"]
 HOURS = np.linspace(0.0, 1.0, 900)
 
 
@@ -17,7 +18,7 @@ def series(slope_per_h, *, sawtooth=0.0, noise=0.2, seed=1):
 
 @pytest.mark.parametrize("sawtooth", [0.0, 8.0])
 def test_what_is_level_is_steady(sawtooth):
-    found = endurance.slope(HOURS, series(0.0, sawtooth=sawtooth))
+    found = endurance.slope(HOURS, series(0.0, sawtooth=sawtooth), BOUND)
     assert found["steady"]
     assert not found["grows"]
     assert found["per_h"]["low"] < 0.0 < found["per_h"]["high"]
@@ -25,13 +26,22 @@ def test_what_is_level_is_steady(sawtooth):
 
 @pytest.mark.parametrize("sawtooth", [0.0, 8.0])
 def test_a_leak_grows(sawtooth):
-    found = endurance.slope(HOURS, series(20.0, sawtooth=sawtooth))
+    found = endurance.slope(HOURS, series(20.0, sawtooth=sawtooth), BOUND)
     assert found["grows"]
+    assert not found["bounded"]
     assert found["per_h"]["low"] < 20.0 < found["per_h"]["high"]
 
 
+def test_little_growth_is_called_growth_and_within_its_bound():
+    found = endurance.slope(HOURS, series(3.0), BOUND)
+    assert found["grows"]
+    assert found["bounded"]
+    assert not found["steady"]
+    assert "grows, by less than 5 MiB/h" in endurance.table({"memory": {"conductor": found}})
+
+
 def test_what_varies_too_much_to_tell_is_neither():
-    found = endurance.slope(HOURS[::20], series(0.0, noise=60.0)[::20])
+    found = endurance.slope(HOURS[::20], series(0.0, noise=60.0)[::20], BOUND)
     assert not found["grows"]
     assert not found["steady"]
     table = endurance.table({"memory": {"server": found}})
@@ -41,6 +51,6 @@ def test_what_varies_too_much_to_tell_is_neither():
 def test_an_interval_of_what_is_level_holds_zero_as_often_as_it_says():
     hits = 0
     for seed in range(200):
-        found = endurance.slope(HOURS[::10], series(0.0, noise=2.0, seed=seed)[::10])
+        found = endurance.slope(HOURS[::10], series(0.0, noise=2.0, seed=seed)[::10], BOUND)
         hits += found["per_h"]["low"] < 0.0 < found["per_h"]["high"]
     assert hits >= 0.95 * 200 - 4.0 * np.sqrt(200 * 0.95 * 0.05)
