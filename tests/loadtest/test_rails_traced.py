@@ -12,17 +12,22 @@ import sys
 import time
 from pathlib import Path
 
+import certifi
 import pytest
+
+from loadtest import casting
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FAR = "192.0.2.1"  # TEST-NET-1, RFC 5737
-ADDRESS = re.compile(r'inet_addr\("([0-9.]+)"\)|inet_pton\(AF_INET6, "([0-9a-f:.]+)"')
+ADDRESS = re.compile(
+    r'_port=htons\((\d+)\),[^}]*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f:.]+)"'
+)
 
 
 @pytest.fixture
 def traced(tmp_path, shelter):
-    """Callable: run a command under strace; the addresses it reached for, and what it said."""
+    """Callable: run a command under strace; `address:port` it reached for, and what it said."""
     forged = tmp_path / "consent.json"
     soon = {"until_s": time.time() + 3600, "read_s": time.time(), "sessions": 10}
     forged.write_text(json.dumps({FAR: soon}))
@@ -45,13 +50,13 @@ def traced(tmp_path, shelter):
             env={**os.environ, "GRIDLAB_CONSENT": str(forged)},
         )
         found = ADDRESS.findall(trace.read_text())
-        return {a or b for a, b in found}, ended
+        return {f"{address}:{port}" for port, address in found}, ended
 
     return run
 
 
 def loopback(address):
-    return address.startswith("127.") or address == "::1"
+    return address.startswith(("127.", "::1:"))
 
 
 @pytest.mark.real
@@ -65,19 +70,53 @@ def test_load_reaches_loopback_alone(traced, topology_file, tmp_path):
     assert all(map(loopback, reached)), reached
 
 
+@pytest.mark.real
+def test_an_attack_reaches_loopback_alone(traced):
+    changes = ("--set", "procedure.duration=1 s", "--set", "procedure.items=5")
+    command = ("attack", "S-REVOKE", "--real", "--defence", "none", *changes, "--json")
+    reached, ended = traced(BIN / "gridlab", *command)
+    assert json.loads(ended.stdout)["measured"], ended.stderr
+    assert reached
+    assert all(map(loopback, reached)), reached
+
+
+@pytest.fixture
+def described(topology_file):
+    """The file of a grid that is said to run far away, with all the accounts that it needs."""
+    names = ["admin", "sensor-0", "tool-0", "tool-1", "insider-0"]
+    pilots = [f"pilot-{number}" for number in range(casting.PILOT_PLATFORMS)]
+    accounts = topology_file.with_name("accounts.csv")
+    jids = [f"{name}@alpha.test" for name in names]
+    jids += [f"{name}@grid.test" for name in ("admin", *pilots)]
+    accounts.write_text("jid,password\n" + "".join(f"{jid},x\n" for jid in jids))
+    running = f"{{address: {FAR}, ca: {certifi.where()}, accounts: {accounts}}}"
+    text = topology_file.read_text()
+    topology_file.write_text(
+        text.replace("profile: test-prosody}", f"profile: test-prosody, running: {running}}}")
+    )
+    return {"{file}": str(topology_file), "{running}": running}
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        ("gridlab", "attack", "S-HERD", "--real", "--set", "controllers[0].running={far}"),
-        ("locust", "-f", "loadtest/locustfile.py", "--headless", "--host", f"xmpp://{FAR}:5222"),
+        ("gridlab", "grid", "up", "{file}"),
+        ("gridlab", "attack", "S-HERD", "--real", "--set", "controllers[0].running={running}"),
+        ("locust", "-f", "loadtest/locustfile.py", "--headless", "--host", FAR,
+         "--topology", "{file}"),
     ],
-)
-def test_no_host_or_address_leads_away_from_loopback(traced, topology_file, command):
-    """A forged consent opens nothing either: one that counts is in the directory of a grid."""
-    accounts = topology_file.with_name("accounts.csv")
-    accounts.write_text("jid,password\nadmin@grid.test,x\n")
-    far = f"{{address: {FAR}, ca: {ROOT / 'LICENSE'}, accounts: {accounts}}}"
-    words = [each.replace("{file}", str(topology_file)).replace("{far}", far) for each in command]
+    ids=lambda command: command[0] + " " + command[1],
+)  # fmt: skip
+def test_nothing_leads_away_from_loopback_without_consent(traced, described, command):
+    """The reader alone asks there for consent, on its one port; a forged consent opens nothing.
+
+    A consent that counts is in the directory of a grid that is up.
+    """
+    words = list(command)
+    for place, text in described.items():
+        words = [each.replace(place, text) for each in words]
     reached, ended = traced(BIN / words[0], *words[1:])
-    assert ended.returncode != 0
-    assert all(map(loopback, reached)), (reached, ended.stderr)
+    assert ended.returncode == 2, ended.stderr
+    far = {place for place in reached if not loopback(place)}
+    assert "no consent" in ended.stderr
+    assert far == {f"{FAR}:5223"}, (reached, ended.stderr)
