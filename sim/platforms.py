@@ -201,12 +201,11 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
 UNSUPPORTED = (
     "controllers.limits.account.sessions",
     "controllers.nodes",
-    "topics.persist",
 )
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits, clusters, items on disk.
+    """Refuse what has no model yet: some limits, clusters.
 
     Raises
     ------

@@ -134,7 +134,7 @@ def storm():
                                     "failed_logins": {"count": 1, "ban": "0.2 s"}}}],
         "brokers": [{"name": "broker", "controller": "a"}],
         "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"},
-                    "last_item": "on-login", "notify_retract": True}],
+                    "last_item": "on-login", "notify_retract": True, "persist": True}],
         "platforms": [
             {"name": "pub", "count": 2, "controller": "a", "publishes": ["t"]},
             {"name": "sub", "count": 5, "controller": "a", "subscribes": ["t"],
@@ -193,6 +193,7 @@ def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
         "faults.kind": "the class",
         "faults.controller": "of a crash, which is refused",
         "faults.notice": "of a crash, which is refused",
+        "topics.persist": "which items there are is a rule of the file's; storing them costs 0",
     }
     ignored = [
         path
@@ -250,14 +251,6 @@ def test_links_are_refused_by_deployment(field, links):
     assert refused.value.problems == [
         f"{field}: is not supported by deployed grids yet; leave it out"
     ]
-
-
-def test_kept_items_are_refused_by_the_simulator():
-    description = wide().model_dump(mode="json", by_alias=True)
-    description["topics"][0] |= {"persist": True, "max_items": 20}
-    with pytest.raises(topologies.TopologyError) as refused:
-        platforms.require_supported(schema.Topology.model_validate(description))
-    assert [each.split(":")[0] for each in refused.value.problems] == ["topics[0].persist"]
 
 
 def test_what_loopback_does_without_is_named():

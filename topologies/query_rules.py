@@ -26,6 +26,7 @@ def query_problems(topology: Topology, read_profile: Callable[[str], Profile]) -
         if population.name in asking or reminded:
             yield from _costs(("platforms", number), population, topology, read_profile)
     yield from _retracts(topology, read_profile)
+    yield from _kept(topology, read_profile)
     rates = (each.rate for each in topology.workload.queries if each.rate is not None)
     if sum(rates) * topology.workload.duration > QUERIES_MAX:
         rule = f"may ask for more than {QUERIES_MAX:.0e} queries"
@@ -51,6 +52,39 @@ def _retracts(topology: Topology, read_profile: Callable[[str], Profile]) -> Ite
         elif profile.queries is None:
             rule = f"profile {name} does not say what dropping an item costs"
             yield Problem(path, rule, "add queries to the profile or use another one", "true")
+
+
+def _kept(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterator[Problem]:
+    """What is asked for, sent once more or dropped must be something that the server keeps."""
+    hosts = {each.name: each.controller for each in topology.brokers}
+    profiles = {each.name: each.profile for each in topology.controllers}
+    asked = {each.topic for each in topology.workload.queries if each.kind != "disco"}
+    for number, topic in enumerate(topology.topics):
+        name, needed = profiles[hosts[topic.broker]], int(topic.last_item != "never")
+        if topic.name in asked or topic.notify_retract:
+            needed = topic.max_items
+        if topic.persist or not needed:
+            continue
+        try:
+            kept = _items_kept(topic, read_profile(name).server)
+        except TopologyError:
+            continue  # told where the Controller names it
+        if kept < needed:
+            what = "no item" if kept == 0 else "one item"
+            rule = f"the server of profile {name} keeps {what} of {topic.name} without it"
+            repair = "write persist: true, or ask for nothing that was kept"
+            yield Problem(("topics", number, "persist"), rule, repair, False)
+
+
+def _items_kept(topic: schema.Topic, server: str) -> int:
+    """Items of a full Topic that a server has which does not keep them on disk.
+
+    Prosody has none (`util.pubsub` of 0.12), ejabberd one if it may have to send it once more
+    (`mod_pubsub:max_items` of 23), a sketch all.
+    """
+    if server == "none":
+        return topic.max_items
+    return int(server == "ejabberd" and topic.last_item != "never")
 
 
 def _page(path: Path, query: schema.Query) -> Iterator[Problem]:

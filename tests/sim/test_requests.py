@@ -239,9 +239,68 @@ def test_a_full_topic_tells_its_subscribers_of_each_item_that_it_drops():
 def test_prosody_drops_items_silently():
     topology, profile = asking(1.0)
     silent = profile.model_copy(update={"server": "prosody"})
-    telling = changed(topology, lambda data: data["topics"][0].update(notify_retract=True))
+    kept = {"persist": True, "notify_retract": True}
+    telling = changed(topology, lambda data: data["topics"][0].update(kept))
     (found,) = checks.topology_problems(telling, lambda _: silent)
     assert found.line("").startswith("topics[0].notify_retract: ")
+
+
+@pytest.mark.parametrize(
+    ("server", "change", "kept"),
+    [
+        ("prosody", {}, "no item"),
+        ("prosody", {"persist": True}, None),
+        ("prosody", {"last_item": "on-login", "max_items": 1}, "no item"),
+        ("ejabberd", {}, "no item"),
+        ("ejabberd", {"last_item": "on-login"}, "one item"),
+        ("ejabberd", {"last_item": "on-login", "max_items": 1}, None),
+        ("ejabberd", {"notify_retract": True, "persist": True}, None),
+        ("none", {}, None),
+    ],
+)
+@pytest.mark.parametrize("kind", [{"kind": "items"}, {"kind": "page", "page": 2}])
+def test_items_that_no_server_keeps_cannot_be_asked_for(server, change, kept, kind):
+    topology, profile = asking(1.0)
+
+    def ask(data):
+        data["topics"][0].update(change)
+        data["workload"]["queries"][0].update(kind)
+
+    profile = profile.model_copy(update={"server": server})
+    lines = [each.line("") for each in checks.topology_problems(changed(topology, ask),
+                                                                lambda _: profile)]  # fmt: skip
+    assert lines == ([] if kept is None else [
+        f'topics[0].persist: "false": the server of profile test keeps {kept} of t without it; '
+        "write persist: true, or ask for nothing that was kept"
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["last_item", "notify_retract"])
+def test_what_is_sent_of_kept_items_needs_them_to_be_kept(field):
+    topology, profile = asking(1.0)
+
+    def no_queries(data):
+        data["workload"]["queries"] = []
+        data["topics"][0][field] = {"last_item": "on-login", "notify_retract": True}[field]
+
+    topology = changed(topology, no_queries)
+    found = {
+        server: [each.path[-1] for each in checks.topology_problems(
+            topology, lambda _, server=server: profile.model_copy(update={"server": server}))]
+        for server in ("prosody", "ejabberd", "none")
+    }  # fmt: skip
+    told = {"last_item": [["persist"], []], "notify_retract": [["notify_retract", "persist"],
+                                                               ["persist"]]}[field]  # fmt: skip
+    assert found == {"prosody": told[0], "ejabberd": told[1], "none": []}
+
+
+def test_items_on_disk_cost_nothing_more():
+    topology, profile = asking(5.0, duration="10 s")
+    stored = changed(topology, lambda data: data["topics"][0].update(persist=True))
+    require_supported(stored)
+    tallies = [worlds.compiled(each, Plan(each, 1), profile) for each in (topology, stored)]
+    worlds.assert_agree(*tallies)
+    worlds.assert_agree(tallies[1], worlds.stanza_by_stanza(stored, Plan(stored, 1), profile))
 
 
 def test_answers_are_no_publications():
