@@ -5,8 +5,9 @@ proved who it is, to resume its session before it binds a new one. A server whos
 off keeps the copies that it would have written to it, `queue` of them at most, until `window` has
 passed; then, after more copies, or after a crash, it answers no, and the Platform goes on with a
 full login. What was kept goes out in order when the Platform's first message after the resumption
-is there, a round trip after it: servers send it at once, which is an assumption. Only writing it
-costs anything then. Copies that were on their way as the connection broke arrive: another one.
+is there, a round trip after it. That is a simplification: servers send it at once, before anything
+new, and here the copies of that round trip come first. Only writing it costs anything then. Copies
+that were on their way as the connection broke arrive, which is an assumption too.
 """
 
 from __future__ import annotations
