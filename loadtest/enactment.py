@@ -19,7 +19,7 @@ import topologies
 from loadtest import adversaries, burden, deployment, notice, rails, spinner, theft
 from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
-from loadtest.herd import Herd
+from loadtest.herd import Herd, unless_stopped
 from loadtest.observation import cpu_s
 from loadtest.returns import measured
 from loadtest.server import Options
@@ -90,7 +90,9 @@ class Enactment:
     def _fit(self, played: Topology) -> dict[str, Profile]:
         node = played.controllers[0]
         with self._stage(played) as (grid, herd_of):
-            measured_s, seen = asyncio.run(self._pilot(grid, herd_of(played, self._seed)))
+            measured_s, seen = asyncio.run(
+                unless_stopped(grid, self._pilot(grid, herd_of(played, self._seed)))
+            )
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
         )
@@ -159,7 +161,7 @@ class Enactment:
             with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
                 burglary = theft.Burglary(grid, procedure, accounts, self._seed)
                 self._progress(0.0, f"{defence}: {len(accounts)} accounts are stolen")
-                asyncio.run(burglary.play())
+                asyncio.run(unless_stopped(grid, burglary.play()))
                 ending.why = "played to the end"
         return theft.measured(burglary.thefts, defence, procedure.duration)
 
@@ -173,7 +175,7 @@ class Enactment:
         )
         rails.check(planned)
         with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
-            used = asyncio.run(self._play(grid, herd, topology, defence))
+            used = asyncio.run(unless_stopped(grid, self._play(grid, herd, topology, defence)))
             ending.why = "played to the end"
         return measured(topology, defence, herd.books, used)
 

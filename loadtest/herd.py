@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from loadtest import rails
 from loadtest.caller import Account, Caller, Door
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loadtest.grid import Grid
     from topologies.schema import AnyFault
 
+Done = TypeVar("Done")
 CONCURRENT: Final = 24  # sessions that log in at a time, before all is lost
 ENTER_WITHIN_S: Final = 30.0
 CONNECTIONS_SHARE: Final = 0.95  # of the rails' cap, which counts what else we dial as well
@@ -276,6 +277,25 @@ def _apart(member: Member) -> Account:
     if account.source is None:
         return account
     return replace(account, source=f"127.91.{member.number // 250}.{member.number % 250 + 1}")
+
+
+async def unless_stopped(grid: Grid, work: Coroutine[Any, Any, Done]) -> Done:
+    """What work returns; it is ended at once if somebody asks the grid to stop.
+
+    Raises
+    ------
+    LoadError
+        It was stopped, or the grid has ended.
+    """
+    working: asyncio.Future[Done] = asyncio.ensure_future(work)
+    watching: asyncio.Future[None] = asyncio.ensure_future(watch(grid))
+    try:
+        done, _ = await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+        if watching in done:
+            watching.result()  # raises why
+        return working.result()
+    finally:
+        await ended([working, watching])
 
 
 async def watch(grid: Grid) -> None:

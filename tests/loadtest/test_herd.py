@@ -1,15 +1,27 @@
 """Herds on a real server: the lean login, the books, what is deployed, and one that comes back."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from loadtest import burden, caller, casting, deployment, herd, notice, processes, returns
+from loadtest import (
+    burden,
+    caller,
+    casting,
+    deployment,
+    enactment,
+    herd,
+    notice,
+    processes,
+    returns,
+)
 from loadtest.herd import Herd
 from loadtest.membership import Books, Member, Turnstile
 from loadtest.problems import LoadError
@@ -149,6 +161,42 @@ def test_a_server_is_deployed_for_its_logins():
         casting.options({login(mechanism="external"), login(storage="plain")})
     with pytest.raises(LoadError, match="P-256"):
         casting.options({login(key="rsa-2048")})
+
+
+def test_a_pilot_ends_at_once_if_somebody_asks_for_it(tmp_path, monkeypatch):
+    grid = SimpleNamespace(directory=tmp_path, document=lambda: {"state": "up"})
+    ends = []
+
+    async def pilot(*_):
+        (tmp_path / "STOP").touch()
+        try:
+            await asyncio.sleep(60.0)
+        finally:
+            ends.append("pilot")
+
+    @contextlib.contextmanager
+    def stage(*_):
+        yield grid, lambda *_: None
+
+    monkeypatch.setattr(enactment.Enactment, "_pilot", pilot)
+    monkeypatch.setattr(enactment.Enactment, "_stage", stage)
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    begun_s = time.monotonic()
+    with pytest.raises(LoadError, match="STOP asked for it"):
+        enactment.Enactment(predict=None).fit(laid)
+    assert time.monotonic() - begun_s < 2.0
+    assert ends == ["pilot"]
+
+
+def test_what_nobody_stops_returns_what_it_found(tmp_path):
+    async def work(found):
+        await asyncio.sleep(2.0 * herd.WATCH_S)
+        return found / 2
+
+    grid = SimpleNamespace(directory=tmp_path, document=lambda: {"state": "up"})
+    assert asyncio.run(herd.unless_stopped(grid, work(4))) == 2
+    with pytest.raises(TypeError):
+        asyncio.run(herd.unless_stopped(grid, work("four")))
 
 
 @pytest.mark.parametrize("share", [0.4, 0.05, 1.5])
