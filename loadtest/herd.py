@@ -289,13 +289,14 @@ async def unless_stopped(grid: Grid, work: Coroutine[Any, Any, Done]) -> Done:
     """
     working: asyncio.Future[Done] = asyncio.ensure_future(work)
     watching: asyncio.Future[None] = asyncio.ensure_future(watch(grid))
+    both: list[asyncio.Future[Any]] = [working, watching]
     try:
-        done, _ = await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
-        if watching in done:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
             watching.result()  # raises why
         return working.result()
     finally:
-        await ended([working, watching])
+        await ended(both)
 
 
 async def watch(grid: Grid) -> None:
