@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack --real"
+PILOT_WITHIN_S: Final = 180.0
 Progress = Callable[[float, str], None]
 
 
@@ -89,10 +90,22 @@ class Enactment:
 
     def _fit(self, played: Topology) -> dict[str, Profile]:
         node = played.controllers[0]
-        with self._stage(played) as (grid, herd_of):
+        planned = rails.Caps(
+            sessions=played.platform_count,
+            connections_per_s=rails.CAPS.connections_per_s,
+            stanzas_per_s=0.0,
+            duration_s=PILOT_WITHIN_S,
+        )
+        rails.check(planned)
+        what = f"{DOOR} {played.name}: pilot; the server is halted and woken"
+        with (
+            self._stage(played) as (grid, herd_of),
+            rails.audited(what, vars(planned)) as ending,
+        ):
             measured_s, seen = asyncio.run(
                 unless_stopped(grid, self._pilot(grid, herd_of(played, self._seed)))
             )
+            ending.why = "played to the end"
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
         )
@@ -132,7 +145,7 @@ class Enactment:
             The grid cannot be deployed or driven.
         """
         with self._stage(topology) as (grid, herd_of), burden.held(share, self._cores[0]):
-            return self._audited(grid, herd_of(topology, self._seed), topology, defence)
+            return self._audited(grid, herd_of(topology, self._seed), topology, defence, share)
 
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
         """The same of several that differ in counts and policies, one after another on one grid."""
@@ -165,7 +178,9 @@ class Enactment:
                 ending.why = "played to the end"
         return theft.measured(burglary.thefts, defence, procedure.duration)
 
-    def _audited(self, grid: Grid, herd: Herd, topology: Topology, defence: str) -> Measured:
+    def _audited(
+        self, grid: Grid, herd: Herd, topology: Topology, defence: str, share: float = 1.0
+    ) -> Measured:
         adversaries.check(topology)
         planned = rails.Caps(
             sessions=topology.platform_count,
@@ -177,7 +192,7 @@ class Enactment:
         with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
             used = asyncio.run(unless_stopped(grid, self._play(grid, herd, topology, defence)))
             ending.why = "played to the end"
-        return measured(topology, defence, herd.books, used)
+        return measured(topology, defence, herd.books, used, share)
 
     async def _play(
         self, grid: Grid, herd: Herd, topology: Topology, defence: str

@@ -11,7 +11,9 @@ from loadtest.caller import Account
 from loadtest.retries import Retry
 
 GIVEN_UP: Final = "given up"
-HELD_S: Final = 5e-3  # waits for the caps that are longer shape what is measured
+HELD_S: Final = 5e-3  # waits for the caps that are longer shape what is measured, if there are
+HELD_SHARE: Final = 0.01  # more of them than this, or if one of them is
+HELD_LONG_S: Final = 0.1  # longer than this: patience is a second and more
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Books:
         """Where the caps on connections shaped what was to be the server's doing.
 
         Who tries while the server is down is refused at once, held or not: those do not count.
+        Nor do a few waits of milliseconds (`HELD_SHARE`, `HELD_LONG_S`).
         """
         since_s = self.back_s or 0.0
         found = []
         for who, held_s in (("", self.held_s), ("hostile ", self.held_hostile_s)):
             late = [waited_s for passed_s, waited_s in held_s if passed_s >= since_s]
             held = [waited_s for waited_s in late if waited_s > HELD_S]
-            if held:
+            if len(held) > HELD_SHARE * len(late) or max(held, default=0.0) > HELD_LONG_S:
                 found.append(
                     f"the cap on connections held {len(held)} of {len(late)} {who}attempts back, "
                     f"one of them for {max(held):.3g} s: not the server alone sets these figures"

@@ -18,10 +18,25 @@ if TYPE_CHECKING:
     from topologies.schema import Population, Topology
 
 INTERVALS: Final = 400
+SHARE_WITHIN: Final = 0.05  # of the share that a server is to be held to
 
 
-def measured(topology: Topology, defence: str, books: Books, used: Mapping[str, float]) -> Measured:
-    """The figures of a play."""
+def measured(
+    topology: Topology,
+    defence: str,
+    books: Books,
+    used: Mapping[str, float],
+    share: float = 1.0,
+) -> Measured:
+    """The figures of a play.
+
+    Parameters
+    ----------
+    used : mapping
+        Shares of their cores that the server and the generator used.
+    share : float
+        Of its core that the server was to get. [1]
+    """
     edges_s = np.linspace(0.0, topology.workload.duration, INTERVALS + 1)[1:]
     entries = {
         each.name: entry(books, each, edges_s)
@@ -39,7 +54,17 @@ def measured(topology: Topology, defence: str, books: Books, used: Mapping[str, 
     online = np.sum([each["online"][0] for each in honest], axis=0)
     total = sum(each["platforms"] for each in honest) or 1
     curve = thinned(edges_s.tolist(), (online / total).tolist())
-    return Measured(defence, "on a real server", samples, curve, doubts=books.doubts())
+    doubts = books.doubts()
+    if due.guess_s is not None and (server := used.get("server_cpu_share")) is not None:
+        duration_s = topology.workload.duration
+        samples |= comebacks.work_per_answer(entries, hostile, server * duration_s)
+        got = server * duration_s / (duration_s - due.guess_s)  # it rests before that
+        if share < 1.0 and abs(got / share - 1.0) > SHARE_WITHIN:
+            doubts += (
+                f"the server got {got:.3f} of its core under attack instead of {share:.3f}: rates "
+                "and times do not compare, cpu_per_answer_s does",
+            )
+    return Measured(defence, "on a real server", samples, curve, doubts=doubts)
 
 
 def entry(books: Books, population: Population, edges_s: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -71,6 +71,26 @@ def figures(
     return found
 
 
+def work_per_answer(logins: Logins, hostile: Collection[str], cpu_s: float) -> dict[str, Sample]:
+    """CPU time of the server for each guess that it refused or login that it let in.
+
+    Unlike a rate it does not depend on how much of its core the server got.
+
+    Parameters
+    ----------
+    logins : mapping
+        By population.
+    hostile : collection of str
+        Names of the adversary's populations.
+    cpu_s : float
+        All that the server used, over all replications. [s]
+    """
+    refused = sum(entry["refused"] for name, entry in logins.items() if name in hostile)
+    answered = refused + sum(entry["logins"] for entry in logins.values())
+    value = cpu_s / answered if answered else np.nan
+    return {"cpu_per_answer_s": Sample(value, reason="over all replications")}
+
+
 def _per_login(honest: list[Mapping[str, Any]]) -> dict[str, Sample]:
     """Attempts for each login, and how long a login took; over all replications."""
     attempts, logins = (sum(entry[name] for entry in honest) for name in ("attempts", "logins"))

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.statistics import Estimate
-from results.variants import Attack, Variant
+from results.variants import Agreement, Attack, Variant
 
 COLUMNS = (
     ("goodput_per_s", "goodput", 1.0, "/s"),
@@ -61,19 +61,34 @@ def _agreement(document: Attack) -> list[RenderableType]:
             each["figure"].replace("_", " "),
             _shown(each["predicted"], 1.0, ""),
             _shown(each["measured"], 1.0, ""),
-            "–" if each["ratio"] is None else f"{each['ratio']:.3g}",
+            _ratio(each),
         )
     doubts = [
         Text(f"Invalid: {each['defence']}: {doubt}", style="bold red")
         for each in document.get("measured", [])
         for doubt in each.get("doubts", [])
     ]
+    doubts += [Text(f"In doubt: {each}", style="bold red") for each in document.get("doubts", [])]
     noticed = document.get("noticed", [])
     if not noticed:
         return [table, *doubts]
-    shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in noticed)
+    shares = ", ".join(
+        f"{each['step']} {100 * each['noticed']:.0f} % "
+        f"({100 * each['low']:.0f} to {100 * each['high']:.0f})"
+        for each in noticed
+    )
     unpaid = Text(f"Of logins that were given up the server dropped unpaid: {shares}")
     return [table, *doubts, unpaid]
+
+
+def _ratio(each: Agreement) -> str:
+    """`1.03 (0.91 to 1.15)`."""
+    if each["ratio"] is None:
+        return "–"
+    text = f"{each['ratio']:.3g}"
+    if each["ratio_low"] is not None and each["ratio_high"] is not None:
+        text += f" ({each['ratio_low']:.3g} to {each['ratio_high']:.3g})"
+    return text
 
 
 def _own(document: Attack) -> list[str]:

@@ -71,7 +71,9 @@ class AbandonedStep(TypedDict):
     """A step of a login that clients have given up: CPU time of the server for one of them. [s]
 
     `paid_s` when nobody gives up, `abandoned_s` when the message is there and its sender gone,
-    `ended_s` for a connection that ends without it; `noticed` is the share not paid for. [1]
+    `ended_s` for a connection that ends without it; `noticed` is the share not paid for [1], as it
+    was measured: below 0 where abandoned ones cost more. `low` and `high` are its interval from so
+    many `rounds`. The step `all` is all of them together, weighted by what each costs.
     """
 
     step: str
@@ -79,16 +81,25 @@ class AbandonedStep(TypedDict):
     abandoned_s: float
     ended_s: float
     noticed: float
+    low: float
+    high: float
+    rounds: int
 
 
 class Agreement(TypedDict):
-    """One figure of one variant, predicted and measured; null where a side has none."""
+    """One figure of one variant, predicted and measured; null where a side has none.
+
+    `ratio_low` and `ratio_high` are the interval of measured over predicted. Where one run stands
+    beside replications of the model, it is taken to vary as they do.
+    """
 
     defence: str
     figure: str
     predicted: Estimate
     measured: Estimate
     ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
 
 
 class Attack(TypedDict):
@@ -96,7 +107,7 @@ class Attack(TypedDict):
 
     With `--real`, `measured` has the same variants on a real server, one run each, `variants` what
     was predicted for it, and `agreement` figure by figure measured over predicted; `noticed` says
-    what logins that were given up did cost the server.
+    what logins that were given up did cost the server, `doubts` why that is not to be relied on.
     """
 
     id: str
@@ -110,6 +121,7 @@ class Attack(TypedDict):
     measured: NotRequired[list[Variant]]
     agreement: NotRequired[list[Agreement]]
     noticed: NotRequired[list[AbandonedStep]]
+    doubts: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ compared by the figures of `results.impact`; losses of sessions, returns and gue
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
-from results import Run, comebacks
+from results import Run, comebacks, statistics
 from results.impact import PICTURES, variant
 from results.statistics import Sample
 from results.variants import AbandonedStep, Agreement, Measured, thinned
@@ -27,7 +28,8 @@ from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
 THEFTS: Final = 64
-HERDS: Final = 2  # replications of a herd that may never drain
+HERDS: Final = 8  # replications of a herd that may never drain
+NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
 
 
 class Real(Protocol):
@@ -146,7 +148,21 @@ def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Tri
     axes = ("time [s]", PICTURES["online"])
     trial = _side_by_side(scenario, predicted, played, axes, tuple(runs))
     trial.document["noticed"] = real.noticed()
+    if doubts := unsure(trial.document["noticed"]):
+        trial.document["doubts"] = doubts
     return trial
+
+
+def unsure(steps: Sequence[AbandonedStep]) -> list[str]:
+    """Why the share of abandoned steps that is not paid for is not to be relied on."""
+    found = []
+    for low, high in [(each["low"], each["high"]) for each in steps if each["step"] == "all"]:
+        interval = f"the share of abandoned steps that is not paid for, {low:.2f} to {high:.2f},"
+        if high < 0.0:
+            found.append(f"{interval} is below 0: they cost more; the prediction takes 0")
+        elif high - low > 2.0 * NOTICED_WITHIN:
+            found.append(f"{interval} is too uncertain for what is predicted from it")
+    return found
 
 
 def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Measured:
@@ -158,6 +174,9 @@ def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Mea
     due = instants(topology)
     samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
     samples["server_cpu_share"] = _used(run, topology, share)
+    if due.guess_s is not None:
+        used_s = float(share * run.intervals["busy_s"].sum())
+        samples |= comebacks.work_per_answer(logins, hostile, used_s)
     if down_s := sum(each.duration for each in topology.faults if hasattr(each, "controller")):
         samples["downtime_s"] = Sample(down_s, reason="as the file says")
     honest = [entry for name, entry in logins.items() if name not in hostile]
@@ -210,10 +229,34 @@ def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
     one, other = (side.sample(name).estimate() for side in (predicted, played))
     known = one["value"] and other["value"] is not None
     ratio = other["value"] / one["value"] if known else None  # type: ignore[operator]
+    low, high = _interval(predicted.sample(name), played.sample(name)) if known else (None, None)
     return {
         "defence": predicted.defence,
         "figure": name,
         "predicted": one,
         "measured": other,
         "ratio": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
     }
+
+
+def _interval(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:
+    """The interval of measured over predicted: by pairs where each part has its own prediction."""
+    replications = predicted.parts
+    if not len(replications):
+        return None, None
+    if len(replications) == len(played.parts) > 1:
+        found = statistics.ratio(predicted, played, paired=True)
+    else:
+        measured = played.value + replications - replications.mean()  # varies as the model does
+        other = Sample(played.value, measured, 0.0)
+        part = statistics.ratio(predicted, other, paired=False)
+        if part["low"] is None or part["high"] is None:
+            return None, None
+        # One run, not the mean of as many: sqrt((1 + 1/n) / (2/n)) of Welch's half-width.
+        wider = math.sqrt((len(replications) + 1) / 2.0)
+        value = played.value / predicted.value
+        half = wider * (part["high"] - value)
+        return max(value - half, 0.0), value + half
+    return found["low"], found["high"]

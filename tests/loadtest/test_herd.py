@@ -58,6 +58,8 @@ def test_waits_for_the_caps_cast_doubt_once_the_server_is_up():
     assert early.doubts() == ()
     late = Books(held_s=[(4.0, 0.0), (4.5, 0.25)], held_hostile_s=[(1.0, 0.1)], back_s=3.0)
     assert ["1 of 2 attempts" in each and "0.25 s" in each for each in late.doubts()] == [True]
+    few = Books(held_s=[(4.0, 0.01), *[(4.0, 0.0)] * 999], back_s=3.0)
+    assert few.doubts() == ()
     guesses = Books(held_hostile_s=[(1.0, 0.1), (1.1, 0.0)])
     assert ["1 of 2 hostile attempts" in each for each in guesses.doubts()] == [True]
     told = returns.measured(played(), "none", late, {}).document()
@@ -98,11 +100,30 @@ def test_only_a_result_of_binding_makes_a_session(answer, problem, monkeypatch):
         ((1.0, 1.2, 0.2), 0.0),  # all is paid for, and the end of the connection besides
         ((1.0, 0.2, 0.2), 1.0),
         ((1.0, 0.45, 0.2), 0.75),
-        ((1.0, 1.5, 0.1), 0.0),  # never less than none
+        ((1.0, 1.5, 0.1), -0.4),  # abandoned ones cost more
     ],
 )
 def test_what_is_noticed_is_what_is_not_paid_for(figures, noticed):
     assert notice.share(*figures) == pytest.approx(noticed)
+
+
+def test_what_is_noticed_has_an_interval_over_rounds_and_is_kept_below_zero():
+    arms_s = np.array([[1.0, 0.1, 1.5], [1.0, 0.1, 1.3], [1.0, 0.1, 1.6], [1.0, 0.1, 1.4]])
+    found = notice.summary("all", arms_s)
+    assert found["noticed"] == pytest.approx(-0.35)
+    half = 3.1824 * np.std([-0.4, -0.2, -0.5, -0.3], ddof=1) / 2.0  # t of 3 degrees of freedom
+    assert (found["low"], found["high"]) == pytest.approx((-0.35 - half, -0.35 + half), rel=1e-3)
+    assert notice.Notice((found,)).noticed == 0.0
+
+
+def test_a_share_of_the_core_that_was_not_held_is_a_doubt():
+    laid = overlays.scenario("S-PASS", None, ["none"], real=True).attacked["none"]
+    told = [
+        returns.measured(laid, "none", Books(), {"server_cpu_share": used}, 1 / 3).doubts
+        for used in (0.28, 0.397)  # the first two of twelve seconds are quiet
+    ]
+    assert told[0] == ()
+    assert "got 0.476 of its core under attack instead of 0.333" in told[1][0]
 
 
 BOOKS = Books(

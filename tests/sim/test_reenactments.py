@@ -41,7 +41,8 @@ class Mirror:
 
     def noticed(self):
         figures = {"paid_s": 1e-3, "abandoned_s": 1e-3, "ended_s": 0.0, "noticed": 0.0}
-        return [{"step": "sasl", **figures}]
+        known = {**figures, "low": -0.1, "high": 0.1, "rounds": 4}
+        return [{"step": "sasl", **known}, {"step": "all", **known, "high": 0.9}]
 
 
 def test_every_variant_is_predicted_before_the_first_is_played():
@@ -58,7 +59,13 @@ def test_every_variant_is_predicted_before_the_first_is_played():
 
     console = Console(width=160, record=True)
     console.print(render(document))
-    assert "dropped unpaid: sasl 0 %" in console.export_text()
+    text = console.export_text()
+    assert "dropped unpaid: sasl 0 % (-10 to 10)" in text
+    assert "In doubt: the share of abandoned steps" in text
+    assert [each for each in document["agreement"] if each["ratio_low"] is not None]
+    assert reenactments.unsure(mirror.noticed()[:1]) == []
+    below = {**mirror.noticed()[1], "low": -0.5, "high": -0.1}
+    assert ["below 0" in each for each in reenactments.unsure([below])] == [True]
 
 
 def test_guesses_are_predicted_on_the_share_that_the_server_gets():
