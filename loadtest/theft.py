@@ -80,12 +80,11 @@ class Burglary:
         self.thefts = [self._theft(number, each) for number, each in enumerate(accounts)]
 
     def _theft(self, number: int, account: str) -> Theft:
-        procedure, draws = self._procedure, generator(self._seed, "theft", number)
-        count = max(1, round(procedure.breadth * procedure.items))
-        topics = [f"kept-{number}-{each}" for each in range(count)]
-        honey = draws.permutation(topics)[: round(procedure.breadth * procedure.honeytokens)]
+        procedure, draws = self._procedure, generator(self._seed, "order", number)
+        topics = [f"kept-{number}-{each}" for each in range(procedure.readable)]
         order = tuple(draws.permutation(topics).tolist())
-        return Theft(account, order, frozenset(honey.tolist()))
+        reads = procedure.honey_reads(self._seed, number)  # as predicted for this theft
+        return Theft(account, order, frozenset(order[read] for read in reads))
 
     async def play(self) -> None:
         """All thefts at a time, from the beginning to the procedure's end."""

@@ -27,7 +27,8 @@ from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
-THEFTS: Final = 64
+THIEVES: Final = 4  # as many as are played at a time
+REPEATS: Final = 64  # of each of their thefts
 HERDS: Final = 8  # replications of a herd that may never drain
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
 
@@ -118,18 +119,43 @@ def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
 
 
 def _thefts(scenario: Scenario, real: Real, seed: int) -> Trial:
-    """Stolen accounts: each theft is an independent part on both sides."""
+    """Stolen accounts: theft k reads in the same order on both sides, and the two are a pair."""
     from sim.procedures import playing
 
-    predicted = playing.play(scenario, seed, THEFTS, None)
+    procedures = {
+        name: each for name, each in scenario.procedures.items() if isinstance(each, Harvest)
+    }
+    predicted = [
+        _foretold_thefts(name, procedure, scenario.attacked[name], seed)
+        for name, procedure in procedures.items()
+    ]
     for topology in scenario.attacked.values():
         real.predicted(topology)
     played = [
         real.steal(procedure, scenario.attacked[name], name)
-        for name, procedure in scenario.procedures.items()
-        if isinstance(procedure, Harvest)
+        for name, procedure in procedures.items()
     ]
     return _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
+
+
+def _foretold_thefts(name: str, procedure: Harvest, topology: Topology, seed: int) -> Measured:
+    """The thefts that are to be played, each over many draws of what is published meanwhile."""
+    from sim.procedures import harvest, playing
+    from sim.procedures.outcome import Occasion
+
+    means: list[dict[str, float]] = []
+    for theft in range(THIEVES):
+        honey_reads = procedure.honey_reads(seed, theft)
+        outcomes = [
+            harvest.play(procedure, Occasion(topology, seed, theft * REPEATS + k), honey_reads)
+            for k in range(REPEATS)
+        ]
+        found = playing.samples(outcomes)
+        means.append({figure: sample.value for figure, sample in found.items()})
+        if theft == 0:
+            picture = outcomes[0].curve
+    figures = {figure: playing.mean([each[figure] for each in means]) for figure in means[0]}
+    return Measured(name, "", figures, picture, {**playing.REASONS, **harvest.REASONS})
 
 
 def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Trial:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from topologies.draws import generator
 from topologies.model import Sourced, Whole
 from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Seconds
 
@@ -87,6 +88,17 @@ class Harvest(Procedure):
         False, description="whether all Platforms of its template lose their rights with it"
     )
     template_share: Fraction = Field(0.1, description="share of the Platforms that have it [1]")
+
+    @property
+    def readable(self) -> int:
+        """How many items its template lets it read."""
+        return max(1, round(self.breadth * self.items))
+
+    def honey_reads(self, seed: int, theft: int) -> frozenset[int]:
+        """Which reads of a theft, from 0, are of honey: alike where it is predicted and played."""
+        honey = min(round(self.breadth * self.honeytokens), self.readable)
+        draws = generator(seed, "theft", theft)
+        return frozenset(draws.permutation(self.readable)[:honey].tolist())
 
 
 class Duel(Procedure):

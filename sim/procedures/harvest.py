@@ -75,11 +75,17 @@ class Theft:
         return published_s[came]
 
 
-def play(procedure: Harvest, occasion: Occasion) -> Outcome:
-    """One replication."""
+def play(
+    procedure: Harvest, occasion: Occasion, honey_reads: frozenset[int] | None = None
+) -> Outcome:
+    """One replication; where it is known which reads are of honey, counted from 0, with these."""
     control = simpy.Environment()
     theft = Theft(control)
-    control.process(_read(theft, procedure, occasion.stream("reads")))
+    if honey_reads is None:
+        draw = occasion.stream("reads")
+        honey = min(round(procedure.breadth * procedure.honeytokens), procedure.readable)
+        honey_reads = frozenset(draw.permutation(procedure.readable)[:honey].tolist())
+    control.process(_read(theft, procedure, honey_reads))
     control.process(_audit(theft, procedure, occasion.stream("audit")))
     control.process(_respond(theft, procedure, occasion.stream("decision")))
     if procedure.lifetime is not None:
@@ -114,13 +120,9 @@ def _published_s(procedure: Harvest, occasion: Occasion) -> Floats:
     return np.sort(instants_s[kept])
 
 
-def _read(theft: Theft, procedure: Harvest, draw: np.random.Generator) -> Process:
+def _read(theft: Theft, procedure: Harvest, honey_reads: frozenset[int]) -> Process:
     """Reads in random order, each item once; the honey is spread over all items alike."""
-    readable = max(1, round(procedure.breadth * procedure.items))
-    honey = min(round(procedure.breadth * procedure.honeytokens), readable)
-    is_honey = np.zeros(readable, np.bool_)
-    is_honey[draw.permutation(readable)[:honey]] = True
-    for number in range(readable):
+    for number in range(procedure.readable):
         yield theft.control.timeout(1.0 / procedure.reads)
         if not theft.may_read or theft.away_until_s == math.inf:
             return
@@ -129,7 +131,7 @@ def _read(theft: Theft, procedure: Harvest, draw: np.random.Generator) -> Proces
             if not theft.may_read:
                 return
         theft.reads_s.append(theft.control.now)
-        if is_honey[number] and theft.alarm_read is None:
+        if number in honey_reads and theft.alarm_read is None:
             theft.alarm_read = number + 1
             theft.notice()
 

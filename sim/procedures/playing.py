@@ -60,15 +60,15 @@ def _module(model: str) -> Any:
 def samples(outcomes: Sequence[Outcome]) -> dict[str, Sample]:
     """Each figure over the replications; quantiles of latency from the merged histogram."""
     names = list(dict.fromkeys(name for each in outcomes for name in each.figures))
-    found = {name: _mean([each.figures.get(name, np.nan) for each in outcomes]) for name in names}
+    found = {name: mean([each.figures.get(name, np.nan) for each in outcomes]) for name in names}
     histograms = [each.latency for each in outcomes if each.latency is not None]
     if histograms:
         found["p99_s"] = statistics.quantile(histograms, 0.99)
     return found
 
 
-def _mean(values: Sequence[float]) -> Sample:
-    """Mean of the replications that have the figure; unbounded if one of them is."""
+def mean(values: Sequence[float]) -> Sample:
+    """The mean of the replications that have the figure; unbounded if one of them is."""
     parts = np.array(values)
     parts = parts[~np.isnan(parts)]
     if not len(parts):

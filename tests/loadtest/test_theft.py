@@ -40,6 +40,9 @@ def test_each_thief_goes_its_own_way_and_honey_is_spread():
     assert not set(one.topics) & set(other.topics)
     again = theft.Burglary(Paper(), procedure("honeytokens-3"), ["a", "b"], seed=3)
     assert again.thefts[0].topics == one.topics
+    for number, each in enumerate(burglary.thefts):  # as they are predicted
+        reads = {each.topics.index(topic) for topic in each.honey}
+        assert reads == procedure("honeytokens-3").honey_reads(3, number)
 
 
 def test_passwords_are_not_changed_on_real_grids():

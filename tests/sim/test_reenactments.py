@@ -1,8 +1,11 @@
 """Predictions beside what was played, on a real side that the model itself plays."""
 
+import numpy as np
 import pytest
 
 from results.impact_table import render
+from results.statistics import Sample
+from results.variants import Measured
 from sim import real_phases, reenactments
 from sim.replications import simulate
 from topologies import TopologyError, overlays
@@ -104,3 +107,27 @@ def test_a_file_says_what_is_played_of_it():
     assert flood.base == "single-broker"
     assert flood.attacked["none"].attacks[0].rate == 200.0
     assert varied(flood.attacked["none"], ["workload.duration=30 s"]).workload.duration == 30.0
+
+
+def test_a_theft_is_predicted_with_the_reads_of_honey_that_it_is_played_with():
+    laid = overlays.scenario("S-REVOKE", None, ["honeytokens-3"], real=True)
+    procedure, topology = laid.procedures["honeytokens-3"], laid.attacked["honeytokens-3"]
+    foretold = reenactments._foretold_thefts("honeytokens-3", procedure, topology, 1)
+    firsts = [min(procedure.honey_reads(1, theft)) + 1.0 for theft in range(4)]
+    assert foretold.sample("reads_to_alarm").parts.tolist() == firsts
+    assert len(set(firsts)) > 1
+    exposed = foretold.sample("exposed_items")
+    again = reenactments.agreement("exposed_items", foretold, foretold)
+    assert (again["ratio_low"], again["ratio_high"]) == pytest.approx((1.0, 1.0))
+    assert len(exposed.parts) == 4
+
+
+def test_one_run_beside_replications_is_taken_to_vary_as_they_do():
+    parts = np.array([9.0, 10.0, 11.0, 10.0])
+    predicted = Measured("none", "", {"makespan_s": Sample(10.0, parts, 0.0)})
+    played = Measured("none", "", {"makespan_s": Sample(12.0, np.array([12.0]), 0.0)})
+    found = reenactments.agreement("makespan_s", predicted, played)
+    assert found["ratio"] == 1.2
+    spread = np.std(parts, ddof=1) / 10.0
+    half = found["ratio_high"] - 1.2
+    assert 2.0 * spread * (1.0 + 1 / 4) ** 0.5 < half < 4.0 * spread * (1.0 + 1.44 / 4) ** 0.5
