@@ -21,6 +21,7 @@ from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
 from loadtest.herd import Herd, unless_stopped
 from loadtest.observation import cpu_s
+from loadtest.problems import LoadError
 from loadtest.returns import measured
 from loadtest.server import Options
 from loadtest.validation import split_cores
@@ -102,9 +103,12 @@ class Enactment:
             self._stage(played) as (grid, herd_of),
             rails.audited(what, vars(planned)) as ending,
         ):
-            measured_s, seen = asyncio.run(
-                unless_stopped(grid, self._pilot(grid, herd_of(played, self._seed)))
-            )
+            pilot_run = self._pilot(grid, herd_of(played, self._seed))
+            within = asyncio.wait_for(pilot_run, PILOT_WITHIN_S)
+            try:
+                measured_s, seen = asyncio.run(unless_stopped(grid, within))
+            except TimeoutError:
+                raise LoadError(f"the pilot was not through in {PILOT_WITHIN_S:g} s") from None
             ending.why = "played to the end"
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR

@@ -203,8 +203,6 @@ def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Mea
     if due.guess_s is not None:
         used_s = float(share * run.intervals["busy_s"].sum())
         samples |= comebacks.work_per_answer(logins, hostile, used_s)
-    if down_s := sum(each.duration for each in topology.faults if hasattr(each, "controller")):
-        samples["downtime_s"] = Sample(down_s, reason="as the file says")
     honest = [entry for name, entry in logins.items() if name not in hostile]
     count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
     total = sum(entry["platforms"] for entry in honest) or 1
