@@ -41,14 +41,16 @@ class RealPoint(Point):
 class RealPhases(TypedDict):
     """Herds on a real server, with the patience to which they are scaled. [s]
 
-    `noticed` is what abandoned logins cost it, step by step; `line_right` and `model_right` are the
-    shares of the points of which the line and the model say what came. [1]
+    `noticed` is what abandoned logins cost it, step by step, `doubts` what is not to be relied on;
+    `line_right` and `model_right` are the shares of the points of which the line and the model say
+    what came. [1]
     """
 
     login_s: float
     patience_s: float
     horizon_s: float
     noticed: list[AbandonedStep]
+    doubts: list[str]
     points: list[RealPoint]
     line_right: float
     model_right: float
@@ -137,6 +139,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
         Text(f"On a real server, patience {real['patience_s']:g} s, after {real['horizon_s']:g} s"),
         table,
         Text(f"Of logins that were given up the server dropped unpaid: {shares}"),
+        *(Text(f"In doubt: {each}", style="bold red") for each in real["doubts"]),
         Text(
             f"the line is right about {_percent(real['line_right'])} of them, the model about "
             f"{_percent(real['model_right'])}",

@@ -14,7 +14,7 @@ import numpy as np
 
 from results import histogram
 from results.herd_phases import WHOLE, RealPhases, RealPoint, boundary_cap_s
-from sim.reenactments import Real, foretold
+from sim.reenactments import Real, foretold, unsure
 from sim.replications import simulate
 from topologies import Profile, overlays
 from topologies.schema import Outage, Retry, Topology
@@ -70,6 +70,14 @@ def points(
         "patience_s": PATIENCE_S,
         "horizon_s": HORIZON_S,
         "noticed": real.noticed(),
+        "doubts": [
+            *unsure(real.noticed()),
+            *(
+                f"{place[0]:g} s of logins, cap {place[1]:g} s: {doubt}"
+                for place, other in zip(places, played, strict=True)
+                for doubt in other.doubts
+            ),
+        ],
         "points": found,
         "line_right": _share(each["drained"] == each["foretold"] for each in found),
         "model_right": _share(each["drained"] == each["predicted_drained"] for each in found),
