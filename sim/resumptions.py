@@ -43,9 +43,9 @@ class Tickets:
         self._may = np.array([stations[each.controller].node.resumption is not None
                               and each.login is not None for each in people])  # fmt: skip
         self.any = bool(self._may.any())
-        self._bind, self._resume = np.zeros((2, len(people)), np.int64)
+        self._bind, self._resume = np.full((2, len(people)), -1)
         for number, each in enumerate(people):
-            if each.login is not None:
+            if self._may[number] and each.login is not None:
                 ladder = steps(each, each.login, stations[each.controller].profile)
                 names = [step.name for step in ladder]
                 self._bind[number], self._resume[number] = names.index("bind"), len(names)

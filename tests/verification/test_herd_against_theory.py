@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import worlds
 
-import sim.sessions
+import sim.ladders
 from sim import phases
 from sim.grid import Grid
 from sim.study import Study
@@ -27,8 +27,10 @@ LOGINS = {"provenance": {"kind": "assumed", "source": "the sketch"}, "sasl": [],
 def _one_step(monkeypatch):
     """A login is one step."""
     monkeypatch.setattr(
-        sim.sessions, "works_s",
-        lambda topology, profiles: (np.full((2, 1), WORK_S), np.array([1, 0]), np.array([0, 0])),
+        sim.ladders, "works_s",
+        lambda topology, profiles: (
+            np.full((1, 2, 2), WORK_S), np.array([1, 0]), np.array([0, 0])
+        ),
     )  # fmt: skip
 
 
