@@ -91,9 +91,15 @@ def sparse(counts: Counts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]
     return bins, counts[bins]
 
 
+def tally(index: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """`sparse` of the latencies in these bins; cheaper than `count` for some hundred of them."""
+    bins, counts = np.unique(index, return_counts=True)
+    return bins.astype(np.int32), counts.astype(np.int64)
+
+
 def pairs(latency_s: npt.ArrayLike) -> list[list[int]]:
     """Histogram of the latencies [s] as [bins, counts], ready for JSON."""
-    bins, counts = sparse(count(latency_s))
+    bins, counts = tally(bin_index(latency_s))
     return [bins.tolist(), counts.tolist()]
 
 

@@ -19,13 +19,14 @@ def stages(server: Server, home: Residents, kinds: int, roles: int) -> dict[Stag
     `kinds` is a kind's stride among histograms, `roles` how many are told apart.
     """
     copies = server.followed[: server.ledger[0]["followed"]]
-    lengths_s = stages_s(server.instants_s[: len(copies)])
+    order = np.argsort(copies["histogram"], kind="stable")
+    rows, first = np.unique(copies["histogram"][order], return_index=True)
+    index = histogram.bin_index(stages_s(server.instants_s[: len(copies)])[order])
     found: dict[StageKey, Sparse] = {}
-    for row in np.unique(copies["histogram"]).tolist():
+    for row, own in zip(rows.tolist(), np.split(index, first[1:]), strict=False):
         kind, pair = divmod(row, kinds)
         segment, role = divmod(kind, roles)
-        chosen = lengths_s[copies["histogram"] == row]
-        for stage, column in zip(STAGES, chosen.T, strict=True):
+        for stage, column in zip(STAGES, own.T, strict=True):
             key = (segment, *home.pair_names[pair], home.pair_roles[pair] or ROLES[role], stage)
-            found[key] = histogram.sparse(histogram.count(column))
+            found[key] = histogram.tally(column)
     return found

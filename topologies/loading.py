@@ -64,10 +64,14 @@ def varied(topology: Topology, changes: Sequence[str]) -> Topology:
         All that is wrong with it.
     """
     source = topology.source
-    text, path = identity.text(topology), source.path if source else None
-    if source is not None and text != source.text:
-        return _topology(source.text, topology.name, path, (*source.overrides, *changes))
-    return _topology(text, topology.name, path, changes)
+    if source is None:
+        return _topology(identity.text(topology), topology.name, None, changes)
+    known = source.overrides
+    if known:
+        as_read = _topology(source.text, topology.name, source.path, known)
+        if identity.sha256(as_read) == identity.sha256(topology):
+            return _topology(source.text, topology.name, source.path, (*known, *changes))
+    return _topology(identity.text(topology), topology.name, source.path, changes)
 
 
 def profile(topology: Topology, controller: str) -> Profile:

@@ -53,5 +53,9 @@ def test_sparse_and_dense_are_inverse_and_counts_add_up():
     bins, numbers = histogram.sparse(counts)
     assert numbers.sum() == 4
     assert (histogram.dense(bins, numbers) == counts).all()
+    index = histogram.bin_index([np.inf, 5.0, 1e-3, 1e-3])
+    for mine, other in zip(histogram.tally(index), (bins, numbers), strict=True):
+        assert mine.dtype == other.dtype
+        assert (mine == other).all()
     twice = histogram.dense(np.append(bins, bins), np.append(numbers, numbers))
     assert (twice == 2 * counts).all()

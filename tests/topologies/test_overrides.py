@@ -5,7 +5,7 @@ import yaml
 from grids import BASE
 
 import topologies
-from topologies import TopologyError
+from topologies import TopologyError, loading
 
 TEXT = yaml.safe_dump(BASE, sort_keys=False)
 
@@ -78,3 +78,15 @@ def test_all_wrong_overrides_are_told_at_once():
     with pytest.raises(TopologyError) as caught:
         load("x=1", "controllers[0].y=2", "z")
     assert len(caught.value.problems) == 3
+
+
+def test_a_topology_that_a_program_changed_stays_changed():
+    """Further changes are of what it is now, not of the file that it once came from."""
+    for overrides in ([], ["platforms[1].count=7"]):
+        read = topologies.load("campus-nac", overrides)
+        workload = read.workload.model_copy(update={"duration": 5.0})
+        calm = read.model_copy(update={"attacks": (), "workload": workload})
+        varied = loading.varied(calm, ["controllers[0].cores=3"])
+        assert (varied.workload.duration, varied.attacks) == (5.0, ())
+        assert varied.controllers[0].cores == 3
+        assert varied.platforms == read.platforms
