@@ -84,7 +84,7 @@ def memory_bytes(topology: Topology, controller: str, profile: Profile) -> float
     memory = profile.memory
     subscriptions = sum(topology.fan_out().values())
     sessions = session_count(topology, controller)
-    items = kept_bytes(topology, tuple(range(len(topology.topics))))
+    items = kept_bytes(topology, tuple(range(len(topology.topics))), profile.server)
     return memory.base + memory.session * sessions + memory.subscription * subscriptions + items
 
 

@@ -362,7 +362,8 @@ class Controller:
         intervals, topology = self._server.intervals, self._study.topology
         intervals["end_s"][-1] = drained_s
         memory_bytes = resting_bytes(topology, self.station, self._routes.subscriptions)
-        intervals["memory_bytes"] += memory_bytes + kept_bytes(topology, self._routes.owned)
+        items_bytes = kept_bytes(topology, self._routes.owned, self.station.profile.server)
+        intervals["memory_bytes"] += memory_bytes + items_bytes
         return intervals
 
     def _histograms(self, expected: Integers) -> dict[HistogramKey, Sparse]:

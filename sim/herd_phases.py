@@ -9,6 +9,7 @@ import numpy as np
 
 from results import histogram
 from results.herd_phases import WHOLE, PhaseDiagram, Point, boundary_cap_s
+from results.run import Run
 from sim.replications import simulate
 from topologies import overlays
 from topologies.schema import Population, Topology
@@ -114,20 +115,31 @@ def rate_per_s(base: str | None, changes: Sequence[str], seed: int) -> float:
     patient = [*changes, f"platforms[$subscriber].retry.timeout={HORIZON_S} s"]
     topology = _laid(base, PATIENT, CAPS_S[0], patient)
     run = simulate(topology, seed=seed, replications=1, processes=1, door="gridlab attack")
+    return PATIENT / last_login_s(run, topology)
+
+
+def last_login_s(run: Run, topology: Topology) -> float:
+    """How long the slowest login of the herd took. [s]"""
     latency = run.header.measurement["logins"][_herd(topology).name]["login_latency"]
     counts = histogram.dense(np.array(latency["bins"], np.int32), np.array(latency["counts"]))
-    return PATIENT / histogram.quantile(counts, 1.0)
+    return float(histogram.quantile(counts, 1.0))
 
 
 def _point(topology: Topology, platforms: int, work_s: float, cap_s: float, seed: int) -> Point:
     run = simulate(topology, seed=seed, replications=1, processes=1, door="gridlab attack")
     entry = run.header.measurement["logins"][_herd(topology).name]
-    share = entry["online"][0][-1] / platforms
+    return point(platforms, work_s, cap_s, entry["online"][0][-1] / platforms, PATIENCE_S)
+
+
+def point(
+    platforms: int, work_s: float, cap_s: float, online_share: float, patience_s: float
+) -> Point:
+    """What became of a herd, beside what the line says of it. [s]"""
     return {
         "platforms": platforms,
         "work_s": work_s,
         "cap_s": cap_s,
-        "online_share": share,
-        "drained": share >= WHOLE,
-        "foretold": cap_s > boundary_cap_s(work_s, PATIENCE_S),
+        "online_share": online_share,
+        "drained": online_share >= WHOLE,
+        "foretold": cap_s > boundary_cap_s(work_s, patience_s),
     }

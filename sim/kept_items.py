@@ -1,7 +1,8 @@
-"""What Brokers keep of their Topics: the last items, in memory."""
+"""What Brokers keep of their Topics: the last items, which take memory, on disk or not."""
 
 from __future__ import annotations
 
+from topologies.query_rules import items_kept
 from topologies.schema import Topic, Topology
 
 
@@ -18,7 +19,7 @@ def owned_by(topology: Topology, controller: str) -> tuple[int, ...]:
     )
 
 
-def kept_bytes(topology: Topology, owned: tuple[int, ...]) -> float:
-    """Memory of the items of some Topics, each full from the start. [B]"""
+def kept_bytes(topology: Topology, owned: tuple[int, ...], server: str) -> float:
+    """Memory of the items that a server has of some Topics, each full from the start. [B]"""
     topics = (topology.topics[number] for number in owned)
-    return sum(topic.max_items * item_bytes(topic) for topic in topics)
+    return sum(items_kept(topic, server) * item_bytes(topic) for topic in topics)

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from results import histogram
-from results.herd_phases import WHOLE, RealPhases, RealPoint, boundary_cap_s
+from results.herd_phases import WHOLE, RealPhases, RealPoint
+from sim.herd_phases import last_login_s, point
 from sim.reenactments import Real, foretold, unsure
 from sim.replications import simulate
 from topologies import Profile, overlays
@@ -115,24 +115,15 @@ def _login_s(laid: Topology, profiles: dict[str, Profile], seed: int) -> float:
     """Time of a login in a patient herd of this server. [s]"""
     topology = herd(laid, PATIENT, 1.0, HORIZON_S)
     run = simulate(topology, seed=seed, replications=1, processes=1, profiles=profiles, door=DOOR)
-    (entry,) = run.header.measurement["logins"].values()
-    latency = entry["login_latency"]
-    counts = histogram.dense(np.array(latency["bins"], np.int32), np.array(latency["counts"]))
-    return float(histogram.quantile(counts, 1.0)) / PATIENT
+    return last_login_s(run, topology) / PATIENT
 
 
 def _point(
     place: tuple[float, float], topology: Topology, login_s: float, predicted: float, share: float
 ) -> RealPoint:
     platforms = max(each.count for each in topology.platforms)
-    work_s, cap_s = platforms * login_s, place[1]
     return {
-        "platforms": platforms,
-        "work_s": work_s,
-        "cap_s": cap_s,
-        "online_share": share,
-        "drained": share >= WHOLE,
-        "foretold": cap_s > boundary_cap_s(work_s, PATIENCE_S),
+        **point(platforms, platforms * login_s, place[1], share, PATIENCE_S),
         "predicted_share": predicted,
         "predicted_drained": predicted >= WHOLE,
     }

@@ -287,7 +287,7 @@ class Books:
         )
         kept = sum(n for each, n in enumerate(fan_out) if each in own)
         sessions = session_count(self._topology, self._node.name)
-        items = kept_bytes(self._topology, own)
+        items = kept_bytes(self._topology, own, self._profile.server)
         return memory.base + memory.session * sessions + memory.subscription * kept + items
 
     def _role(self, publication: Publication) -> str:

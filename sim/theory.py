@@ -146,7 +146,7 @@ def _memory_bytes(
         default=0.0,
     )
     sessions = session_count(topology, node.name)
-    copies += kept_bytes(topology, owned_by(topology, node.name))
+    copies += kept_bytes(topology, owned_by(topology, node.name), profile.server)
     return memory.base + memory.session * sessions + memory.subscription * subscriptions + copies
 
 

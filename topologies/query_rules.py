@@ -66,7 +66,7 @@ def _kept(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterato
         if topic.persist or not needed:
             continue
         try:
-            kept = _items_kept(topic, read_profile(name).server)
+            kept = items_kept(topic, read_profile(name).server)
         except TopologyError:
             continue  # told where the Controller names it
         if kept < needed:
@@ -76,13 +76,14 @@ def _kept(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterato
             yield Problem(("topics", number, "persist"), rule, repair, False)
 
 
-def _items_kept(topic: schema.Topic, server: str) -> int:
-    """Items of a full Topic that a server has which does not keep them on disk.
+def items_kept(topic: schema.Topic, server: str) -> int:
+    """Items of a full Topic that a server has.
 
-    Prosody has none (`util.pubsub` of 0.12), ejabberd one if it may have to send it once more
-    (`mod_pubsub:max_items` of 23), a sketch all.
+    What is not to be kept on disk Prosody does not keep at all (`util.pubsub` of 0.12), ejabberd
+    only if it may have to send it once more, one item (`mod_pubsub:max_items` of 23), a sketch all
+    the same.
     """
-    if server == "none":
+    if topic.persist or server == "none":
         return topic.max_items
     return int(server == "ejabberd" and topic.last_item != "never")
 
