@@ -24,7 +24,7 @@ import results.commands
 import sim.capacity_commands
 import sim.commands
 from results.commands import BAD_INPUT, INTERRUPTED, Output, common
-from topologies.commands import reads_topology
+from topologies.commands import TOPOLOGY, Sides, reads_sides, reads_topology
 
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "bench-sim": ("sim.benchmark", "Benchmark"),
@@ -219,7 +219,8 @@ def _refuse_unlike(base: Any, head: Any) -> None:
     unlike = [part for part in parts if getattr(base, part) != getattr(head, part)]
     if unlike:
         rule = "must be alike in base and head, which differ in their Controllers alone"
-        raise TopologyError([f"{part}: {rule}" for part in unlike])
+        repair = "change it on both sides (--set), or use gridlab compare"
+        raise TopologyError([f"{part}: {rule}; {repair}" for part in unlike])
 
 
 def _simulated(topology: Any, seed: int, number: int) -> Any:
@@ -232,8 +233,16 @@ def _simulated(topology: Any, seed: int, number: int) -> Any:
 
 
 @click.command()
-@click.option("--base", required=True, metavar="A.yaml", help="Topology of what is there.")
-@click.option("--head", required=True, metavar="B.yaml", help="Topology of what shall come.")
+@click.option(
+    "--base", required=True, metavar="A.yaml", type=TOPOLOGY, help="Topology of what is there."
+)
+@click.option(
+    "--head",
+    metavar="B.yaml",
+    type=TOPOLOGY,
+    help="Topology of what shall come; default: base, as --set-head changes it.",
+)
+@reads_sides("base", "head")
 @click.option(
     "--budget",
     "budgets",
@@ -255,7 +264,8 @@ def regress(  # noqa: PLR0913 (an option each)
     output: Output,
     *,
     base: str,
-    head: str,
+    head: str | None,
+    sides: Sides,
     budgets: tuple[str, ...],
     quick: bool,
     simulated: bool,
@@ -271,32 +281,34 @@ def regress(  # noqa: PLR0913 (an option each)
     gridlab regress --base main.yaml --head branch.yaml
     gridlab regress --base main.yaml --head branch.yaml --budget p99=10% --junit gate.xml
     gridlab regress --base campus-nac --head mine.yaml --simulated
+    gridlab regress --base main.yaml --set-head controllers[0].server.configuration=new.lua
     """
     import results
-    import topologies
     from results import gate, regression
 
+    if head is None and not sides.differ:
+        raise click.UsageError("--head is missing: name it, or say what differs with --set-head")
     limits = regression.Limits(
         pairs_min=4 if quick else 6,
         pairs_max=8 if quick else 14,
         budgets=regression.read_budgets(budgets),
     )
-    sides = topologies.load(base), topologies.load(head)
-    _refuse_unlike(*sides)
+    grids = sides.load({"base": base, "head": base if head is None else head})
+    _refuse_unlike(*grids)
     kept = results.claim_directory(out)
     for path in filter(None, (junit, markdown)):
         results.check_target(path)
     duration_s = 3.0 if quick else 6.0
     with output.progress("regressing") as advance:
         if simulated:
-            one, other = (functools.partial(_simulated, side, seed) for side in sides)
+            one, other = (functools.partial(_simulated, grid, seed) for grid in grids)
             document, _ = regression.regress(one, other, limits, seed=seed, progress=advance)
         else:
             from loadtest import pairs
 
             door = "gridlab regress"
             with pairs.grids(
-                *sides, seed=seed, duration_s=duration_s, out=kept, door=door
+                *grids, seed=seed, duration_s=duration_s, out=kept, door=door
             ) as plays:
                 document, _ = regression.regress(*plays, limits, seed=seed, progress=advance)
     output.document(document)

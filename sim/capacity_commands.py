@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from results.commands import GATE_FAILED, LOAD, Output, common
-from topologies.commands import reads_topology
+from topologies.commands import TOPOLOGY, Sides, reads_sides, reads_topology
 
 SEED = click.option(
     "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
@@ -268,38 +268,52 @@ def knee(output: Output, topology: Any, seed: int, replications: int, **argument
 
 
 @click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", type=TOPOLOGY)
+@click.argument("after", metavar="[B]", required=False, type=TOPOLOGY)
+@reads_sides("a", "b")
 @click.option("--replications", default=8, type=REPLICATIONS, help="Of topologies.")
 @PROCESSES
 @SEED
 @common
-def compare(output: Output, before: str, after: str, **arguments: Any) -> None:
+def compare(output: Output, before: str, after: str | None, sides: Sides, **arguments: Any) -> None:
     """Compare two runs, or two topologies on the same plans, with intervals on the difference.
+
+    B may be left out where --set-a or --set-b says in what it differs from A.
 
     \b
     gridlab compare results/runs/A results/runs/B
     gridlab compare campus-nac mine.yaml
     gridlab compare campus-nac results/runs/B
+    gridlab compare campus-nac --set attacks=[] --set-b controllers[0].cores=4
     """
     import results
+    import sim
 
-    runs = [_run(output, side, arguments) for side in (before, after)]
-    document = results.compare(*runs)
+    if after is None and not sides.differ:
+        raise click.UsageError("B is missing: name it, or say what differs with --set-b")
+    named = {"a": before, "b": before if after is None else after}
+    runs = {}
+    for side, source in named.items():
+        if _is_run(source):
+            sides.refuse(side, source, "a stored run")
+            runs[side] = results.open_run(source)
+    described = [side for side in named if side not in runs]
+    loaded = sides.load({side: named[side] for side in described})
+    for side, topology in zip(described, loaded, strict=True):
+        with output.progress(f"simulating {topology.name}") as advance:
+            runs[side] = sim.simulate(
+                topology, progress=advance, door="gridlab compare", **arguments
+            )
+    document = results.compare(runs["a"], runs["b"])
     output.document(document)
     output.say(results.render_comparison(document))
 
 
-def _run(output: Output, side: str, arguments: dict[str, Any]) -> Any:
-    """The stored run that is named, else a simulation of the topology of that name."""
-    import results
-    import sim
-    import topologies
-
-    if os.sep in side and Path(side).is_dir():
-        return results.open_run(side)
-    if Path(side).name == "run.json" or (Path(side) / "run.json").is_file():
-        return results.open_run(side)
-    topology = topologies.load(side)
-    with output.progress(f"simulating {topology.name}") as advance:
-        return sim.simulate(topology, progress=advance, door="gridlab compare", **arguments)
+def _is_run(side: str) -> bool:
+    """Whether it names a stored run, and no topology."""
+    path = Path(side)
+    return (
+        (os.sep in side and path.is_dir())
+        or path.name == "run.json"
+        or (path / "run.json").is_file()
+    )

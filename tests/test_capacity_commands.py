@@ -64,13 +64,11 @@ def test_a_picture_is_drawn_and_told(small, tmp_path):
 
 def test_two_topologies_are_compared_on_the_same_plans(tmp_path):
     """As campaigns: of steady studies each loses a warm-up of its own."""
-    text = SMALL.replace("  duration:", "  study: campaign\n  duration:")
-    assert text != SMALL
-    narrow, wider = tmp_path / "narrow.yaml", tmp_path / "wider.yaml"
-    narrow.write_text(text)
-    wider.write_text(text.replace("count: 50", "count: 100"))
-    run = gridlab("compare", narrow, wider, "--replications", 3, "--processes", 1, "--json",
-                  timeout_s=280)  # fmt: skip
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    run = gridlab("compare", path, "--set", "workload.study=campaign",
+                  "--set-b", "platforms[consoles].count=100",
+                  "--replications", 3, "--processes", 1, "--json", timeout_s=280)  # fmt: skip
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("compare"))

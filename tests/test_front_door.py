@@ -182,8 +182,6 @@ def test_simulate_prints_one_document_and_keeps_the_run(small, tmp_path):
 
 def test_a_dearer_head_fails_the_gate(small, tmp_path):
     """Twice the cores' cost on paper is a failure whose document, page and exit code agree."""
-    slow = tmp_path / "slow.yaml"
-    slow.write_text(small.read_text().replace("prosody-0.12", "slow"))
     profile = Path(__file__).parent.parent / "topologies" / "profiles" / "prosody-0.12.yaml"
     text = profile.read_text().replace("name: prosody-0.12", "name: slow")
     (tmp_path / "profiles").mkdir()
@@ -197,7 +195,8 @@ def test_a_dearer_head_fails_the_gate(small, tmp_path):
         "--junit",
         tmp_path / "g.xml",
     )
-    run = gridlab("regress", "--base", small, "--head", slow, *arguments)
+    changes = ("--set", "workload.duration=40 s", "--set-head", "controllers[a].profile=slow")
+    run = gridlab("regress", "--base", small, *changes, *arguments)
     assert run.returncode == 1, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, json.loads(gridlab("schema", "regress").stdout))

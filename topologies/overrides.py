@@ -32,9 +32,14 @@ def apply(document: Document, overrides: tuple[str, ...], model: type[BaseModel]
         try:
             _apply(document, override, model)
         except _Refusal as refusal:
-            problems.append(f"--set {printable(override)[:120]}: {refusal}")
+            problems.append(f"{place(override)}: {refusal}")
     if problems:
         raise TopologyError(problems)
+
+
+def place(override: str) -> str:
+    """Where a message says that a value comes from."""
+    return f"--set {printable(override)[:120]}"
 
 
 class _Refusal(Exception):
@@ -43,8 +48,7 @@ class _Refusal(Exception):
 
 def _apply(document: Document, override: str, model: type[BaseModel]) -> None:
     steps, text = _split(override)
-    place = f"--set {printable(override)[:120]}"
-    value = _value(text, place)
+    value = _value(text, place(override))
     path: Path = ()
     target = document.data
     for number, step in enumerate(steps):
@@ -58,7 +62,7 @@ def _apply(document: Document, override: str, model: type[BaseModel]) -> None:
         if last:
             _forget(document, path)
             target[key] = value
-            document.places[path] = place
+            document.places[path] = place(override)
         else:
             target = _descend(target, key)
 
@@ -74,10 +78,10 @@ def _split(override: str) -> tuple[list[str], str]:
     return steps, override[position + 1 :]
 
 
-def _value(text: str, place: str) -> Any:
+def _value(text: str, name: str) -> Any:
     """The value that a text means; nothing means none."""
     try:
-        return read(text, place).data if text.strip() else None
+        return read(text, name).data if text.strip() else None
     except TopologyError:
         shapes = "write a figure, a word, [a, b] or {key: value}"
         raise _Refusal(f"the value is not YAML; {shapes}") from None
