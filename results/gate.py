@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -91,10 +92,34 @@ def write(document: Regression, junit: Path | None, summary: Path | None) -> lis
 
 
 def write_junit(document: Regression, path: Path) -> None:
-    """One test case for each gated metric and invariant, as continuous integration shows them."""
-    from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+    """One test case for each gated metric and invariant, as continuous integration shows them.
 
-    suite = TestSuite("gridlab regress")
+    The format has no standard. What is written fits both schemas in use: that of Jenkins's xUnit
+    plugin (junit-10.xsd) and the stricter one of Ant's reports (windyroad/JUnit-Schema), whence
+    the properties, the outputs and the attributes that say nothing here.
+    """
+    from junitparser import (
+        Attr,
+        Error,
+        Failure,
+        JUnitXml,
+        Skipped,
+        SystemErr,
+        SystemOut,
+        TestCase,
+        TestSuite,
+    )
+
+    class Suite(TestSuite):  # type: ignore[misc]
+        """A suite among several has a number and a package in Ant's schema."""
+
+        id, package = Attr(), Attr()
+
+    suite = Suite("gridlab regress")
+    suite.id, suite.package, suite.hostname = "0", "gridlab", "localhost"
+    suite.timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")  # a zone is not allowed
+    for name in ("verdict", "pairs", "discarded"):
+        suite.add_property(name, str(document[name]))
     for each in document["metrics"]:
         if each["budget"] is None:
             continue
@@ -115,6 +140,8 @@ def write_junit(document: Regression, path: Path) -> None:
         case = TestCase("enough valid pairs", classname="regress", time=0)
         case.result = [Error("; ".join(document["reasons"]) or "no pairs", "invalid")]
         suite.add_testcase(case)
+    suite.append(SystemOut(HEADLINES[document["verdict"]]))
+    suite.append(SystemErr("\n".join(document["reasons"])))
     xml = JUnitXml()
     xml.add_testsuite(suite)
     written = io.BytesIO()
