@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from loadtest import lease
 from loadtest.problems import DeploymentError
 
 _CANDIDATES: Final = 8
@@ -17,14 +18,15 @@ def choose(grid: str, controller: str, ports: Sequence[int]) -> str:
     """A loopback address on which all `ports` are free, derived from the grid's and server's names.
 
     Addresses start at 127.64.0.1, away from those that systems use themselves. The same names give
-    the same address as long as it is free.
+    the same address as long as it is free; grids that are kept elsewhere (`lease.base_directory`)
+    get others, so that two of one name that come up at once do not meet.
 
     Raises
     ------
     DeploymentError
         A port is held on all candidates, as a listener on every address does.
     """
-    key = f"{os.getuid()}/{grid}/{controller}".encode()
+    key = os.fsencode(f"{os.getuid()}/{lease.base_directory()}/{grid}/{controller}")
     digest = hashlib.sha256(key).digest()
     problem = None
     for candidate in range(_CANDIDATES):

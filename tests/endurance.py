@@ -44,6 +44,7 @@ BUSY = ["attacks=[]", "workload.duration=1 h", "workload.study=steady"]
 REAL = ["platforms[analyst].count=48", "workload.arrivals[0].rate=5/s"]  # and two that publish
 EVERY_S = 2.0
 Floats = npt.NDArray[np.float64]
+Series = list[tuple[float, float]]  # monotonic clock [s], memory [MiB]
 
 
 def slope(times: Sequence[float], values: Sequence[float], bound_per_h: float) -> dict[str, Any]:
@@ -138,16 +139,16 @@ def simulated() -> dict[str, Any]:
 
 
 @contextmanager
-def watched(pids: Mapping[str, Any], seen: dict[str, list[tuple[float, float]]]) -> Iterator[None]:
+def watched(pids: Mapping[str, Any], seen: dict[str, Series]) -> Iterator[None]:
     """Notes the memory of groups of processes every two seconds; a group is asked for its pids."""
-    over, started_s = threading.Event(), time.monotonic()
+    over = threading.Event()
 
     def note() -> None:
         while not over.wait(EVERY_S):
-            now_h = (time.monotonic() - started_s) / 3600.0
+            now_s = time.monotonic()
             for name, members in pids.items():
                 if found := members():
-                    seen.setdefault(name, []).append((now_h, resident_mib(found)))
+                    seen.setdefault(name, []).append((now_s, resident_mib(found)))
 
     thread = threading.Thread(target=note, daemon=True)
     thread.start()
@@ -178,7 +179,8 @@ def real(minutes: float) -> dict[str, Any]:
     """Load on a Prosody, a tenth of what it can do; memory of the server and of who drives it."""
     os.nice(10)
     topology = engine.lasting(topologies.load("single-broker", REAL), 60.0 * minutes)
-    seen: dict[str, list[tuple[float, float]]] = {}
+    seen: dict[str, Series] = {}
+    course = Course()
     with deployment.ephemeral(topology) as grid, tempfile.TemporaryDirectory() as place:
         served = grid.document()["controllers"].values()
         servers = [pid for each in served for pid in (each["pids"] or [each["pid"]])]
@@ -188,15 +190,10 @@ def real(minutes: float) -> dict[str, Any]:
             "conductor": lambda: [os.getpid()],
         }
         with watched(groups, seen):
-            run = engine.play(topology, grid, seed=1, door="proof", progress=progressed())
+            run = engine.play(topology, grid, seed=1, door="proof", progress=course)
         run.save(Path(place))
     counts = run.header.counts
-    # While all are online and playing: the seconds before and after are not of the load.
-    ends_h = {name: rows[-1][0] for name, rows in seen.items()}
-    playing = {
-        name: [row for row in rows if row[0] >= ends_h["generator"] - minutes / 60.0]
-        for name, rows in seen.items()
-    }
+    playing = {name: course.playing(rows) for name, rows in seen.items()}
     return {
         "sessions": sum(each.count for each in topology.platforms),
         "minutes": minutes,
@@ -210,17 +207,33 @@ def real(minutes: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def progressed() -> Any:
-    """Tells once a minute how far a run is."""
-    told = [-1]
+class Course:
+    """Hears how far a run is, tells it once a minute, and remembers when it was played."""
 
-    def tells(news: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
+        self._told = -1
+        self._begun_s = self._ended_s = 0.0
+
+    def __call__(self, news: Mapping[str, Any]) -> None:
+        """See `engine.play`."""
         minute = int(news["elapsed_s"] // 60)
-        if minute > told[0]:
-            told[0] = minute
+        if minute > self._told:
+            self._told = minute
             tell(f"{news['state']}, minute {minute} of {news['duration_s'] / 60:.0f}")
+        if news["state"] == "playing":
+            self._ended_s = time.monotonic()
+            self._begun_s = self._begun_s or self._ended_s
 
-    return tells
+    def playing(self, rows: Series) -> Series:
+        """What was seen while all were online and the plan was played, in hours from the start.
+
+        Logins come before it. After it the conductor reads what the generator left and makes a
+        record of it, which takes tens of MiB: that is no growth under load.
+        """
+        begun_s, ended_s = self._begun_s, self._ended_s
+        return [
+            ((at_s - begun_s) / 3600.0, held) for at_s, held in rows if begun_s <= at_s <= ended_s
+        ]
 
 
 def tell(text: str) -> None:

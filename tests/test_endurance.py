@@ -48,6 +48,23 @@ def test_what_varies_too_much_to_tell_is_neither():
     assert "not known" in table
 
 
+def test_only_the_time_of_the_load_counts(monkeypatch):
+    """Logging in comes before, and what the record of the run takes afterwards is no leak."""
+    now_s = [0.0]
+    monkeypatch.setattr(endurance.time, "monotonic", lambda: now_s[0])
+    course, rows = endurance.Course(), []
+    for now_s[0] in np.arange(100.0, 1921.0):  # the load lasts for half an hour of it
+        state = "logging in" if now_s[0] < 101 else "playing" if now_s[0] < 1901 else "draining"
+        course({"state": state, "elapsed_s": now_s[0] - 101.0, "duration_s": 1800.0})
+        rows.append((now_s[0], {"logging in": 60.0, "playing": 88.0, "draining": 150.0}[state]))
+    playing = course.playing(rows)
+    assert len(playing) == 1800
+    assert playing[0] == (0.0, 88.0)
+    assert endurance.slope(*zip(*playing, strict=True), BOUND)["steady"]
+    late = [(at_s / 3600.0, held) for at_s, held in rows]
+    assert not endurance.slope(*zip(*late, strict=True), BOUND)["bounded"]  # as it was once told
+
+
 def test_an_interval_of_what_is_level_holds_zero_as_often_as_it_says():
     hits = 0
     for seed in range(200):

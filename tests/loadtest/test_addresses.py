@@ -21,6 +21,12 @@ def test_an_address_follows_from_the_names_and_is_away_from_the_systems_own():
         assert ipaddress.ip_address(address) < ipaddress.ip_address("127.192.0.0")
 
 
+def test_grids_of_one_name_that_are_kept_apart_do_not_meet(shelter, tmp_path, monkeypatch):
+    here = addresses.choose("default", "alpha", PORTS)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert addresses.choose("default", "alpha", PORTS) != here
+
+
 @pytest.mark.parametrize("port", PORTS)
 def test_a_busy_address_is_passed_over(port):
     first = addresses.choose("grid", "alpha", PORTS)
