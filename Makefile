@@ -12,12 +12,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := prosody prosody-modules lua-unbound ejabberd
 TOOLS := tsung go-sendxmpp tcpdump strace chromium
-# Tests that measure have the machine to themselves; those that compute share its cores.
-MEASURED := tests/loadtest tests/validation
-COMPUTED := tests $(MEASURED:%=--ignore=%)
+# Tests that measure have the machine to themselves. Those that compute share its cores, and so do,
+# apart from them, those that deploy servers and look at what is done, not at how fast.
+MEASURED := tests/validation $(patsubst %,tests/loadtest/test_%.py,bench capture development engine \
+	herd honesty limit_probe observation pacer server_limits spinner)
+DEPLOYED := tests/loadtest $(MEASURED:%=--ignore=%)
+COMPUTED := tests --ignore=tests/loadtest --ignore=tests/validation
 SPLIT := \# ---- with the extras
 
-.PHONY: run test prove validate lint notebooks lock servers clean help
+.PHONY: run test prove validate lint kernels notebooks lock servers clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,14 +44,18 @@ run: $(VENV)/.base
 servers:
 	@PACKAGES="$(SERVERS) $(TOOLS)" .ci/servers
 
-test: servers $(VENV)/.full
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+test:
+	@$(MAKE) --no-print-directory -j 2 servers $(VENV)/.full
+	@$(MAKE) --no-print-directory -j 2 lint kernels
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTED)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(DEPLOYED)
+	@$(BIN)/python -m pytest $(MEASURED)
+
+kernels: $(VENV)/.full
 	@echo "Compiling the simulator's kernels (a minute or two the first time)"
 	@for server in prosody-0.12 ejabberd-23 fifo-sketch; do \
 		$(BIN)/gridlab simulate single-broker --set controllers[0].profile=$$server \
 		--replications 1 --out .pytest_cache/warm >/dev/null; done
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTED)
-	@$(BIN)/python -m pytest $(MEASURED)
 
 prove: servers $(VENV)/.full
 	@PYTHONPATH=. $(BIN)/python tests/prove.py $(ONLY)
