@@ -1,5 +1,6 @@
 """What the docs tell people to type exists: `gridlab` command lines parse, links lead somewhere."""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -34,19 +35,103 @@ def command_lines():
                 yield pytest.param(text, id=f"{page.name}: {text[:60]}")
 
 
-@pytest.mark.parametrize("line", list(command_lines()))
+def command_spans():
+    """The same in running text and in tables."""
+    for page in PAGES:
+        for text in re.findall(r"`(gridlab [a-z][^`]*)`", page.read_text()):
+            yield pytest.param(text, id=f"{page.name}: {text[:60]}")
+
+
+def all_commands(group=gridlab.cli, words=("gridlab",)):
+    """Every command with its words, groups left out."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*words, name))
+        else:
+            yield " ".join((*words, name)), command
+
+
+def command_examples():
+    """The examples that commands show with --help."""
+    for name, command in [("gridlab", gridlab.cli), *all_commands()]:
+        for line in (command.help or "").splitlines():
+            if re.match(r"gridlab [a-z]", line.strip()):
+                yield pytest.param(line.strip(), id=f"{name}: {line.strip()[:60]}")
+
+
+def typed(line):
+    """The words of the first command of a line, the program left out."""
+    words = shlex.split(line.split("   ")[0], comments=True)
+    return list(itertools.takewhile(lambda word: word not in ("&&", ">"), words))[1:]
+
+
+@pytest.mark.parametrize("line", [*command_lines(), *command_spans(), *command_examples()])
 def test_a_command_line_of_the_docs_parses(line):
     """Names of commands and options are right; files that it names need not be there."""
-    words = shlex.split(line.split("   ")[0].split(" && ")[0], comments=True)[1:]
+    words = typed(line)
     if words[0] == "COMMAND":
         return
     command: click.Command = gridlab.cli
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         assert words[0] in command.commands, f"{words[0]} is no command"
         command, words = command.commands[words[0]], words[1:]
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
     known |= {"--help", "-h"}
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= known
+
+
+QUICK = ("init", "check", "list", "schema", "estimate", "simulate", "trust")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if re.search(r"^    (\.venv/bin/)?gridlab ", page.read_text(), re.M)],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_quick_commands_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
+    """As they are typed, each with the files that those before it wrote."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRIDLAB_RUNS", str(tmp_path / "results" / "runs"))
+    lines = [each.values[0] for each in command_lines() if each.id.startswith(f"{page.name}: ")]
+    own = page.read_text().replace("\\\n", " ")
+    for line in dict.fromkeys(lines):
+        words = typed(line)
+        if words[0] not in QUICK or line.split("   ")[0] not in own:
+            continue
+        files = [word for word in words[1:] if word.endswith(".yaml") and words[0] != "init"]
+        if all(Path(file).is_file() for file in files):
+            run = CliRunner().invoke(gridlab.cli, words)
+            assert run.exit_code == 0, (line, run.output, run.exception)
+
+
+# Options of Locust and of its door in loadtest/locustfile.py, and of the tests' own scripts.
+FOREIGN = {"--host", "--replication", "--processes", "--master", "--worker", "--headless"}
+FOREIGN |= {"--grid", "--minutes"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_an_option_that_a_page_speaks_of_exists(page):
+    known = {option for _, command in all_commands() for each in command.params
+             for option in (*each.opts, *each.secondary_opts)}  # fmt: skip
+    spoken = {
+        option
+        for span in re.findall(r"`([^`\n]+)`", page.read_text())
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)
+    }
+    assert spoken - known - FOREIGN - {"--help"} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_makes_can_be_made(page):
+    """`make TARGET` and `python tests/SCRIPT.py` name what there is, and so does `ONLY=`."""
+    text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^    |`)make ([a-z]+)", text, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for script in re.findall(r"python (tests/[a-z_/]+\.py)", text):
+        assert (ROOT / script).is_file(), script
+    proofs = {each["name"] for each in yaml.safe_load((ROOT / "tests/proofs.yaml").read_text())}
+    for names in re.findall(r"make prove ONLY=\"?([a-z0-9 -]+)", text):
+        assert set(names.split()) <= proofs, names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

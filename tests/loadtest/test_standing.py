@@ -44,9 +44,7 @@ PROBED = ("publication-delivered", "payload-intact", "publication-by-stranger-re
 async def probed(grid):
     """What some requirements are found to be on a grid, from accounts and Topics of our own."""
     async with testbed.Testbed.on(grid) as bed:
-        return await conformance.try_all(
-            bed, {name: conformance.probes()[name] for name in PROBED}
-        )
+        return await conformance.try_all(bed, {name: conformance.probes()[name] for name in PROBED})
 
 
 @pytest.mark.real
