@@ -110,7 +110,7 @@ def write_junit(document: Regression, path: Path) -> None:
         TestSuite,
     )
 
-    class Suite(TestSuite):  # type: ignore[misc]
+    class Suite(TestSuite):
         """A suite among several has a number and a package in Ant's schema."""
 
         id, package = Attr(), Attr()
@@ -140,8 +140,8 @@ def write_junit(document: Regression, path: Path) -> None:
         case = TestCase("enough valid pairs", classname="regress", time=0)
         case.result = [Error("; ".join(document["reasons"]) or "no pairs", "invalid")]
         suite.add_testcase(case)
-    suite.append(SystemOut(HEADLINES[document["verdict"]]))
-    suite.append(SystemErr("\n".join(document["reasons"])))
+    said = SystemOut(HEADLINES[document["verdict"]]), SystemErr("\n".join(document["reasons"]))
+    suite.extend(said)  # type: ignore[no-untyped-call]
     xml = JUnitXml()
     xml.add_testsuite(suite)
     written = io.BytesIO()

@@ -76,7 +76,9 @@ def reads_sides(one: str, other: str) -> Callable[[Callable[..., Any]], Callable
     return decorated
 
 
-def _changes(option: str, name: str, text: str) -> Callable[[Callable[..., Any]], Any]:
+def _changes(
+    option: str, name: str, text: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(option, name, multiple=True, metavar="PATH=VALUE", help=text)
 
 
