@@ -57,6 +57,8 @@ UNSUPPORTED: Final = (
     "platforms.retry",
     "controllers.admission",
     "controllers.resumption",
+    "controllers.hop",
+    "brokers.runs_on",
     "faults",
     "links.delay",
     "brokers.delay",

@@ -18,9 +18,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.clusters import session_count
 from sim.designs import parallel
 from sim.kept_items import kept_bytes
-from sim.platforms import session_count
 from sim.services import Demand, demands, publication, service
 from sim.sojourns import copy_s
 from topologies.profiles import FanoutProcess, Profile

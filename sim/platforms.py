@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from sim import draws
 from sim.backlogs import ABSENT
+from sim.cluster_support import cluster_problems
+from sim.clusters import session_count
 from sim.draws import Purpose
 from sim.request_support import request_problems
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, Indices, Records
@@ -198,14 +200,11 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
     return population.subscriber_count(graph.topology.topics[topic].name) > 0
 
 
-UNSUPPORTED = (
-    "controllers.limits.account.sessions",
-    "controllers.nodes",
-)
+UNSUPPORTED = ("controllers.limits.account.sessions",)
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits, clusters.
+    """Refuse what has no model yet: some limits, some that clusters could do.
 
     Raises
     ------
@@ -217,7 +216,7 @@ def require_supported(topology: Topology) -> None:
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
     problems = [
         *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
-        *request_problems(topology),
+        *request_problems(topology), *cluster_problems(topology),
     ]  # fmt: skip
     if problems:
         raise TopologyError(problems)
@@ -288,13 +287,8 @@ def _failover_problems(topology: Topology) -> Iterator[str]:
                 yield f"platforms[{number}].failover: {rule}"
 
 
-def session_count(topology: Topology, controller: str) -> int:
-    """Platforms that are logged in on a Controller, whether they do anything or not."""
-    return sum(p.count for p in topology.platforms if p.controller == controller)
-
-
 def resting_bytes(topology: Topology, station: Station, subscriptions: int) -> float:
     """Memory of a server with its sessions and so many subscriptions, at rest. [B]"""
     memory = station.profile.memory
-    sessions = session_count(topology, station.node.name)
+    sessions = session_count(topology, station.name)
     return memory.base + memory.session * sessions + memory.subscription * subscriptions

@@ -262,11 +262,12 @@ def _warnings(
             "the warm-up may be longer than half the run: the figures may not be steady; "
             "make the run longer or lower the load"
         )
-    for node in occasion.topology.controllers:
+    for station in Graph(occasion.topology, occasion.profiles).stations:
+        node = station.node
         most = max(
             float(tally.intervals["memory_bytes"].max())
             for tally in tallies
-            if tally.controller == node.name
+            if tally.controller == station.name
         )
         if most > node.memory:
             yield (

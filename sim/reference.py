@@ -232,8 +232,8 @@ class ReferenceController:
                 at(self._env, until_s).callbacks.append(lambda _: self._read_all())
             self._unread.append((stanza, target))
             return
-        owner = self._node.name if stanza.answer else self._people.owner(stanza.topic)
-        published = target == FAN_OUT and owner == self._node.name
+        kept = stanza.answer is not None or self._people.keeps(self._node.name, stanza.topic)
+        published = target == FAN_OUT and kept
         copies: list[tuple[Socket, Target]]
         if stanza.answer is not None:
             copies = self._fan_out(self._people.receivers(stanza))
@@ -243,7 +243,7 @@ class ReferenceController:
             self._people.direct(stanza.row, chosen)
             copies = self._fan_out(chosen)
         elif target == FAN_OUT:
-            copies = [(owner, FAN_OUT)]
+            copies = [(self._people.owner(stanza.topic), FAN_OUT)]
         elif target == EVERYBODY:
             chosen = self._people.subscribers(stanza.topic)
             copies = [(each, each) for each in chosen if self._lives_here(each)]

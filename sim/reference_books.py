@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from results import histogram
 from sim.intake import ROLES, Census, Intake
 from sim.kept_items import kept_bytes
 from sim.network import Arrivals
-from sim.platforms import residents, session_count
+from sim.platforms import residents
 from sim.reference_stanzas import Publication
 from sim.requests import RETRACT
 from sim.session_books import SessionTally
@@ -66,6 +66,7 @@ class Directory:
         self._populations = topology.platforms
         counts = np.array([each.count for each in topology.platforms])
         self._first = np.cumsum(counts) - counts
+        self._nodes = dict(_dealt(topology))
         self._place: dict[int, str] = {}  # of Platforms that have moved
         self._directed: dict[int, dict[int, str]] = {}  # by row and Platform
 
@@ -90,14 +91,25 @@ class Directory:
         return self._populations[int(np.searchsorted(self._first, platform, side="right")) - 1]
 
     def home(self, platform: int) -> str:
-        """A Platform's Controller."""
-        return self.population(platform).controller
+        """A Platform's Controller, or the node of it."""
+        return self._nodes.get(platform, self.population(platform).controller)
 
     def owner(self, topic: int) -> str:
         """The Controller whose Broker keeps a Topic."""
         name = self._topology.topics[topic].broker
         broker = next(each for each in self._topology.brokers if each.name == name)
         return keeper(self._topology, broker)
+
+    def keeps(self, name: str, topic: int) -> bool:
+        """Whether a Controller, or a node of one, makes the copies of a Topic."""
+        keeper = self.owner(topic)
+        broker = next(
+            each for each in self._topology.brokers
+            if each.name == self._topology.topics[topic].broker
+        )  # fmt: skip
+        if broker.kind == "component" or broker.runs_on == "first-node":
+            return name == keeper
+        return name.partition(" node ")[0] == keeper
 
     def subscribers(self, topic: int) -> list[int]:
         """Platforms that get a Topic."""
@@ -108,6 +120,24 @@ class Directory:
         if stanza.answer is None or stanza.answer.role == RETRACT:
             return self.subscribers(stanza.answer.topic if stanza.answer else stanza.topic)
         return [stanza.publisher]
+
+
+def _dealt(topology: schema.Topology) -> Iterator[tuple[int, str]]:
+    """Platforms of clusters and their nodes: seats go round, Platforms sit down node by node."""
+    rounds: dict[str, int] = {}
+    first = 0
+    for people in topology.platforms:
+        home = next(each for each in topology.controllers if each.name == people.controller)
+        if home.nodes > 1:
+            seats = [0] * home.nodes
+            for _ in range(people.count):
+                turn = rounds.get(home.name, 0)
+                seats[turn % home.nodes] += 1
+                rounds[home.name] = turn + 1
+            names = [home.name, *(f"{home.name} node {n}" for n in range(2, home.nodes + 1))]
+            sitting = [name for name, free in zip(names, seats, strict=True) for _ in range(free)]
+            yield from enumerate(sitting, first)
+        first += people.count
 
 
 def columns(stanzas: Sequence[Publication]) -> Arrivals:
@@ -283,10 +313,11 @@ class Books:
     def _idle_memory(self) -> float:
         memory, fan_out = self._profile.memory, self._topology.fan_out().values()
         own = tuple(
-            each for each in range(len(fan_out)) if self._people.owner(each) == self._node.name
+            each for each in range(len(fan_out)) if self._people.keeps(self._node.name, each)
         )
         kept = sum(n for each, n in enumerate(fan_out) if each in own)
-        sessions = session_count(self._topology, self._node.name)
+        everybody = range(self._topology.platform_count)
+        sessions = sum(self._people.home(each) == self._node.name for each in everybody)
         items = kept_bytes(self._topology, own, self._profile.server)
         return memory.base + memory.session * sessions + memory.subscription * kept + items
 

@@ -32,7 +32,7 @@ class Receivers:
 
 @dataclass(frozen=True)
 class Demand:
-    """Publications of one stream.
+    """Publications of one stream, by the population `by`.
 
     `rate_per_s` counts publications; they come in batches of `batch`; `memoryless` says whether
     the batches come as a Poisson process. [1/s, B]
@@ -45,6 +45,7 @@ class Demand:
     batch: Moments
     memoryless: bool
     delay_s: float
+    by: str = ""
 
     @property
     def copies(self) -> int:
@@ -83,6 +84,7 @@ def demands(topology: Topology, controller: str, load: float, attacks: bool) -> 
             batch=_batch(stream.arrivals),
             memoryless=isinstance(stream.arrivals, schema.Poisson | schema.Batch),
             delay_s=stream.population.network.delay,
+            by=stream.population.name,
         )
         for stream, rate_per_s in offered
     ]

@@ -37,8 +37,9 @@ def sojourns(
     """The form that fits a Controller's discipline, cores and arrivals."""
     if not asked:
         return Sojourns("idle", "nothing is published")
-    if not all(demand.memoryless for demand in asked):
-        reason = "arrivals are not all Poisson; simulate"
+    if node.nodes > 1 or not all(demand.memoryless for demand in asked):
+        hops = "copies hop between nodes; simulate"
+        reason = hops if node.nodes > 1 else "arrivals are not all Poisson; simulate"
         return Sojourns("utilisation law only", reason)
     limited = node.limits != Limits() or node.queue or any(map(_narrow, topology.platforms))
     if limited or topology.faults:

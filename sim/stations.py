@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from sim.clusters import node_name, runs
 from sim.requests import Answer, answers
 from topologies.profiles import Fifo, Memory, Profile, Relay
 from topologies.schema import Broker, Controller, Limits, Link, Population, Topology
@@ -25,13 +26,17 @@ LOCAL_BYTES_PER_S = 1e12  # between processes of one machine: no limit
 
 @dataclass(frozen=True)
 class Station:
-    """One server: a Controller with its Brokers, or a component of `controller`."""
+    """One server: a Controller with its Brokers, a further node of it, or a component of it.
+
+    `controller` is the Controller's number; `place` the node's in its cluster, None of a component.
+    """
 
     number: int
     name: str
     controller: int
     node: Controller
     profile: Profile
+    place: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -82,21 +87,33 @@ class Graph:
             Station(number, node.name, number, node, profiles[node.name])
             for number, node in enumerate(topology.controllers)
         ]
-        self.stations = (*nodes, *_components(topology, nodes))
-        self.parts = tuple(_parts(topology))
-        numbers = {station.name: station.number for station in self.stations}
-        homes = {broker.name: numbers[keeper(topology, broker)] for broker in topology.brokers}
-        self._owner = [homes[topic.broker] for topic in topology.topics]
+        hosts = (*nodes, *_components(topology, nodes))
+        self.stations = (*hosts, *_mates(nodes, len(hosts)))
+        self._numbers = {station.name: station.number for station in self.stations}
+        self.parts = tuple(_parts(topology, self._numbers))
+        brokers = {broker.name: self._runs_on(broker) for broker in topology.brokers}
+        self._fans_out = [brokers[topic.broker] for topic in topology.topics]
         self.lines = tuple(self._lines())
         self._line_of = {(line.source, line.target): line for line in self.lines}
 
+    def _runs_on(self, broker: Broker) -> tuple[int, ...]:
+        """Stations that make copies of what is published with a Broker, the first one first."""
+        first = self.stations[self._numbers[keeper(self.topology, broker)]]
+        if first.place is None or broker.runs_on == "first-node":
+            return (first.number,)
+        return tuple(
+            each.number
+            for each in self.stations
+            if each.controller == first.controller and each.place is not None
+        )
+
     def fans_out(self, topic: int) -> tuple[int, ...]:
         """Stations on which publications of a Topic become copies."""
-        return (self._owner[topic],)
+        return self._fans_out[topic]
 
     def toward(self, topic: int) -> int:
-        """Station to which publications of a Topic go."""
-        return self._owner[topic]
+        """Station to which publications of a Topic go from where they do not become copies."""
+        return self._fans_out[topic][0]
 
     def line(self, source: int, target: int) -> Line:
         """The line by which `source` sends what is for `target`."""
@@ -111,8 +128,9 @@ class Graph:
         """The link between two stations, by their names."""
         for broker in self.topology.brokers:
             if broker.kind == "component" and keeper(self.topology, broker) in (one, other):
-                between = Link.model_validate({"from": one, "to": other})
-                return between.model_copy(update={"delay": broker.delay})
+                return _inside(one, other, broker.delay)
+        if self.beside(one, other):
+            return _inside(one, other, self.stations[self.number(one)].node.hop)
         return self.topology.link(one, other)
 
     def answer(self, topic: int) -> Answer | None:
@@ -122,10 +140,10 @@ class Graph:
 
     def number(self, name: str) -> int:
         """A station's number."""
-        return next(each.number for each in self.stations if each.name == name)
+        return self._numbers[name]
 
     def beside(self, one: str, other: str) -> bool:
-        """Whether two stations are a component and its Controller."""
+        """Whether two stations are a component and its Controller, or nodes of one cluster."""
         return len({self.stations[self.number(each)].controller for each in (one, other)}) == 1
 
     @cached_property
@@ -163,14 +181,15 @@ class Graph:
         name = self.topology.topics[topic].name
         for part in self.parts:
             if name in self.topology.platforms[part.population].publishes:
-                yield from ((each, self._owner[topic]) for each in part.stations)
+                away = (each for each in part.stations if each not in self.fans_out(topic))
+                yield from ((each, self.toward(topic)) for each in away)
 
     def _outward(self, topic: int) -> Iterator[tuple[int, int]]:
         """Steps of copies on their way from the Broker."""
         name = self.topology.topics[topic].name
-        for part in self.parts:
+        for source, part in itertools.product(self.fans_out(topic), self.parts):
             if self.topology.platforms[part.population].subscriber_count(name):
-                yield from ((self._owner[topic], each) for each in part.stations)
+                yield from ((source, each) for each in part.stations)
 
     def cycles(self) -> list[list[int]]:
         """Stations in the order in which traffic can pass them; those on a cycle stand together.
@@ -182,6 +201,12 @@ class Graph:
         for line in self.lines:
             after[line.source].append(line.target)
         return _connected(after)
+
+
+def _inside(one: str, other: str, delay_s: float) -> Link:
+    """A link between two stations of one Controller, whatever they are called. [s]"""
+    plain = Link.model_validate({"from": "one", "to": "other"})
+    return plain.model_copy(update={"from_": one, "to": other, "delay": delay_s})
 
 
 def keeper(topology: Topology, broker: Broker) -> str:
@@ -209,17 +234,24 @@ def _components(topology: Topology, nodes: list[Station]) -> Iterator[Station]:
             plain = {"name": name, "cores": 1, "nic": LOCAL_BYTES_PER_S, "limits": Limits(),
                      "queue": None, "admission": None}  # fmt: skip
             node, profile = host.node.model_copy(update=plain), host.profile.model_copy(update=own)
-            yield Station(number, name, host.number, node, profile)
+            yield Station(number, name, host.number, node, profile, None)
             number += 1
 
 
-def _parts(topology: Topology) -> Iterator[Part]:
-    numbers = {node.name: number for number, node in enumerate(topology.controllers)}
-    first = 0
-    for number, population in enumerate(topology.platforms):
-        home, *refuges = (numbers[name] for name in population.ring)
-        yield Part(number, home, first, population.count, tuple(refuges))
-        first += population.count
+def _mates(nodes: list[Station], number: int) -> Iterator[Station]:
+    """Further nodes of clusters; each has cores, memory and a network link of its own."""
+    for first in nodes:
+        for place in range(1, first.node.nodes):
+            name = node_name(first.name, place)
+            node = first.node.model_copy(update={"name": name})
+            yield Station(number, name, first.number, node, first.profile, place)
+            number += 1
+
+
+def _parts(topology: Topology, numbers: Mapping[str, int]) -> Iterator[Part]:
+    for run in runs(topology):
+        refuges = (numbers[name] for name in topology.platforms[run.population].failover)
+        yield Part(run.population, numbers[run.station], run.first, run.count, tuple(refuges))
 
 
 def takes_part(topology: Topology, population: Population) -> bool:

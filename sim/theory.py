@@ -1,9 +1,10 @@
 """A topology on paper: utilisation, capacity, waits and memory of each Controller in milliseconds.
 
-A publication is a job whose service is all the CPU time that it and its copies take. For `fifo` the
-forms are exact where arrivals are Poisson or come in Poisson batches; for the two measured
-disciplines utilisation and capacity are sums of costs, and latencies are approximations that say
-so. Costs fall with load as both servers coalesce, so their capacity is a range.
+A publication is a job whose service is all the CPU time that it and its copies take; of a cluster
+the busiest node is told. For `fifo` the forms are exact where arrivals are Poisson or come in
+Poisson batches; for the two measured disciplines utilisation and capacity are sums of costs, and
+latencies are approximations that say so. Costs fall with load as both servers coalesce, so their
+capacity is a range.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import topologies
 from results.statistics import Estimate
+from sim.clusters import session_count
+from sim.clusters_on_paper import node_loads
 from sim.kept_items import kept_bytes, owned_by
-from sim.platforms import require_supported, session_count
+from sim.platforms import require_supported
 from sim.request_support import NOT_ON_PAPER
 from sim.services import Demand, demands, service
 from sim.sojourns import Sojourns, sojourns
@@ -104,17 +107,21 @@ def _controller(
     rate_per_s = sum(demand.rate_per_s for demand in asked)
     copies_per_s = sum(demand.rate_per_s * demand.copies for demand in asked)
     wire_per_s = sum(_wire_bytes(demand, profile) * demand.rate_per_s for demand in asked)
+    mean_s, least_s, busy = each.moments.mean, each.least_s, rate_per_s * each.moments.mean
+    if node.nodes > 1:  # figures of the busiest node
+        own = node_loads(topology, node, profile, load, attacks=attacks)
+        busy, wire_per_s = float(own.cpu.max()), float(own.wire_bytes_per_s.max())
+        mean_s, least_s = own.service_s, own.service_s * (least_s / mean_s if mean_s else 1.0)
+    most_per_s = rate_per_s * cores / busy if busy else 0.0
     found = sojourns(topology, node, profile, asked, each.moments)
     return {
         "form": found.form,
         "offered_load_per_s": _value(rate_per_s),
         "deliveries_per_s": _value(copies_per_s),
-        "service_s": _bounded(each.moments.mean, each.least_s, each.moments.mean),
-        "utilisation": _value(rate_per_s * each.moments.mean / cores),
-        "capacity_per_s": _bounded(
-            cores / each.moments.mean, cores / each.moments.mean, cores / each.least_s
-        )
-        if each.least_s > 0.0
+        "service_s": _bounded(mean_s, least_s, mean_s),
+        "utilisation": _value(busy / cores),
+        "capacity_per_s": _bounded(most_per_s, most_per_s, most_per_s * mean_s / least_s)
+        if least_s > 0.0
         else _none("a publication costs nothing" if asked else "nothing is published"),
         "egress_share": _value(wire_per_s / node.nic),
         "wait_s": _latency(found, "wait_s"),

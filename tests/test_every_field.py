@@ -123,6 +123,22 @@ def wide():
     })  # fmt: skip
 
 
+def spread():
+    """A cluster."""
+    plain = {"name": "a", "domain": "a.test", "profile": "fifo-sketch", "nodes": 2}
+    return schema.Topology.model_validate({
+        "schema": 1, "name": "spread",
+        "controllers": [plain],
+        "brokers": [{"name": "broker", "controller": "a"}],
+        "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"}}],
+        "platforms": [{"name": "all", "count": 4, "controller": "a", "publishes": ["t"],
+                       "subscribes": ["t"]}],
+        "workload": {"study": "campaign", "duration": "0.1 s",
+                     "arrivals": [{"topic": "t", "by": "all", "process": "deterministic",
+                                   "rate": "20/s"}]},
+    })  # fmt: skip
+
+
 def storm():
     """A small grid whose Platforms log in again after an outage."""
     return schema.Topology.model_validate({
@@ -182,7 +198,10 @@ def read_by_simulator(topology, engine, monkeypatch):
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
     seen = set().union(
-        *(read_by_simulator(topology, engine, monkeypatch) for topology in (wide(), storm()))
+        *(
+            read_by_simulator(topology, engine, monkeypatch)
+            for topology in (wide(), storm(), spread())
+        )
     )
     outside = {
         "workload.arrivals.file": "trace: no file here",

@@ -62,6 +62,9 @@ class Controller(Sourced):
     nodes: Whole = Field(
         1, ge=1, le=16, description="servers that share the domain as one cluster (ejabberd)"
     )
+    hop: PositiveSeconds = Field(
+        100e-6, description="one way between two nodes of a cluster, constant [s]"
+    )
     limits: Limits = Field(Limits(), description="what it takes in at most")
     queue: SessionQueue | None = Field(
         None, description="outbound queue of each session; absent: a copy is written and gone"
@@ -101,6 +104,11 @@ class Broker(Sourced):
     )
     delay: PositiveSeconds = Field(
         50e-6, description="one way between a component and its Controller, constant [s]"
+    )
+    runs_on: Literal["every-node", "first-node"] = Field(
+        "every-node",
+        description="which nodes of a cluster make copies: each of what comes in there, as "
+        "ejabberd does, or the first of all",
     )
 
 
