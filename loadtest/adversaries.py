@@ -16,9 +16,10 @@ from topologies.returns import instants
 
 if TYPE_CHECKING:
     from loadtest.enactment import Enactment
+    from loadtest.performance import Performance
     from results import Run
     from results.variants import AbandonedStep, Measured
-    from topologies.procedures import Harvest
+    from topologies.procedures import AnyProcedure
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
@@ -68,10 +69,15 @@ class Reenactment:
         Deploys, plays and keeps runs of traffic.
     enactment : Enactment
         The same for sessions that are lost, and passwords that are guessed.
+    performance : Performance
+        The same for what people and programs do.
     """
 
-    def __init__(self, rehearsal: Rehearsal, enactment: Enactment) -> None:
+    def __init__(
+        self, rehearsal: Rehearsal, enactment: Enactment, performance: Performance
+    ) -> None:
         self._rehearsal, self._enactment = rehearsal, enactment
+        self._performance = performance
         self._predicted = set[str]()
         self.fit = rehearsal.fit
 
@@ -115,12 +121,25 @@ class Reenactment:
         self._expected(topology)
         return self._enactment.play(topology, defence, share)
 
-    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
-        """What becomes of accounts that are stolen, where it was predicted before."""
-        if procedure.duration > CAPS.attack_s:
-            raise RailsError(f"procedure.duration: at most {CAPS.attack_s:g} s for adversaries")
+    def fit_procedure(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
+        """The procedure with what its steps cost on this machine."""
+        check(topology)
+        self._within(procedure)
+        return self._performance.fit(procedure, topology)
+
+    def perform(self, procedure: AnyProcedure, topology: Topology, defence: str) -> Measured:
+        """What becomes of what people and programs do, where it was predicted before.
+
+        Raises
+        ------
+        RailsError
+            It is beyond the caps of adversaries.
+        LoadError
+            It was never predicted, or cannot be played.
+        """
+        self._within(procedure)
         self._expected(topology)
-        return self._enactment.steal(procedure, topology, defence)
+        return self._performance.play(procedure, topology, defence)
 
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
         """The same of several, one after another on one grid."""
@@ -131,6 +150,10 @@ class Reenactment:
     def noticed(self) -> list[AbandonedStep]:
         """What abandoned logins cost where logins were fitted first."""
         return list(self._enactment.notices[0].steps) if self._enactment.notices else []
+
+    def _within(self, procedure: AnyProcedure) -> None:
+        if procedure.duration > CAPS.attack_s:
+            raise RailsError(f"procedure.duration: at most {CAPS.attack_s:g} s for adversaries")
 
     def _expected(self, topology: Topology) -> None:
         """Refuse what nobody has predicted, or what exceeds a cap."""

@@ -1,64 +1,138 @@
-"""Busy loops beside a server, so that it gets a stated share of its core and no more.
+"""A server held to a stated share of a core: halted and woken as its CPU clock says (SIGSTOP).
 
-Linux shares a core evenly among sessions (sched_autogroup, setsid(2)), or among processes where it
-does not group them: each loop is a session of its own, so that k of them leave 1 / (k + 1) either
-way. A server so held is full at a load that the caps of the rails allow.
-Run as `python -m loadtest.burden CORE SECONDS PARENT`; ends by itself and with its parent.
+Its allowance grows at the share, up to a few milliseconds; what it uses is taken off, and while the
+allowance is used up it is halted. Its own CPU clock is read for that, so that it makes no
+difference how many threads it has: busy loops beside a server, which share a core evenly among
+processes, lose against Erlang's virtual machine. A server so held is full at a load that the caps
+of the rails allow.
+Run as `python -m loadtest.burden PID SHARE SECONDS PARENT`; ends by itself and with its parent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
 
 LIMIT_S: Final = 600.0
-_LOOPS_MAX: Final = 9
+SHARE_MIN: Final = 0.05
+TICK_S: Final = 2e-3  # how often it is looked at
+ALLOWANCE_S: Final = 4e-3  # CPU time that a server at rest saves up
+_PRIORITY: Final = -10  # what looks is to look in time, where that is allowed
 
 
 @contextmanager
-def held(share: float, cores: Sequence[int], limit_s: float = LIMIT_S) -> Iterator[None]:
-    """Leave a server this share of each of its cores: one over a whole number. [1]
+def held(
+    share: float, pid: int, cores: Sequence[int] = (), limit_s: float = LIMIT_S
+) -> Iterator[None]:
+    """Give a server this share of one core, and no more. [1]
+
+    Parameters
+    ----------
+    share : float
+        Of a core; 1 is left alone.
+    pid : int
+        The server, which must be the caller's to signal.
+    cores : sequence of int
+        Processors for the process that looks after it; empty: any.
+    limit_s : float
+        It is let go after this. [s]
 
     Raises
     ------
     LoadError
-        The share is no such number, or the cores are not known.
+        The share is no share, or too small.
     """
-    loops = round(1.0 / share) - 1
-    if not 0 <= loops <= _LOOPS_MAX or abs(share * (loops + 1) - 1.0) > 0.01:
-        raise LoadError(f"share: {share:g}: must be 1 over a whole number up to {_LOOPS_MAX + 1}")
-    if loops and not cores:
-        raise LoadError("share: a server can be held to it on a machine of two cores or more")
+    if not SHARE_MIN <= share <= 1.0:
+        raise LoadError(f"share: {share:g}: must be {SHARE_MIN:g} to 1")
+    if share == 1.0:
+        yield
+        return
     command = [sys.executable, "-m", "loadtest.burden"]
-    running = [
-        subprocess.Popen([*command, str(core), str(limit_s), str(os.getpid())])
-        for core in cores
-        for _ in range(loops)
-    ]
+    arguments = [str(pid), str(share), str(limit_s), str(os.getpid()), *map(str, cores)]
+    holding = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE)
     try:
         yield
     finally:
-        for each in running:
-            each.kill()
-            each.wait()
+        assert holding.stdin is not None
+        holding.stdin.close()  # it wakes the server and ends
+        try:
+            holding.wait(2.0)
+        except subprocess.TimeoutExpired:
+            holding.kill()
+            holding.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
-def burden(core: int, limit_s: float, parent: int) -> None:
-    """Loop on one core until the time is up or the parent is gone."""
-    os.sched_setaffinity(0, {core})
-    os.setsid()
-    end_s = time.monotonic() + limit_s
-    while time.monotonic() < end_s and os.getppid() == parent:
-        for _ in range(100_000):
-            pass
+class Allowance:
+    """CPU time that a server may use: it grows at the share, and is saved up to a bound.
+
+    Parameters
+    ----------
+    share : float
+        Of a core. [1]
+    now_s, used_s : float
+        Clock, and the server's CPU clock. [s]
+    """
+
+    def __init__(self, share: float, now_s: float, used_s: float) -> None:
+        self._share, self._now_s, self._used_s = share, now_s, used_s
+        self.left_s = 0.0
+
+    def spent(self, now_s: float, used_s: float) -> bool:
+        """Whether nothing is left by now, after what it has used. [s]"""
+        grown_s = self.left_s + self._share * (now_s - self._now_s)
+        self.left_s = min(grown_s, ALLOWANCE_S) - (used_s - self._used_s)
+        self._now_s, self._used_s = now_s, used_s
+        return self.left_s <= 0.0
+
+
+def hold(pid: int, share: float, end_s: float, goes_on: Callable[[], bool]) -> None:
+    """Halt and wake a server until the time is up or it is not wanted any more; then let it go."""
+    halted = False
+    try:
+        allowance = Allowance(share, time.monotonic(), cpu_s(pid))
+        while time.monotonic() < end_s and goes_on():
+            spent = allowance.spent(time.monotonic(), cpu_s(pid))
+            if spent != halted:
+                os.kill(pid, signal.SIGSTOP if spent else signal.SIGCONT)
+                halted = spent
+            time.sleep(TICK_S)
+    except ProcessLookupError:
+        return  # it has ended
+    finally:
+        if halted:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def main(pid: int, share: float, limit_s: float, parent: int, cores: Sequence[int]) -> None:
+    """Hold a server as long as the parent wants it; a parent that is gone wants nothing."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    os.set_blocking(0, False)
+
+    def wanted() -> bool:
+        try:
+            return os.getppid() == parent and os.read(0, 1) != b""
+        except BlockingIOError:
+            return True
+
+    hold(pid, share, time.monotonic() + limit_s, wanted)
 
 
 if __name__ == "__main__":
-    burden(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    _pid, _share, _limit_s, _parent, *_cores = sys.argv[1:]
+    main(int(_pid), float(_share), float(_limit_s), int(_parent), [int(each) for each in _cores])

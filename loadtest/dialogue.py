@@ -242,11 +242,16 @@ class Dialogue:
     async def bind(self, resource: str) -> Dialogue:
         """Bind a resource and listen from then on."""
         name = f"<resource>{resource}</resource>"
-        self._listening = asyncio.ensure_future(self._listen())
+        self.listen()
         bound = await self.ask(
             "set", None, f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{name}</bind>"
         )
         self.jid = bound.xml.findtext(".//{*}jid") or ""
+        return self
+
+    def listen(self) -> Dialogue:
+        """Hear whatever comes from now on."""
+        self._listening = asyncio.ensure_future(self._listen())
         return self
 
     @property

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import topologies
-from loadtest import adversaries, burden, deployment, notice, rails, spinner, theft
+from loadtest import adversaries, burden, deployment, notice, rails, spinner
 from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
 from loadtest.herd import Herd, unless_stopped
 from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
+from loadtest.processes import pinned
 from loadtest.returns import measured
-from loadtest.server import Options
 from loadtest.validation import split_cores
 from results.variants import Measured
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
-    from topologies.procedures import Harvest
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
@@ -148,8 +146,10 @@ class Enactment:
         DeploymentError, LoadError, rails.RailsError
             The grid cannot be deployed or driven.
         """
-        with self._stage(topology) as (grid, herd_of), burden.held(share, self._cores[0]):
-            return self._audited(grid, herd_of(topology, self._seed), topology, defence, share)
+        with self._stage(topology) as (grid, herd_of):
+            pid = grid.server_pid(topology.controllers[0].name)
+            with burden.held(share, pid, self._cores[1]):
+                return self._audited(grid, herd_of(topology, self._seed), topology, defence, share)
 
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
         """The same of several that differ in counts and policies, one after another on one grid."""
@@ -159,28 +159,6 @@ class Enactment:
                 self._audited(grid, herd_of(each, self._seed), each, f"point {number}")
                 for number, each in enumerate(topologies, start=1)
             ]
-
-    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
-        """What becomes of stolen accounts on a fresh grid."""
-        with (
-            deployment.ephemeral(
-                bare(topology),
-                cores=self._cores[0],
-                options=Options(activity=True, administration=True),
-            ) as grid,
-            pinned(self._cores[1]),
-        ):
-            names = [jid.partition("@")[0] for jid in grid.credentials()]
-            accounts = [each for each in names if each != theft.OWNER][-theft.THIEVES :]
-            rate_per_s = len(accounts) * (2.0 * procedure.reads + procedure.live)
-            planned = rails.Caps(len(accounts) + 1, 10.0, rate_per_s, procedure.duration)
-            rails.check(planned)
-            with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
-                burglary = theft.Burglary(grid, procedure, accounts, self._seed)
-                self._progress(0.0, f"{defence}: {len(accounts)} accounts are stolen")
-                asyncio.run(unless_stopped(grid, burglary.play()))
-                ending.why = "played to the end"
-        return theft.measured(burglary.thefts, defence, procedure.duration)
 
     def _audited(
         self, grid: Grid, herd: Herd, topology: Topology, defence: str, share: float = 1.0
@@ -216,6 +194,8 @@ class Enactment:
         try:
             await herd.enter([each for each in herd.members if not each.hostile])
             await notice.settled_s(grid.server_pid(controller))
+            if topology.controllers[0].limits.address is not None:
+                await _whole_second()
             before_pid = grid.server_pid(controller)
             before_s, own_s, begun_s = cpu_s(before_pid), time.process_time(), time.monotonic()
             await herd.play(topology.faults, duration_s, tell)
@@ -243,13 +223,6 @@ class Enactment:
             yield grid, lambda played, seed: herd_on(grid, played, seed)
 
 
-@contextlib.contextmanager
-def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Let this thread use these processors only; empty: as it is."""
-    before = os.sched_getaffinity(0)
-    if cores:
-        os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+async def _whole_second() -> None:
+    """Wait until a second of the wall clock begins: Prosody's limit of addresses counts in them."""
+    await asyncio.sleep(1.0 - time.time() % 1.0)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from loadtest import reading
 from loadtest.act import first
 from loadtest.client import Session
 from loadtest.logins import log_in
@@ -13,6 +14,7 @@ from loadtest.problems import LoadError
 from loadtest.retries import policy_of
 from loadtest.share import ReceiveShare, tell
 from loadtest.shares import Spec
+from loadtest.transport import TimedTransport
 from topologies.draws import generator
 
 _NEVER_NS = 1 << 62
@@ -34,6 +36,7 @@ class ActingReceivers(ReceiveShare):
             "reconnect-storm": self._reconnect,
             "offline-online": self._go_offline,
             "slow-readers": self._slow_down,
+            reading.NAME: self._read_in_bursts,
         }[str(self.script.receivers)]
         await asyncio.sleep(self.start_ns / 1e9 + self.script.start_s - time.monotonic())
         try:
@@ -119,6 +122,38 @@ class ActingReceivers(ReceiveShare):
                 await asyncio.sleep(period_s - reading_s if paused else reading_s)
         finally:
             for transport in transports if paused else ():
+                transport.resume_reading()
+
+    async def _read_in_bursts(self) -> None:
+        """Those whom the topology says so read for a while and rest for a while, each by itself."""
+        async with asyncio.TaskGroup() as group:
+            for first_number, count, on_s, off_s in self._parameters["readers"]:
+                mine = range(first_number, first_number + count)
+                for session in self.sessions:
+                    if session.number in mine and isinstance(session.transport, TimedTransport):
+                        self.slow.add(session.number)
+                        bursts = self._bursts(session.number, session.transport, on_s, off_s)
+                        group.create_task(bursts)
+
+    async def _bursts(
+        self, number: int, transport: TimedTransport, on_s: float, off_s: float
+    ) -> None:
+        assert self.script is not None
+        cycle_s = on_s + off_s
+        since_s = generator(self.script.seed, "reader", number).random() * cycle_s
+        resting = False
+        try:
+            while True:
+                if since_s < on_s:
+                    await asyncio.sleep(on_s - since_s)
+                    since_s = on_s
+                transport.pause_reading()
+                resting = True
+                await asyncio.sleep(cycle_s - since_s)
+                transport.resume_reading()
+                resting, since_s = False, 0.0
+        finally:
+            if resting:
                 transport.resume_reading()
 
     def facts(self) -> dict[str, Any]:

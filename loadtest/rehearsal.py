@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest import deployment, engine, spinner
+from loadtest import deployment, engine, reading, spinner
 from loadtest.calibration import Measure, Predict, fit
 from loadtest.problems import LoadError
 from loadtest.validation import PILOT_S, split_cores
 
 if TYPE_CHECKING:
     from loadtest.adversaries import Reenactment
+    from loadtest.script import Script
     from results import Run
     from topologies.profiles import Profile
     from topologies.schema import Topology
@@ -61,6 +62,7 @@ class Rehearsal:
             The grid cannot be deployed or driven.
         """
         self._progress(0.0, "fitting the costs of this machine")
+        topology = reading.deployed(topology)
         with deployment.ephemeral(topology, cores=split_cores()[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
             fitted = fit(topology, self._predict, on_grid, seed=self._seed, duration_s=PILOT_S)
@@ -70,9 +72,11 @@ class Rehearsal:
         """The same for the variants of an attack, within the caps of adversaries."""
         from loadtest.adversaries import Reenactment
         from loadtest.enactment import Enactment
+        from loadtest.performance import Performance
 
         enactment = Enactment(self._predict, seed=self._seed, progress=self._progress)
-        return Reenactment(self, enactment)
+        performance = Performance(seed=self._seed, progress=self._progress)
+        return Reenactment(self, enactment, performance)
 
     def play(self, topology: Topology, duration_s: float) -> Run:
         """The run of a part on a fresh grid, over so many seconds.
@@ -89,14 +93,25 @@ class Rehearsal:
                 "--cores-max 1"
             )
         topology = engine.lasting(topology, duration_s)
-        with deployment.ephemeral(topology, cores=split_cores()[0]) as grid:
-            return self._measure(grid, topology, seed=self._seed, load=1.0)
+        plain = reading.deployed(topology)
+        with deployment.ephemeral(plain, cores=split_cores()[0]) as grid:
+            return self._measure(
+                grid, plain, seed=self._seed, load=1.0, script=reading.script(topology, self._seed)
+            )
 
-    def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
+    def _measure(
+        self,
+        grid: deployment.Grid,
+        played: Topology,
+        *,
+        seed: int,
+        load: float,
+        script: Script | None = None,
+    ) -> Run:
         settings = engine.Settings(cores=split_cores()[1])
         with spinner.awake():
             run = engine.play(
-                played, grid, seed=seed, load=load, door=DOOR, settings=settings,
+                played, grid, seed=seed, load=load, door=DOOR, settings=settings, script=script,
                 progress=lambda news: self._progress(
                     min(news["elapsed_s"] / news["duration_s"], 1.0), str(news["state"])
                 ),

@@ -8,6 +8,7 @@ subscription, session (XEP-0060 sections 8.8 and 8.9, XEP-0133 section 4.6).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,22 +131,46 @@ async def _verify(owner: Dialogue, broker: str, topic: str, account: str) -> Non
 
 
 async def end_sessions(owner: Dialogue, domain: str, account: str) -> None:
-    node = f"{_ADMIN}#end-user-session"
-    head = f"<command xmlns='{_COMMANDS}' node='{node}'"
+    """End all sessions of an account (XEP-0133 section 4.6).
+
+    Raises
+    ------
+    DeploymentError
+        The server does not do that for the owner.
+    """
+    await _administer(owner, domain, "end-user-session", {
+        "accountjids": account,  # as Prosody calls it
+        "accountjid": account,  # as ejabberd does, and the extension
+    })  # fmt: skip
+
+
+async def change_password(owner: Dialogue, domain: str, account: str, password: str) -> None:
+    """Give an account another password (XEP-0133 section 4.5).
+
+    Raises
+    ------
+    DeploymentError
+        The server does not do that for the owner.
+    """
+    fields = {"accountjid": account, "password": password}
+    await _administer(owner, domain, "change-user-password", fields)
+
+
+async def _administer(
+    owner: Dialogue, domain: str, command_name: str, values: Mapping[str, str]
+) -> None:
+    """One command of a server's administration, with its form filled in."""
+    head = f"<command xmlns='{_COMMANDS}' node='{_ADMIN}#{command_name}'"
     begun = await owner.ask("set", domain, f"{head} action='execute'/>")
     command = begun.xml.find(f"{{{_COMMANDS}}}command")
     if not begun.ok or command is None:
         raise DeploymentError(
-            f"{domain}: does not end sessions on request ({begun.text}); deploy the grid with "
-            "Options(administration=True)"
+            f"{domain}: does not do {command_name} on request ({begun.text}); deploy the grid "
+            "with Options(administration=True)"
         )
     fields = "".join(
         f"<field var='{name}'><value>{value}</value></field>"
-        for name, value in (
-            ("FORM_TYPE", _ADMIN),
-            ("accountjids", account),  # as Prosody calls it
-            ("accountjid", account),  # as ejabberd does, and the extension
-        )
+        for name, value in {"FORM_TYPE": _ADMIN, **values}.items()
     )
     form = f"<x xmlns='{pubsub.FORM}' type='submit'>{fields}</x>"
     session = command.get("sessionid", "")

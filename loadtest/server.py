@@ -60,6 +60,10 @@ class Options:
         The owner may end sessions (XEP-0133; see `revocation.revoke`).
     activity : bool
         Servers and Brokers note what Platforms do (see `Grid.activity`).
+    conflict : {"end-old", "refuse-new"}
+        Which of two sessions of one resource lives (RFC 6120 section 7.7.2.2).
+    resumption : bool
+        Sessions can be resumed (XEP-0198).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -71,6 +75,8 @@ class Options:
     counters: bool = False
     administration: bool = False
     activity: bool = False
+    conflict: Literal["end-old", "refuse-new"] = "end-old"
+    resumption: bool = False
 
     @property
     def scram_hash(self) -> str:

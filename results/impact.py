@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from results import histogram, timeline
+from results import histogram, slow_readers, timeline
 from results.figures import Figures
 from results.run import Run
 from results.sessions import WHOLE
@@ -77,6 +77,7 @@ def variant(
         "lost_share": _lost(attacked),
         **_amplification(attacked, calm),
         **_logins(attacked, window.start_s),
+        **slow_readers.figures(attacked, calm),
     }
     reasons = {
         "time_to_detect_s": "no detector takes part",

@@ -26,7 +26,7 @@ class Doors:
     """
 
     def __init__(self, graph: Graph, proof: Integers) -> None:
-        self._gates = [Gate(each.node) for each in graph.stations]
+        self._gates = [Gate(each.node, each.profile.server) for each in graph.stations]
         self._addresses = Addresses(graph.topology)
         self._proof = proof
         self._picky = any(each.node.admission is not None for each in graph.stations)

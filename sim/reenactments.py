@@ -8,7 +8,8 @@ compared by the figures of `results.impact`; losses of sessions, returns and gue
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,13 +23,14 @@ from sim.defences import GRIDS, Trial, described, window
 from sim.replications import simulate
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
-from topologies.procedures import Harvest
+from topologies.procedures import AnyProcedure, Duel, Harvest, LargeAnswers
 from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
+DRIVEN: Final = (Harvest, Duel, LargeAnswers)
 THIEVES: Final = 4  # as many as are played at a time
-REPEATS: Final = 64  # of each of their thefts
+REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
 
@@ -60,8 +62,12 @@ class Real(Protocol):
         """The same of several, one after another on one grid."""
         ...
 
-    def steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
-        """What becomes of accounts that are stolen on a fresh grid."""
+    def fit_procedure(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
+        """The procedure with what its steps cost on this machine."""
+        ...
+
+    def perform(self, procedure: AnyProcedure, topology: Topology, defence: str) -> Measured:
+        """What becomes of what people and programs do on a fresh grid."""
         ...
 
     def noticed(self) -> list[AbandonedStep]:
@@ -78,8 +84,8 @@ def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None 
         The scenario is no traffic: people and programs are not driven.
     """
     procedures = scenario.procedures
-    if procedures and all(isinstance(each, Harvest) for each in procedures.values()):
-        return _thefts(scenario, real, seed)
+    if procedures and all(isinstance(each, DRIVEN) for each in procedures.values()):
+        return _performed(scenario, real, seed)
     if procedures:
         rule = "is played by people and programs, which no real grid has; leave out --real"
         raise TopologyError([f"{scenario.overlay.id}: {rule}"])
@@ -91,12 +97,14 @@ def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None 
 
 def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
     """Publications: each variant with and without the attack."""
-    profiles = real.fit(next(iter(scenario.calm.values())))
+    fitted: dict[tuple[str, ...], dict[str, Profile]] = {}
     sides: list[list[Measured]] = [[], []]
     firsts: list[Run | None] = [None, None]
     kept = []
     for name, attacked in scenario.attacked.items():
         pair = (attacked, scenario.calm[name])
+        servers = tuple(each.profile for each in attacked.controllers)
+        profiles = fitted[servers] = fitted.get(servers) or real.fit(pair[1])
         simulated = [
             simulate(each, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
             for each in pair
@@ -108,34 +116,53 @@ def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
         for number, runs in enumerate((simulated, played)):
             first = firsts[number] = firsts[number] or runs[1]
             assert first is not None
-            sides[number].append(
-                variant(
-                    name, name, (runs[0], runs[1]), first, window(attacked),
-                    scenario.overlay.picture,
-                )
-            )  # fmt: skip
+            shown = variant(
+                name, name, (runs[0], runs[1]), first, window(attacked), scenario.overlay.picture
+            )
+            sides[number].append(replace(shown, doubts=tuple(_doubts(runs))))
     axes = ("time [s]", PICTURES[scenario.overlay.picture])
     return _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
 
 
-def _thefts(scenario: Scenario, real: Real, seed: int) -> Trial:
-    """Stolen accounts: theft k reads in the same order on both sides, and the two are a pair."""
+def _doubts(runs: Sequence[Run]) -> Iterator[str]:
+    """Why runs do not count, each reason once: sessions that the server cut are what is shown."""
+    found = (reason for run in runs for reason in run.header.verdict.reasons)
+    yield from (each for each in dict.fromkeys(found) if " sessions were lost" not in each)
+
+
+def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
+    """What people and programs do: every variant is predicted before the first is played.
+
+    Theft k reads in the same order on both sides, so that the two are a pair.
+    """
     from sim.procedures import playing
 
-    procedures = {
-        name: each for name, each in scenario.procedures.items() if isinstance(each, Harvest)
-    }
-    predicted = [
-        _foretold_thefts(name, procedure, scenario.attacked[name], seed)
-        for name, procedure in procedures.items()
-    ]
-    for topology in scenario.attacked.values():
+    predicted, procedures = [], {}
+    for name, given in scenario.procedures.items():
+        topology = scenario.attacked[name]
+        procedure = procedures[name] = real.fit_procedure(given, topology)
+        if isinstance(procedure, Harvest):
+            predicted.append(_foretold_thefts(name, procedure, topology, seed))
+        else:
+            predicted.append(_foretold(name, procedure, topology, seed))
         real.predicted(topology)
     played = [
-        real.steal(procedure, scenario.attacked[name], name)
+        real.perform(procedure, scenario.attacked[name], name)
         for name, procedure in procedures.items()
     ]
     return _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
+
+
+def _foretold(name: str, procedure: AnyProcedure, topology: Topology, seed: int) -> Measured:
+    """A procedure over many draws."""
+    from sim.procedures import playing
+    from sim.procedures.outcome import Occasion
+
+    outcomes = playing.outcomes(
+        procedure, [Occasion(topology, seed, replication) for replication in range(REPEATS)]
+    )
+    reasons = {**playing.REASONS, **playing.reasons(procedure)}
+    return Measured(name, "", playing.samples(outcomes), outcomes[0].curve, reasons)
 
 
 def _foretold_thefts(name: str, procedure: Harvest, topology: Topology, seed: int) -> Measured:

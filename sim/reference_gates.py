@@ -34,14 +34,19 @@ class ReferenceGate:
     """What a server remembers of those who connect."""
 
     node: schema.Controller
+    server: str = "none"
     _all: Tokens | None = None
     _by_address: dict[str, Tokens] = field(default_factory=dict)
+    _windows: dict[str, list[int]] = field(default_factory=dict)
     _failures: dict[str, list[float]] = field(default_factory=dict)
 
     def admits(self, address: str, now_s: float) -> bool:
         """Whether a connection that sends its first message now may go on."""
         limit, admission = self.node.limits.address, self.node.admission
-        if limit is not None:
+        if limit is not None and self.server == "prosody":
+            if not self._in_its_window(address, now_s, limit):
+                return False
+        elif limit is not None:
             if address not in self._by_address:
                 most = float(limit.connections)
                 self._by_address[address] = Tokens(most / limit.per, most, most, now_s)
@@ -53,6 +58,18 @@ class ReferenceGate:
             burst = float(admission.burst)
             self._all = Tokens(admission.rate, burst, burst, now_s)
         return self._all.take(now_s)
+
+    def _in_its_window(self, address: str, now_s: float, limit: schema.AddressLimit) -> bool:
+        """As Prosody's module counts: seconds of all that it let in since a window began."""
+        second, seconds = int(now_s), -int(-limit.per // 1)
+        row = self._windows.setdefault(address, [second])  # when it began, then who was let in
+        if second > row[0] + seconds:
+            self._windows[address] = [second]
+            return True
+        if second < row[0] + seconds and len(row) > limit.connections:
+            return False
+        row.append(second)
+        return True
 
     def closes(self, address: str, now_s: float) -> bool:
         """Whether the address is shut out."""

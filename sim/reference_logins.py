@@ -56,7 +56,7 @@ class ReferenceSessions:
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
         self.asleep = SleepingSessions(node.resumption)
-        self.gate = ReferenceGate(node)
+        self.gate = ReferenceGate(node, profile.server)
         self.tell: Callable[[int, float], None] | None = None  # who knows that it is online
         self.clock, self.pace = StoppedClock(env, ()), Pace(profile.speed)
 
@@ -64,7 +64,7 @@ class ReferenceSessions:
         """The server has lost all sessions and messages, and takes none until then."""
         self.down_until_s, self.silent = until_s, notice_s > 0.0
         self.asleep = SleepingSessions(self.node.resumption)
-        self.gate = ReferenceGate(self.node)
+        self.gate = ReferenceGate(self.node, self.profile.server)
         for platform in (*self._platforms.values(), *self._guests.values()):
             platform.hang_up(self, notice_s)
 

@@ -26,7 +26,7 @@ class ByteRate(Model):
 
 
 class AddressLimit(Model):
-    """New connections from one source address: a token bucket."""
+    """New connections from one source address: a token bucket, or Prosody's count by windows."""
 
     connections: Whole = Field(ge=1, le=1_000_000, description="so many at once")
     per: PositiveSeconds = Field(description="in which so many more are allowed [s]")

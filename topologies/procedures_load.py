@@ -77,6 +77,10 @@ class LargeAnswers(Procedure):
         None, ge=1, le=1_000_000, description="items that the Topic keeps at most; absent: all"
     )
     item: PositiveSeconds = Field(30e-6, description="work of one item in an answer [s]")
+    answer: Seconds = Field(0.0, description="and of an answer apart from its items [s]")
+    publication: PositiveSeconds | None = Field(
+        None, description="work of a publication with its copies; absent: as the profile says [s]"
+    )
     downlink: BytesPerSecond = Field(1e6, description="rate at which an asker takes it in [B/s]")
     round_trip: PositiveSeconds = Field(0.02, description="between an answer and a request [s]")
     per_minute: Whole | None = Field(

@@ -19,6 +19,9 @@ ssl = {
   protocol = "tlsv1_2+",
 }
 c2s_require_encryption = true
+{% if site.options.conflict == "refuse-new" %}
+conflict_resolve = "kick_new"
+{% endif %}
 {% if site.options.certificates %}
 {% for kind in ("c2s", "c2s_direct_tls") %}
 {{ kind }}_ssl = {

@@ -52,6 +52,7 @@ def play(procedure: LargeAnswers, occasion: Occasion) -> Outcome:
         "requests_per_s": answers.requests / procedure.duration,
     }
     if answers.requests:
+        figures["answer_cpu_s"] = answers.work_s / answers.requests
         figures["amplification_bytes"] = answers.bytes_out / sent_bytes
         figures["amplification_cpu_s"] = answers.work_s / answers.requests
         figures["amplification_messages"] = 1.0
@@ -60,6 +61,8 @@ def play(procedure: LargeAnswers, occasion: Occasion) -> Outcome:
 
 def _publication_s(procedure: LargeAnswers, occasion: Occasion) -> float:
     """CPU time of one publication with its copies on this server. [s]"""
+    if procedure.publication is not None:
+        return procedure.publication
     return occasion.fan_out_s(procedure.receivers, procedure.size)
 
 
@@ -92,7 +95,7 @@ def _serve(
         if now_s >= procedure.duration:
             continue
         size_bytes = pages[page] * (procedure.size + ENVELOPE_BYTES)
-        own_s = procedure.item * pages[page]
+        own_s = procedure.answer + procedure.item * pages[page]
         start_s = max(free_s, now_s)
         free_s = start_s + own_s
         taken_s = free_s + size_bytes / procedure.downlink

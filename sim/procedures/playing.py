@@ -13,6 +13,7 @@ from results.statistics import Sample
 from results.variants import Measured
 from sim.procedures.outcome import Occasion, Outcome
 from topologies.overlays import Scenario
+from topologies.procedures import AnyProcedure
 
 Progress = Callable[[float, str], None]
 
@@ -43,6 +44,17 @@ def play(
             Measured(name, descriptions[name], samples(outcomes), outcomes[0].curve, reasons)
         )
     return found
+
+
+def outcomes(procedure: AnyProcedure, occasions: Sequence[Occasion]) -> list[Outcome]:
+    """A procedure on each of some occasions."""
+    module = _module(procedure.model)
+    return [module.play(procedure, occasion) for occasion in occasions]
+
+
+def reasons(procedure: AnyProcedure) -> dict[str, str]:
+    """Why a procedure has no figure of some names."""
+    return dict(getattr(_module(procedure.model), "REASONS", {}))
 
 
 def axes(scenario: Scenario) -> tuple[str, str]:

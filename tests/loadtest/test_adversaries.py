@@ -30,7 +30,7 @@ def flood():
 
 def test_what_was_predicted_is_played_and_nothing_else(flood):
     recorder = Recorder()
-    real = adversaries.Reenactment(recorder, recorder)
+    real = adversaries.Reenactment(recorder, recorder, recorder)
     with pytest.raises(LoadError, match="simulated first"):
         real.play(flood)
     real.predicted(flood)
@@ -52,7 +52,7 @@ def test_more_than_the_caps_is_refused_whatever_the_file_says(flood, change, wor
     topology = topologies.parse(
         topologies.text(flood), "x", ["workload.duration=400 s", change]
     )  # fmt: skip
-    real = adversaries.Reenactment(Recorder(), Recorder())
+    real = adversaries.Reenactment(*[Recorder()] * 3)
     with pytest.raises(RailsError, match=words):
         real.predicted(topology)
     with pytest.raises(RailsError, match=words):
@@ -61,7 +61,7 @@ def test_more_than_the_caps_is_refused_whatever_the_file_says(flood, change, wor
 
 def test_faults_are_not_driven():
     herd = overlays.scenario("S-HERD", None, ["none"]).attacked["none"]
-    real = adversaries.Reenactment(Recorder(), Recorder())
+    real = adversaries.Reenactment(*[Recorder()] * 3)
     real.predicted(herd)
     with pytest.raises(LoadError, match="faults"):
         real.play(herd)

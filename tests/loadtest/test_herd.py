@@ -24,6 +24,7 @@ from loadtest import (
 )
 from loadtest.herd import Herd
 from loadtest.membership import Books, Member, Turnstile
+from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
 from loadtest.retries import Retry
 from topologies import overlays
@@ -220,27 +221,68 @@ def test_what_nobody_stops_returns_what_it_found(tmp_path):
         asyncio.run(herd.unless_stopped(grid, work("four")))
 
 
-@pytest.mark.parametrize("share", [0.4, 0.05, 1.5])
-def test_a_server_is_held_to_one_over_a_whole_number(share):
-    with pytest.raises(LoadError, match="1 over a whole number up to 10"), burden.held(share, (0,)):
+@pytest.mark.parametrize("share", [0.0, 0.04, 1.5])
+def test_a_share_of_a_core_is_a_share(share):
+    with pytest.raises(LoadError, match=r"share: .*: must be 0.05 to 1"), burden.held(share, 0):
         pass
 
 
-def test_busy_loops_end_with_a_parent_that_is_killed():
+def test_an_allowance_grows_at_the_share_and_is_saved_up_to_a_bound():
+    allowance = burden.Allowance(0.25, 0.0, 5.0)
+    assert not allowance.spent(0.004, 5.0)
+    assert allowance.left_s == pytest.approx(0.001)
+    assert not allowance.spent(60.0, 5.0)
+    assert allowance.left_s == burden.ALLOWANCE_S
+    assert allowance.spent(60.0, 5.014)  # 10 ms too much: 40 ms until it may go on
+    assert allowance.spent(60.039, 5.014)
+    assert not allowance.spent(60.041, 5.014)
+
+
+BUSY = """
+import threading
+for _ in range(3):
+    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()
+"""
+
+
+@pytest.fixture
+def busy():
+    """A process that uses all that it gets."""
+    started = subprocess.Popen([sys.executable, "-c", BUSY])
+    yield started
+    started.kill()
+    started.wait()
+
+
+def test_a_busy_process_gets_its_share_and_no_more(busy):
+    time.sleep(0.2)
+    with burden.held(0.2, busy.pid):
+        time.sleep(0.3)
+        begun_s, used_s = time.monotonic(), cpu_s(busy.pid)
+        time.sleep(1.0)
+        share = (cpu_s(busy.pid) - used_s) / (time.monotonic() - begun_s)
+    assert 0.02 < share < 0.2 * 1.1  # less only where others are busy
+    assert Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+
+
+def test_a_server_is_let_go_when_the_parent_of_who_holds_it_is_killed(busy):
     story = (
-        "import time\nfrom loadtest import burden\n"
-        "with burden.held(0.5, (0,), 60.0):\n    print('held', flush=True)\n    time.sleep(60)"
+        "import sys, time\nfrom loadtest import burden\n"
+        "with burden.held(0.05, int(sys.argv[1]), (), 60.0):\n"
+        "    print('held', flush=True)\n    time.sleep(60)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", story], stdout=subprocess.PIPE, cwd=ROOT)
+    command = [sys.executable, "-c", story, str(busy.pid)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout.readline() == b"held\n"
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-    (loop,) = [processes.Identity.of(int(each)) for each in children]
+    (holder,) = [processes.Identity.of(int(each)) for each in children]
     parent.kill()
     parent.wait()
     deadline_s = time.monotonic() + 2.0
-    while loop.alive and time.monotonic() < deadline_s:
+    while holder.alive and time.monotonic() < deadline_s:
         time.sleep(0.02)
-    assert not loop.alive
+    assert not holder.alive
+    assert Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
 
 
 def test_a_cancellation_that_gets_lost_is_said_again():

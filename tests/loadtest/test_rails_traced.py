@@ -71,9 +71,16 @@ def test_load_reaches_loopback_alone(traced, topology_file, tmp_path):
 
 
 @pytest.mark.real
-def test_an_attack_reaches_loopback_alone(traced):
-    changes = ("--set", "procedure.duration=1 s", "--set", "procedure.items=5")
-    command = ("attack", "S-REVOKE", "--real", "--defence", "none", *changes, "--json")
+@pytest.mark.parametrize(
+    ("scenario", "changes"),
+    [
+        ("S-REVOKE", ("procedure.duration=1 s", "procedure.items=5")),
+        ("S-DUEL", ("procedure.duration=1 s", "procedure.arrival=100 ms")),
+    ],
+)
+def test_an_attack_reaches_loopback_alone(traced, scenario, changes):
+    wishes = [word for change in changes for word in ("--set", change)]
+    command = ("attack", scenario, "--real", "--defence", "none", *wishes, "--json")
     reached, ended = traced(BIN / "gridlab", *command)
     assert json.loads(ended.stdout)["measured"], ended.stderr
     assert reached

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from test_oracle import FANOUT_PROCESS, FIFO, LOOP_TURNS
 from test_sessions import CRASHES, LOGINS, RETRY, assert_alike
 
-from sim.gates import Gate
+from sim.gates import Gate, Windows
+from sim.reference_gates import ReferenceGate
+from topologies.limits import AddressLimit
 from topologies.plan import Plan
 
 ADMISSION = st.fixed_dictionaries(
@@ -18,7 +20,7 @@ ADMISSION = st.fixed_dictionaries(
     }
 )
 ADDRESS = st.fixed_dictionaries(
-    {"connections": st.integers(1, 4), "per": st.sampled_from(["30 ms", "0.5 s"])}
+    {"connections": st.integers(1, 4), "per": st.sampled_from(["30 ms", "0.5 s", "2 s"])}
 )
 FAILED = st.fixed_dictionaries(
     {"count": st.integers(1, 4), "ban": st.sampled_from(["40 ms", "0.3 s"])}
@@ -59,7 +61,8 @@ def gated_grids(draw):
         limits={"address": draw(st.none() | ADDRESS), "failed_logins": draw(st.none() | FAILED)},
     )
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
-    return topology, worlds.profile(logins=draw(LOGINS), **costs)
+    server = draw(st.sampled_from(["prosody", "none"]))
+    return topology, worlds.profile(logins=draw(LOGINS), server=server, **costs)
 
 
 @settings(
@@ -71,13 +74,13 @@ def test_both_engines_keep_a_door_alike(world, seed, window_s):
     assert_alike(*world, seed, window_s)
 
 
-def cost(**given):
+def cost(server="none", **given):
     logins = {
         "provenance": {"kind": "assumed", "source": "chosen for a test"},
         "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}],
         "sasl": [{"mechanism": "plain", "storage": "hashed", "first": "0 s"}],
     }
-    return worlds.profile("fifo", publish="0 s", copy="0 s", logins=logins | given)
+    return worlds.profile("fifo", server=server, publish="0 s", copy="0 s", logins=logins | given)
 
 
 def herd(count, retry=None, password="right", addresses=None, faults=(), **controller):
@@ -109,6 +112,44 @@ def test_a_limit_of_connections_holds_up_all_who_share_an_address(addresses):
     expected = {1: 3 + 98 // 20, 3: 12}[addresses]
     assert online[-2] == expected
     assert found.attempts.sum() == found.logins.sum() + found.refused.sum()
+
+
+def test_prosody_counts_in_windows_and_forgets_all_when_one_is_over():
+    """3 in 60 s: all who are still out get in within the second in which a minute has passed."""
+    limit = {"address": {"connections": 3, "per": "60 s"}}
+    topology = herd(12, addresses=1, limits=limit)
+    found = worlds.compiled(topology, Plan(topology, 1), cost(server="prosody"))
+    ends_s, online = found.intervals["start_s"], found.sessions.online
+    mine = online[:, list(found.sessions.populations).index("sub")]
+    assert mine[ends_s < 61.0].max(where=ends_s[ends_s < 61.0] > 3.0, initial=0) == 3
+    assert mine[ends_s > 64.0].min() == 12
+
+
+@pytest.mark.parametrize(
+    ("instants_s", "let_in"),
+    [
+        ([0.9, 1.1, 1.2], [True, True, False]),
+        ([0.9, 1.1, 1.2, 2.0, 2.0, 2.9], [True, True, False, True, True, True]),
+        ([0.9, 1.1, 3.0, 3.1, 3.2, 3.3], [True, True, True, True, True, False]),  # one more
+    ],
+)
+def test_a_window_is_in_whole_seconds_and_its_opener_is_not_counted_again(instants_s, let_in):
+    limit = {"connections": 2, "per": "1.5 s"}
+    windows = Windows(AddressLimit.model_validate(limit))
+    assert [windows.lets_in(7, now_s) for now_s in instants_s] == let_in
+    oracle = ReferenceGate(limited(address=limit), "prosody")
+    assert [oracle.admits("7", now_s) for now_s in instants_s] == let_in
+
+
+def test_both_engines_keep_windows_alike_over_several_of_them():
+    limit = {"address": {"connections": 2, "per": "1 s"}}
+    topology = herd(9, {"base": "0.3 s", "policy": "full-jitter"}, addresses=2, limits=limit)
+    assert_alike(topology, cost(server="prosody"), 1, 0.37)
+
+
+def limited(**limits):
+    people = [{"name": "pub", "count": 1, "publishes": ["t"]}]
+    return worlds.topology(people, limits=limits).controllers[0]
 
 
 def test_admission_lets_in_what_its_rate_says():

@@ -42,6 +42,15 @@ class Mirror:
     def series(self, topologies):
         return [self.come_back(each, "point", 1.0) for each in topologies]
 
+    def fit_procedure(self, procedure, topology):
+        self.asked.append(("fit", procedure.model))
+        return procedure
+
+    def perform(self, procedure, topology, defence):
+        assert topology.model_dump_json() in self.known
+        self.asked.append((defence, procedure.model))
+        return reenactments._foretold(defence, procedure, topology, 9)
+
     def noticed(self):
         figures = {"paid_s": 1e-3, "abandoned_s": 1e-3, "ended_s": 0.0, "noticed": 0.0}
         known = {**figures, "low": -0.1, "high": 0.1, "rounds": 4}
@@ -78,6 +87,22 @@ def test_guesses_are_predicted_on_the_share_that_the_server_gets():
     assert mirror.asked[0] == ("fit", pytest.approx(1 / 3))
     guesses = document["variants"][0]["figures"]["guesses_per_s"]["value"]
     assert 20.0 < guesses < 95.0  # 11 ms an attempt on a whole core, and 4 at a time
+
+
+@pytest.mark.parametrize(
+    ("name", "defences", "figure"),
+    [
+        ("S-DUEL", ["none", "quiet-rotation"], "exposed_s"),
+        ("S-BIGQ", ["none", "fewer-kept"], "p99_s"),
+    ],
+)
+def test_what_programs_do_is_predicted_before_the_first_is_played(name, defences, figure):
+    laid = overlays.scenario(name, None, defences, ["procedure.duration=20 s"], real=True)
+    mirror = Mirror()
+    document = reenactments.compared(laid, mirror, seed=2).document
+    assert [who for who, _ in mirror.asked] == ["fit", "fit", *defences]
+    assert document["agreement"][0]["figure"] == document["headline"] == figure
+    assert document["agreement"][0]["ratio"] == pytest.approx(1.0, abs=0.3)
 
 
 def test_what_people_do_is_not_played():

@@ -1,0 +1,335 @@
+"""Platforms that ask for all items of a Topic, over and over, on a real grid.
+
+Beside them somebody publishes on another Topic, to receivers whose connections the kernel stamps.
+The pilot finds what a publication, an answer and an item in an answer cost the server here; from
+that the whole is predicted. Askers take an answer in whole and read nothing of it but its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadtest import pubsub
+from loadtest.caller import STEPS, Account, Caller, Door
+from loadtest.herd import ended, watch
+from loadtest.notice import settled_s
+from loadtest.observation import Observer
+from loadtest.payload import payload
+from loadtest.problems import LoadError
+from loadtest.testbed import enter
+from results import histogram, statistics
+from results.statistics import Sample
+from results.variants import Measured, thinned
+from topologies.draws import generator
+
+if TYPE_CHECKING:
+    from loadtest.dialogue import Dialogue
+    from loadtest.grid import Grid
+    from topologies.procedures import LargeAnswers
+
+OWNER: Final = "admin"
+ANSWER_S: Final = 60.0
+PILOT_ITEMS: Final = (25, 100)
+PILOT_ANSWERS: Final = 30
+PILOT_PUBLICATIONS: Final = 40
+PILOT_RATE_PER_S: Final = 20.0
+SAMPLE_S: Final = 0.05
+LATE_S: Final = 0.02  # a publication that is sent later than this casts doubt
+_NUMBER: Final = re.compile(rb"live-(\d+)")
+_MESSAGE: Final = b"</message>"
+
+
+class Asker(Caller):
+    """A session that takes answers in without looking at more than how they end."""
+
+    def __init__(self, door: Door, account: Account) -> None:
+        super().__init__(door, account)
+        self._answer: asyncio.Future[int] | None = None
+        self._size = 0
+
+    def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
+        """Who has asked for items awaits one stanza, and nothing else comes meanwhile."""
+        if self._answer is None:
+            super().bytes_received(data, received_ns, delay_ns)
+            return
+        self._size += len(data)
+        if data.endswith(b"</iq>"):
+            answer, self._answer = self._answer, None
+            if not answer.done():
+                answer.set_result(self._size)
+
+    def connection_lost(self, exception: BaseException | None) -> None:
+        """Whoever awaits an answer learns that none will come."""
+        super().connection_lost(exception)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(LoadError("the server closed the connection"))
+
+    async def ask(self, broker: str, request: str) -> int:
+        """The size of the answer to a request for items. [B]"""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._size = 0
+        self.say(f"<iq type='get' id='k' to='{broker}'>{request}</iq>")
+        try:
+            return await asyncio.wait_for(self._answer, ANSWER_S)
+        except TimeoutError:
+            raise LoadError(f"{broker}: no answer within {ANSWER_S:g} s") from None
+
+
+class Listener(Caller):
+    """A subscriber that notes when the kernel had the last of each notification."""
+
+    def __init__(self, door: Door, account: Account, come_ns: dict[int, list[int]]) -> None:
+        super().__init__(door, account)
+        self._come_ns, self._left, self._online = come_ns, b"", False
+
+    def listen(self) -> None:
+        """From now on what comes are notifications."""
+        self._online = True
+
+    def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
+        """Cut what comes into messages; what is not of the Topic has no number."""
+        if not self._online:
+            super().bytes_received(data, received_ns, delay_ns)
+            return
+        *messages, self._left = (self._left + data).split(_MESSAGE)
+        for message in messages:
+            if found := _NUMBER.search(message):
+                self._come_ns.setdefault(int(found[1]), []).append(received_ns)
+
+
+@dataclass
+class Inquiry:
+    """What came of it.
+
+    Attributes
+    ----------
+    intended_ns : dict
+        When each publication was due.
+    come_ns : dict
+        When its copies came.
+    syncs_s : list
+        How long it took to have all items, each time. [s]
+    answers_bytes : list
+        Sizes of the answers. [B]
+    """
+
+    intended_ns: dict[int, int] = field(default_factory=dict)
+    come_ns: dict[int, list[int]] = field(default_factory=dict)
+    syncs_s: list[float] = field(default_factory=list)
+    answers_bytes: list[int] = field(default_factory=list)
+    used_s: float = 0.0
+    memory_bytes: list[float] = field(default_factory=list)
+    late_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a pilot found: CPU time of a publication with its copies, an answer, an item in it."""
+
+    publication_s: float
+    answer_s: float
+    item_s: float
+
+
+class Hall:
+    """Askers, receivers and a publisher at one Broker.
+
+    Parameters
+    ----------
+    grid : Grid
+        Deployed for as many accounts as there are askers and receivers.
+    procedure : LargeAnswers
+        How many ask for how much, and how often.
+    door : Door
+        Where they log in.
+    accounts : sequence of Account
+        Askers first, then receivers.
+    seed : int
+        Of when they ask first, and of the publications.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        procedure: LargeAnswers,
+        door: Door,
+        accounts: Sequence[Account],
+        seed: int,
+    ) -> None:
+        problems = []
+        if procedure.page is not None:
+            problems.append("page: pages of items are not played; Prosody has none")
+        if procedure.per_minute is not None:
+            problems.append("per_minute: no server limits requests")
+        if len(accounts) < procedure.askers + procedure.receivers:
+            problems.append("receivers: there are fewer accounts; raise platforms.count")
+        if problems:
+            raise LoadError("\n".join(f"procedure.{each}" for each in problems))
+        document = grid.document()
+        controller, place = next(iter(document["controllers"].items()))
+        self._grid, self._procedure, self._seed = grid, procedure, seed
+        self._pid, self._domain = grid.server_pid(controller), place["domain"]
+        self._broker = next(iter(document["brokers"].values()))
+        self.found = Inquiry()
+        self._askers = [(door, each) for each in accounts[: procedure.askers]]
+        rest = accounts[procedure.askers :][: procedure.receivers]
+        self._receivers = [(door, each) for each in rest]
+        self._sent, token = 0, secrets.token_hex(4)
+        self._kept, self._live = f"asked-{token}", f"heard-{token}"
+
+    async def pilot(self) -> Costs:
+        """What things cost the server, one after another."""
+        async with contextlib.AsyncExitStack() as stack:
+            owner, (asker, *_) = await self._enter(stack)
+            await self._furnish(owner, max(PILOT_ITEMS))
+            await self._publish(owner, PILOT_RATE_PER_S, PILOT_PUBLICATIONS)  # its first cost more
+            used_s = [await settled_s(self._pid)]
+            await self._publish(owner, PILOT_RATE_PER_S, PILOT_PUBLICATIONS)
+            used_s.append(await settled_s(self._pid))
+            publication_s = (used_s[1] - used_s[0]) / PILOT_PUBLICATIONS
+            answer_s = {count: [0.0, 0] for count in PILOT_ITEMS}
+            for turn in range(4):
+                for count in PILOT_ITEMS if turn % 2 else PILOT_ITEMS[::-1]:
+                    begun_s = await settled_s(self._pid)
+                    for _ in range(PILOT_ANSWERS):
+                        await asker.ask(self._broker, pubsub.items(self._kept, newest=count))
+                    answer_s[count][0] += await settled_s(self._pid) - begun_s
+                    answer_s[count][1] += PILOT_ANSWERS
+        few, many = (answer_s[count][0] / answer_s[count][1] for count in PILOT_ITEMS)
+        item_s = (many - few) / (PILOT_ITEMS[1] - PILOT_ITEMS[0])
+        return Costs(publication_s, max(few - PILOT_ITEMS[0] * item_s, 0.0), item_s)
+
+    async def play(self) -> None:
+        """All of it, from the beginning to the procedure's end."""
+        procedure = self._procedure
+        kept = min(procedure.items, procedure.kept or procedure.items)
+        async with contextlib.AsyncExitStack() as stack:
+            owner, askers = await self._enter(stack)
+            await self._furnish(owner, kept)
+            used_s = await settled_s(self._pid)
+            with Observer(self._pid, SAMPLE_S) as observer:
+                work = [self._publish(owner, procedure.rate, None), watch(self._grid)]
+                work += [self._ask(place, asker) for place, asker in enumerate(askers)]
+                running = [asyncio.ensure_future(each) for each in work]
+                try:
+                    done, _ = await asyncio.wait(
+                        running, timeout=procedure.duration, return_when=asyncio.FIRST_EXCEPTION
+                    )
+                    for each in done:
+                        each.result()
+                finally:
+                    await ended(running)
+                seen = observer.stop()
+            self.found.used_s = await settled_s(self._pid) - used_s
+            self.found.memory_bytes = [float(each) for each in seen.rss_bytes]
+
+    async def _enter(self, stack: contextlib.AsyncExitStack) -> tuple[Dialogue, list[Asker]]:
+        """Everybody online; receivers are subscribed."""
+        password = self._grid.credentials()[f"{OWNER}@{self._domain}"]
+        owner = await enter(self._grid, OWNER, password, "hall")
+        stack.push_async_callback(owner.leave)
+        await self._must(owner, pubsub.create(self._live, {"access_model": "open"}))
+        askers = []
+        for door, account in self._askers:
+            asker = Asker(door, account)
+            stack.callback(asker.close)
+            await asker.advance(*STEPS)  # without presence: no notification comes to it
+            askers.append(asker)
+        for door, account in self._receivers:
+            receiver = Listener(door, account, self.found.come_ns)
+            stack.callback(receiver.close)
+            await receiver.log_in()
+            receiver.listen()
+            jid = f"{account.localpart}@{self._domain}"
+            await self._must(owner, pubsub.set_subscription(self._live, jid, "subscribed"))
+        return owner, askers
+
+    async def _furnish(self, owner: Dialogue, count: int) -> None:
+        size_bytes = int(self._procedure.size)
+        configuration = {"access_model": "open", "persist_items": "true", "max_items": str(count)}
+        await self._must(owner, pubsub.create(self._kept, configuration))
+        for number in range(count):
+            content = payload("opaque", size_bytes, number).decode()
+            await self._must(owner, pubsub.publish(self._kept, f"kept-{number}", content))
+
+    async def _must(self, owner: Dialogue, request: str) -> None:
+        reply = await owner.ask("set", self._broker, request)
+        if not reply.ok:
+            raise LoadError(f"{self._broker}: {reply.text[:200]}")
+
+    async def _publish(self, owner: Dialogue, rate_per_s: float, count: int | None) -> None:
+        """Publications at instants of their own, for ever or so many."""
+        draws, due_ns = generator(self._seed, "publications"), time.monotonic_ns()
+        size_bytes, first = int(self._procedure.size), self._sent
+        while count is None or self._sent < first + count:
+            due_ns += int(draws.exponential(1.0 / rate_per_s) * 1e9)
+            content = payload("opaque", size_bytes, self._sent).decode()
+            request = pubsub.publish(self._live, f"live-{self._sent}", content)
+            await asyncio.sleep((due_ns - time.monotonic_ns()) / 1e9)
+            self.found.intended_ns[self._sent] = due_ns
+            owner.say(f"<iq type='set' id='p{self._sent}' to='{self._broker}'>{request}</iq>")
+            self.found.late_s = max(self.found.late_s, (time.monotonic_ns() - due_ns) / 1e9)
+            owner.forget()
+            self._sent += 1
+
+    async def _ask(self, place: int, asker: Asker) -> None:
+        think_s = self._procedure.think
+        await asyncio.sleep(generator(self._seed, "asker", place).random() * think_s)
+        while True:
+            begun_s = time.monotonic()
+            size_bytes = await asker.ask(self._broker, pubsub.items(self._kept))
+            self.found.syncs_s.append(time.monotonic() - begun_s)
+            self.found.answers_bytes.append(size_bytes)
+            await asyncio.sleep(think_s)
+
+
+def measured(found: Inquiry, procedure: LargeAnswers, defence: str, deadline_s: float) -> Measured:
+    """The figures, as the model has them; a publication's latency is that of its last copy.
+
+    Parameters
+    ----------
+    procedure : LargeAnswers
+        With the costs that its prediction had.
+    deadline_s : float
+        Within this a delivery counts. [s]
+    """
+    latency_s = []
+    end_ns = max(found.intended_ns.values(), default=0)
+    for number, due_ns in found.intended_ns.items():
+        come_ns = found.come_ns.get(number, [])
+        if len(come_ns) == procedure.receivers:
+            latency_s.append((max(come_ns) - due_ns) / 1e9)
+        elif due_ns < end_ns - deadline_s * 1e9:  # later ones were on their way when all was ended
+            latency_s.append(math.inf)
+    counts = histogram.count(np.array(latency_s))
+    requests = len(found.syncs_s)
+    published_s = (procedure.publication or 0.0) * len(found.intended_ns)
+    timely = sum(each <= deadline_s for each in latency_s) * procedure.receivers
+    growth = np.array(found.memory_bytes) - found.memory_bytes[0]
+    why = "one run"
+    samples = {
+        "goodput_per_s": Sample(timely / procedure.duration, reason=why),
+        "p99_s": statistics.quantile([counts], 0.99),
+        "peak_memory_bytes": Sample(float(growth.max()), reason=why),
+        "sync_s": Sample(float(np.mean(found.syncs_s)) if requests else math.inf, reason=why),
+        "requests_per_s": Sample(requests / procedure.duration, reason=why),
+        "answer_cpu_s": Sample((found.used_s - published_s) / max(requests, 1), reason=why),
+    }
+    instants = np.linspace(0.0, procedure.duration, len(growth)).tolist()
+    doubts = (
+        (f"a publication was late by {found.late_s:.3g} s: the generator was the limit",)
+        if found.late_s > LATE_S
+        else ()
+    )
+    return Measured(defence, "on a real server", samples, thinned(instants, growth.tolist()),
+                    doubts=doubts)  # fmt: skip

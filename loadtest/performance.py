@@ -1,0 +1,173 @@
+"""What people and programs do in an attack, performed on real grids: a fresh one each time.
+
+Stolen accounts read (`theft`), owner and thief log in over each other (`contest`), Platforms ask
+for everything (`asking`). Who calls has predicted it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import topologies
+from loadtest import asking, contest, deployment, rails, spinner, theft
+from loadtest.caller import Account
+from loadtest.casting import bare, door_of
+from loadtest.herd import unless_stopped
+from loadtest.problems import LoadError
+from loadtest.processes import pinned
+from loadtest.server import Options
+from loadtest.validation import split_cores
+from topologies.procedures import Duel, Harvest, LargeAnswers
+
+if TYPE_CHECKING:
+    from loadtest.grid import Grid
+    from results.variants import Measured
+    from topologies.procedures import AnyProcedure
+    from topologies.schema import Topology
+
+DOOR: Final = "gridlab attack --real"
+PILOT_S: Final = 150.0
+Progress = Callable[[float, str], None]
+
+
+class Performance:
+    """Procedures on real grids.
+
+    Parameters
+    ----------
+    seed : int
+        Of all that is drawn.
+    progress : callable
+        Gets the share of a step that is done and a remark.
+    """
+
+    def __init__(self, *, seed: int = 1, progress: Progress = lambda share, remark: None) -> None:
+        self._seed, self._progress = seed, progress
+        self._cores = split_cores()  # of the server, and our own
+
+    def fit(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
+        """The procedure with what its steps cost on this machine, where it says what they cost.
+
+        Raises
+        ------
+        DeploymentError, LoadError, rails.RailsError
+            The grid cannot be deployed or driven.
+        """
+        if not isinstance(procedure, LargeAnswers):
+            return procedure
+        found = []
+
+        async def pilot(hall: asking.Hall) -> None:
+            try:
+                found.append(await asyncio.wait_for(hall.pilot(), PILOT_S))
+            except TimeoutError:
+                raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
+
+        self._progress(0.0, "fitting what an answer costs on this machine")
+        self._inquire(procedure, topology, "pilot", pilot)
+        (costs,) = found
+        return procedure.model_copy(
+            update={
+                "item": costs.item_s,
+                "answer": costs.answer_s,
+                "publication": costs.publication_s,
+            }
+        )
+
+    def play(self, procedure: AnyProcedure, topology: Topology, defence: str) -> Measured:
+        """What becomes of it on a fresh grid.
+
+        Raises
+        ------
+        DeploymentError, LoadError, rails.RailsError
+            The grid cannot be deployed or driven.
+        """
+        self._progress(0.0, defence)
+        match procedure:
+            case Harvest():
+                return self._steal(procedure, topology, defence)
+            case Duel():
+                return self._duel(procedure, topology, defence)
+            case LargeAnswers():
+                hall = self._inquire(procedure, topology, defence, asking.Hall.play)
+                return asking.measured(hall.found, procedure, defence, topology.slo.deadline)
+        raise LoadError(f"procedure.model: {procedure.model}: is not driven on real grids")
+
+    def _steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
+        with self._grid(topology, Options(activity=True, administration=True)) as grid:
+            accounts = _accounts(grid)[-theft.THIEVES :]
+            burglary = theft.Burglary(grid, procedure, accounts, self._seed)
+            rate_per_s = len(accounts) * (2.0 * procedure.reads + procedure.live)
+            planned = rails.Caps(len(accounts) + 1, 10.0, rate_per_s, procedure.duration)
+            self._perform(grid, topology, defence, planned, burglary.play())
+        return theft.measured(burglary.thefts, defence, procedure.duration)
+
+    def _duel(self, procedure: Duel, topology: Topology, defence: str) -> Measured:
+        kind = topologies.profile(topology, topology.controllers[0].name).server
+        with self._grid(topology, contest.options(procedure, kind)) as grid:
+            names = _accounts(grid)[: 2 * contest.CONTESTS]
+            pairs = list(zip(names[::2], names[1::2], strict=False))
+            arena = contest.Arena(grid, procedure, pairs, self._seed)
+            planned = rails.Caps(
+                2 * len(pairs) + 1, 3.0 * len(pairs) / procedure.retry, procedure.rate,
+                procedure.duration,
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, arena.play())
+        return contest.measured(arena.contests, procedure, defence)
+
+    def _inquire(
+        self,
+        procedure: LargeAnswers,
+        topology: Topology,
+        defence: str,
+        part: Callable[[asking.Hall], Coroutine[Any, Any, None]],
+    ) -> asking.Hall:
+        with self._grid(topology, Options(scram="SHA-1")) as grid, spinner.awake():
+            passwords, domain = grid.credentials(), topology.controllers[0].domain
+            accounts = [Account(each, passwords[f"{each}@{domain}"]) for each in _accounts(grid)]
+            hall = asking.Hall(grid, procedure, door_of(grid, topology), accounts, self._seed)
+            rate_per_s = procedure.rate + procedure.askers / procedure.think
+            sessions = procedure.askers + procedure.receivers + 1
+            planned = rails.Caps(
+                sessions, 50.0, max(rate_per_s, 2.0 * asking.PILOT_RATE_PER_S),
+                max(procedure.duration, PILOT_S),
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, part(hall))
+        return hall
+
+    def _perform(
+        self,
+        grid: Grid,
+        topology: Topology,
+        defence: str,
+        planned: rails.Caps,
+        playing: Coroutine[Any, Any, None],
+    ) -> None:
+        """Within the caps, audited, and ended at once if somebody asks the grid to stop."""
+        try:
+            rails.check(planned)
+        except BaseException:
+            playing.close()
+            raise
+        with rails.audited(f"{DOOR} {topology.name}: {defence}", vars(planned)) as ending:
+            asyncio.run(unless_stopped(grid, playing))
+            ending.why = "played to the end"
+
+    @contextlib.contextmanager
+    def _grid(self, topology: Topology, options: Options) -> Iterator[Grid]:
+        """A fresh grid on the server's cores, this thread on ours."""
+        server, own = self._cores
+        with (
+            deployment.ephemeral(bare(topology), cores=server, options=options) as grid,
+            pinned(own),
+        ):
+            yield grid
+
+
+def _accounts(grid: Grid) -> list[str]:
+    """Localparts of the Platforms."""
+    names = [jid.partition("@")[0] for jid in grid.credentials()]
+    return [each for each in names if each != theft.OWNER]
