@@ -48,7 +48,7 @@ test:
 	@$(MAKE) --no-print-directory -j 2 servers $(VENV)/.full
 	@$(MAKE) --no-print-directory -j 2 lint kernels
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTED)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(DEPLOYED)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(DEPLOYED)
 	@$(BIN)/python -m pytest $(MEASURED)
 
 kernels: $(VENV)/.full

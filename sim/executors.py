@@ -19,6 +19,7 @@ from topologies import TopologyError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+CLUSTER_WITHIN_S = 10.0  # for a scheduler, and then for its first worker, to answer
 LOSSES_MAX = 4  # workers that may die without any task done in between
 
 
@@ -158,8 +159,8 @@ def _connected(address: str) -> Any:
         rule = "the package distributed is not installed; pip install 'xmpp-grid-lab[cluster]'"
         raise TopologyError([f"--cluster {address}: {rule}"]) from None
     try:
-        client = Client(address, timeout=10, set_as_default=False)
-        client.wait_for_workers(1, timeout=10)
+        client = Client(address, timeout=CLUSTER_WITHIN_S, set_as_default=False)
+        client.wait_for_workers(1, timeout=CLUSTER_WITHIN_S)
     except (OSError, TimeoutError, ValueError) as error:
         rule = f"no workers can be reached ({error}); start a scheduler and workers there"
         raise TopologyError([f"--cluster {address}: {rule}"]) from None

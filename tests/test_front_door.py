@@ -77,12 +77,12 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("case", BAD_FILES)
 @pytest.mark.parametrize("command", ["check", "simulate"])
-def test_bad_input_is_one_clear_message(case, command, tmp_path):
+def test_bad_input_is_one_clear_message(case, command, called, tmp_path):
     content, word = BAD_FILES[case]
     path = tmp_path / "bad.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     arguments = ["--out", tmp_path / "runs"] if command == "simulate" else []
-    run = gridlab(command, path, *arguments)
+    run = called(command, path, *arguments)
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
@@ -113,8 +113,8 @@ def test_all_errors_of_a_file_come_at_once(tmp_path):
         (("grid", "up", "single-broker", "--name", "n", "--address", "10.0.0.1"), "10.0.0.1"),
     ],
 )
-def test_bad_usage_ends_with_2(arguments, word):
-    run = gridlab(*arguments)
+def test_bad_usage_ends_with_2(arguments, word, called):
+    run = called(*arguments)
     assert run.returncode == 2, run.stderr
     assert "Traceback" not in run.stderr
     assert word in run.stderr
@@ -136,9 +136,12 @@ IDLE = "controllers:\n  - {name: b, domain: b.grid.test, profile: prosody-0.12}\
         (("init", "mine.yaml", "--publishers", "0"), "publishers"),
     ],
 )
-def test_what_cannot_end_well_is_refused_before_any_work(arguments, word, small, tmp_path):
+def test_what_cannot_end_well_is_refused_before_any_work(
+    arguments, word, called, small, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
-    run = gridlab(*(str(small) if a == "FILE" else a for a in arguments), cwd=tmp_path)
+    run = called(*(str(small) if a == "FILE" else a for a in arguments))
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
@@ -245,7 +248,7 @@ def test_set_changes_a_field(small):
      "calibrate", "trust", "limits",
      "regress", "history", "doctor"],
 )  # fmt: skip
-def test_every_command_has_help(command):
-    run = gridlab(*command.split(), "--help")
+def test_every_command_has_help(command, called):
+    run = called(*command.split(), "--help")
     assert run.returncode == 0
     assert "Usage" in run.stdout

@@ -153,7 +153,8 @@ def test_a_dask_cluster_stores_the_same_and_outlives_a_worker(alone, tmp_path):
     assert tree(tmp_path) == tree(directory)
 
 
-def test_a_cluster_that_is_not_there_is_said_so(tmp_path):
+def test_a_cluster_that_is_not_there_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.executors.CLUSTER_WITHIN_S", 1.0)
     with pytest.raises(TopologyError, match=r"--cluster tcp://127.0.0.1:9: no workers"):
         run(tmp_path, cluster="tcp://127.0.0.1:9")
 
