@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.calibration import Fit
-from results import evidence, twin
+from results import beyond, evidence, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
@@ -56,14 +56,17 @@ class Point:
         told = {}
         done = [side.rate("delivered").value for side in (predicted, measured)]
         for name, profile in profiles.items():
+            if name not in measured.controllers:  # a process that could not be watched
+                told[name] = profile
+                continue
             busy = [side.utilisation(name).value for side in (predicted, measured)]
             known = min(*busy, *done) > 0.0
             factor = (busy[1] / done[1]) / (busy[0] / done[0]) if known else 1.0
             told[name] = profile.model_copy(update={"speed": profile.speed * factor})
         self.structure = predict(told, self.load)
 
-    def document(self) -> TwinPoint:
-        """What `gridlab validate --json` says of it."""
+    def document(self, changed: bool = False) -> TwinPoint:
+        """What `gridlab validate --json` says of it; a grid that was changed is told apart."""
         measured = evidence.gather(self.valid, apart=True) if self.valid else None
         told = evidence.gather([self.structure], apart=False) if self.structure else None
         kept: PointEvidence = {
@@ -74,7 +77,10 @@ class Point:
             "begun": [run.header.created for run in self.valid],
             "structure": told,
         }
-        return twin.point(kept, self._facts(measured))
+        facts = self._facts(measured)
+        if changed:
+            facts["server"] += twin.CHANGED
+        return twin.point(kept, facts)
 
     def _facts(self, measured: Evidence | None) -> dict[str, Any]:
         run = (self.valid or self.repeats)[0]
@@ -116,6 +122,7 @@ class Outcome:
     seed: int = 1
     order: list[list[int]] = field(default_factory=list)
     drift: Estimate | None = None
+    changes: tuple[str, ...] = ()
     kept: Path | None = None
 
     @property
@@ -135,7 +142,7 @@ class Outcome:
     @property
     def document(self) -> Validation:
         """What `gridlab validate --json` prints."""
-        points = [point.document() for point in self.points]
+        points = [point.document(bool(self.changes)) for point in self.points]
         return {
             "kind": KIND,
             "topology": self.topology.name,
@@ -143,8 +150,10 @@ class Outcome:
             "duration_s": self.topology.workload.duration,
             "order": self.order,
             "fit": self.fit.document(),
+            "changes": list(self.changes),
             "drift": self.drift,
             "points": points,
             "summary": twin.summary(points, self.drift),
+            "beyond": beyond.of_points(points, self.changes),
             "refuted": twin.refutations(points),
         }

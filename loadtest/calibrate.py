@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import topologies
-from loadtest import costs, deployment, engine, experiment, session_costs, spinner
+from loadtest import collector, costs, deployment, engine, experiment, session_costs, spinner
 from loadtest.calibration import Predict
+from loadtest.cores import split_cores
 from loadtest.observation import Observer, resident_bytes
 from loadtest.problems import LoadError
-from loadtest.validation import Progress, split_cores
+from loadtest.server import COLLECTOR_FILE, Options
+from loadtest.validation import Progress
 from results import environment
 from results.figures import Figures
 from results.statistics import Estimate
@@ -136,37 +138,57 @@ class _Session:
         """Deploy, measure, take down, fit."""
         begun_s = time.monotonic()
         self._progress(0.0, "deploying")
+        watched = isinstance(self._base.costs, LoopTurns)
+        options = Options(collector=watched)
         with (
-            deployment.ephemeral(self._light, cores=self._cores[0]) as grid,
+            deployment.ephemeral(self._light, cores=self._cores[0], options=options) as grid,
             spinner.awake(900.0),
         ):
             pid = grid.server_pid(self._name)
+            log = Path(grid.document()["controllers"][self._name]["server_directory"])
+            log /= COLLECTOR_FILE
+            idle = collector.asked(log) if watched else None
             version = grid.document()["controllers"][self._name]["version"]
             empty = resident_bytes(pid)
             self._progress(0.02, "logging in, one by one")
             logins = asyncio.run(session_costs.logins(grid, pid))
             self._progress(0.1, "a light load of all fan-outs and sizes")
-            light, work = self._played(grid, pid, self._light, 0.1, 0.65)
+            light, work, start_s = self._played(
+                grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
+            )
             memory = session_costs.memory(light, empty, self._base)
             speed = self._speed(light)
-            fitted = costs.fit(work, self._base.model_copy(update={"speed": speed}))
+            sessions = self._light.platform_count
+            base = self._base.collecting(None, sessions)
+            seen = None
+            if idle is not None and isinstance(base.costs, LoopTurns):
+                seen = collector.fit(
+                    light.publications, start_s, idle, collector.read(log), sessions, base.costs
+                )
+            fitted = costs.fit(work, base.model_copy(update={"speed": speed}), seen)
             middle = experiment.light_cells(self._light)[2]
             line, _ = costs.linear(work)
             rate_per_s = BEYOND / line.cost_s(*middle)
             full = experiment.saturated(self._light, rate_per_s)
-            busy, _ = self._played(grid, pid, full, 0.65, 0.85)
+            busy, *_ = self._played(grid, pid, full, 0.65, 0.85)
         self._progress(0.85, "fitting")
         return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
 
     def _played(
-        self, grid: Grid, pid: int, topology: Topology, begin: float, end: float
-    ) -> tuple[Run, experiment.Work]:
-        """A run, and what its publications did cost."""
-        watch = experiment.Watch()
+        self, grid: Grid, pid: int, topology: Topology, begin: float, end: float,
+        ask: Path | None = None,
+    ) -> tuple[Run, experiment.Work, float]:  # fmt: skip
+        """A run, what its publications did cost, and its origin [s, monotonic].
+
+        Half-way through, with everybody online, whole collections are asked for.
+        """
+        watch, pending = experiment.Watch(), [ask] if ask else []
 
         def tell(news: Any) -> None:
             watch.tell(news)
             share = min(news["elapsed_s"] / news["duration_s"], 1.0)
+            if share > 0.5 and pending:
+                collector.ask(pending.pop())
             self._progress(begin + share * (end - begin), str(news["state"]))
 
         observer = Observer(pid, experiment.SAMPLE_S)
@@ -181,7 +203,7 @@ class _Session:
             raise LoadError(f"{why}; what was played is kept in {kept}")
         self._runs.append(run)
         assert watch.start_s is not None
-        return run, experiment.work(run, seen, watch.start_s)
+        return run, experiment.work(run, seen, watch.start_s), watch.start_s
 
     def _speed(self, light: Run) -> float:
         """What this machine pays over the base profile: for figures that are not measured. [1]"""

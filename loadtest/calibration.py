@@ -2,14 +2,15 @@
 
 The pilot plays the topology's own Platforms and payloads at a light Poisson load: evenly spaced
 publications cost a real Prosody less each, and no grid publishes so. One figure is taken
-from it, the server's CPU seconds per publication, and one number is fitted for each Controller, the
+from it, each server's CPU seconds, and one number is fitted for each of them, the
 profile's speed factor: all its costs scale with it, its structure stays. The pilot's plan is never
 one that a validation point plays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +68,7 @@ class Fit:
             "pilot": self.pilot.header.run_id if self.pilot else None,
             "publications": self.pilot.header.counts.publications if self.pilot else 0,
             "profile": self.source,
+            "speeds": self.speeds(),
         }
 
     def speeds(self) -> dict[str, float]:
@@ -97,8 +99,8 @@ def given(topology: Topology, profile: Profile) -> Fit:
 def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
     """The fit of a validation that is resumed, from what its book says."""
     profiles = {
-        name: topologies.profile(topology, name).model_copy(update={"speed": speed})
-        for name, speed in entry["speeds"].items()
+        name: shipped.model_copy(update={"speed": entry["speeds"][name]})
+        for name, shipped in stations(topology).items()
     }
     return Fit(profiles, entry["speed"], pilot)
 
@@ -113,14 +115,41 @@ def fit(
     predicted = predict(
         light, seed=key, profiles=None, load=1.0, plan_replication=0, door="gridlab validate"
     )
-    samples = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
+    sides = [figures.Figures([run]) for run in (predicted, measured)]
+    samples = [side.busy_per_publication() for side in sides]
     speed = statistics.ratio(samples[0], samples[1], paired=False)
-    factor = samples[1].value / samples[0].value
     profiles = {}
-    for controller in topology.controllers:
-        shipped = topologies.profile(topology, controller.name)
-        profiles[controller.name] = shipped.model_copy(update={"speed": shipped.speed * factor})
+    for name, shipped in stations(topology).items():
+        factor = _factor(sides, name)
+        if factor is None:
+            factor = samples[1].value / samples[0].value
+        profiles[name] = shipped.model_copy(update={"speed": shipped.speed * factor})
     return Fit(profiles, speed, measured)
+
+
+def stations(topology: Topology) -> dict[str, Profile]:
+    """Every process whose costs are fitted: Controllers, and Brokers that are components.
+
+    Of a component only the speed counts: its costs are the topology's.
+    """
+    found = {each.name: topologies.profile(topology, each.name) for each in topology.controllers}
+    domains = {each.name: each.domain for each in topology.controllers}
+    for broker in topology.brokers:
+        if broker.kind == "component":
+            name = f"{broker.name}.{domains[broker.controller]}"
+            found[name] = found[broker.controller]
+    return found
+
+
+def _factor(sides: Sequence[figures.Figures], name: str) -> float | None:
+    """What a process used per publication over what was predicted; None where not known. [1]"""
+    if any(name not in side.controllers for side in sides):
+        return None
+    predicted, measured = (
+        side.utilisation(name).value / (side.rate("offered").value or math.nan) for side in sides
+    )
+    factor = measured / predicted if predicted > 0.0 else math.nan
+    return factor if 0.0 < factor < math.inf else None
 
 
 def pilot(topology: Topology, duration_s: float) -> Topology:

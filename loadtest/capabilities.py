@@ -39,6 +39,8 @@ def lacks(topology: Topology, controller: Controller, kind: str) -> Iterator[str
             f"limits.account.rate: {limits.account.rate:g}: no server limits an account's "
             "publications; limit its bytes (limits.client) or leave it out"
         )
+    if controller.collection is not None and kind != "prosody":
+        yield f"collection: is of Prosody's collector, {kind} has another: leave it out"
     if controller.nodes > 1 and kind != "ejabberd":
         yield f"nodes: {controller.nodes}: {kind} forms no clusters; choose ejabberd, or nodes: 1"
     brokers = {each.name: each for each in topology.brokers if each.controller == controller.name}

@@ -233,7 +233,18 @@ class Tables:
             piece |= self._copies_in(edges, controller.name)
             piece |= self._server_in(edges, controller.name)
             pieces.append(piece)
+        pieces += [self._component_in(edges, pieces[0], each) for each in components(self.played)]
         return {name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]}
+
+    def _component_in(self, edges: Floats, like: Columns, name: str) -> Columns:
+        """What a Broker used that is a process of its own; its work is in its Controller's rows."""
+        piece = {column: np.zeros_like(values) for column, values in like.items()}
+        piece |= {
+            key: like[key] for key in ("replication", "interval", "phase", "start_s", "end_s")
+        }
+        piece["controller"] = np.full(len(piece["start_s"]), name)
+        used = self._server_in(edges, name)
+        return piece | {key: used[key] for key in ("busy_s", "memory_bytes_max")}
 
     def _publications_in(self, edges: Floats, controller: str) -> Columns:
         harvest = self.played.harvest
@@ -322,6 +333,12 @@ class Tables:
         home = {each.name: each.controller for each in topology.brokers}
         at = np.array([home[topic.broker] == controller for topic in topology.topics])
         return at[self.played.rows.topic]
+
+
+def components(played: Played) -> list[str]:
+    """Addresses of the Brokers that were watched as processes of their own."""
+    controllers = {each.name for each in played.topology.controllers}
+    return [name for name in played.observations if name not in controllers]
 
 
 def _code(

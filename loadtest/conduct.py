@@ -133,10 +133,13 @@ class Conduct:
         }
         before = self._counted()
         with contextlib.ExitStack() as stack:
-            observers = {
-                controller: stack.enter_context(Observer(served["pids"] or served["pid"]))
+            watched = {
+                controller: served["pids"] or served["pid"]
                 for controller, served in self._grid.document()["controllers"].items()
                 if served["pid"] is not None  # a server elsewhere is not seen from here
+            } | self._grid.components()
+            observers = {
+                name: stack.enter_context(Observer(pids)) for name, pids in watched.items()
             }
             self.start_ns = time.monotonic_ns() + int(START_LEAD_S * 1e9)
             generator.tell(start_ns=self.start_ns)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.collector import Collector
 from loadtest.experiment import SIZES_BYTES, Work
 from results.statistics import CONFIDENCE, Estimate, Sample, unavailable
 from topologies.profiles import FanoutProcess, LoopTurns, Profile
@@ -81,8 +82,17 @@ def _mean(values: Floats) -> Estimate:
     return Sample(float(np.mean(values)), np.asarray(values), 0.0).estimate()
 
 
-def fit(work: Work, base: Profile) -> Fitted:
+def fit(work: Work, base: Profile, seen: Collector | None = None) -> Fitted:
     """The costs of the base profile's discipline as this experiment shows them.
+
+    Parameters
+    ----------
+    work : Work
+        What the publications did cost.
+    base : Profile
+        Costs that are kept where nothing shows them, as for the sessions of the experiment.
+    seen : Collector, optional
+        What the garbage collector was seen to do; else it is told from the costs.
 
     Raises
     ------
@@ -90,7 +100,7 @@ def fit(work: Work, base: Profile) -> Fitted:
         A discipline that no server has.
     """
     if isinstance(base.costs, LoopTurns):
-        return _loop_turns(work, base.costs, base.speed)
+        return _loop_turns(work, base.costs, base.speed, seen)
     if isinstance(base.costs, FanoutProcess):
         return _fanout_process(work, base.costs, base.speed)
     raise ValueError(f"{base.name}: discipline {base.costs.discipline} is of no server")
@@ -145,12 +155,10 @@ def pauses(work: Work, size_bytes: float) -> Pauses | None:
     return Pauses(length, min(relative, 1.0), proportion)
 
 
-def _loop_turns(work: Work, base: LoopTurns, speed: float) -> Fitted:
-    """Prosody: collection from the cheapest cells, writes from the gaps, the rest is building."""
-    line, figures = linear(work)
+def _pauses(work: Work, base: LoopTurns, fitted: Fitted) -> dict[str, float]:
+    """Length and frequency of collections, from the cheapest cells."""
     few = float(np.nanmin(work.fan_out))
     small, large = SIZES_BYTES
-    fitted = Fitted(base, figures)
     found, often = pauses(work, small), pauses(work, large)
     changes: dict[str, float] = {}
     allocated = few * (1.0 + base.allocation_write) + base.allocation_publish
@@ -169,10 +177,22 @@ def _loop_turns(work: Work, base: LoopTurns, speed: float) -> Fitted:
         else:
             fitted.kept["allocation_per_byte"] = "large items do not fall into two groups"
     else:
-        changes["collection"] = base.collection * speed
         fitted.kept["collection"] = (
             "lone publications do not fall into two groups: scaled with the speed"
         )
+    return changes
+
+
+def _loop_turns(work: Work, base: LoopTurns, speed: float, seen: Collector | None) -> Fitted:
+    """Prosody: collection as it was seen, writes from the gaps, the rest is building."""
+    line, figures = linear(work)
+    small, large = SIZES_BYTES
+    fitted = Fitted(base, figures)
+    changes = _pauses(work, base, fitted) if seen is None else dict(seen.changes)
+    if seen is not None:
+        fitted.figures |= seen.figures
+        fitted.kept |= seen.kept
+    changes.setdefault("collection", base.collection * speed)
     costs = base.model_copy(update=changes)
     writes = _writes(work)
     write = writes.get(small, unavailable("too few lone publications to many"))
@@ -204,7 +224,8 @@ def _loop_turns(work: Work, base: LoopTurns, speed: float) -> Fitted:
         if value <= 0.0:
             fitted.kept[name] = "what the rest leaves for it is not more than nothing: set to 0"
     for name in ("allocation_write", "allocation_publish", "collection_step", "acknowledge", "cv"):
-        fitted.kept.setdefault(name, "not visible from outside: the base profile's")
+        if name not in fitted.figures:
+            fitted.kept.setdefault(name, "not visible from outside: the base profile's")
     return fitted
 
 

@@ -64,11 +64,20 @@ class NeighbourFigures(TypedDict):
     meanwhile_p99: float | None
 
 
+class PredictedLimit(TypedDict):
+    """What the model makes of it, told the server's CPU time for each stanza of the trains. [s]"""
+
+    rate_bytes_per_s: float
+    burst_bytes: float
+    ping_s: float
+
+
 class LimitFigures(TypedDict):
     """The document of `gridlab limits --json`: an inbound byte limit as it is and as it should."""
 
     server: str
     configured: ConfiguredLimit
+    predicted: PredictedLimit
     rate_bytes_per_s: Estimate
     burst_bytes: Estimate
     rate_error: float | None

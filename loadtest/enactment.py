@@ -18,12 +18,12 @@ import topologies
 from loadtest import adversaries, burden, deployment, notice, rails, spinner
 from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
+from loadtest.cores import split_cores
 from loadtest.herd import Herd, unless_stopped
 from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.returns import measured
-from loadtest.validation import split_cores
 from results.variants import Measured
 
 if TYPE_CHECKING:

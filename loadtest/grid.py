@@ -94,6 +94,14 @@ class Grid:
         assert isinstance(pid, int)
         return pid
 
+    def components(self) -> dict[str, int]:
+        """Process id of each Broker that is a process of its own, by its address."""
+        servers = self._state()["servers"]
+        named = {name.removeprefix("broker "): each["pid"] for name, each in servers.items()
+                 if name.startswith("broker ")}  # fmt: skip
+        addresses = self.document()["brokers"].values()
+        return {name: pid for name, pid in named.items() if name in addresses}
+
     def restart(self, controller: str, down_s: float) -> None:
         """Have a Controller's server killed in a moment, and answer again after `down_s`. [s]
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from loadtest import deployment
 from loadtest.dialogue import Dialogue
+from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
 from loadtest.testbed import door_of
 from results.statistics import Estimate, Sample
@@ -35,6 +36,7 @@ TRAINS = 3
 REST_S = 1.5
 CHUNK_BYTES = 65_536  # a server may read, and act on, so much before it counts it
 NEIGHBOUR_S = 0.05
+PROSODY_READ_BYTES = 8192.0
 RATE_OFF, BURST_OFF = 0.02, 0.05
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -75,9 +77,33 @@ def read(sent_bytes: Floats, answered_s: Floats) -> Bucket | None:
     return Bucket(float(slope), float(level)) if slope > 0.0 else None
 
 
+def predicted(kind: str, asked: ByteRate, ping_s: float) -> Bucket:
+    """What the model of that kind of server's limiter (`sim.limiters`) makes of such a train.
+
+    A Prosody that has read n bytes acts on all of them, then pauses for n / rate: what it needs for
+    them comes on top, and nothing is saved up. An ejabberd counts what it earns from read to read,
+    whatever it does meanwhile.
+
+    Parameters
+    ----------
+    kind : str
+        `prosody` or `ejabberd`.
+    asked : ByteRate
+        As configured.
+    ping_s : float
+        CPU time that the server needs for one stanza of the train. [s]
+    """
+    if kind == "prosody":
+        return Bucket(1.0 / (1.0 / asked.rate + ping_s / PING_BYTES), PROSODY_READ_BYTES)
+    return Bucket(asked.rate, asked.burst)
+
+
 @dataclass(frozen=True)
 class Probed:
-    """Trains that were answered, and how: the figures behind a verdict."""
+    """Trains that were answered, and how: the figures behind a verdict.
+
+    `ping_s` is the server's CPU time for each stanza of the trains. [s]
+    """
 
     trains: list[Bucket]
     shape: str
@@ -85,6 +111,7 @@ class Probed:
     sent: int
     calm_s: Floats
     meanwhile_s: Floats
+    ping_s: float = 0.0
 
 
 def probe(
@@ -111,14 +138,16 @@ def probe(
     progress(0.0, "deploying")
     with deployment.ephemeral(topology) as grid:
         served = grid.document()["controllers"][limited.name]
-        found = asyncio.run(_story(grid, limited.domain, asked, trains, progress))
+        watched = grid.server_pid(limited.name)
+        found = asyncio.run(_story(grid, limited.domain, asked, trains, watched, progress))
     return document(f"{served['server']} {served.get('version', '')}".strip(), asked, found)
 
 
 async def _story(
-    grid: Grid, domain: str, asked: ByteRate, count: int, progress: Progress
+    grid: Grid, domain: str, asked: ByteRate, count: int, pid: int, progress: Progress
 ) -> Probed:
     """Trains on one session, a neighbour's pings beside them."""
+    stanzas, used_s = 0, 0.0
     door = door_of(grid)
     if door.domain != domain:
         raise LoadError(
@@ -137,15 +166,19 @@ async def _story(
             async with _session(grid, door, names[0]) as limited:
                 await asyncio.sleep(REST_S + asked.burst / asked.rate)
                 watching = asyncio.ensure_future(_pings(neighbour, None))
+                before_s = cpu_s(pid)
                 shape, times_s = await _train(limited, total, 4.0 * TRAIN_S + 5.0)
                 watching.cancel()
                 meanwhile.append(await watching)
+                used_s += cpu_s(pid) - before_s
+                stanzas += len(times_s) + len(meanwhile[-1])
             answered = len(times_s)
             bucket = read(PING_BYTES * np.arange(1.0, answered + 1.0), times_s)
             if bucket is None:
                 break
             trains.append(bucket)
-    return Probed(trains, shape, answered, total, calm_s, np.concatenate(meanwhile))
+    ping_s = used_s / stanzas if stanzas else 0.0
+    return Probed(trains, shape, answered, total, calm_s, np.concatenate(meanwhile), ping_s)
 
 
 @contextlib.asynccontextmanager
@@ -202,6 +235,7 @@ def document(server: str, asked: ByteRate, found: Probed) -> dict[str, Any]:
     burst = _estimate([each.burst_bytes for each in found.trains])
     off = None if rate["value"] is None else rate["value"] / asked.rate - 1.0
     missing = None if burst["value"] is None else burst["value"] - asked.burst
+    model = predicted(server.partition(" ")[0], asked, found.ping_s)
     verdicts = []
     if found.shape != "delay":
         verdicts.append(f"the limiter does not delay: {found.shape}")
@@ -216,6 +250,11 @@ def document(server: str, asked: ByteRate, found: Probed) -> dict[str, Any]:
     return {
         "server": server,
         "configured": {"rate_bytes_per_s": asked.rate, "burst_bytes": asked.burst},
+        "predicted": {
+            "rate_bytes_per_s": model.rate_bytes_per_s,
+            "burst_bytes": model.burst_bytes,
+            "ping_s": found.ping_s,
+        },
         "rate_bytes_per_s": rate,
         "burst_bytes": burst,
         "rate_error": off,
@@ -259,6 +298,8 @@ def render(found: dict[str, Any]) -> str:
         f"{asked['burst_bytes']:,.0f} B",
         f"  measured rate {shown(rate)} B/s, burst {shown(burst)} B; {found['shape']}, "
         f"{found['answered']} of {found['sent']} answered",
+        f"  the model says {found['predicted']['rate_bytes_per_s']:,.0f} B/s, "
+        f"{found['predicted']['burst_bytes']:,.0f} B",
         f"  a neighbour's ping takes {1e3 * (neighbour['calm_p50'] or 0):.2g} ms, meanwhile "
         f"{1e3 * (neighbour['meanwhile_p50'] or 0):.2g} ms (p99 "
         f"{1e3 * (neighbour['meanwhile_p99'] or 0):.2g} ms)",

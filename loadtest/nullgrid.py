@@ -75,6 +75,10 @@ class NullGrid(Grid):
         """Process id of one Controller's server."""
         return self.servers[controller].pid
 
+    def components(self) -> dict[str, int]:
+        """None of its Brokers is a process of its own."""
+        return {}
+
 
 @contextlib.contextmanager
 def ephemeral(topology: Topology, *, cores: Sequence[int] = ()) -> Iterator[NullGrid]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from loadtest import deployment, engine, spinner
 from loadtest.conduct import BY_HAND
-from loadtest.validation import split_cores
+from loadtest.cores import split_cores
 
 if TYPE_CHECKING:
     from results import Run

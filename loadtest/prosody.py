@@ -125,6 +125,7 @@ def _modules(site: Site) -> list[str]:
         "admin_adhoc": site.options.administration,
         "grid_activity": site.options.activity,
         "smacks": site.options.resumption,
+        "grid_collector": site.options.collector,
         "grid_limits": limits.account.sessions is not None or limits.failed_logins is not None,
     }
     return [name for name, needed in wanted.items() if needed] + list(site.development.modules)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from loadtest import measurement
+from loadtest import columns, measurement
 from loadtest.columns import Tables
 from loadtest.ledger import NEVER, Ledger, Sent, account
 from loadtest.measurement import stamped
 from loadtest.phases import phases, without_limited
+from loadtest.server import HELPER_MEMORY_BYTES
 from results import environment
 from results.records import (
     ControllerRecord,
@@ -37,6 +38,7 @@ CLOCK = {
     "received": "by the kernel (SO_TIMESTAMPNS): now, less what it took until it was read",
     "offset_s_max": "0",
 }
+LOCAL_BYTES_PER_S = 1e12  # between processes of one machine: no limit
 BY_HANDLER = "by slixmpp's handler in the application"
 
 
@@ -101,7 +103,8 @@ def _header(
         replications=1,
         phases=tuple(tables.phases),
         deadline_s=topology.slo.deadline,
-        controllers={each.name: _controller(played, each.name) for each in topology.controllers},
+        controllers={each.name: _controller(played, each.name) for each in topology.controllers}
+        | {name: _component(played, name) for name in columns.components(played)},
         counts=_counts(played, ledger),
         identities=laws,
         verdict=Verdict(
@@ -159,6 +162,14 @@ def _identities(played: Played, ledger: Ledger) -> tuple[Identity, ...]:
         Identity(name=name, left=left, right=right, tolerance=0.0, holds=left == right)
         for name, (left, right) in sides.items()
     )
+
+
+def _component(played: Played, name: str) -> ControllerRecord:
+    """A Broker that is a process of its own, as a simulated run names it."""
+    return ControllerRecord(
+        cores=1, memory_bytes=HELPER_MEMORY_BYTES, nic_bytes_per_s=LOCAL_BYTES_PER_S,
+        profile="component", discipline="fifo", speed=1.0, server=f"component {name}",
+    )  # fmt: skip
 
 
 def _controller(played: Played, name: str) -> ControllerRecord:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from loadtest import deployment, engine, reading, spinner
 from loadtest.calibration import Measure, Predict, fit
+from loadtest.cores import split_cores
 from loadtest.problems import LoadError
-from loadtest.validation import PILOT_S, split_cores
+from loadtest.validation import PILOT_S
 
 if TYPE_CHECKING:
     from loadtest.adversaries import Reenactment

@@ -22,13 +22,15 @@ from loadtest.provisioning import OWNER, Account, Node
 
 if TYPE_CHECKING:  # the supervisor, which needs `Launch` alone, does without pydantic
     from topologies.limits import Limits
+    from topologies.services import Collection
 
 _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic by default
 COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
 ACTIVITY_FILE: Final = "activity.log"  # in the directory of whoever writes it
+COLLECTOR_FILE: Final = "collector.log"
 COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
-_HELPER_MEMORY_BYTES: Final = 512e6
+HELPER_MEMORY_BYTES: Final = 512e6
 _HELLO: Final = (
     "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' "
     "xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -64,6 +66,8 @@ class Options:
         Which of two sessions of one resource lives (RFC 6120 section 7.7.2.2).
     resumption : bool
         Sessions can be resumed (XEP-0198).
+    collector : bool
+        A Prosody tells what its garbage collector does (see `collector`).
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -77,6 +81,7 @@ class Options:
     activity: bool = False
     conflict: Literal["end-old", "refuse-new"] = "end-old"
     resumption: bool = False
+    collector: bool = False
 
     @property
     def scram_hash(self) -> str:
@@ -125,6 +130,7 @@ class Site:
     cores: tuple[int, ...]
     limits: Limits
     development: Development = field(default_factory=Development)
+    collection: Collection | None = None
     cluster: Cluster | None = None
 
     @property
@@ -205,7 +211,7 @@ def helper(
         answer="",
         log_file=str(directory / "log"),
         errors_file=str(directory / "errors"),
-        memory_bytes=_HELPER_MEMORY_BYTES,
+        memory_bytes=HELPER_MEMORY_BYTES,
         environment={"PYTHONPATH": python_path()},
         ready_file=str(ready_file),
         own_files={},

@@ -279,6 +279,7 @@ def _site(
         cores=place.cores,
         limits=controller.limits,
         development=development(topology, controller),
+        collection=controller.collection,
     )
 
 
@@ -326,16 +327,11 @@ def _components(site: Site, directory: Path) -> list[Launch]:
     """The Brokers that are processes of their own."""
     from loadtest import component
 
-    place = (site.address, COMPONENT_PORT)
+    place, noted = (site.address, COMPONENT_PORT), site.options.activity
+    places = {broker.jid: directory / f"broker-{broker.jid}" for broker in site.components}
     return [
-        component.launch(
-            broker,
-            directory / f"broker-{broker.jid}",
-            place,
-            site.max_items,
-            activity=site.options.activity,
-        )
-        for broker in site.components
+        component.launch(each, places[each.jid], place, site.max_items, activity=noted)
+        for each in site.components
     ]
 
 

@@ -42,6 +42,13 @@ from topologies.commands import reads_topology
     type=click.Path(path_type=Path, dir_okay=False),
     help="Predict with this profile as it is (gridlab calibrate) instead of fitting first.",
 )
+@click.option(
+    "--change",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change the grid after its costs were fitted; what is predicted and played is changed.",
+)
 @records_run
 @common
 def validate(
@@ -50,6 +57,7 @@ def validate(
     points: str | None,
     of: str,
     profile: Path | None,
+    changes: tuple[str, ...],
     out: Path,
     report: Path | None,
     **arguments: Any,
@@ -63,6 +71,7 @@ def validate(
     gridlab validate single-broker
     gridlab validate single-broker --points .1,.3,.5,.7,.9,1.2 --of capacity --repeats 3
     gridlab validate single-broker --profile prosody-here.yaml --duration 60
+    gridlab validate single-broker --change topics[0].payload.size='8 KB' --points .5,1
     """
     from loadtest import validation
     from results import twin_report, twin_table
@@ -75,6 +84,7 @@ def validate(
         profile=None
         if profile is None
         else loading.parse_profile(loading.content(profile), profile.name),
+        changes=changes,
         **arguments,
     )
     predict = click.get_current_context().meta["gridlab.predict"]

@@ -10,7 +10,6 @@ structure is apart from its costs. A stopped validation goes on where it stopped
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from loadtest.calibration import (
     recalled,
 )
 from loadtest.conduct import BY_HAND
+from loadtest.cores import cores_for
 from loadtest.problems import LoadError
 from results import environment, evidence, statistics
 from results.figures import Figures
@@ -70,6 +70,9 @@ class Terms:
         Of the plans, of the model's draws and of the order.
     profile : Profile, optional
         Costs that are taken as they are, for Controllers of its server; else a pilot is played.
+    changes : tuple of str
+        What is changed after the costs were fitted, e.g. `topics[0].payload.size=8 kB`: predictions
+        and runs are of the changed grid.
     """
 
     points: tuple[float, ...] = ()
@@ -78,6 +81,7 @@ class Terms:
     duration_s: float = POINT_S
     seed: int = 1
     profile: Profile | None = None
+    changes: tuple[str, ...] = ()
 
 
 def validate(
@@ -106,23 +110,41 @@ def validate(
     Raises
     ------
     DeploymentError, LoadError, rails.RailsError
-        The grid cannot be deployed or driven.
+        The grid cannot be deployed or driven, or its changes leave other servers.
     """
+    changed = _changed(topology, terms)
     kept = book.Book(out, _identity(topology, terms))
     runs = max(len(terms.points), 2) * terms.repeats
     told = _Told(progress, 2 * PILOT_S + 20.0 + runs * (terms.duration_s + 4.0))
-    sweep = _Sweep(topology, terms, predict, out, kept, told)
+    sweep = _Sweep(topology, changed, terms, predict, out, kept, told)
     fitted = sweep.fitted()
-    topology = engine.lasting(topology.model_copy(update={"attacks": ()}), terms.duration_s)
-    points = sweep.predicted(topology, fitted)
-    sweep.play(topology, points)
+    played = engine.lasting(changed.model_copy(update={"attacks": ()}), terms.duration_s)
+    points = sweep.predicted(played, fitted)
+    sweep.play(played, points)
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
-        point.tell(partial(sweep.predict, topology), fitted.profiles)
-    outcome = Outcome(topology, fitted, points, terms.seed, sweep.order, drift)
+        point.tell(partial(sweep.predict, played), fitted.profiles)
+    outcome = Outcome(played, fitted, points, terms.seed, sweep.order, drift, terms.changes)
     outcome.kept = kept.close(outcome.document)
     return outcome
+
+
+def _changed(topology: Topology, terms: Terms) -> Topology:
+    """The grid that is predicted and played: as its costs were fitted, but for what is changed."""
+    if not terms.changes:
+        return topology
+    changed: Topology = topologies.varied(topology, terms.changes)
+    fitted, then = (
+        {each.name: each.profile for each in one.controllers} for one in (topology, changed)
+    )
+    for name, profile in then.items():
+        if fitted.get(name) != profile:
+            raise LoadError(
+                f"--change: controllers[{name}] is a {profile}, of which no costs were fitted; "
+                "leave Controllers and their profiles as they are"
+            )
+    return changed
 
 
 def _identity(topology: Topology, terms: Terms) -> dict[str, Any]:
@@ -135,6 +157,7 @@ def _identity(topology: Topology, terms: Terms) -> dict[str, Any]:
         "duration_s": terms.duration_s,
         "seed": terms.seed,
         "profile": terms.profile and terms.profile.model_dump_json(by_alias=True),
+        "changes": list(terms.changes),
         "code": environment.software().get("commit", ""),
     }
 
@@ -143,12 +166,12 @@ class _Sweep:
     """The steps of a validation, each entered in its book as soon as it is done."""
 
     def __init__(
-        self, topology: Topology, terms: Terms, predict: Predict, out: Path, kept: book.Book,
-        told: _Told,
+        self, topology: Topology, played: Topology, terms: Terms, predict: Predict, out: Path,
+        kept: book.Book, told: _Told,
     ) -> None:  # fmt: skip
         self._topology, self._terms, self._predict = topology, terms, predict
         self._out, self._book, self._told = out, kept, told
-        self._cores = split_cores()
+        self._cores = cores_for(played)
         self._settings = engine.Settings(cores=self._cores[1])
         self.order: list[list[int]] = []
         self._brackets: list[Run] = []
@@ -165,7 +188,7 @@ class _Sweep:
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
             fitted = fit(topology, self._predict, on_grid, seed=terms.seed, duration_s=PILOT_S)
-        self._book.entries["fit"] = fitted.document() | {"speeds": fitted.speeds()}
+        self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
 
@@ -222,7 +245,7 @@ class _Sweep:
             return
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             if terms.profile is not None:
-                self._bracket(grid)
+                self._bracket(grid, topology)
             for number, (k, repeat) in enumerate(missing, start=1):
                 load = points[k].load
                 remark = f"run {number} of {len(missing)}, load {load:.3g}"
@@ -230,12 +253,19 @@ class _Sweep:
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
                 points[k].repeats.append(run)
                 self._book.enter(load, repeat, run.header.run_id)
-            self._bracket(grid)
+            if terms.profile is not None or not terms.changes:
+                self._bracket(grid, topology)
+        if terms.profile is None and terms.changes:
+            with deployment.ephemeral(self._topology, cores=self._cores[0]) as grid:
+                self._bracket(grid, self._topology)
 
-    def _bracket(self, grid: deployment.Grid) -> None:
-        """Play the pilot beside the runs: what the machine does to it, it does to them."""
+    def _bracket(self, grid: deployment.Grid, topology: Topology) -> None:
+        """Play the pilot beside the runs: what the machine does to it, it does to them.
+
+        On the grid that the first one was played on, also where the runs are of a changed one.
+        """
         self._told.next("looking whether the machine has changed", PILOT_S + 4.0)
-        light = pilot(self._topology, min(PILOT_S, self._terms.duration_s))
+        light = pilot(topology, min(PILOT_S, self._terms.duration_s))
         key = self._terms.seed + PILOT_SEED_SHIFT
         self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
 
@@ -280,12 +310,6 @@ def read_points(text: str | None) -> list[float] | None:
     if len(set(loads)) < len(loads):
         raise LoadError(f'--points: "{text}": a load is there twice; use --repeats for that')
     return loads
-
-
-def split_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """One core for the server, the others for the generator; all for both where there is one."""
-    cores = tuple(sorted(os.sched_getaffinity(0)))
-    return ((), ()) if len(cores) < 2 else (cores[:1], cores[1:])
 
 
 class _Told:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from results import causes, twin, twin_table
+from results import beyond, causes, twin, twin_table
+from results.beyond import Beyond
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
 from results.records import RecordError
@@ -58,6 +59,12 @@ class ProvenRefutation(TwinRefutation):
     proof: str
 
 
+class ProvenBeyond(Beyond):
+    """A figure beyond the points' own, and the proof that shows it."""
+
+    proof: str
+
+
 class Trust(TypedDict):
     """The document of `gridlab trust --json`."""
 
@@ -65,6 +72,7 @@ class Trust(TypedDict):
     refused: list[Refused]
     unsteady: list[Refused]
     summary: TwinSummary
+    beyond: list[ProvenBeyond]
     refuted: list[ProvenRefutation]
 
 
@@ -81,6 +89,7 @@ def trust(places: Sequence[Path] = ()) -> Trust:
     unsteady: list[Refused] = []
     points: list[TwinPoint] = []
     refuted: list[ProvenRefutation] = []
+    found: list[ProvenBeyond] = []
     for name, whole in _stored(places or [REFERENCE]):
         document = whole.get("document", whole)
         try:
@@ -91,6 +100,7 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             why = "" if reasons else causes.unsteady(document.get("drift"))
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
+            rows = [] if proof is None else beyond.of_points(own, document.get("changes", ()))
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             reasons, proof = [f"cannot be read as a validation ({error!r})"], None
         if reasons:
@@ -100,10 +110,16 @@ def trust(places: Sequence[Path] = ()) -> Trust:
         else:
             points += own
             refuted += [{**each, "proof": name} for each in denied]
+            found += [{**each, "proof": name} for each in rows]
             proofs.append(proof)
+    found += [
+        {**each, "proof": name}
+        for name, document in _others(places or [REFERENCE])
+        for each in beyond.of_document(document)
+    ]
     return {
         "proofs": proofs, "refused": refused, "unsteady": unsteady,
-        "summary": twin.summary(points), "refuted": refuted,
+        "summary": twin.summary(points), "beyond": found, "refuted": refuted,
     }  # fmt: skip
 
 
@@ -141,6 +157,16 @@ def _stored(places: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     if not found:
         where = ", ".join(str(place) for place in places)
         raise RecordError(f"{where}: holds no validation; run gridlab validate or make prove")
+
+
+def _others(places: Sequence[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Documents of other kinds in the directories, by name."""
+    for place in places:
+        for path in sorted(place.glob("*.json")) if place.is_dir() else ():
+            whole = _read(path)
+            document = whole.get("document", whole)
+            if isinstance(document, dict) and document.get("kind") != KIND:
+                yield path.stem, document
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -212,6 +238,8 @@ def render(document: Trust) -> RenderableType:
     for held in document["unsteady"]:
         parts.append(Text(f"not scored: {held['name']}: {held['reasons'][0]}", "yellow"))
     told = [cause for proof in document["proofs"] for cause in proof["causes"]]
+    if document["beyond"]:
+        parts += [twin_table.beyond_table(document["beyond"]), ""]
     parts += twin_table.lines(told, document["refuted"])
     return Group(*parts)
 
@@ -239,6 +267,14 @@ def markdown(document: Trust) -> str:
                 count = f"{score['points']} of {score['points'] + score['not_scored']}"
                 name = twin_table.SHOWN[metric][0]
                 rows.append(f"| {' | '.join([server, level, name, count, *shown])} |")
+    if document["beyond"]:
+        rows += ["", "Beyond saturation, and of logins and limiters:", "",
+                 "| proof | server | figure | of | predicted | measured | error | bound |",
+                 "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        rows += [
+            f"| {each['proof']} | {' | '.join(twin_table.beyond_cells(each))} |"
+            for each in document["beyond"]
+        ]
     rows += ["", "Where it fails (every figure that is off by more than its bound and by more than "
              "noise):", "", "| proof | load | busy | figure | error | bound | owed to |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from results.beyond import Beyond
 from results.evidence import Evidence, Metric
 from results.statistics import Estimate
 
@@ -145,9 +146,14 @@ class TwinRefutation(TypedDict):
 
 
 class TwinFit(TypedDict):
-    """The costs behind the predictions: a pilot's speed factor, or a profile that was given."""
+    """The costs behind the predictions: a pilot's speed factor, or a profile that was given.
+
+    `speed` is what the pilot's publications cost over what the profiles say, all servers together;
+    `speeds` is each server's own factor over its profile's machine. [1]
+    """
 
     speed: Estimate
+    speeds: dict[str, float]
     pilot: str | None
     publications: int
     profile: str | None
@@ -162,7 +168,9 @@ class Validation(TypedDict):
     duration_s: float
     order: list[list[int]]  # point and repeat of each run, as they were played
     fit: TwinFit
+    changes: list[str]  # made to the grid after its costs were fitted
     drift: Estimate | None  # what the same light load cost after the runs, over before
     points: list[TwinPoint]
     summary: TwinSummary
+    beyond: list[Beyond]
     refuted: list[TwinRefutation]

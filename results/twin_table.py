@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from results import units
+from results.beyond import Beyond
 from results.evidence import Metric
 from results.twin import BOUNDS
 from results.twin_documents import (
@@ -33,6 +34,15 @@ SHOWN: dict[Metric, tuple[str, Callable[[float], str]]] = {
     "throughput": ("throughput", units.rate),
     "memory": ("memory", units.size),
 }
+BEYOND_SHOWN: dict[str, Callable[[float], str]] = {
+    "what-if CPU": units.seconds,
+    "capacity": units.rate,
+    "knee": lambda load: f"{load:.3g}",
+    "memory": units.size,
+    "makespan": units.seconds,
+    "limiter rate": lambda rate: f"{units.size(rate)}/s",
+    "limiter burst": units.size,
+}
 REFUTED_MAX = 30
 SCORES = (
     "Errors over the points that count: predicted against measured, absolute. cost: CPU per "
@@ -47,10 +57,14 @@ def render(document: Validation) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(_fit(document), style="dim"), ""]
+    if changes := document.get("changes"):
+        parts[1:1] = [Text(f"Changed after that: {', '.join(changes)}.", style="dim")]
     parts += [_point(point) for point in document["points"]]
     if not any(point["repeats"] for point in document["points"]):
         return Group(*parts, "", "No measurement is valid: this says nothing about the model.")
     parts += ["", scores_table(document["summary"]["servers"])]
+    if rows := document.get("beyond"):
+        parts += ["", beyond_table(rows), ""]
     parts += lines(document["summary"]["causes"], document["refuted"])
     return Group(*parts)
 
@@ -123,6 +137,26 @@ def _cells(score: Score) -> Iterator[str]:
         score["noise_floor"], score["bound"], score["median_of_all"],
     ):  # fmt: skip
         yield "–" if value is None else f"{value:.1%}"
+
+
+def beyond_table(rows: Sequence[Beyond]) -> Table:
+    """A row for each figure beyond the points' own."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "", "", "predicted", "measured", "error", "bound"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for each in rows:
+        table.add_row(*beyond_cells(each))
+    return table
+
+
+def beyond_cells(row: Beyond) -> tuple[str, ...]:
+    """Server, figure, of what, both sides, error and bound, as text."""
+    show = BEYOND_SHOWN[row["figure"]]
+    sides = ["–" if side is None else show(side) for side in (row["predicted"], row["measured"])]
+    return (row["server"], row["figure"], row["where"], *sides, signed(row["error"]),
+            f"{row['bound']:.0%}")  # fmt: skip
 
 
 def lines(causes: Sequence[Cause], refuted: Sequence[TwinRefutation]) -> list[str]:

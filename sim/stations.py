@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from sim.clusters import node_name, runs
 from sim.requests import Answer, answers
-from topologies.profiles import Fifo, Memory, Profile, Relay
+from topologies.problems import TopologyError
+from topologies.profiles import Fifo, LoopTurns, Memory, Profile, Relay
 from topologies.schema import Broker, Controller, Limits, Link, Population, Topology
 from topologies.services import ComponentCosts
 
@@ -77,17 +78,18 @@ class Graph:
     topology : Topology
         The grid.
     profiles : mapping of str to Profile
-        Cost profile by Controller.
+        Cost profile by Controller; of a Broker that is a component, by its address, only the speed
+        counts (its Controller's by default).
     """
 
     def __init__(self, topology: Topology, profiles: Mapping[str, Profile]) -> None:
         self.topology = topology
         self.answers = answers(topology, profiles)
         nodes = [
-            Station(number, node.name, number, node, profiles[node.name])
+            Station(number, node.name, number, node, _collecting(number, topology, profiles))
             for number, node in enumerate(topology.controllers)
         ]
-        hosts = (*nodes, *_components(topology, nodes))
+        hosts = (*nodes, *_components(topology, nodes, profiles))
         self.stations = (*hosts, *_mates(nodes, len(hosts)))
         self._numbers = {station.name: station.number for station in self.stations}
         self.parts = tuple(_parts(topology, self._numbers))
@@ -217,7 +219,29 @@ def keeper(topology: Topology, broker: Broker) -> str:
     return f"{broker.name}.{domains[broker.controller]}"
 
 
-def _components(topology: Topology, nodes: list[Station]) -> Iterator[Station]:
+def _collecting(number: int, topology: Topology, profiles: Mapping[str, Profile]) -> Profile:
+    """A Controller's profile as garbage is collected with its settings and its sessions.
+
+    Raises
+    ------
+    TopologyError
+        It has settings of a collector that it has not.
+    """
+    node = topology.controllers[number]
+    profile = profiles[node.name]
+    if node.collection is not None and not isinstance(profile.costs, LoopTurns):
+        raise TopologyError(
+            [f"controllers[{number}].collection: is Prosody's, and {profile.name} is another "
+             "server; leave it out"]
+        )  # fmt: skip
+    sessions = sum(each.count for each in topology.platforms if each.ring[0] == node.name)
+    growth = node.collection.growth if node.collection else None
+    return profile.collecting(growth, max(sessions, 1))
+
+
+def _components(
+    topology: Topology, nodes: list[Station], profiles: Mapping[str, Profile]
+) -> Iterator[Station]:
     """Brokers that are processes of their own, each a `fifo` server beside its Controller."""
     hosts = {station.name: station for station in nodes}
     number = len(nodes)
@@ -228,8 +252,9 @@ def _components(topology: Topology, nodes: list[Station]) -> Iterator[Station]:
             costs = Fifo(discipline="fifo").model_copy(update=given.__dict__)
             queued = host.profile.memory.queued_copy
             memory = Memory.model_validate({"base": "0 B", "session": "0 B"})
+            speed = profiles.get(name, host.profile).speed
             own = {"name": "component", "server": "none", "version": name, "costs": costs,
-                   "relay": Relay(), "logins": None,
+                   "relay": Relay(), "logins": None, "speed": speed,
                    "memory": memory.model_copy(update={"queued_copy": queued})}  # fmt: skip
             plain = {"name": name, "cores": 1, "nic": LOCAL_BYTES_PER_S, "limits": Limits(),
                      "queue": None, "admission": None}  # fmt: skip

@@ -145,6 +145,7 @@ def storm():
         "schema": 1, "name": "storm",
         "controllers": [{"name": "a", "domain": "a.test", "profile": "prosody-0.12",
                          "resumption": {"window": "1 s", "queue": 9},
+                         "collection": {"growth": 0.5},
                          "admission": {"queue_wait": "1 s", "rate": "90/s", "burst": 9},
                          "limits": {"address": {"connections": 9, "per": "1 s"},
                                     "failed_logins": {"count": 1, "ban": "0.2 s"}}}],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from topologies.documentation import schema_document
     from topologies.drawing import draw
     from topologies.identity import sha256, text
-    from topologies.loading import load, parse, profile, read_profile, shipped
+    from topologies.loading import load, parse, profile, read_profile, shipped, varied
     from topologies.plan import Plan, offered, subscribers
     from topologies.problems import TopologyError
     from topologies.profiles import Profile
@@ -38,6 +38,7 @@ _HOME = {
     "shipped": "loading",
     "subscribers": "plan",
     "text": "identity",
+    "varied": "loading",
 }
 
 
@@ -65,4 +66,5 @@ __all__ = [
     "shipped",
     "subscribers",
     "text",
+    "varied",
 ]

@@ -85,14 +85,15 @@ def profile(topology: Topology, controller: str) -> Profile:
     TopologyError
         The topology has no such Controller, the profile is not found, or all that is wrong with it.
     """
-    name = next((each.profile for each in topology.controllers if each.name == controller), None)
-    if name is None:
+    node = next((each for each in topology.controllers if each.name == controller), None)
+    if node is None:
         names = [each.name for each in topology.controllers]
         raise TopologyError(
             [f'controllers: "{controller}": is not declared; {choice(controller, names, "use")}']
         )
     source = topology.source
-    return read_profile(name, source.path.parent if source and source.path else None)
+    found = read_profile(node.profile, source.path.parent if source and source.path else None)
+    return found.collecting(node.collection.growth) if node.collection else found
 
 
 def read_profile(name: str, beside: Path | None = None) -> Profile:

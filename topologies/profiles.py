@@ -8,6 +8,7 @@ processes, `fifo` a plain first-come-first-served server for theory and sketches
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -56,6 +57,11 @@ class Relay(Model):
     )
 
 
+def kept_growth(growth: float) -> float:
+    """What Lua 5.4 makes of a growth: it keeps a quarter of the threshold in one byte. [1]"""
+    return 4.0 * math.floor(25.0 * (1.0 + growth) + 1e-9) / 100.0 - 1.0
+
+
 class LoopTurns(Model):
     """One event loop (Prosody 0.12): a read builds all copies, then each session gets one write.
 
@@ -94,12 +100,60 @@ class LoopTurns(Model):
     collection_step_every: float = Field(
         0.5, gt=0, description="allocation between steps of a running cycle"
     )
+    collection_growth: float = Field(
+        0.05,
+        gt=0,
+        description="growth of the heap that begins a cycle, as all this was measured [1]",
+    )
+    collection_sessions: int = Field(
+        600, ge=1, description="sessions that were logged in then, or are to be"
+    )
+    collection_sweep: Fraction = Field(
+        0.0, description="share of a cycle that goes over what is garbage, too, not only what lives"
+    )
+    heap: Bytes = Field(0.0, description="what collection goes through without any session")
+    heap_session: Bytes = Field(
+        0.0, description="and for each; without both, cycles are the same for any number"
+    )
     allocation_per_byte: float = Field(
         2.64e-4, ge=0, description="allocation per payload byte beyond 400 B"
     )
     allocation_write: float = Field(0.08, ge=0)
     allocation_publish: float = Field(4.0, ge=0)
     cv: Ratio = Field(0.0, description="log-normal spread of a publish's own costs")
+
+    def collecting(self, growth: float | None = None, sessions: int | None = None) -> LoopTurns:
+        """These costs where the heap may grow by another share, or holds so many sessions.
+
+        A cycle begins once so much was allocated as the heap may grow; it goes through all that
+        lives, and sweeps that and the garbage. So cycles are rarer and longer in proportion to the
+        heap, rarer in proportion to the growth that is allowed, and longer only by their sweep.
+
+        Parameters
+        ----------
+        growth : float, optional
+            What the heap may grow by; as it is by default. [1]
+        sessions : int, optional
+            How many are logged in; as they are by default.
+        """
+        if growth is None:
+            growth = self.collection_growth
+        if sessions is None:
+            sessions = self.collection_sessions
+        before_bytes = self.heap + self.heap_session * self.collection_sessions
+        heap = (self.heap + self.heap_session * sessions) / before_bytes if before_bytes else 1.0
+        before, after = kept_growth(self.collection_growth), kept_growth(growth)
+        rarer, swept = after / before, (1.0 + after) / (1.0 + before)
+        longer = 1.0 + self.collection_sweep * (swept - 1.0)
+        return self.model_copy(
+            update={
+                "collection": self.collection * heap * longer,
+                "collection_every": self.collection_every * heap * rarer,
+                "collection_growth": growth,
+                "collection_sessions": sessions,
+                "collection_sweep": self.collection_sweep * swept / longer,
+            }
+        )
 
 
 class FanoutProcess(Model):
@@ -223,6 +277,22 @@ class Profile(Model):
         if isinstance(self.costs, LoopTurns):
             return self.costs.publish_envelope
         return self.envelope.publication
+
+    def collecting(self, growth: float | None, sessions: int | None = None) -> Profile:
+        """The profile where garbage is collected otherwise; see `LoopTurns.collecting`.
+
+        Memory is what lives and what it may grow by.
+        """
+        costs, memory = self.costs, self.memory
+        if not isinstance(costs, LoopTurns):
+            return self
+        told = costs.collecting(growth, sessions)
+        more = kept_growth(told.collection_growth) - kept_growth(costs.collection_growth)
+        held = {
+            "base": memory.base + more * costs.heap,
+            "session": memory.session + more * costs.heap_session,
+        }
+        return self.model_copy(update={"costs": told, "memory": memory.model_copy(update=held)})
 
     def receive_s(self) -> tuple[float, float]:
         """Time to take in a stanza that is only passed on, and that for each payload byte. [s]"""

@@ -73,6 +73,7 @@ class Quantity:
     examples: str
     positive: bool = False
     high: float = math.inf
+    low: float = 0.0
 
     def read(self, value: object) -> float:
         """The figure in `unit`.
@@ -119,6 +120,8 @@ class Quantity:
             raise self._refusal("must be finite")
         if figure < 0.0 or (self.positive and figure == 0.0):
             raise self._refusal("must be more than 0" if self.positive else "must be at least 0")
+        if figure < self.low:
+            raise self._refusal(f"must be at least {self.low:g} {self.unit}".removesuffix(" 1"))
         if figure > self.high:
             raise self._refusal(f"must be at most {self.high:g} {self.unit}".removesuffix(" 1"))
         return figure
@@ -159,5 +162,6 @@ PositiveBytes = Annotated[float, SIZE]
 PositivePerSecond = Annotated[float, FREQUENCY]
 BytesPerSecond = Annotated[float, Quantity(FLOW, "B/s", "1 Gbit/s or 10 KiB/s", positive=True)]
 Ratio = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %")]
+Growth = Annotated[float, Quantity(PLAIN, "1", "0.5 or 50 %", low=0.04, high=9.0)]
 Fraction = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %", high=1.0)]
 SecondsPerByte = Annotated[float, Quantity(COST, "s/B", "0.5 ns/B")]

@@ -11,6 +11,7 @@ from topologies.logins import Admission, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
     BytesPerSecond,
+    Growth,
     PositiveBytes,
     PositiveSeconds,
     Ratio,
@@ -50,6 +51,16 @@ class Running(Model):
     )
 
 
+class Collection(Sourced):
+    """How a Prosody collects garbage (`gc` of its configuration)."""
+
+    growth: Growth = Field(
+        0.05,
+        description="what its heap may grow by before a cycle begins: 0.5 is a `threshold` of 150; "
+        "Lua 5.4 rounds it down to a multiple of 4 %",
+    )
+
+
 class Controller(Sourced):
     """An XMPP server (RFC 8600 section 2: Controller)."""
 
@@ -76,6 +87,9 @@ class Controller(Sourced):
         None, description="sessions survive broken connections; absent: they do not"
     )
     admission: Admission | None = Field(None, description="how many logins it takes in")
+    collection: Collection | None = Field(
+        None, description="garbage collection of a Prosody; absent: as its profile was measured"
+    )
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"
     )

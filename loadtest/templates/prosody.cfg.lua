@@ -56,6 +56,9 @@ limits = {
   s2sin = { rate = {{ limits.server | rate }} };
 }
 {% endif %}
+{% if site.collection %}
+gc = { mode = "incremental"; threshold = {{ (100 * (1 + site.collection.growth)) | round | int }} }
+{% endif %}
 {% if limits.client_stanza %}
 c2s_stanza_size_limit = {{ limits.client_stanza | whole }}
 {% endif %}
@@ -92,6 +95,9 @@ openmetrics_allow_cidr = "127.0.0.0/8"
 {% endif %}
 {% if site.options.activity %}
 grid_activity_file = {{ (directory ~ "/activity.log") | lua }}
+{% endif %}
+{% if site.options.collector %}
+grid_collector_file = {{ (directory ~ "/collector.log") | lua }}
 {% endif %}
 {% if site.components %}
 component_ports = { {{ component_port }} }

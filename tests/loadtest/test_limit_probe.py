@@ -55,6 +55,21 @@ def test_a_rate_that_is_a_tenth_and_a_burst_that_is_ignored_are_found():
     assert "10,001 [" in limit_probe.render(found)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ping_s", "rate", "burst"),
+    [
+        # 8,192 B are read, acted on for 16.4 times 0.6 ms, and 82 ms are slept.
+        ("prosody", 0.6e-3, 8192 / (8192 / 1e5 + 8192 / 500 * 0.6e-3), 8192.0),
+        ("prosody", 0.0, 1e5, 8192.0),
+        ("ejabberd", 0.6e-3, 1e5, 2e5),
+    ],
+)
+def test_the_model_of_a_limiter_says_what_a_train_shows(kind, ping_s, rate, burst):
+    found = limit_probe.predicted(kind, ByteRate(rate="100 kB/s", burst="200 kB"), ping_s)
+    assert found.rate_bytes_per_s == pytest.approx(rate)
+    assert found.burst_bytes == burst
+
+
 def test_a_topology_without_a_limit_is_refused():
     with pytest.raises(LoadError, match="no Controller limits its clients"):
         limit_probe.probe(topologies.load("single-broker"))

@@ -8,7 +8,8 @@ from test_validation import SMALL, as_measured, simulate
 
 import results
 import topologies
-from loadtest import validation
+from loadtest import cores, validation
+from loadtest.problems import LoadError
 from results import trust
 
 
@@ -20,9 +21,11 @@ class Stand:
         self.played = []  # loads, in order
         self.predicted = []  # how many runs were played before each prediction
         self.stop_after = None
+        self.deployed, self.topologies = [], []
 
     @contextlib.contextmanager
     def ephemeral(self, topology, cores=()):
+        self.deployed.append(topology)
         yield self
 
     def play(self, topology, grid, *, seed, load, door, settings, progress):
@@ -33,6 +36,7 @@ class Stand:
         changes = {"measurement": {"stopped": None, "load": load}, "created": validation.book.now()}
         run.header = run.header.model_copy(update=changes)
         self.played.append(load)
+        self.topologies.append(topology)
         return run
 
     def predict(self, topology, *, seed, profiles, load, plan_replication, door):
@@ -104,3 +108,34 @@ def test_a_profile_that_is_given_is_taken_as_it_is(stand):
     assert document["fit"]["pilot"] is None
     assert document["drift"]["value"] == pytest.approx(1.0)
     assert document["points"][0]["cpu"]["error"] == pytest.approx(-0.5, abs=0.1)
+
+
+def test_a_grid_that_is_changed_after_the_fit_is_predicted_and_played_as_changed(stand):
+    change = "topics[0].payload.size=9 kB"
+    outcome = go(stand, changes=(change,), points=(1.0,), repeats=1)
+    fitted, then, bracket = (each.topics[0].payload.size for each in stand.deployed)
+    assert (fitted, then, bracket) == (1600.0, 9000.0, 1600.0)  # the same light load, both times
+    assert [each.topics[0].payload.size for each in stand.topologies] == [1600.0, 9000.0, 1600.0]
+    document = outcome.document
+    assert document["changes"] == [change]
+    assert document["points"][0]["payload_bytes"] == pytest.approx(9000.0, rel=0.01)
+    assert document["points"][0]["cpu"]["error"] == pytest.approx(0.0, abs=0.1)
+    assert document["drift"]["value"] == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("change", ["controllers[0].profile=ejabberd-23", "controllers[0].name=b"])
+def test_other_servers_than_those_fitted_are_refused(stand, change):
+    more = ["brokers[0].controller=b", "platforms[0].controller=b", "platforms[1].controller=b"]
+    changes = (change, *(more if change.endswith("=b") else ()))
+    with pytest.raises(LoadError, match="of which no costs were fitted"):
+        go(stand, changes=changes)
+    assert stand.played == []
+
+
+def test_cores_that_the_machine_cannot_spare_are_refused(stand):
+    """A model of more cores than the server gets would be wrong without anybody's fault."""
+    changes = ["controllers[0].profile=ejabberd-23", "controllers[0].cores=200"]
+    told = topologies.parse(SMALL, overrides=changes)
+    assert len(cores.cores_for(topologies.parse(SMALL))[0]) <= 1
+    with pytest.raises(LoadError, match=r"controllers\[a\].cores: 200: this machine can spare"):
+        cores.cores_for(told)

@@ -174,17 +174,23 @@ def test_a_wrong_discipline_is_caught_and_named(topology, shipped):
 
 
 def test_a_missing_pause_process_is_caught_and_named(topology, shipped):
-    """Garbage collection spread over the copies: the same cost, no pauses."""
-    per_copy_s = shipped.costs.collection / shipped.costs.collection_every
-    allocated = 1.0 + shipped.costs.allocation_per_byte * 1200 + shipped.costs.allocation_write
-    smooth = shipped.costs.model_copy(
+    """Garbage collection spread over the copies: the same cost, no pauses.
+
+    Of a heap that is as large for few sessions as for many: rare, long cycles.
+    """
+    large = {"heap": 0.0, "heap_session": 0.0, "collection": 14.5e-3, "collection_every": 135.0}
+    true = shipped.costs.model_copy(update=large)
+    per_copy_s = true.collection / true.collection_every
+    allocated = 1.0 + true.allocation_per_byte * 1200 + true.allocation_write
+    smooth = true.model_copy(
         update={
             "collection": 0.0,
-            "build": shipped.costs.build + per_copy_s * allocated,
-            "publish": shipped.costs.publish + per_copy_s * shipped.costs.allocation_publish,
+            "build": true.build + per_copy_s * allocated,
+            "publish": true.publish + per_copy_s * true.allocation_publish,
         }
     )
-    document = validated(topology, shipped.model_copy(update={"costs": smooth}), shipped)
+    model, server = (shipped.model_copy(update={"costs": each}) for each in (smooth, true))
+    document = validated(topology, model, server)
     assert named(document) >= {"pauses"}
     assert not {"costs", "discipline"} & named(document)
     assert "has pauses that the model lacks" in str(document["summary"]["causes"])
@@ -242,9 +248,35 @@ def test_the_fit_finds_the_speed_of_the_machine(topology, shipped):
     assert fitted.profiles["a"].speed == pytest.approx(1.5, rel=0.05)
     assert fitted.speed["low"] < 1.5 < fitted.speed["high"]
     assert fitted.speed["high"] - fitted.speed["low"] < 0.3
-    entry = {**fitted.document(), "speeds": fitted.speeds()}
-    again = calibration.recalled(topology, json.loads(json.dumps(entry)), fitted.pilot)
+    entry = json.loads(json.dumps(fitted.document()))
+    again = calibration.recalled(topology, entry, fitted.pilot)
     assert again == fitted
+
+
+def test_every_server_of_a_grid_has_a_factor_of_its_own():
+    """One is as the profile says, one costs twice as much, and so is the component beside it."""
+    described = topologies.load("federation", [
+        "brokers[0].kind=component", "brokers[0].costs={copy: 40 us, publish: 0.2 ms}",
+        "platforms[3].subscribes=[sightings]", "platforms[1].subscribes=[incidents]",
+        "workload.duration=40 s",
+    ])  # fmt: skip
+    stations = calibration.stations(described)
+    assert list(stations) == ["cert", "campus", "advisories.cert.test"]
+    slow = {"cert": 1.0, "campus": 2.0, "advisories.cert.test": 1.5}
+
+    def predict(played, *, seed, profiles, load, plan_replication, door):
+        return sim.simulate(
+            played, seed=seed, load=load, replications=1, processes=1, profiles=profiles,
+            plan_replication=plan_replication, door=door,
+        )  # fmt: skip
+
+    def machine(played, *, seed, load):
+        told = {name: each.model_copy(update={"speed": slow[name]})
+                for name, each in stations.items()}  # fmt: skip
+        return predict(played, seed=seed, profiles=told, load=load, plan_replication=0, door="test")
+
+    fitted = calibration.fit(described, predict, machine, seed=1, duration_s=40.0)
+    assert fitted.speeds() == pytest.approx(slow, rel=0.03)
 
 
 def test_a_profile_of_another_server_is_refused(topology):
