@@ -15,11 +15,11 @@ import topologies
 from loadtest import asking, contest, deployment, rails, spinner, theft
 from loadtest.caller import Account
 from loadtest.casting import bare, door_of
+from loadtest.cores import split_cores
 from loadtest.herd import unless_stopped
 from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
-from loadtest.validation import split_cores
 from topologies.procedures import Duel, Harvest, LargeAnswers
 
 if TYPE_CHECKING:

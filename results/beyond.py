@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypedDict
 
-from results.evidence import samples
+from results.evidence import Metric, samples
 from results.knee import knee
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SATURATED = 0.97
 KNEE_POINTS_MIN = 4
+CURVE: tuple[Metric, Metric] = ("throughput", "p50")
 BOUNDS = {
     "capacity": 0.05, "knee": 0.05, "memory": 0.10, "makespan": 0.10, "limiter rate": 0.02,
     "limiter burst": 0.05, "what-if CPU": 0.15,
@@ -89,15 +90,19 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
 
 def _knees(points: Sequence[TwinPoint]) -> tuple[float, float]:
     """The load at which throughput over median latency is greatest, predicted and measured."""
-    loads, sides = [each["load"] for each in points], []
-    for side in ("predicted", "measured"):
-        kept = [each["evidence"][side] for each in points]  # type: ignore[literal-required]
-        known = [samples(evidence) for evidence in kept]
+    loads = [each["load"] for each in points]
+    kept = [
+        [each["evidence"]["predicted"] for each in points],
+        [each["evidence"]["measured"] for each in points],
+    ]
+    found = []
+    for side in kept:
+        known = [samples(evidence) for evidence in side if evidence is not None]
         throughputs, latencies_s = (
-            np.array([[each[metric].value] for each in known]) for metric in ("throughput", "p50")
+            np.array([[each[metric].value] for each in known]) for metric in CURVE
         )
-        sides.append(knee(loads, throughputs, latencies_s).value)
-    return sides[0], sides[1]
+        found.append(knee(loads, throughputs, latencies_s).value)
+    return found[0], found[1]
 
 
 def of_document(document: Mapping[str, Any]) -> list[Beyond]:
