@@ -33,6 +33,8 @@ BOUNDS = {
 class Beyond(TypedDict):
     """One figure: s, deliveries/s, a load, B, s, B/s or B; `error` is predicted / measured - 1.
 
+    Of a burst, which may be none, it is the difference over what is let through in a second.
+
     `where` tells which point, defence or limit; `error` is null where one side has no figure.
     """
 
@@ -46,14 +48,15 @@ class Beyond(TypedDict):
 
 
 def row(
-    figure: str, server: str, where: str, predicted: float | None, measured: float | None
-) -> Beyond:
-    """A figure on both sides, and its error."""
+    figure: str, server: str, where: str, predicted: float | None, measured: float | None,
+    scale: float | None = None,
+) -> Beyond:  # fmt: skip
+    """A figure on both sides, and its error; relative to `scale` where that is given."""
     sides = [None if side is None or not math.isfinite(side) else side
              for side in (predicted, measured)]  # fmt: skip
     error = None
     if sides[0] is not None and sides[1]:
-        error = sides[0] / sides[1] - 1.0
+        error = (sides[0] - sides[1]) / (scale or sides[1])
     return {
         "figure": figure, "server": server, "where": where, "predicted": sides[0],
         "measured": sides[1], "error": error, "bound": BOUNDS[figure],
@@ -127,5 +130,7 @@ def _limits(document: Mapping[str, Any]) -> Iterator[Beyond]:
         return
     where = f"{document['configured']['rate_bytes_per_s']:,.0f} B/s"
     server = str(document["server"]).split()[0]
-    for figure, name in (("limiter rate", "rate_bytes_per_s"), ("limiter burst", "burst_bytes")):
-        yield row(figure, server, where, predicted[name], document[name]["value"])
+    rate, burst = ((predicted[each], document[each]["value"])
+                   for each in ("rate_bytes_per_s", "burst_bytes"))  # fmt: skip
+    yield row("limiter rate", server, where, *rate)
+    yield row("limiter burst", server, where, *burst, scale=rate[1])

@@ -97,7 +97,7 @@ def test_storms_and_limits_of_other_proofs_are_shown_beside(tmp_path):
     limits = {
         "server": "prosody 0.12.3", "configured": {"rate_bytes_per_s": 1e5, "burst_bytes": 0.0},
         "predicted": {"rate_bytes_per_s": 8.9e4, "burst_bytes": 8192.0, "ping_s": 6e-4},
-        "rate_bytes_per_s": {"value": 9e4}, "burst_bytes": {"value": 8192.0},
+        "rate_bytes_per_s": {"value": 9e4}, "burst_bytes": {"value": 3692.0},
     }  # fmt: skip
     for name, other in (("herd", herd), ("limits", limits), ("else", {"agreement": 0.97})):
         kept(tmp_path, {"document": other}, name)
@@ -111,5 +111,6 @@ def test_storms_and_limits_of_other_proofs_are_shown_beside(tmp_path):
     assert rows["herd", "makespan", "S-HERD none"]["error"] == pytest.approx(-0.1)
     assert rows["herd", "makespan", "S-HERD spread-15"]["error"] is None
     assert rows["limits", "limiter rate", "100,000 B/s"]["bound"] == 0.02
+    assert rows["limits", "limiter burst", "100,000 B/s"]["error"] == pytest.approx(0.05)
     page = trust.markdown(found)
     assert "| herd | – | makespan | S-HERD none | 9.00 s | 10.0 s | −10.0 % | 10% |" in page
