@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypedDict
 
-from results.evidence import Metric, samples
+from results.evidence import Evidence, Metric, samples
 from results.knee import knee
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
 def _knees(points: Sequence[TwinPoint]) -> tuple[float, float]:
     """The load at which throughput over median latency is greatest, predicted and measured."""
     loads = [each["load"] for each in points]
-    kept = [
+    kept: list[list[Evidence | None]] = [
         [each["evidence"]["predicted"] for each in points],
         [each["evidence"]["measured"] for each in points],
     ]
