@@ -16,14 +16,16 @@ def small(tmp_path_factory):
     return path
 
 
-def schema(command):
-    return json.loads(gridlab("schema", command).stdout)
+@pytest.fixture
+def schema(called):
+    """Callable: the JSON Schema of a command's document."""
+    return lambda command: json.loads(called("schema", command).stdout)
 
 
-def test_a_sweep_prints_its_document_and_goes_on(small, tmp_path):
+def test_a_sweep_prints_its_document_and_goes_on(small, called, schema, tmp_path):
     arguments = ("sweep", small, *SHORT, "--vary", "load=0.5,1", "--vary", "profile.speed=1,2",
                  "--processes", 1, "--out", tmp_path, "--json")  # fmt: skip
-    first, again = (json.loads(gridlab(*arguments, timeout_s=240).stdout) for _ in range(2))
+    first, again = (json.loads(called(*arguments).stdout) for _ in range(2))
     jsonschema.validate(first, schema("sweep"))
     assert (first["worked"], again["worked"]) == (4, 0)
     assert first["scenarios"] == again["scenarios"]
@@ -33,8 +35,8 @@ def test_a_sweep_prints_its_document_and_goes_on(small, tmp_path):
     }
 
 
-def test_an_impossible_promise_is_an_answer(small):
-    run = gridlab("plan", small, "--slo", "p99 < 1 us", "--json", timeout_s=240)
+def test_an_impossible_promise_is_an_answer(small, called, schema):
+    run = called("plan", small, "--slo", "p99 < 1 us", "--json")
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("plan"))
@@ -42,7 +44,7 @@ def test_an_impossible_promise_is_an_answer(small):
     assert all(each["verdict"] == "refused" for each in document["evidence"])
 
 
-def test_a_plan_is_checked_and_written_as_a_page(small, tmp_path):
+def test_a_plan_is_checked_and_written_as_a_page(small, schema, tmp_path):
     page = tmp_path / "plan.html"
     run = gridlab("plan", small, "--processes", 1, "--check", "--report", page, "--json",
                   "--slo", "p99 < 300 ms", timeout_s=280)  # fmt: skip
@@ -54,21 +56,21 @@ def test_a_plan_is_checked_and_written_as_a_page(small, tmp_path):
     assert "1 Controller with 1 core" in page.read_text()
 
 
-def test_a_picture_is_drawn_and_told(small, tmp_path):
+def test_a_picture_is_drawn_and_told(small, called, tmp_path):
     picture = tmp_path / "small.svg"
-    document = json.loads(gridlab("draw", small, "--to", picture, "--json").stdout)
+    document = json.loads(called("draw", small, "--to", picture, "--json").stdout)
     assert document["path"] == str(picture)
     assert "sensors to broker 6/s" in document["description"]
     assert picture.read_text().startswith("<svg")
 
 
-def test_two_topologies_are_compared_on_the_same_plans(tmp_path):
+def test_two_topologies_are_compared_on_the_same_plans(called, schema, tmp_path):
     """As campaigns: of steady studies each loses a warm-up of its own."""
     path = tmp_path / "small.yaml"
     path.write_text(SMALL)
-    run = gridlab("compare", path, "--set", "workload.study=campaign",
+    run = called("compare", path, "--set", "workload.study=campaign",
                   "--set-b", "platforms[consoles].count=100",
-                  "--replications", 3, "--processes", 1, "--json", timeout_s=280)  # fmt: skip
+                  "--replications", 3, "--processes", 1, "--json")  # fmt: skip
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     jsonschema.validate(document, schema("compare"))

@@ -157,33 +157,33 @@ def test_what_cannot_end_well_is_refused_before_any_work(
         pytest.param(lambda text: text.replace("6/s", "1e-9/s"), id="no publication at all"),
     ],
 )
-def test_a_quiet_grid_is_answered(command, change, tmp_path):
+def test_a_quiet_grid_is_answered(command, change, called, tmp_path):
     path = tmp_path / "quiet.yaml"
     path.write_text(change(SMALL))
     arguments = ["--out", tmp_path / "runs"] if command == "simulate" else []
-    run = gridlab(command, path, "--json", *arguments)
+    run = called(command, path, "--json", *arguments)
     assert run.returncode == 0, run.stderr
     json.loads(run.stdout)
 
 
-def test_simulate_prints_one_document_and_keeps_the_run(small, tmp_path):
+def test_simulate_prints_one_document_and_keeps_the_run(small, called, tmp_path):
     run = gridlab("simulate", small, "--json", "--replications", 3, "--out", tmp_path / "runs")
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
-    schema = json.loads(gridlab("schema", "simulate").stdout)
+    schema = json.loads(called("schema", "simulate").stdout)
     jsonschema.validate(document, schema)
     deliveries = document["deliveries"]
     assert deliveries["expected"] == 50 * document["publications"]
     assert deliveries["delivered"] == deliveries["expected"]
     kept = tmp_path / "runs" / document["run_id"]
     page = tmp_path / "page.html"
-    assert gridlab("report", kept, "--to", page).returncode == 0
+    assert called("report", kept, "--to", page).returncode == 0
     assert "<svg" in page.read_text()
-    again = gridlab("compare", kept, kept, "--json")
+    again = called("compare", kept, kept, "--json")
     assert again.returncode == 0, again.stderr
 
 
-def test_a_dearer_head_fails_the_gate(small, tmp_path):
+def test_a_dearer_head_fails_the_gate(small, called, tmp_path):
     """Twice the cores' cost on paper is a failure whose document, page and exit code agree."""
     profile = Path(__file__).parent.parent / "topologies" / "profiles" / "prosody-0.12.yaml"
     text = profile.read_text().replace("name: prosody-0.12", "name: slow")
@@ -199,14 +199,14 @@ def test_a_dearer_head_fails_the_gate(small, tmp_path):
         tmp_path / "g.xml",
     )
     changes = ("--set", "workload.duration=40 s", "--set-head", "controllers[a].profile=slow")
-    run = gridlab("regress", "--base", small, *changes, *arguments)
+    run = called("regress", "--base", small, *changes, *arguments)
     assert run.returncode == 1, run.stderr
     document = json.loads(run.stdout)
-    jsonschema.validate(document, json.loads(gridlab("schema", "regress").stdout))
+    jsonschema.validate(document, json.loads(called("schema", "regress").stdout))
     assert document["verdict"] == "fail"
     assert document["metrics"][0]["ratio"] == pytest.approx(1.3, rel=0.01)
     assert "failure" in (tmp_path / "g.xml").read_text()
-    same = gridlab("regress", "--base", small, "--head", small, *arguments)
+    same = called("regress", "--base", small, "--head", small, *arguments)
     assert same.returncode == 0, same.stderr
     assert {each["ratio"] for each in json.loads(same.stdout)["metrics"]} == {1.0}
 
@@ -223,20 +223,20 @@ def test_the_same_seed_gives_the_same_document_for_any_number_of_processes(small
     assert documents[0] == documents[1]
 
 
-def test_init_writes_a_topology_that_checks_and_never_overwrites(tmp_path):
+def test_init_writes_a_topology_that_checks_and_never_overwrites(called, tmp_path):
     path = tmp_path / "mine.yaml"
     flags = ("--platforms", 300, "--publishers", 3, "--rate", "2/s", "--payload", "4 KB")
-    assert gridlab("init", path, *flags).returncode == 0
-    description = gridlab("check", path, "--json")
+    assert called("init", path, *flags).returncode == 0
+    description = called("check", path, "--json")
     assert description.returncode == 0, description.stderr
-    second = gridlab("init", path)
+    second = called("init", path)
     assert second.returncode == 2
     assert "mine.yaml" in second.stderr
 
 
-def test_set_changes_a_field(small):
-    one = json.loads(gridlab("estimate", small, "--json").stdout)
-    two = json.loads(gridlab("estimate", small, "--load", 2, "--json").stdout)
+def test_set_changes_a_field(small, called):
+    one = json.loads(called("estimate", small, "--json").stdout)
+    two = json.loads(called("estimate", small, "--load", 2, "--json").stdout)
     utilisation = [d["controllers"]["a"]["utilisation"]["value"] for d in (one, two)]
     assert utilisation[1] == pytest.approx(2 * utilisation[0], rel=1e-9)
 
