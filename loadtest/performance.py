@@ -47,6 +47,7 @@ class Performance:
     def __init__(self, *, seed: int = 1, progress: Progress = lambda share, remark: None) -> None:
         self._seed, self._progress = seed, progress
         self._cores = split_cores()  # of the server, and our own
+        self._costs: dict[str, asking.Costs] = {}
 
     def fit(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
         """The procedure with what its steps cost on this machine, where it says what they cost.
@@ -58,6 +59,20 @@ class Performance:
         """
         if not isinstance(procedure, LargeAnswers):
             return procedure
+        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
+        if key not in self._costs:
+            self._progress(0.0, "fitting what an answer costs on this machine")
+            self._costs[key] = self._pilot(procedure, topology)
+        costs = self._costs[key]
+        return procedure.model_copy(
+            update={
+                "item": costs.item_s,
+                "answer": costs.answer_s,
+                "publication": costs.publication_s,
+            }
+        )
+
+    def _pilot(self, procedure: LargeAnswers, topology: Topology) -> asking.Costs:
         found = []
 
         async def pilot(hall: asking.Hall) -> None:
@@ -66,16 +81,8 @@ class Performance:
             except TimeoutError:
                 raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
 
-        self._progress(0.0, "fitting what an answer costs on this machine")
         self._inquire(procedure, topology, "pilot", pilot)
-        (costs,) = found
-        return procedure.model_copy(
-            update={
-                "item": costs.item_s,
-                "answer": costs.answer_s,
-                "publication": costs.publication_s,
-            }
-        )
+        return found[0]
 
     def play(self, procedure: AnyProcedure, topology: Topology, defence: str) -> Measured:
         """What becomes of it on a fresh grid.
