@@ -57,14 +57,13 @@ UNSUPPORTED: Final = (
     "platforms.retry",
     "controllers.admission",
     "controllers.resumption",
-    "controllers.hop",
-    "brokers.runs_on",
     "faults",
     "links.delay",
     "brokers.delay",
     "links.rate",
     "links.copies",
-)
+    "controllers.hop", "brokers.runs_on", "topics.flow", "topics.fetch",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

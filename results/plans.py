@@ -110,9 +110,10 @@ class Relaxed(TypedDict):
 
 
 class Compared(TypedDict):
-    """A way to share work out that was tried because one Controller is not enough.
+    """A way to share work out that was compared because one Controller is not enough.
 
     `controllers` with `cores` each are the smallest that keep the promise; null where none do.
+    `reason` says why it was chosen, or was not.
     """
 
     controller: str
@@ -120,6 +121,8 @@ class Compared(TypedDict):
     text: str
     controllers: int | None
     cores: int | None
+    chosen: bool
+    reason: str
 
 
 class Collected(TypedDict):
@@ -273,10 +276,11 @@ def remarks(document: PlanDocument) -> Iterator[str]:
         cores = relaxed["saves_cores"]
         yield f"{relaxed['objective']} would save {cores} core{'s' if cores > 1 else ''}."
     for way in document["compared"]:
-        size = "nothing in the budget is enough"
+        size = "not chosen"
         if way["controllers"] is not None and way["cores"] is not None:
             size = _size(way["controllers"], way["controllers"] * way["cores"])
-        yield f"Compared for {way['controller']}: {way['text']}: {size}."
+        mark = ", chosen" if way["chosen"] else ""
+        yield f"Compared for {way['controller']}: {way['text']}: {size}{mark} ({way['reason']})."
     yield from (_if_collected(each) for each in document["collected"])
     if (check := document["check"]) is not None:
         own = "meets" if check["answer_meets"] else "MISSES"
@@ -315,6 +319,8 @@ def tried(each: Evidence) -> str:
     design = f"{each['controllers']} × {each['cores']}"
     if each["nic_bytes_per_s"]:
         design += f", {units.bits(each['nic_bytes_per_s'])}"
+    if each["arrangement"] == "cluster" and each["controllers"] > 1:
+        design += " in a cluster"
     if each["collected_by"]:
         who = "Broker holds" if each["collected_by"] == "broker" else "publishers hold"
         design += f", {who} {units.seconds(each['held_s'])}"

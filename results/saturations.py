@@ -41,7 +41,11 @@ class ScalingFigures(TypedDict):
 
 
 class SaturationDocument(TypedDict):
-    """The document of `gridlab knee --json`; knee and saturation are multiples of the load. [1]"""
+    """The document of `gridlab knee --json`; knee and saturation are multiples of the load. [1]
+
+    `scaling` is that of federated domains, `cluster` that of a cluster's nodes; null where the
+    server forms none.
+    """
 
     topology: str
     controller: str
@@ -49,6 +53,7 @@ class SaturationDocument(TypedDict):
     knee: Estimate
     saturation: float
     scaling: ScalingFigures
+    cluster: ScalingFigures | None
     seed: int
     replications: int
     window_s: float
@@ -78,12 +83,21 @@ def render(document: SaturationDocument) -> RenderableType:
             units.latency(point["latency_p99_s"]),
             units.with_interval(point["utilisation"], 0.01, " %"),
         )  # fmt: skip
-    peak, most = law["peak"]["value"], max(law["sizes"])
-    limit = f", and do less past {peak:.0f}" if peak is not None else ""
-    foot = (
+    foot = [
         f"On paper one Controller takes {units.rate(law['capacity_per_s'][0])} publications, "
-        f"{most} that share the subscribers {units.rate(law['capacity_per_s'][-1])}: "
-        f"{units.with_interval(law['contention'], 0.01, ' %')} of the work is repeated on "
-        f"each{limit}."
+        f"{max(law['sizes'])} federated domains that share the subscribers {_law(law)}."
+    ]
+    if (nodes := document["cluster"]) is not None:
+        foot.append(f"A cluster of {max(nodes['sizes'])} nodes takes {_law(nodes)}.")
+    return Group(Text(head, style="bold"), table, *(Text(each) for each in foot))
+
+
+def _law(law: ScalingFigures) -> str:
+    """What the largest size can do, and what holds it back."""
+    peak = law["peak"]["value"]
+    limit = f", and more than {peak:.0f} do less" if peak is not None else ""
+    return (
+        f"{units.rate(law['capacity_per_s'][-1])}: "
+        f"{units.with_interval(law['contention'], 0.01, ' %')} of the work does not shrink with "
+        f"their number{limit}"
     )
-    return Group(Text(head, style="bold"), table, Text(foot))

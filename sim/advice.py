@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from results import units
 from sim.batching import batched
+from sim.clusters_on_paper import node_loads
 from sim.designs import Design, changed, dealt, loads, parallel, part
 from sim.services import demands, service
 from topologies.profiles import Profile
@@ -46,6 +47,11 @@ def advice(topology: Topology, profiles: Mapping[str, Profile]) -> list[Advice]:
 
 
 def _busy(topology: Topology, controller: str, profile: Profile, cores: int) -> float:
+    """How busy a Controller is, or the busiest node of it. [1]"""
+    node = next(each for each in topology.controllers if each.name == controller)
+    if node.nodes > 1:
+        own = node_loads(topology, node, profile, 1.0, attacks=False)
+        return float(own.cpu.max()) / cores
     asked = demands(topology, controller, 1.0, attacks=False)
     rate_per_s = sum(demand.rate_per_s for demand in asked)
     return rate_per_s * service(asked, profile).moments.mean / cores
@@ -54,7 +60,8 @@ def _busy(topology: Topology, controller: str, profile: Profile, cores: int) -> 
 def _overload(topology: Topology, controller: str, profile: Profile) -> Iterator[Advice]:
     node = next(each for each in topology.controllers if each.name == controller)
     cores = node.cores if parallel(profile) else 1
-    own = part(topology, controller, profile, Design(1, cores))
+    design = Design(node.nodes, cores, "cluster" if node.nodes > 1 else "subscribers")
+    own = part(topology, controller, profile, design)
     busy = _busy(own, controller, profile, cores)
     if busy <= 1.0:
         return
@@ -64,7 +71,8 @@ def _overload(topology: Topology, controller: str, profile: Profile) -> Iterator
         "overload",
         f"controllers[{controller}]",
         f"{units.rate(deliveries)} deliveries keep {controller} {units.percent(busy)} busy: more "
-        f"than {cores} core{'s' if cores > 1 else ''} of {profile.server} can do. That is a "
+        f"than {cores} core{'s' if cores > 1 else ''} of {profile.server} can do"
+        f"{' on its busiest node' if node.nodes > 1 else ''}. That is a "
         "question of design, not of tuning",
         tuple(_repairs(own, controller, profile, cores)),
     )

@@ -13,7 +13,6 @@ from results.plans import (
     AdviceText,
     Answer,
     Collected,
-    Compared,
     Confidence,
     Constraint,
     Evidence,
@@ -24,10 +23,10 @@ from results.plans import (
     UnderAttack,
 )
 from results.statistics import Estimate
-from sim import reconnects, uncertainty
+from sim import arrangements, reconnects, uncertainty
 from sim.batching import events_per_item
 from sim.bounds import cores_at_least
-from sim.designs import Arrangement, Design, parallel, part
+from sim.designs import Design, parallel, part
 from sim.planning import Plan, Sizing
 from sim.trials import STAGES, Trial
 from topologies import drawing, offered
@@ -56,7 +55,7 @@ def document(plan: Plan, wall_s: float) -> PlanDocument:
         "under_attack": _under_attack(plan) if possible else None,
         "restart": _restart(plan) if possible else None,
         "relaxed": _relaxed(sizings),
-        "compared": [each for sizing in sizings for each in _compared(sizing)],
+        "compared": [each for sizing in sizings for each in arrangements.compared(sizing)],
         "collected": [each for sizing in sizings for each in _collected(sizing)],
         "advice": [
             AdviceText(kind=a.kind, place=a.place, text=a.text, repairs=list(a.repairs))
@@ -236,25 +235,6 @@ def _relaxed(sizings: Sequence[Sizing]) -> list[Relaxed]:
     return found
 
 
-WAYS: dict[Arrangement, str] = {
-    "subscribers": "the subscribers are shared out to Controllers, each a federated domain or a "
-    "node of one cluster; one copy of every publication goes to each",
-    "topics": "the Topics are dealt out to Brokers, each on a Controller of its own",
-}
-
-
-def _compared(sizing: Sizing) -> Iterator[Compared]:
-    """The ways to share work out that were tried, if one Controller is not enough."""
-    for arrangement, design in sizing.compared.items():
-        yield {
-            "controller": sizing.controller,
-            "arrangement": arrangement,
-            "text": WAYS[arrangement],
-            "controllers": design.controllers if design else None,
-            "cores": design.cores if design else None,
-        }
-
-
 def _collected(sizing: Sizing) -> Iterator[Collected]:
     """Smaller designs that would do if events were collected into items, and what that saves."""
     for trial in sizing.collected:
@@ -340,9 +320,9 @@ def _assumptions(plan: Plan) -> Iterator[str]:
             )
         if sizing.compared:
             yield (
-                f"{sizing.controller}: compared were k Controllers that share the subscribers "
-                "(one copy of each publication to each) and Topics dealt out to k Brokers; the "
-                "copy between Controllers costs what a publication costs, its way no time"
+                f"{sizing.controller}: between federated domains a copy of each publication costs "
+                "what a publication costs and its way takes no time; between nodes of a cluster "
+                "each copy is read and written once more, after a hop"
             )
     yield (
         "busy windows of 10 s to 2 min, at the peak of processes that follow a day, all peaks at "

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.clusters import session_count
+from sim.clusters_on_paper import node_loads
 from sim.designs import parallel
 from sim.kept_items import kept_bytes
 from sim.services import Demand, demands, publication, service
@@ -66,12 +67,17 @@ def shares(topology: Topology, controller: str, profile: Profile, p99_s: float) 
         demand.rate_per_s * demand.copies * (demand.payload.mean + profile.envelope.notification)
         for demand in asked
     )
+    least, mean = rate_per_s * cost.least_s, rate_per_s * cost.moments.mean
+    if node.nodes > 1:  # of the busiest node
+        own = node_loads(topology, node, profile, 1.0, attacks=bool(topology.attacks))
+        least, mean = float(own.cpu_least.max()), float(own.cpu.max())
+        wire_per_s = float(own.wire_bytes_per_s.max())
     link = wire_per_s / node.nic
     memory = memory_bytes(topology, controller, profile) / node.memory
     readers = _readers(topology, asked)
     floor = floor_s(topology, asked, profile, node.nic) / p99_s
     return [
-        Share("cpu", rate_per_s * cost.least_s / cores, rate_per_s * cost.moments.mean / cores),
+        Share("cpu", least / cores, mean / cores),
         Share("link", link, link),
         Share("memory", memory, memory),
         Share("readers", readers, readers),

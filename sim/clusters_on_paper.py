@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.clusters import node_name, runs
-from sim.services import Demand, demands, publication
+from sim.services import Demand, demands, publication, warmth
 from sim.sojourns import copy_s
 from sim.state import Floats
 from topologies.profiles import FanoutProcess, LoopTurns, Profile
@@ -22,10 +22,14 @@ from topologies.schema import Controller, Topology
 
 @dataclass(frozen=True)
 class NodeLoads:
-    """Of each node: CPU time a second [1], bytes to its network link [B/s]. Per publication: all
-    nodes' CPU time [s]."""
+    """What is asked of each node, the first one first.
+
+    CPU time a second on average and, when all coalesces, at least [1]; bytes to its network link
+    [B/s]; CPU time of all nodes together for one publication [s].
+    """
 
     cpu: Floats
+    cpu_least: Floats
     wire_bytes_per_s: Floats
     service_s: float
 
@@ -33,9 +37,9 @@ class NodeLoads:
 def node_loads(
     topology: Topology, node: Controller, profile: Profile, load: float, *, attacks: bool
 ) -> NodeLoads:
-    """What a Controller's nodes are asked for, the first one first."""
+    """What a Controller's nodes are asked for."""
     shares = _shares(topology, node)
-    cpu, wire = np.zeros((2, node.nodes))
+    cpu, least, wire = np.zeros((3, node.nodes))
     brokers = {each.name: each.runs_on for each in topology.brokers}
     keepers = {each.name: brokers[each.broker] for each in topology.topics}
     asked = demands(topology, node.name, load, attacks)
@@ -44,19 +48,23 @@ def node_loads(
         here = np.zeros(node.nodes)
         for people in topology.platforms:
             here += people.subscriber_count(demand.topic) * shares.get(people.name, 0.0)
-        passing_s, size_bytes = _passing_s(demand, profile), _wire_bytes(demand, profile)
+        (passing_s, passing_least_s), size_bytes = (
+            _passing_s(demand, profile),
+            _wire(demand, profile),
+        )
+        moments, least_s = publication(demand, profile)
         if keepers[demand.topic] == "first-node":
             away = entry.copy()
             away[0] = 0.0
-            cpu += away * passing_s
+            cpu, least = cpu + away * passing_s, least + away * passing_least_s
             wire += away * size_bytes
             entry = np.where(np.arange(node.nodes) == 0, demand.rate_per_s, 0.0)
-        cpu += entry * publication(demand, profile)[0].mean
         come = (demand.rate_per_s - entry) * here  # copies from other nodes
-        cpu += come * passing_s
+        cpu += entry * moments.mean + come * passing_s
+        least += entry * least_s + come * passing_least_s
         wire += (entry * demand.copies + come) * size_bytes
     rate_per_s = sum(demand.rate_per_s for demand in asked)
-    return NodeLoads(cpu, wire, float(cpu.sum()) / rate_per_s if rate_per_s else 0.0)
+    return NodeLoads(cpu, least, wire, float(cpu.sum()) / rate_per_s if rate_per_s else 0.0)
 
 
 def _shares(topology: Topology, node: Controller) -> dict[str, Floats]:
@@ -71,17 +79,23 @@ def _shares(topology: Topology, node: Controller) -> dict[str, Floats]:
     return found
 
 
-def _passing_s(demand: Demand, profile: Profile) -> float:
-    """CPU time of a stanza that is read from another station and written to one session. [s]"""
+def _passing_s(demand: Demand, profile: Profile) -> tuple[float, float]:
+    """CPU time of a stanza that is read from another station and written to one session.
+
+    On average, and at least. [s]
+    """
     receive_s, per_byte = profile.receive_s()
     costs, payload = profile.costs, demand.payload.mean
-    first_s = 0.0
+    before_s, write_s = receive_s + per_byte * payload, copy_s(demand, profile)
     if isinstance(costs, LoopTurns):
-        first_s = costs.build + costs.build_per_byte * payload
-    elif isinstance(costs, FanoutProcess):
-        first_s = costs.route + costs.route_per_byte * payload + costs.finish
-    return receive_s + per_byte * payload + profile.speed * first_s + copy_s(demand, profile)
+        before_s += profile.speed * (costs.build + costs.build_per_byte * payload)
+        return before_s + write_s, before_s + profile.speed * costs.coalesced
+    if isinstance(costs, FanoutProcess):
+        before_s += profile.speed * (costs.route + costs.route_per_byte * payload + costs.finish)
+        mean, hottest = warmth(demand, costs)
+        return before_s + mean * write_s, before_s + hottest * write_s
+    return before_s + write_s, before_s + write_s
 
 
-def _wire_bytes(demand: Demand, profile: Profile) -> float:
+def _wire(demand: Demand, profile: Profile) -> float:
     return demand.payload.mean + profile.envelope.notification

@@ -1,10 +1,12 @@
 """Designs of a grid: how many Controllers with how many cores, and what each of them carries.
 
 A design says how the work of one Controller of a topology is shared out. `subscribers`: each of k
-Controllers (federated domains or nodes of one cluster) serves 1/k of the subscribers and takes in
-every publication, of which one copy travels to each. `topics`: the Topics are dealt out to Brokers
-on k Controllers, and all who want a Topic connect to its Controller. Either way the busiest of the
-k Controllers is a topology of its own, which paper and simulation can answer.
+Controllers, federated domains, serves 1/k of the subscribers and takes in every publication, of
+which one copy travels to each. `topics`: the Topics are dealt out to Brokers on k Controllers, and
+all who want a Topic connect to its Controller. Either way the busiest of the k Controllers is a
+topology of its own, which paper and simulation can answer. `cluster`: k nodes share the domain;
+what is published becomes copies on the publisher's node, of which those for other nodes' sessions
+hop. That is one topology with all nodes (`sim.clusters`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from topologies.profiles import Profile
 from topologies.schema import Population, Subscription, Topic, Topology
 from topologies.streams import shared_out
 
-Arrangement = Literal["subscribers", "topics"]
+Arrangement = Literal["subscribers", "topics", "cluster"]
 Place = Literal["publishers", "broker"]
 Case = Literal["normal", "attacks", "restart"]
 AnyModel = TypeVar("AnyModel", bound=Model)
@@ -72,7 +74,9 @@ class Design:
         if self.nic is not None:
             cores += f" and {units.bits(self.nic)}"
         each = f"1 Controller with {cores}"
-        if self.controllers > 1:
+        if self.controllers > 1 and self.arrangement == "cluster":
+            each = f"a cluster of {self.controllers} nodes with {cores} each"
+        elif self.controllers > 1:
             each = f"{self.controllers} Controllers with {cores} each"
         return f"{each}, if {self.collecting.text}" if self.collecting else each
 
@@ -92,16 +96,20 @@ def part(
 ) -> Topology:
     """The busiest Controller of a design as a topology, in normal operation or under attack.
 
+    Of a cluster it is all of it; after a restart a node by itself, since logins cross no nodes.
     Platforms of other Controllers that take part in its Topics count as its own. Under attack all
     attacks begin at once and last as long as the run.
     """
-    own = _alone(topology, controller, case)
+    own, count = _alone(topology, controller, case), 1
     if design.controllers > 1 and design.arrangement == "topics":
         own = _with_topics(own, _busiest_topics(own, controller, profile, design.controllers))
+    elif design.arrangement == "cluster" and case != "restart":
+        own = changed(own, platforms=tuple(changed(p, login=None) for p in own.platforms))
+        count = design.controllers
     elif design.controllers > 1:
         own = _with_share(own, 1.0 / design.controllers)
     nodes = tuple(
-        changed(node, cores=design.cores, nodes=1, nic=design.nic or node.nic)
+        changed(node, cores=design.cores, nodes=count, nic=design.nic or node.nic)
         for node in own.controllers
     )
     return changed(own, controllers=nodes)

@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     COLLECTION = 3
     COLLECTION_START = 4
     READER_PHASE = 5
+    FETCH = 6
     RETRY = 20
     RETURN = 21
     LOGIN = 22

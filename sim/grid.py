@@ -14,6 +14,7 @@ import simpy
 
 from sim.campaigns import Campaign
 from sim.failovers import Whereabouts
+from sim.fetches import completed, direct
 from sim.network import Uplink
 from sim.presences import ToldSessions
 from sim.requests import Requests, merged
@@ -56,8 +57,10 @@ class Grid:
         window_s: float | None = None,
         watch: Watch | None = None,
     ) -> None:
+        if direct(study.topology).any():  # fetches follow from deliveries
+            study = replace(study, traced=True)
         self._study, self._uplink = study, Uplink(plan, profiles)
-        graph = Graph(study.topology, profiles)
+        self._plan, self._graph = plan, (graph := Graph(study.topology, profiles))
         self._where = Whereabouts(graph)
         self._traffic, self._now_s = Traffic(study, graph, self._where), 0.0
         self._control = simpy.Environment()
@@ -82,7 +85,7 @@ class Grid:
             self._carry(self._control.peek())
             self._control.step()
         self._carry(self._study.horizon_s)
-        tallies = self._traffic.close()
+        tallies = completed(self._study, self._plan, self._graph, self._traffic.close())
         if self._sessions is None:
             return tallies
         sessions, topology = self._sessions.close(), self._study.topology

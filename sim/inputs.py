@@ -115,7 +115,8 @@ def _on_paper(base: Base, settings: Settings) -> dict[str, dict[str, float]]:
         if node.name not in hosts:
             continue
         cores = node.cores if parallel(profiles[node.name]) else 1
-        own = part(topology, node.name, profiles[node.name], Design(1, cores))
+        design = Design(node.nodes, cores, "cluster" if node.nodes > 1 else "subscribers")
+        own = part(topology, node.name, profiles[node.name], design)
         scales = {"cpu": load * cores, "link": load, "latency": 1.0}
         found[node.name] = {
             share.resource: scales[share.resource] * share.mean

@@ -8,7 +8,7 @@ from topologies.schema import Topic, Topology
 
 def item_bytes(topic: Topic) -> float:
     """Mean size of an item. [B]"""
-    return min(topic.payload.size, topic.payload.max)
+    return topic.item_bytes(min(topic.payload.size, topic.payload.max))
 
 
 def owned_by(topology: Topology, controller: str) -> tuple[int, ...]:

@@ -88,11 +88,11 @@ class _OwnUplinks:
         self.any = bool(self._s_per_byte.any())
         self._free_s = np.zeros(topology.platform_count if self.any else 0)
 
-    def send(self, block: Block, population: Integers) -> Floats:
+    def send(self, block: Block, population: Integers, item_bytes: Floats) -> Floats:
         """Instants at which the block's publications are on their way. [s]"""
         if not self.any:
             return block.intended_s
-        size_bytes = block.payload_bytes + self._envelope_bytes[population]
+        size_bytes = item_bytes + self._envelope_bytes[population]
         sent_s = np.empty(len(block))
         send_s = size_bytes * self._s_per_byte[population]
         send(block.intended_s, send_s, block.publisher, self._free_s, sent_s)
@@ -114,6 +114,10 @@ class Uplink:
         self._plan = plan
         self._first, self._delay_s = delays(plan.topology)
         self._own = _OwnUplinks(plan.topology, profiles)
+        topics = plan.topology.topics
+        self._reference_bytes = np.array(
+            [each.fetch.reference if each.flow == "direct" else np.nan for each in topics]
+        )
         self._digest = hashlib.sha256()
         self._next_block = 0
         self._pending = nothing()
@@ -168,13 +172,15 @@ class Uplink:
 
     def _arrivals(self, block: Block) -> Arrivals:
         population = np.searchsorted(self._first, block.publisher, side="right") - 1
-        arrival_s = self._own.send(block, population) + self._delay_s[population]
+        reference_bytes = self._reference_bytes[block.topic]
+        item_bytes = np.where(np.isnan(reference_bytes), block.payload_bytes, reference_bytes)
+        arrival_s = self._own.send(block, population, item_bytes) + self._delay_s[population]
         return Arrivals(
             row=np.arange(block.first_row, block.first_row + len(block)),
             arrival_s=arrival_s,
             intended_s=block.intended_s,
             publisher=block.publisher,
             topic=block.topic,
-            payload_bytes=block.payload_bytes.astype(np.float64),
+            payload_bytes=item_bytes,
             reached_s=arrival_s,
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import topologies
 from sim import reconnects
 from sim.advice import TARGET, Advice, advice
+from sim.arrangements import NODES_MAX, arrangements
 from sim.bounds import RESOURCES
 from sim.designs import Arrangement, Case, Collecting, Design, Place, parallel, smaller
 from sim.objectives import Objective, objectives
@@ -54,6 +55,7 @@ class Sizing:
     profile: Profile
     bench: Bench
     compared: Compared
+    cores_max: int
     answer: Trial | None = None
     less: Trial | None = None
     headroom: tuple[float, float] = (0.0, 0.0)
@@ -181,6 +183,7 @@ def plan(
 def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
     """Search, then what surrounds the answer: one size less, more load, one lost, attacks."""
 
+    cores_max = budget.cores if parallel(bench.profile) else 1
     cases: tuple[Case, ...] = ("normal",)
     cases += ("attacks",) if attacks and bench.topology.attacks else ()
     cases += ("restart",) if bench.returns else ()
@@ -193,7 +196,9 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         design, compared = _smallest(bench, budget, keeps, replace(ONE, nic=wider))
     if design is None:
         eased = tuple(_collected(bench, budget, keeps, None))
-        return Sizing(bench.controller, bench.profile, bench, compared, collected=eased)
+        return Sizing(
+            bench.controller, bench.profile, bench, compared, cores_max, collected=eased
+        )  # fmt: skip
     below = smaller(design, bench.profile)
     less = _broken(bench, below, cases) if below is not None else None
     lost = replace(design, controllers=design.controllers - 1)
@@ -203,6 +208,7 @@ def _sized(bench: Bench, budget: Budget, attacks: bool) -> Sizing:
         bench.profile,
         bench,
         compared,
+        cores_max,
         answer=bench.trial(design),
         less=less,
         headroom=_headroom(bench, design),
@@ -267,10 +273,9 @@ def _smallest(
     cores = first(lambda c: keeps(replace(like, cores=c)), min(least, cores_max), cores_max)
     if cores is not None:
         return replace(like, cores=cores), {}
-    arrangements: tuple[Arrangement, ...] = ("subscribers", "topics")
     compared: Compared = {
         each: _several(bench, budget, replace(like, arrangement=each, cores=cores_max), keeps)
-        for each in arrangements
+        for each in arrangements(bench.profile)
     }
     found = [design for design in compared.values() if design is not None]
     return min(found, key=lambda d: (d.cores_total, d.controllers), default=None), compared
@@ -285,8 +290,8 @@ def _several(
         bounds = bench.bounded(replace(like, controllers=controllers))
         return not any(share.impossible for share in bounds)
 
-    topics = len(bench.topology.topics)
-    most = min(budget.controllers, topics) if like.arrangement == "topics" else budget.controllers
+    limits = {"topics": len(bench.topology.topics), "cluster": NODES_MAX}
+    most = min(budget.controllers, limits.get(like.arrangement, budget.controllers))
     least = next((k for k in range(2, most + 1) if possible(k)), None)
     if least is None:
         return None

@@ -18,6 +18,7 @@ from sim.backlogs import ABSENT
 from sim.cluster_support import cluster_problems
 from sim.clusters import session_count
 from sim.draws import Purpose
+from sim.fetch_support import fetch_problems
 from sim.request_support import request_problems
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, Indices, Records
 from sim.stations import Graph, Station, takes_part
@@ -69,6 +70,11 @@ class Residents:
         """Numbers here of Platforms that live here."""
         part = np.searchsorted(self.first, platform, side="right") - 1
         return platform.astype(np.int64) - self.offset[part]
+
+    def platforms(self, numbers: Integers) -> Integers:
+        """Platforms of the topology that have these numbers here."""
+        part = np.searchsorted(self.first - self.offset, numbers, side="right") - 1
+        return np.asarray(numbers + self.offset[part], np.int64)
 
     def population(self, platform: npt.NDArray[np.uint32] | Integers) -> Integers:
         """Index of each Platform's population in the topology."""
@@ -217,6 +223,7 @@ def require_supported(topology: Topology) -> None:
     problems = [
         *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
         *request_problems(topology), *cluster_problems(topology),
+        *fetch_problems(topology),
     ]  # fmt: skip
     if problems:
         raise TopologyError(problems)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from sim.draws import Purpose
 from sim.intake import Census
 from sim.reference_books import Books, Directory, Log, columns
 from sim.reference_clocks import FIRST_PRIORITY, StoppedClock, at, cut_between, event_in, freezes_of
+from sim.reference_fetches import ReferenceFetches
 from sim.reference_inbound import Connection, Door, connection
 from sim.reference_intake import publications
 from sim.reference_logins import ReferenceSessions
 from sim.reference_requests import Presences, retract
 from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
 from sim.reference_sessions import Session, read_in_bursts
-from sim.reference_stanzas import Pace, Publication, Socket, Surroundings, Target
+from sim.reference_stanzas import Life, Pace, Publication, Socket, Surroundings, Target
 from sim.requests import first_row
 from sim.stations import Graph, Station
 from sim.study import Study, Tally
@@ -46,8 +47,10 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     env = simpy.Environment()
     graph = Graph(study.topology, profiles)
     people = Directory(study.topology, study.seed)
+    fetches = ReferenceFetches(study, env, plan, people)
     grid = {
-        each.name: ReferenceController(study, env, graph, each, people) for each in graph.stations
+        each.name: ReferenceController(study, env, graph, each, people, fetches)
+        for each in graph.stations
     }
     published = publications(study, plan, people, graph)
 
@@ -75,21 +78,14 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     ]
 
 
-@dataclass(eq=False)
-class Life:
-    """A server's life, from its start to a crash. [s]"""
-
-    end_s: float = math.inf
-
-
 class ReferenceController:
     """One Controller, its egress link, lines and its Platforms' readers, as SimPy processes."""
 
     def __init__(
         self, study: Study, env: simpy.Environment, graph: Graph, station: Station,
-        people: Directory,
+        people: Directory, fetches: ReferenceFetches,
     ) -> None:  # fmt: skip
-        self._study, self._env, self._graph = study, env, graph
+        self._study, self._env, self._graph, self._fetches = study, env, graph, fetches
         self._node, self._profile = node, profile = station.node, station.profile
         self.log = Log()
         self._topology, self._people = study.topology, people
@@ -320,6 +316,7 @@ class ReferenceController:
                 yield turn
                 yield self._env.timeout(wire_bytes / population.network.downlink)
         yield from self._read(platform, population)
+        yield from self._fetches.fetch(publication, platform)
         self.log.received.append((publication, platform, self._env.now))
 
     def _read(self, platform: int, population: schema.Population) -> Generator[Any, Any, None]:

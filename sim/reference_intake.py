@@ -28,7 +28,8 @@ def publications(study: Study, plan: Plan, people: Directory, graph: Graph) -> l
     for row in range(len(rows)):
         publisher, topic = int(rows.publisher[row]), int(rows.topic[row])
         network = people.population(publisher).network
-        intended_s, payload = float(rows.intended_s[row]), float(rows.payload_bytes[row])
+        intended_s, kept = float(rows.intended_s[row]), study.topology.topics[topic]
+        payload = kept.item_bytes(float(rows.payload_bytes[row]))
         sent_s = intended_s
         if network.uplink is not None:
             size_bytes = payload + profiles[people.home(publisher)].publication_bytes

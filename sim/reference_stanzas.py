@@ -55,6 +55,13 @@ class Publication:
 
 
 @dataclass(eq=False)
+class Life:
+    """A server's life, from its start to a crash. [s]"""
+
+    end_s: float = math.inf
+
+
+@dataclass(eq=False)
 class Job:
     """A step of a login: told as it `came`, asked for its work as that begins, told as answered."""
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,6 +16,7 @@ import topologies
 from results import Run, environment
 from results.records import PUBLICATION_ROWS_MAX
 from sim import phases, reference
+from sim.fetches import direct
 from sim.grid import Grid, Watch
 from sim.journeys import COPIES_MAX
 from sim.platforms import require_supported
@@ -211,6 +212,7 @@ def _followed(task: Task, rows: int) -> tuple[int, int]:
     """
     topology = task.topology
     again = any(node.resumption is not None for node in topology.controllers)
+    again |= bool(direct(topology).any())
     if again or Graph(topology, task.profiles).lines:
         return 0, 1
     asked, fan_out = topologies.offered(topology), topology.fan_out()
@@ -237,6 +239,7 @@ def replicate(task: Task, watch: Watch | None = None) -> Outcome:
         grid = Grid(study, plan, task.profiles, window_s=task.window_s, watch=watch)
         tallies = grid.run()
         plan_sha256 = grid.plan_sha256
+    tallies = [replace(tally, trace=tally.trace[:0]) for tally in tallies]
     return Outcome(
         task.replication,
         tuple(tallies),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from topologies.schema import Population, Topology
 
-NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract")
+NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract", "topics.flow")
 
 
 def request_problems(topology: Topology) -> Iterator[str]:

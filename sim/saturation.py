@@ -17,11 +17,13 @@ from results import histogram
 from results.knee import knee, scaling
 from results.outcomes import OutcomeFigures
 from results.saturations import LoadPoint, SaturationDocument, ScalingFigures
-from sim.designs import Design, parallel, part
+from sim.arrangements import arrangements
+from sim.bounds import shares
+from sim.designs import Arrangement, Design, parallel, part
 from sim.executors import executor
 from sim.inputs import on_paper
 from sim.scenarios import Base, Scenario, work
-from sim.services import demands, service
+from sim.services import demands
 from sim.trials import windowed
 from topologies.profiles import Profile
 from topologies.schema import Topology
@@ -72,13 +74,17 @@ def saturation(
     means_s = np.array(
         [[histogram.mean(counts) for counts in figures.histograms()] for _, figures in kept]
     )
+    subject = (base.topology, busiest, base.profiles[busiest], usable[busiest])
     return {
         "topology": base.topology.name,
         "controller": busiest,
         "points": [_point(load, figures) for load, figures in kept],
         "knee": knee([load for load, _ in kept], throughputs, means_s).estimate(),
         "saturation": full,
-        "scaling": _scaling(base.topology, busiest, base.profiles[busiest], usable[busiest]),
+        "scaling": _scaling(*subject, "subscribers"),
+        "cluster": _scaling(*subject, "cluster")
+        if "cluster" in arrangements(base.profiles[busiest])
+        else None,
         "seed": base.seed,
         "replications": base.replications,
         "window_s": base.topology.workload.duration,
@@ -99,13 +105,16 @@ def _point(load: float, figures: OutcomeFigures) -> LoadPoint:
     }
 
 
-def _scaling(topology: Topology, controller: str, profile: Profile, cores: int) -> ScalingFigures:
-    """Publications a second that k Controllers can do, the subscribers shared out. [1/s]"""
+def _scaling(
+    topology: Topology, controller: str, profile: Profile, cores: int, arrangement: Arrangement
+) -> ScalingFigures:
+    """Publications a second that k Controllers can do in an arrangement. [1/s]"""
+    offered = demands(topology, controller, 1.0, attacks=False)
+    rate_per_s = sum(demand.rate_per_s for demand in offered)
     capacities = []
     for controllers in SIZES:
-        own = part(topology, controller, profile, Design(controllers, cores))
-        mean_s = service(demands(own, controller, 1.0, attacks=False), profile).moments.mean
-        capacities.append(cores / mean_s)
+        own = part(topology, controller, profile, Design(controllers, cores, arrangement))
+        capacities.append(rate_per_s / shares(own, controller, profile, 1.0)[0].mean)
     fit = scaling(SIZES, capacities)
     return {
         "sizes": list(SIZES),

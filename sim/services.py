@@ -189,19 +189,24 @@ def _loop_turns(demand: Demand, costs: LoopTurns) -> tuple[Moments, float]:
 
 def _fanout_process(demand: Demand, costs: FanoutProcess) -> tuple[Moments, float]:
     """Set-up, routing and writes, these as warm as sessions are that are written at random."""
-    n = demand.copies
-    warmths = [each.count * _warmth(costs, each.written_per_s) for each in demand.receivers]
-    warmth = sum(warmths) / n if n else 1.0
-    hottest = min(costs.warmth_factor) if costs.warmth_after else 1.0
+    n, (mean, hottest) = demand.copies, warmth(demand, costs)
     setup_s = costs.setup + n * costs.setup_per_subscriber
     own = (
         setup_s + n * costs.route + costs.finish,
         costs.setup_per_byte + n * costs.route_per_byte,
     )
-    write = (n * warmth * costs.write, n * warmth * costs.write_per_byte)
+    write = (n * mean * costs.write, n * mean * costs.write_per_byte)
     moments = linear(own, write, demand, costs.cv)
     cold_s = n * (costs.write + costs.write_per_byte * demand.payload.mean)
-    return moments, moments.mean - (warmth - hottest) * cold_s
+    return moments, moments.mean - (mean - hottest) * cold_s
+
+
+def warmth(demand: Demand, costs: FanoutProcess) -> tuple[float, float]:
+    """Relative cost of a write to a demand's receivers, on average and at least. [1]"""
+    n = demand.copies
+    warmths = [each.count * _warmth(costs, each.written_per_s) for each in demand.receivers]
+    hottest = min(costs.warmth_factor) if costs.warmth_after else 1.0
+    return sum(warmths) / n if n else 1.0, hottest
 
 
 def _warmth(costs: FanoutProcess, rate_per_s: float) -> float:

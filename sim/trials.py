@@ -35,6 +35,8 @@ from topologies.schema import (
 STAGES = (4, 12)  # replications after which a trial may stop
 CERTAIN = 0.95
 DELIVERIES = 1.5e6  # of one replication: what a busy window holds at most
+CLUSTER_WINDOW_S = (10.0, 20.0)  # of a cluster, which takes longer to simulate
+HOP = 0.01  # of the time that a delivery has: a hop between nodes that is short enough
 WINDOW_S = (10.0, 120.0)  # least and greatest length of a busy window
 Verdict = Literal["meets", "misses", "refused"]
 Tell = Callable[[str], None]
@@ -145,13 +147,16 @@ class Bench:
     def _part(self, design: Design, case: Case) -> Topology:
         """The busiest Controller of a design over a busy window."""
         own = part(self.topology, self.controller, self.profile, design, case=case)
+        if own.controllers[0].nodes > 1:
+            own = _coarser(own, self.room_s if math.isfinite(self.room_s) else 1.0)
         if design.collecting is not None:
             own = collected(own, design.collecting)
             left_s = max(own.slo.deadline - design.held_s, 0.0)
             own = changed(own, slo=changed(own.slo, deadline=left_s))
         if case == "restart":
             return stormed(own, self.profile)
-        return windowed(own, DELIVERIES, WINDOW_S)
+        longest = WINDOW_S if own.controllers[0].nodes == 1 else CLUSTER_WINDOW_S
+        return windowed(own, DELIVERIES, longest)
 
     def _objectives(self, own: Topology, case: Case) -> tuple[Objective, ...]:
         """What a case must keep: after a restart, that all are back, else the rest."""
@@ -165,7 +170,7 @@ class Bench:
         key = (design, case, load)
         if key not in self._known:
             bounds = self.bounded(design, case)
-            reason = _refusal(bounds, load) or self._too_slow(design, case)
+            reason = refusal(bounds, load) or self._too_slow(design, case)
             self._known[key] = (
                 Trial(design, case, load, "refused", reason, 1.0, bounds)
                 if reason
@@ -237,6 +242,16 @@ class Bench:
         }
 
 
+def _coarser(own: Topology, room_s: float) -> Topology:
+    """A cluster with a hop of a hundredth of the time that a delivery has, or its own if longer.
+
+    Its nodes are simulated in windows of a hop, and short ones take long; the figures err to the
+    safe side, by that hundredth at most.
+    """
+    node = own.controllers[0]
+    return changed(own, controllers=(changed(node, hop=max(node.hop, HOP * room_s)),))
+
+
 def windowed(own: Topology, deliveries: float, limits_s: tuple[float, float]) -> Topology:
     """The topology over a busy window of so many deliveries, at the peak of its day.
 
@@ -280,7 +295,7 @@ def _at_its_peak(arrivals: ArrivalProcess, window_s: float) -> ArrivalProcess:
     return changed(arrivals, shift=(peak_s - 0.5 * window_s) % period_s)
 
 
-def _refusal(bounds: Sequence[Share], load: float) -> str:
+def refusal(bounds: Sequence[Share], load: float) -> str:
     """Why a design is impossible, in words; empty if it may be possible."""
     for share in bounds:
         scaled = share.least if share.resource in ("memory", "latency") else share.least * load

@@ -124,13 +124,14 @@ def wide():
 
 
 def spread():
-    """A cluster."""
+    """A cluster, and a Topic whose payloads are fetched from their Publishers."""
     plain = {"name": "a", "domain": "a.test", "profile": "fifo-sketch", "nodes": 2}
     return schema.Topology.model_validate({
         "schema": 1, "name": "spread",
         "controllers": [plain],
         "brokers": [{"name": "broker", "controller": "a"}],
-        "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"}}],
+        "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"},
+                    "flow": "direct", "fetch": {"connections": 2}}],
         "platforms": [{"name": "all", "count": 4, "controller": "a", "publishes": ["t"],
                        "subscribes": ["t"]}],
         "workload": {"study": "campaign", "duration": "0.1 s",

@@ -120,6 +120,9 @@ class NotifyThenPull(Procedure):
     fetch_byte: Seconds = Field(2e-9, description="and for each byte [s]")
     pushed: bool = Field(False, description="whether it is in the item itself")
     beside: bool = Field(False, description="whether another server answers (direct flow)")
+    uplink: BytesPerSecond | None = Field(
+        None, description="of that server, shared evenly by all fetches; absent: work as here [B/s]"
+    )
     cached: Fraction = Field(0.0, description="share that has it already [1]")
 
 

@@ -26,6 +26,7 @@ from topologies.disturbances import (
     PublishFlood,
     SlowDown,
 )
+from topologies.fetches import Fetch
 from topologies.limits import (
     AccountLimit,
     AddressLimit,
@@ -198,6 +199,7 @@ __all__ = [
     "Domain",
     "FailedLogins",
     "Fault",
+    "Fetch",
     "Freeze",
     "Limits",
     "Link",

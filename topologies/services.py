@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from topologies.fetches import Fetch
 from topologies.limits import Limits, SessionQueue
 from topologies.logins import Admission, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
@@ -152,3 +153,13 @@ class Topic(Sourced):
     last_item: Literal["never", "on-subscribe", "on-login"] = Field(
         "never", description="when a subscriber is sent the last item once more"
     )
+    flow: Literal["broker", "direct"] = Field(
+        "broker",
+        description="whether items hold their payload, or a reference to fetch it by from the "
+        "Publisher",
+    )
+    fetch: Fetch = Field(Fetch(), description="how it is fetched, with flow: direct")
+
+    def item_bytes(self, payload_bytes: float) -> float:
+        """What an item holds whose payload is of this size. [B]"""
+        return self.fetch.reference if self.flow == "direct" else payload_bytes

@@ -10,8 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from sim.fetches import EVERYBODY
 from sim.procedures.outcome import Floats, Occasion, Outcome, curve
 from sim.procedures.waiting import departures_s, merged, poisson_s, weighted
+from sim.sharing import shared
 from topologies.procedures import NotifyThenPull
 
 AXES: Final = ("time since the item [s]", "requests answered [1]")
@@ -32,7 +34,7 @@ def play(procedure: NotifyThenPull, occasion: Occasion) -> Outcome:
     fetches = (fetched_s, np.full(len(fetched_s), work_s))
     if procedure.beside:
         done_items_s = departures_s(*items)
-        done_s = departures_s(*fetches)
+        done_s = _answered_beside(procedure, *fetches)
     else:
         arrival_s, service_s, stream = merged(items, fetches)
         departed_s = departures_s(arrival_s, service_s)
@@ -70,6 +72,15 @@ def _requests(
     owner = np.repeat(np.arange(len(items_s)), asking)
     order = np.argsort(at_s.ravel(), kind="stable")
     return at_s.ravel()[order], owner[order]
+
+
+def _answered_beside(procedure: NotifyThenPull, fetched_s: Floats, work_s: Floats) -> Floats:
+    """When each fetch from another server is answered: its uplink is that of direct flow."""
+    if procedure.uplink is None:
+        return departures_s(fetched_s, work_s)
+    done_s = np.empty(len(fetched_s))
+    shared(fetched_s, np.full(len(fetched_s), procedure.size / procedure.uplink), EVERYBODY, done_s)
+    return done_s
 
 
 def _peak_per_s(instants_s: Floats) -> float:

@@ -71,7 +71,7 @@ def clustered_grids(draw):
 
 
 @settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
 @given(clustered_grids(), st.integers(0, 3), st.sampled_from([None, 0.037]))

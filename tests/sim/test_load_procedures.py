@@ -141,6 +141,18 @@ def test_the_longest_wait_of_a_herd_of_fetches(spread_s, wait_s):
     assert longest == pytest.approx(spread_s + wait_s, rel=0.15)
 
 
+@pytest.mark.parametrize(("spread_s", "last_s"), [(0.5, 2.0), (4.0, 4.0)])
+def test_a_herd_beside_the_broker_drains_over_the_publishers_uplink(spread_s, last_s):
+    """max(w, N s / u): 2,000 fetches of 1 kB share 1 MB/s, each at most a herd's share late."""
+    procedure = procedures.NotifyThenPull.model_validate(
+        {"model": "notify-then-pull", "rate": "2/h", "receivers": 2000, "spread": f"{spread_s} s",
+         "size": "1 kB", "beside": True, "uplink": "1 MB/s", "duration": "5 h"}
+    )  # fmt: skip
+    played = outcomes(procedure, 5)
+    longest = np.mean([each.figures["longest_s"] for each in played])
+    assert longest == pytest.approx(last_s, rel=0.05)
+
+
 def test_silence_is_found_between_the_wait_and_a_heartbeat_more():
     procedure = procedures.SilentController.model_validate(
         {"model": "silent-controller", "platforms": 400, "rate": "1/s", "heartbeat": "20 s",

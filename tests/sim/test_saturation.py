@@ -54,3 +54,13 @@ def test_controllers_that_only_repeat_do_not_scale(document):
     capacities = document["scaling"]["capacity_per_s"]
     assert capacities == pytest.approx([capacities[0]] * len(capacities))
     assert document["scaling"]["contention"]["value"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_cluster_only_adds_hops_for_one_subscriber(document):
+    """A copy of 1 ms is read (1 ms) and written (1 ms) once more where it hops.
+
+    Of two nodes one has the subscriber and one publisher, of more only the subscriber.
+    """
+    capacities = document["cluster"]["capacity_per_s"]
+    several = [500.0] * (len(capacities) - 2)
+    assert capacities == pytest.approx([1000.0, 2000.0 / 3.0, *several])
