@@ -26,6 +26,7 @@ from sim.delivery import (
     weigh,
 )
 from sim.draws import Purpose, exponential_at, fill_exponentials
+from sim.progressions import align, deliver_evenly, written_s
 from sim.spans import BLOCK, DRAWN, deliver_block
 from sim.state import Server
 
@@ -33,13 +34,16 @@ COPY = int(Purpose.COPY)
 
 
 @inlined
-def _copy_s(server: Server, slot: int, copy: int) -> float:
-    """Service time of one copy; an exponential one is drawn by publication and place. [s]"""
-    publication, setting = server.publications[slot], server.setting[0]
+def _done_s(server: Server, number: int, copy: int, time_s: float) -> float:
+    """When core `number`, free at `time_s`, is done with a copy of its publication. [s]
+
+    An exponential service time is drawn by publication and place.
+    """
+    publication, setting = server.publications[server.cores[number].slot], server.setting[0]
     if not setting.exponential:
-        return publication.copy_s
+        return written_s(server, number, copy)
     draw = exponential_at(setting.seed, COPY, setting.replication, publication.row, copy)
-    return publication.copy_s * draw
+    return time_s + publication.copy_s * draw
 
 
 @inlined
@@ -72,7 +76,8 @@ def _start(server: Server, number: int, time_s: float) -> None:
         journeys.begin(server, slot, time_s)
         journeys.read(server, slot, core.ready_s)
     if publication.copies > 0:
-        core.ready_s += _copy_s(server, slot, core.copy)
+        core.even_s, core.even_copy = core.ready_s + publication.copy_s, 0
+        core.ready_s = _done_s(server, number, core.copy, core.ready_s)
     core.idle_since_s = core.ready_s
     charge(server, time_s, core.ready_s)
 
@@ -100,6 +105,7 @@ def _work(server: Server, number: int, stop_s: float) -> None:
     slot, time_s = core.slot, core.ready_s
     publication = server.publications[slot]
     start = publication.start
+    align(server, number)
     while True:
         if core.copy < publication.copies:
             owe(server, time_s, -1)
@@ -109,7 +115,7 @@ def _work(server: Server, number: int, stop_s: float) -> None:
         if core.copy >= publication.copies:
             _finish(server, number, time_s)
             break
-        core.ready_s = core.idle_since_s = time_s + _copy_s(server, slot, core.copy)
+        core.ready_s = core.idle_since_s = _done_s(server, number, core.copy, time_s)
         charge(server, time_s, core.ready_s)
         time_s = core.ready_s
         if time_s >= stop_s:
@@ -142,8 +148,9 @@ def _write(server: Server, before_s: float, most: int) -> int:
             copy += 1
             break
         copy += 1
-        next_s = time_s + copy_s
-        if exponential:
+        if not exponential:
+            next_s = written_s(server, np.uint32(0), copy)
+        else:
             if copy >= core.drawn_end:
                 _draw(server, copy)
             next_s = time_s + copy_s * instants_s[DRAWN + copy - core.drawn_first]
@@ -166,13 +173,15 @@ def _work_alone(server: Server, stop_s: float) -> None:
     """Complete the copies of the only core's job that are due before `stop_s`."""
     core, now = server.cores[0], server.ledger[0]
     copies = server.publications[core.slot].copies
+    align(server, np.uint32(0))
     while core.ready_s < stop_s:
         reach(server, core.ready_s)
         if core.copy < copies:
             before_s = min(stop_s, server.intervals[now.interval].end_s)
-            copy, most = core.copy, min(BLOCK, copies - core.copy)
-            count = _write(server, before_s, most)
-            deliver_block(server, core.slot, copy, count)
+            if not deliver_evenly(server, before_s):
+                copy, most = core.copy, min(BLOCK, copies - core.copy)
+                count = _write(server, before_s, most)
+                deliver_block(server, core.slot, copy, count)
         core.idle_since_s = core.ready_s
         if core.copy >= copies:
             _finish(server, np.uint32(0), core.ready_s)

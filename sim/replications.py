@@ -51,6 +51,7 @@ class Task:
     engine: Engine
     window_s: float | None
     row_stride: int
+    stages: bool = True
 
 
 def simulate(  # noqa: PLR0913
@@ -65,6 +66,7 @@ def simulate(  # noqa: PLR0913
     plan_replication: int | None = None,
     precision: float | None = None,
     window_s: float | None = None,
+    stages: bool = True,
     progress: Progress | None = None,
     door: str = "gridlab simulate",
 ) -> Run:
@@ -93,6 +95,8 @@ def simulate(  # noqa: PLR0913
         at most this share of it; `replications` are made in any case. [1]
     window_s : float, optional
         Longest stretch that the kernels carry in one go; the result does not depend on it. [s]
+    stages : bool
+        Split the latencies of some copies by stage; nothing else depends on it.
     progress : callable, optional
         Called with the share that is done and a remark.
     door : str
@@ -128,6 +132,7 @@ def simulate(  # noqa: PLR0913
             engine=engine,
             window_s=window_s,
             row_stride=row_stride,
+            stages=stages,
         )
         for replication in range(most)
     ]
@@ -213,7 +218,7 @@ def _followed(task: Task, rows: int) -> tuple[int, int]:
     topology = task.topology
     again = any(node.resumption is not None for node in topology.controllers)
     again |= bool(direct(topology).any())
-    if again or Graph(topology, task.profiles).lines:
+    if not task.stages or again or Graph(topology, task.profiles).lines:
         return 0, 1
     asked, fan_out = topologies.offered(topology), topology.fan_out()
     rate_per_s = sum(asked.values())

@@ -181,6 +181,7 @@ def work(scenario: Scenario) -> dict[str, Any]:
             processes=1,
             profiles=profiles,
             load=load,
+            stages=False,  # an outcome keeps none
             door="gridlab sweep",
         )
     except TopologyError as error:

@@ -156,22 +156,15 @@ CUT = np.dtype([("time_s", "f8"), ("platform", "i8")])
 NODE = np.dtype([("publication", "u4"), ("next", "u4")])
 
 # A core: when its work ends, and what it is; of a publication's copies, those whose service times
-# are drawn and at hand.
+# are drawn and at hand, or the one from which on they are done at even instants, and its instant.
 CORE = np.dtype(
     [
-        ("ready_s", "f8"),
-        ("idle_since_s", "f8"),
-        ("setup_s", "f8"),
-        ("task", "u4"),
-        ("chain", "u4"),
-        ("slot", "u4"),
-        ("finished", "i4"),
-        ("copy", "i4"),
-        ("drawn_first", "i4"),
-        ("drawn_end", "i4"),
+        ("ready_s", "f8"), ("idle_since_s", "f8"), ("setup_s", "f8"), ("even_s", "f8"),
+        ("task", "u4"), ("chain", "u4"), ("slot", "u4"), ("finished", "i4"), ("copy", "i4"),
+        ("even_copy", "i4"), ("drawn_first", "i4"), ("drawn_end", "i4"),
     ],
     align=True,
-)
+)  # fmt: skip
 
 INTERVAL = np.dtype(
     [

@@ -221,6 +221,7 @@ class Bench:
             processes=self._processes,
             profiles={self.controller: self.profile},
             load=load,
+            stages=False,
             door="gridlab plan",
         )
         figures = Figures([run])
