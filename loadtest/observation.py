@@ -18,12 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from loadtest import spinner
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CPUCLOCK_SCHED: Final = 2
+TOLD_BY_S: Final = 0.01  # of spinning: in less there are too few rounds to tell a core's pace
 
 
 def cpu_s(pid: int) -> float:
@@ -102,6 +105,8 @@ class Observation:
         Time ready to run without a core, all threads together. [s]
     rss_bytes : ndarray
         Resident memory. [B]
+    spun, spun_s : ndarray
+        Rounds that the spinners of its cores have made, and in how much CPU time [s]; 0 without.
     ended : bool
         Whether the process ended while it was watched.
     """
@@ -110,7 +115,23 @@ class Observation:
     cpu_s: npt.NDArray[np.float64]
     waited_s: npt.NDArray[np.float64]
     rss_bytes: npt.NDArray[np.int64]
+    spun: npt.NDArray[np.float64]
+    spun_s: npt.NDArray[np.float64]
     ended: bool
+
+    def pace_per_s(self, since_s: float) -> float | None:
+        """What its cores did in a CPU second of the process, in rounds of spinners. [1/s]
+
+        A mean over the samples since then, weighted by the CPU time that the process used in each;
+        None where spinners had too little time to tell.
+        """
+        import numpy as np
+
+        steps = np.diff([self.cpu_s, self.spun, self.spun_s], axis=1)[:, self.time_s[1:] > since_s]
+        used_s, spun, spun_s = steps[:, steps[2] > TOLD_BY_S]
+        if not used_s.sum() > 0.5 * steps[0].sum() > 0.0:
+            return None
+        return float((used_s * spun / spun_s).sum() / used_s.sum())
 
 
 class Observer:
@@ -127,7 +148,8 @@ class Observer:
     def __init__(self, pid: int | Sequence[int], period_s: float = 0.2) -> None:
         self._pids = (pid,) if isinstance(pid, int) else tuple(pid)
         self._period_s = period_s
-        # Time, CPU time, waiting, memory, one after the other: of an hour's samples it is little.
+        self._cores: frozenset[int] = frozenset()
+        # A row of floats after the other: of an hour's samples it is little.
         self._samples = array("d")
         self._ended = False
         self._stopping = threading.Event()
@@ -136,6 +158,8 @@ class Observer:
 
     def start(self) -> Self:
         """Take the first sample now and go on until `stop`."""
+        with contextlib.suppress(ProcessLookupError):
+            self._cores = frozenset().union(*map(os.sched_getaffinity, self._pids))
         self._sample()
         self._thread.start()
         return self
@@ -147,8 +171,10 @@ class Observer:
         self._stopping.set()
         self._thread.join()
         self._sample()
-        time_s, used_s, waiting_s, rss_bytes = np.array(self._samples).reshape(-1, 4).T.copy()
-        return Observation(time_s, used_s, waiting_s, rss_bytes.astype(np.int64), self._ended)
+        rows = np.array(self._samples).reshape(-1, 6)
+        time_s, used_s, waiting_s, rss_bytes, spun, spun_s = rows.T.copy()
+        memory = rss_bytes.astype(np.int64)
+        return Observation(time_s, used_s, waiting_s, memory, spun, spun_s, self._ended)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -179,4 +205,5 @@ class Observer:
         except ProcessLookupError:
             self._ended = True
             return
-        self._samples.extend((now_s, used_s, waiting_s, float(rss_bytes)))
+        spun = spinner.counted(self._cores)
+        self._samples.extend((now_s, used_s, waiting_s, float(rss_bytes), *spun))

@@ -5,51 +5,91 @@ by 10-30 %. A loop in the SCHED_IDLE class gives way to all other work at once, 
 time to halt in. That class counts only among the tasks of one scheduling group, and Linux groups
 tasks by session (sched_autogroup): beside a server in a session of its own, a plain idle loop gets
 half the core. So each spinner makes a session of its own and gives its group the least weight.
-Run as `python -m loadtest.spinner CORE SECONDS PARENT`; ends by itself and with its parent.
+
+A spinner also tells how fast its core is. On a shared machine another guest on the same physical
+core makes a CPU second worth up to two times less, from second to second, and no counter of this
+guest's kernel shows it. The rounds that the loop makes in a CPU second of its own do (`counted`).
+
+Run as `python -m loadtest.spinner CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
+parent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LIMIT_S = 3600.0
+ROUNDS = 100_000  # some milliseconds: what a reading may lag behind
+_COUNTS = struct.Struct("=QQ")  # rounds, and CPU time they took [ns]
+_boards: dict[int, mmap.mmap] = {}  # of the spinners that this process keeps, by core
 
 
 @contextmanager
 def awake(limit_s: float = 600.0) -> Iterator[None]:
     """Keep every core that this process may use awake, for `limit_s` at most [s]."""
+    with contextlib.ExitStack() as held:
+        for core in sorted(os.sched_getaffinity(0)):
+            held.enter_context(_spinning(core, min(limit_s, LIMIT_S)))
+        yield
+
+
+@contextmanager
+def _spinning(core: int, limit_s: float) -> Iterator[None]:
+    descriptor = os.memfd_create(f"spinner-{core}")
+    os.truncate(descriptor, _COUNTS.size)
+    board = mmap.mmap(descriptor, _COUNTS.size)
     command = [sys.executable, "-m", "loadtest.spinner"]
-    spinners = [
-        subprocess.Popen([*command, str(core), str(min(limit_s, LIMIT_S)), str(os.getpid())])
-        for core in sorted(os.sched_getaffinity(0))
-    ]
+    arguments = [str(each) for each in (core, limit_s, os.getpid(), descriptor)]
+    spinner = subprocess.Popen([*command, *arguments], pass_fds=[descriptor])
+    os.close(descriptor)
+    former = _boards.get(core)
+    _boards[core] = board
     try:
         yield
     finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.wait()
+        spinner.kill()
+        spinner.wait()
+        if former is None:
+            del _boards[core]
+        else:
+            _boards[core] = former
 
 
-def spin(core: int, limit_s: float, parent: int) -> None:
-    """Loop on one core until the time is up or the parent is gone."""
+def counted(cores: Iterable[int]) -> tuple[float, float]:
+    """Rounds that this process's spinners have made on these cores, and in how much CPU time [s].
+
+    Both are 0 where there are no spinners. Their differences between two instants give the pace of
+    the cores in between, in rounds per CPU second.
+    """
+    boards = [_boards[core] for core in cores if core in _boards]
+    counts = [_COUNTS.unpack(board[:]) for board in boards]
+    return float(sum(rounds for rounds, _ in counts)), sum(used_ns for _, used_ns in counts) / 1e9
+
+
+def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
+    """Loop on one core until the time is up or the parent is gone, and count."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     os.setsid()
     with contextlib.suppress(OSError):  # a kernel without automatic groups has no such file
         Path("/proc/self/autogroup").write_text("19")
-    end_s = time.monotonic() + limit_s
+    board = mmap.mmap(descriptor, _COUNTS.size)
+    end_s, rounds, begin_ns = time.monotonic() + limit_s, 0, time.process_time_ns()
     while time.monotonic() < end_s and os.getppid() == parent:
-        for _ in range(200_000):
+        for _ in range(ROUNDS):
             pass
+        rounds += ROUNDS
+        board[:] = _COUNTS.pack(rounds, time.process_time_ns() - begin_ns)
 
 
 if __name__ == "__main__":
-    spin(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    spin(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

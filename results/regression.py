@@ -208,8 +208,14 @@ def metrics(pairs: Pairs, budgets: Mapping[str, float], seed: int) -> list[Metri
     chosen = generator.integers(len(pairs), size=(RESAMPLES, len(pairs)))
     figures = [[Figures([run]) for run in side] for side in (pairs.base, pairs.head)]
     found = []
+    paces = [pace_per_s(run) for run in (*pairs.base, *pairs.head)]
+    fastest_per_s = max((each for each in paces if each is not None), default=None)
+    corrects = fastest_per_s is not None and None not in paces
     for name in COSTS:
         base, head = (np.array([cost(name, each) for each in side]) for side in figures)
+        if corrects and name == "cpu_s_per_delivery":
+            factors = np.array(paces, float) / fastest_per_s
+            base, head = base * factors[: len(base)], head * factors[len(base) :]
         found.append(_judged_cost(name, base, head, chosen, budgets.get(name)))
     parts = [[each.latency().counts for each in side] for side in figures]
     for name, (ratio, ratios) in _quantile_ratios(parts[0], parts[1], chosen).items():
@@ -254,6 +260,18 @@ def cost(name: str, figures: Figures) -> float:
     if name == "egress_bytes_per_delivery":
         return figures.rate("egress_bytes").value / delivered_per_s
     return float(sum(figures.memory_bytes_max(each) for each in figures.controllers))
+
+
+def pace_per_s(run: Run) -> float | None:
+    """Rounds of an idle loop in a CPU second of the servers' cores, if that was measured. [1/s]
+
+    The mean over the servers, weighted by their CPU time.
+    """
+    server = run.header.measurement.get("server", {})
+    paces, used_s = server.get("pace_per_s", {}), server.get("cpu_s", {})
+    if not paces or None in paces.values() or not sum(used_s.values()):
+        return None
+    return float(sum(paces[name] * used_s[name] for name in paces) / sum(used_s.values()))
 
 
 def _median_ratio(base: Floats, head: Floats) -> float:

@@ -117,7 +117,7 @@ def test_what_was_in_flight_together_shares_what_was_used():
     busy = [(1.0, 1.02), (2.0, 2.04), (3.0, 3.025)]
     used = sum(np.clip(time_s - start_s - a, 0.0, b - a) for a, b in busy)
     zeros = np.zeros(len(time_s))
-    seen = Observation(time_s, used, zeros, zeros.astype(int), False)
+    seen = Observation(time_s, used, zeros, zeros.astype(int), zeros, zeros, False)
     work = experiment.work(SimpleNamespace(publications=publications), seen, start_s)
     assert work.count.tolist() == [1.0, 2.0, 1.0]
     assert work.cpu_s == pytest.approx([0.02, 0.04, 0.025], abs=1e-9)

@@ -108,7 +108,13 @@ def story(topology, *, missing=(), late_s=0.0, **changes) -> Played:
         harvest=harvest,
         observations={
             "alpha": Observation(
-                time_s, 0.2 * time_s, 0.0 * time_s, np.full(len(time_s), 9_000_000), False
+                time_s,
+                0.2 * time_s,
+                0.0 * time_s,
+                np.full(len(time_s), 9_000_000),
+                4e7 * 0.8 * time_s,
+                0.8 * time_s,
+                False,
             )
         },
         wall_s=12.0,
@@ -130,6 +136,7 @@ def test_whole_run(topology):
     assert header.controllers["alpha"].server == "prosody 0.12.3"
     assert header.measurement["server"]["cpu_per_delivery_s"] == pytest.approx(0.2 * 11.5 / 15)
     assert header.measurement["generator"]["cpu_per_delivery_s"] == pytest.approx(0.1)
+    assert header.measurement["server"]["pace_per_s"]["alpha"] == pytest.approx(4e7)
 
 
 def test_latency_is_by_receiving_population(topology):

@@ -47,6 +47,25 @@ def test_one_a_core_busy_and_gone_afterwards():
     assert spinners() == []
 
 
+def test_they_tell_the_pace_of_their_cores():
+    """As many rounds in a CPU second as the same loop makes here, within what guests may differ."""
+    core = min(os.sched_getaffinity(0))
+    assert spinner.counted([core]) == (0.0, 0.0)
+    with spinner.awake(30.0):
+        until_s = time.monotonic() + 25.0
+        while spinner.counted([core])[1] < 0.2 and time.monotonic() < until_s:
+            time.sleep(0.1)  # others' work goes first
+        rounds, used_s = spinner.counted([core])
+        assert spinner.counted([4095]) == (0.0, 0.0)
+    begun_s = time.process_time()
+    for _ in range(10 * spinner.ROUNDS):
+        pass
+    here_per_s = 10 * spinner.ROUNDS / (time.process_time() - begun_s)
+    assert used_s > 0.0
+    assert here_per_s / 6.0 < rounds / used_s < 6.0 * here_per_s
+    assert spinner.counted([core]) == (0.0, 0.0)
+
+
 def test_a_server_in_its_own_session_hardly_waits_for_them():
     """A plain idle-class loop would make it wait about as long as it runs."""
     with spinner.awake(30.0):
@@ -57,7 +76,10 @@ def test_a_server_in_its_own_session_hardly_waits_for_them():
 
 def test_it_ends_by_itself_and_without_its_parent():
     command = [sys.executable, "-m", "loadtest.spinner", str(min(os.sched_getaffinity(0)))]
-    begun_s = time.monotonic()
-    subprocess.run([*command, "0.3", str(os.getpid())], timeout=30, check=True)
-    subprocess.run([*command, "600", "1"], timeout=30, check=True)  # its parent is another
+    begun_s, board = time.monotonic(), os.memfd_create("board")
+    os.truncate(board, 16)
+    for limit_s, parent in (("0.3", os.getpid()), ("600", 1)):  # whose parent is another
+        arguments = [*command, limit_s, str(parent), str(board)]
+        subprocess.run(arguments, timeout=30, check=True, pass_fds=[board])
+    os.close(board)
     assert time.monotonic() - begun_s < 20.0

@@ -61,6 +61,29 @@ def test_ratios_are_those_that_were_put_in():
     assert document["pairs"] == len(pairs) == 6
 
 
+def test_a_core_that_is_slower_for_a_while_is_told_from_a_dearer_server():
+    """CPU seconds that are worth up to two times less; the pace says how much they were worth."""
+    draws = np.random.default_rng(5)
+
+    def side(slower, told):
+        def one(number):
+            worth = draws.uniform(0.5, 1.0)
+            server = {"pace_per_s": {"nac": 4e7 * worth if told else None}, "cpu_s": {"nac": 3.0}}
+            made = steady(seed=number, replications=1, speed=slower / worth, rate_per_s=10.0,
+                          measurement={"server": server})  # fmt: skip
+            return Run(made)
+
+        return one
+
+    def verdicts(told):
+        limits = Limits(pairs_min=6, pairs_max=6)
+        documents = [regress(side(1.0, told), side(each, told), limits)[0] for each in (1.0, 1.15)]
+        return [each["verdict"] for each in documents]
+
+    assert verdicts(told=True) == ["pass", "fail"]
+    assert "inconclusive" in verdicts(told=False)
+
+
 def test_both_sides_play_the_same_number_in_alternating_order():
     played = []
 
