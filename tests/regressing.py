@@ -36,7 +36,7 @@ KINDS = {"identical": 20, "slowed": 10}
 SHARE = 0.10
 FITTED = (0.08, 0.12)  # the whole interval of the share that the fit's rounds make
 PLAYED = (1.08, 1.12)  # how much slower the slowed heads were, in the middle
-ROUNDS_TRIED, PAIRS_FITTED = 16_000, 10
+ROUNDS_TRIED, PAIRS_FITTED = 64_000, 10  # many: a small slowness drowns in noise
 QUICK_S = 120.0  # a quick gate may take so long
 UNFINISHED = 3
 MODULE = """\
@@ -115,7 +115,7 @@ def fitted(parts: Parts) -> dict[str, Any]:
     print(f"fitting how many rounds make {SHARE:.0%}", file=sys.stderr, flush=True)
     place = parts.work / "fit"
     both = [topologies.load(each) for each in sides(place, ROUNDS_TRIED)]
-    limits = regression.Limits(pairs_min=PAIRS_FITTED, pairs_max=PAIRS_FITTED)
+    limits = regression.Limits(pairs_min=PAIRS_FITTED, pairs_max=3 * PAIRS_FITTED)
     with pairs.grids(*both, seed=1, duration_s=3.0, out=place / "runs", door="proof") as plays:
         document, _ = regression.regress(*plays, limits)
     shutil.rmtree(place)
@@ -124,7 +124,7 @@ def fitted(parts: Parts) -> dict[str, Any]:
         raise SystemExit(f"the fit says nothing: {document['reasons'] or found}")
     rounds = round(ROUNDS_TRIED * SHARE / (found["ratio"] - 1.0))
     fit = {"rounds_tried": ROUNDS_TRIED, "ratio": found["ratio"], "low": found["low"],
-           "high": found["high"], "rounds": rounds}  # fmt: skip
+           "high": found["high"], "rounds": rounds, "pairs": document["pairs"]}  # fmt: skip
     fit["share"] = share(fit)
     if not certain(fit["share"]):
         raise SystemExit(f"the fit is too uncertain, try on a quieter machine: {fit}")
@@ -136,7 +136,7 @@ def share(fit: dict[str, Any]) -> dict[str, Any]:
     """How much dearer the fit's rounds make a delivery, with the interval of the fit."""
     each = fit["rounds"] / fit["rounds_tried"]
     value, low, high = ((fit[name] - 1.0) * each for name in ("ratio", "low", "high"))
-    return {"value": value, "low": low, "high": high, "n": PAIRS_FITTED}
+    return {"value": value, "low": low, "high": high, "n": fit["pairs"]}
 
 
 def certain(found: dict[str, Any]) -> bool:
