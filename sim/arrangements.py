@@ -26,9 +26,9 @@ NODES_MAX = 16  # of a cluster, in a topology file
 WAYS: dict[Arrangement, str] = {
     "subscribers": "the subscribers are shared out to Controllers that are federated domains; one "
     "copy of every publication goes to each",
+    "topics": "the Topics are dealt out to Brokers, each on a Controller of its own",
     "cluster": "the Platforms are shared out to the nodes of one cluster; copies for sessions on "
     "other nodes hop there one by one",
-    "topics": "the Topics are dealt out to Brokers, each on a Controller of its own",
 }
 BESIDE = "several Brokers beside one Controller, each a component with some of the Topics"
 
@@ -36,6 +36,14 @@ BESIDE = "several Brokers beside one Controller, each a component with some of t
 def arrangements(profile: Profile) -> tuple[Arrangement, ...]:
     """Those that a kind of server can be in: Prosody forms no clusters."""
     return tuple(each for each in WAYS if each != "cluster" or profile.server != "prosody")
+
+
+def nodes_worthwhile(others: Design, cores_max: int) -> int:
+    """How many nodes a cluster may have to be better than what the other arrangements need.
+
+    All nodes of a cluster are simulated, which takes long, so larger ones are not tried.
+    """
+    return others.controllers if cores_max > 1 else others.controllers - 1
 
 
 def compared(sizing: Sizing) -> Iterator[Compared]:
@@ -69,6 +77,9 @@ def _why(
     sizing: Sizing, arrangement: Arrangement, design: Design | None, winner: Design | None
 ) -> str:
     """Why an arrangement was chosen, or was not."""
+    if design is None and arrangement == "cluster" and winner is not None:
+        most = nodes_worthwhile(winner, sizing.cores_max)
+        return f"no cluster of up to {most} node{'s' if most > 1 else ''} keeps the promise"
     if design is None:
         tried = [t for t in sizing.bench.trials if _is(t.design, arrangement) and not t.meets]
         if not tried:
@@ -81,9 +92,8 @@ def _why(
     more, wider = design.cores_total - winner.cores_total, design.controllers - winner.controllers
     if more:
         return f"it takes {more} core{'s' if more > 1 else ''} more"
-    if wider:
-        return f"it takes as many cores, but {wider} Controller{'s' if wider > 1 else ''} more"
-    return "it takes as much, and is named later"
+    wide = f"but {wider} Controller{'s' if wider > 1 else ''} more"
+    return f"it takes as many cores, {wide if wider else 'and is named later'}"
 
 
 def _bound(sizing: Sizing, arrangement: Arrangement) -> str:

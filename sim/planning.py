@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import topologies
 from sim import reconnects
 from sim.advice import TARGET, Advice, advice
-from sim.arrangements import NODES_MAX, arrangements
+from sim.arrangements import NODES_MAX, arrangements, nodes_worthwhile
 from sim.bounds import RESOURCES
 from sim.designs import Arrangement, Case, Collecting, Design, Place, parallel, smaller
 from sim.objectives import Objective, objectives
@@ -273,12 +273,20 @@ def _smallest(
     cores = first(lambda c: keeps(replace(like, cores=c)), min(least, cores_max), cores_max)
     if cores is not None:
         return replace(like, cores=cores), {}
-    compared: Compared = {
-        each: _several(bench, budget, replace(like, arrangement=each, cores=cores_max), keeps)
-        for each in arrangements(bench.profile)
-    }
+    compared: Compared = {}
+    for each in arrangements(bench.profile):
+        alike = replace(like, arrangement=each, cores=cores_max)
+        allowed = budget
+        if each == "cluster" and (others := _least(compared)) is not None:
+            allowed = replace(budget, controllers=nodes_worthwhile(others, cores_max))
+        compared[each] = _several(bench, allowed, alike, keeps)
+    return _least(compared), compared
+
+
+def _least(compared: Compared) -> Design | None:
+    """The design with the fewest cores, of equals the fewest Controllers, of these the first."""
     found = [design for design in compared.values() if design is not None]
-    return min(found, key=lambda d: (d.cores_total, d.controllers), default=None), compared
+    return min(found, key=lambda d: (d.cores_total, d.controllers), default=None)
 
 
 def _several(

@@ -35,8 +35,9 @@ from topologies.schema import (
 STAGES = (4, 12)  # replications after which a trial may stop
 CERTAIN = 0.95
 DELIVERIES = 1.5e6  # of one replication: what a busy window holds at most
-CLUSTER_WINDOW_S = (10.0, 20.0)  # of a cluster, which takes longer to simulate
-HOP = 0.01  # of the time that a delivery has: a hop between nodes that is short enough
+CLUSTER_WINDOW_S = (4.0, 20.0)  # of a cluster, which takes longer to simulate, and ...
+ROOMS = 200.0  # ... no longer than so many times that a delivery has, unless that is shorter
+HOP = 0.05  # of the time that a delivery has: a hop between nodes that is short enough
 WINDOW_S = (10.0, 120.0)  # least and greatest length of a busy window
 Verdict = Literal["meets", "misses", "refused"]
 Tell = Callable[[str], None]
@@ -155,8 +156,11 @@ class Bench:
             own = changed(own, slo=changed(own.slo, deadline=left_s))
         if case == "restart":
             return stormed(own, self.profile)
-        longest = WINDOW_S if own.controllers[0].nodes == 1 else CLUSTER_WINDOW_S
-        return windowed(own, DELIVERIES, longest)
+        limits_s = WINDOW_S
+        if own.controllers[0].nodes > 1:
+            shortest_s, longest_s = CLUSTER_WINDOW_S
+            limits_s = shortest_s, max(shortest_s, min(longest_s, ROOMS * self.room_s))
+        return windowed(own, DELIVERIES, limits_s)
 
     def _objectives(self, own: Topology, case: Case) -> tuple[Objective, ...]:
         """What a case must keep: after a restart, that all are back, else the rest."""
@@ -244,10 +248,10 @@ class Bench:
 
 
 def _coarser(own: Topology, room_s: float) -> Topology:
-    """A cluster with a hop of a hundredth of the time that a delivery has, or its own if longer.
+    """A cluster with a hop of a twentieth of the time that a delivery has, or its own if longer.
 
     Its nodes are simulated in windows of a hop, and short ones take long; the figures err to the
-    safe side, by that hundredth at most.
+    safe side, by that twentieth at most.
     """
     node = own.controllers[0]
     return changed(own, controllers=(changed(node, hop=max(node.hop, HOP * room_s)),))

@@ -53,7 +53,7 @@ def md1_tail(rate_per_s, t_s):
 
 
 def one_to_one(rates, distribution):
-    """As many Topics as rates, each with a publisher and a subscriber of its own."""
+    """As many Topics as rates, each with a publisher and a subscriber of its own; no clusters."""
     names = [f"t{number}" for number in range(len(rates))]
     platforms = [{"name": f"pub-{n}", "count": 1, "publishes": [n]} for n in names]
     platforms += [{"name": f"sub-{n}", "count": 1, "subscribes": [n]} for n in names]
@@ -64,7 +64,9 @@ def one_to_one(rates, distribution):
     topology = worlds.topology(
         platforms, arrivals, topics={n: {"size": "100 B"} for n in names}, duration="120 s"
     )
-    costs = {"c": worlds.profile("fifo", copy="10 ms", copy_distribution=distribution)}
+    costs = {
+        "c": worlds.profile("fifo", server="prosody", copy="10 ms", copy_distribution=distribution)
+    }
     return topology, costs
 
 
