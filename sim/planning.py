@@ -273,7 +273,7 @@ def _smallest(
     cores = first(lambda c: keeps(replace(like, cores=c)), min(least, cores_max), cores_max)
     if cores is not None:
         return replace(like, cores=cores), {}
-    compared: Compared = {}
+    compared: dict[Arrangement, Design | None] = {}
     for each in arrangements(bench.profile):
         alike = replace(like, arrangement=each, cores=cores_max)
         allowed = budget
