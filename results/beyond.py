@@ -33,8 +33,6 @@ BOUNDS = {
 class Beyond(TypedDict):
     """One figure: s, deliveries/s, a load, B, s, B/s or B; `error` is predicted / measured - 1.
 
-    Of a burst, which may be none, it is the difference over what is let through in a second.
-
     `where` tells which point, defence or limit; `error` is null where one side has no figure.
     """
 
@@ -48,15 +46,14 @@ class Beyond(TypedDict):
 
 
 def row(
-    figure: str, server: str, where: str, predicted: float | None, measured: float | None,
-    scale: float | None = None,
-) -> Beyond:  # fmt: skip
-    """A figure on both sides, and its error; relative to `scale` where that is given."""
+    figure: str, server: str, where: str, predicted: float | None, measured: float | None
+) -> Beyond:
+    """A figure on both sides, and its error."""
     sides = [None if side is None or not math.isfinite(side) else side
              for side in (predicted, measured)]  # fmt: skip
     error = None
     if sides[0] is not None and sides[1]:
-        error = (sides[0] - sides[1]) / (scale or sides[1])
+        error = sides[0] / sides[1] - 1.0
     return {
         "figure": figure, "server": server, "where": where, "predicted": sides[0],
         "measured": sides[1], "error": error, "bound": BOUNDS[figure],
@@ -133,4 +130,4 @@ def _limits(document: Mapping[str, Any]) -> Iterator[Beyond]:
     rate, burst = ((predicted[each], document[each]["value"])
                    for each in ("rate_bytes_per_s", "burst_bytes"))  # fmt: skip
     yield row("limiter rate", server, where, *rate)
-    yield row("limiter burst", server, where, *burst, scale=rate[1])
+    yield row("limiter burst", server, where, *burst)
