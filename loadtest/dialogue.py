@@ -309,10 +309,14 @@ class Dialogue:
 
     async def leave(self) -> None:
         """Close the stream and the connection."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             self._writer.write(b"</stream:stream>")
             self._writer.close()
-            await asyncio.wait_for(self._writer.wait_closed(), 1.0)
+            # A wait that is cancelled cancels what it waits for, and all who wait for that later.
+            closing = asyncio.ensure_future(self._writer.wait_closed())
+            await asyncio.wait([closing], timeout=1.0)
+            if closing.done() and not closing.cancelled():
+                closing.exception()
         if self._listening is not None:
             self._listening.cancel()
 
