@@ -14,7 +14,7 @@ SERVERS := prosody prosody-modules lua-unbound ejabberd
 TOOLS := tsung go-sendxmpp tcpdump strace chromium
 # Tests that measure have the machine to themselves. Those that compute share its cores, and so do,
 # apart from them, those that deploy servers and look at what is done, not at how fast.
-MEASURED := tests/validation $(patsubst %,tests/loadtest/test_%.py,bench capture development engine \
+MEASURED := tests/validation $(patsubst %,tests/loadtest/test_%.py,asking bench capture development engine \
 	herd honesty limit_probe observation pacer server_limits spinner)
 DEPLOYED := tests/loadtest $(MEASURED:%=--ignore=%)
 COMPUTED := tests --ignore=tests/loadtest --ignore=tests/validation

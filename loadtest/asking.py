@@ -21,7 +21,7 @@ import numpy as np
 
 from loadtest import pubsub
 from loadtest.caller import STEPS, Account, Caller, Door
-from loadtest.herd import ended, watch
+from loadtest.herd import together
 from loadtest.notice import settled_s
 from loadtest.observation import Observer
 from loadtest.payload import payload
@@ -218,17 +218,9 @@ class Hall:
             topic = await self._furnish(owner, kept)
             used_s = await settled_s(self._pid)
             with Observer(self._pid, SAMPLE_S) as observer:
-                work = [self._publish(owner, procedure.rate, None), watch(self._grid)]
+                work = [self._publish(owner, procedure.rate, None)]
                 work += [self._ask(place, asker, topic) for place, asker in enumerate(askers)]
-                running = [asyncio.ensure_future(each) for each in work]
-                try:
-                    done, _ = await asyncio.wait(
-                        running, timeout=procedure.duration, return_when=asyncio.FIRST_EXCEPTION
-                    )
-                    for each in done:
-                        each.result()
-                finally:
-                    await ended(running)
+                await together(work, procedure.duration)
                 seen = observer.stop()
             self.found.used_s = await settled_s(self._pid) - used_s
             self.found.memory_bytes = [float(each) for each in seen.rss_bytes]

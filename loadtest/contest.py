@@ -21,7 +21,7 @@ import numpy as np
 
 from loadtest import pubsub, revocation
 from loadtest.dialogue import Dialogue, Silence
-from loadtest.herd import ended, watch
+from loadtest.herd import together
 from loadtest.problems import LoadError
 from loadtest.server import Options
 from loadtest.testbed import about, door_of, enter, has_certificates
@@ -139,20 +139,12 @@ class Arena:
             await self._must(owner, pubsub.create(TOPIC, {"access_model": "open"}))
             holders = [await self._first(contest) for contest in self.contests]
             self._begun_s = time.monotonic()
-            tasks = [self._publish(owner), watch(self._grid)]
+            tasks = [self._publish(owner)]
             for contest, holder in zip(self.contests, holders, strict=True):
                 tasks += [self._own(contest, holder), self._steal(contest)]
                 if self._procedure.rotate is not None:
                     tasks.append(self._rotate(contest, owner))
-            running = [asyncio.ensure_future(each) for each in tasks]
-            try:
-                done, _ = await asyncio.wait(
-                    running, timeout=self._procedure.duration, return_when=asyncio.FIRST_EXCEPTION
-                )
-                for each in done:
-                    each.result()
-            finally:
-                await ended(running)
+            await together(tasks, self._procedure.duration)
 
     @property
     def _now_s(self) -> float:

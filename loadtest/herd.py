@@ -271,6 +271,17 @@ async def ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def together(work: Sequence[Coroutine[Any, Any, Any]], limit_s: float) -> None:
+    """Do all this at a time, for so long at most; the first that fails ends the others. [s]"""
+    running = [asyncio.ensure_future(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(running, timeout=limit_s, return_when=asyncio.FIRST_EXCEPTION)
+        for each in done:
+            each.result()
+    finally:
+        await ended(running)
+
+
 def _apart(member: Member) -> Account:
     """Its account from an address of its own, where it shares one: who enters meets no limit."""
     account = member.account

@@ -7,8 +7,9 @@ tasks by session (sched_autogroup): beside a server in a session of its own, a p
 half the core. So each spinner makes a session of its own and gives its group the least weight.
 
 A spinner also tells how fast its core is. On a shared machine another guest on the same physical
-core makes a CPU second worth up to two times less, from second to second, and no counter of this
-guest's kernel shows it. The rounds that the loop makes in a CPU second of its own do (`counted`).
+core makes a CPU second worth less, from second to second (`gridlab doctor` tells by how much), and
+no counter of this guest's kernel shows it. The rounds that the loop makes in a CPU second of its
+own do (`counted`).
 
 Run as `python -m loadtest.spinner CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.

@@ -20,7 +20,7 @@ import numpy as np
 
 from loadtest import pubsub, revocation
 from loadtest.dialogue import Dialogue, Silence, Stanza
-from loadtest.herd import ended, watch
+from loadtest.herd import together
 from loadtest.problems import LoadError
 from loadtest.testbed import about, enter
 from results.statistics import Sample
@@ -96,19 +96,11 @@ class Burglary:
                 thief.say("<presence/>")
                 await thief.ask("set", self._broker, pubsub.subscribe("live", thief.bare))
             self._begun_s = time.monotonic()
-            tasks = [self._publish(owner), self._watch(), watch(self._grid)]
+            tasks = [self._publish(owner), self._watch()]
             for theft in self.thefts:
                 tasks += [self._read(theft), self._respond(theft, owner)]
                 tasks.append(self._listen(theft, stack))
-            running = [asyncio.ensure_future(each) for each in tasks]
-            try:
-                done, _ = await asyncio.wait(
-                    running, timeout=self._procedure.duration, return_when=asyncio.FIRST_EXCEPTION
-                )
-                for each in done:
-                    each.result()
-            finally:
-                await ended(running)
+            await together(tasks, self._procedure.duration)
 
     async def _session(self, stack: contextlib.AsyncExitStack, localpart: str) -> Dialogue:
         password = self._grid.credentials()[f"{localpart}@{self._domain}"]

@@ -75,6 +75,7 @@ class Regression(TypedDict):
     discarded: int
     invariants: dict[str, Invariant]
     reasons: list[str]
+    at_equal_pace: bool  # whether CPU time could be compared so
     base: list[str]
     head: list[str]
 
@@ -183,13 +184,16 @@ def _judged(pairs: Pairs, limits: Limits, seed: int) -> Regression:
         "discarded": len(pairs.discarded),
         "invariants": {},
         "reasons": list(pairs.discarded),
+        "at_equal_pace": False,
         "base": [run.header.run_id for run in pairs.base],
         "head": [run.header.run_id for run in pairs.head],
     }
     if len(pairs) < limits.pairs_min:
         document["reasons"].append(f"only {len(pairs)} of {limits.pairs_min} pairs were valid")
         return document
-    document["metrics"] = metrics(pairs, limits.budgets, seed)
+    paces = relative_paces(pairs)
+    document["at_equal_pace"] = paces is not None
+    document["metrics"] = metrics(pairs, limits.budgets, seed, paces)
     document["invariants"] = invariants(pairs)
     broken = [name for name, law in document["invariants"].items() if not law["holds"]]
     document["reasons"] += [f"{name}: more often on head than on base" for name in broken]
@@ -202,20 +206,21 @@ def _judged(pairs: Pairs, limits: Limits, seed: int) -> Regression:
     return document
 
 
-def metrics(pairs: Pairs, budgets: Mapping[str, float], seed: int) -> list[MetricVerdict]:
-    """Every metric with its interval; those with a budget are gated, the others reported."""
+def metrics(
+    pairs: Pairs, budgets: Mapping[str, float], seed: int, paces: tuple[Floats, Floats] | None
+) -> list[MetricVerdict]:
+    """Every metric with its interval; those with a budget are gated, the others reported.
+
+    `paces` of the plays of base and of head are those of `relative_paces`.
+    """
     generator = np.random.default_rng(seed)  # of the bootstrap alone: no draw of a model
     chosen = generator.integers(len(pairs), size=(RESAMPLES, len(pairs)))
     figures = [[Figures([run]) for run in side] for side in (pairs.base, pairs.head)]
     found = []
-    paces = [pace_per_s(run) for run in (*pairs.base, *pairs.head)]
-    fastest_per_s = max((each for each in paces if each is not None), default=None)
-    corrects = fastest_per_s is not None and None not in paces
     for name in COSTS:
         base, head = (np.array([cost(name, each) for each in side]) for side in figures)
-        if corrects and name == "cpu_s_per_delivery":
-            factors = np.array(paces, float) / fastest_per_s
-            base, head = base * factors[: len(base)], head * factors[len(base) :]
+        if paces is not None and name == "cpu_s_per_delivery":
+            base, head = base * paces[0], head * paces[1]
         found.append(_judged_cost(name, base, head, chosen, budgets.get(name)))
     parts = [[each.latency().counts for each in side] for side in figures]
     for name, (ratio, ratios) in _quantile_ratios(parts[0], parts[1], chosen).items():
@@ -260,6 +265,19 @@ def cost(name: str, figures: Figures) -> float:
     if name == "egress_bytes_per_delivery":
         return figures.rate("egress_bytes").value / delivered_per_s
     return float(sum(figures.memory_bytes_max(each) for each in figures.controllers))
+
+
+def relative_paces(pairs: Pairs) -> tuple[Floats, Floats] | None:
+    """Of each play of base and of head, the cores' pace over that of the fastest play. [1]
+
+    None if it is not known of all: then CPU seconds are compared as they are.
+    """
+    sides = [[pace_per_s(run) for run in side] for side in (pairs.base, pairs.head)]
+    known = [each for side in sides for each in side if each is not None]
+    if not known or len(known) < 2 * len(pairs):
+        return None
+    base, head = (np.array(side, np.float64) / max(known) for side in sides)
+    return base, head
 
 
 def pace_per_s(run: Run) -> float | None:

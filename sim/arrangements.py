@@ -18,11 +18,11 @@ from sim.services import demands
 from sim.sojourns import copy_s
 from sim.trials import refusal
 from topologies.profiles import Profile
+from topologies.services import NODES_MAX
 
 if TYPE_CHECKING:
     from sim.planning import Sizing
 
-NODES_MAX = 16  # of a cluster, in a topology file
 WAYS: dict[Arrangement, str] = {
     "subscribers": "the subscribers are shared out to Controllers that are federated domains; one "
     "copy of every publication goes to each",

@@ -25,7 +25,7 @@ from sim.sharing import shared, shares_of_waits
 from sim.state import Floats, Integers, Records
 from sim.stations import Graph
 from sim.study import HistogramKey, Sparse, Study, Tally
-from topologies.plan import Plan
+from topologies.plan import Block, Plan
 from topologies.schema import Topology
 
 EVERYBODY = 2**40  # as many connections as anybody asks for
@@ -52,17 +52,16 @@ def completed(study: Study, plan: Plan, graph: Graph, tallies: Sequence[Tally]) 
     chosen = direct(study.topology)
     if not chosen.any():
         return list(tallies)
-    fetched = _fetched(study, plan, graph, tallies, chosen)
-    books = _Books(study, plan, graph, chosen, fetched)
+    rows = plan.columns()
+    books = _Books(study, rows, chosen, _fetched(study, rows, graph, tallies, chosen))
     return [books.of(number, tally) for number, tally in enumerate(tallies)]
 
 
 def _fetched(
-    study: Study, plan: Plan, graph: Graph, tallies: Sequence[Tally],
+    study: Study, rows: Block, graph: Graph, tallies: Sequence[Tally],
     chosen: npt.NDArray[np.bool_],
 ) -> Fetched:  # fmt: skip
     """All fetches of a replication."""
-    rows = plan.columns()
     pieces = []
     for number, tally in enumerate(tallies):
         row = tally.trace["row"].astype(np.int64)
@@ -114,8 +113,8 @@ class _Books:
 
     Parameters
     ----------
-    study, plan, graph
-        The replication, its publications, its stations.
+    study, rows
+        The replication and its publications.
     chosen : ndarray of bool
         Topics with direct flow.
     fetched : Fetched
@@ -123,11 +122,10 @@ class _Books:
     """
 
     def __init__(
-        self, study: Study, plan: Plan, graph: Graph, chosen: npt.NDArray[np.bool_],
-        fetched: Fetched,
-    ) -> None:  # fmt: skip
+        self, study: Study, rows: Block, chosen: npt.NDArray[np.bool_], fetched: Fetched
+    ) -> None:
         self._study, self._chosen, self._fetched = study, chosen, fetched
-        rows, topology = plan.columns(), study.topology
+        topology = study.topology
         first, _ = delays(topology)
         intended_s, table = rows.intended_s[fetched.row], study.timetable
         self._late = fetched.done_s >= study.horizon_s

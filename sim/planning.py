@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import topologies
 from sim import reconnects
 from sim.advice import TARGET, Advice, advice
-from sim.arrangements import NODES_MAX, arrangements, nodes_worthwhile
+from sim.arrangements import arrangements, nodes_worthwhile
 from sim.bounds import RESOURCES
 from sim.designs import Arrangement, Case, Collecting, Design, Place, parallel, smaller
 from sim.objectives import Objective, objectives
@@ -23,6 +23,7 @@ from sim.trials import Bench, Trial
 from topologies import TopologyError, support
 from topologies.profiles import Profile
 from topologies.schema import Topology
+from topologies.services import NODES_MAX
 
 LOAD_STEPS = 4  # halvings of the range in which the head-room lies
 HOLDS = (0.125, 0.25, 0.5)  # of the time that a delivery has, to be spent on collecting events

@@ -144,8 +144,8 @@ def _add_up(server: Server, count: int, way_s: tuple[float, float]) -> None:
 def deliver_evenly(server: Server, before_s: float) -> bool:
     """Let the only core write and deliver copies of a span that are due before `before_s`.
 
-    False where that is not to be had by arithmetic: nothing is done then. `before_s` is not past
-    the end of the present interval.
+    False where that is not to be had by arithmetic: nothing is done then. The next copy is due
+    before that, and that is not past the end of the present interval.
     """
     core, now, setting = server.cores[0], server.ledger[0], server.setting[0]
     publication, copy = server.publications[core.slot], core.copy

@@ -6,6 +6,8 @@ import jsonschema
 import pytest
 from test_front_door import SMALL, gridlab
 
+from sim import executors
+
 SHORT = ("--set", "workload.duration=10 s", "--set", "platforms[consoles].count=10")
 
 
@@ -87,6 +89,7 @@ def test_two_topologies_are_compared_on_the_same_plans(called, schema, tmp_path)
     [
         (("sweep", "single-broker", "--vary", "controllers[0].coers=1,2"), "did you mean"),
         (("sweep", "single-broker", "--vary", "load=0.5:2"), "--samples sobol:64"),
+        (("sweep", "single-broker", "--vary", "load=1", "--cluster", "tcp://[::1]:9"), "--cluster"),
         (("plan", "single-broker", "--slo", "p42 < 1 s"), "p99 < 200 ms"),
         (("plan", "single-broker", "--report", "/no/such/place.html"), "choose another file"),
         (("draw", "no-such-topology"), "no such file"),
@@ -95,6 +98,7 @@ def test_two_topologies_are_compared_on_the_same_plans(called, schema, tmp_path)
 )  # fmt: skip
 def test_bad_input_is_one_clear_message(arguments, word, called, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(executors, "CLUSTER_WITHIN_S", 1.0)  # nobody is there
     run = called(*arguments)
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""

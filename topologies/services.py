@@ -62,6 +62,9 @@ class Collection(Sourced):
     )
 
 
+NODES_MAX = 16
+
+
 class Controller(Sourced):
     """An XMPP server (RFC 8600 section 2: Controller)."""
 
@@ -72,7 +75,7 @@ class Controller(Sourced):
     nic: BytesPerSecond = Field(125e6, description="egress link shared by all its Platforms [B/s]")
     memory: PositiveBytes = Field(4e9, description="memory that the server may fill [B]")
     nodes: Whole = Field(
-        1, ge=1, le=16, description="servers that share the domain as one cluster (ejabberd)"
+        1, ge=1, le=NODES_MAX, description="servers that share the domain as one cluster (ejabberd)"
     )
     hop: PositiveSeconds = Field(
         100e-6, description="one way between two nodes of a cluster, constant [s]"

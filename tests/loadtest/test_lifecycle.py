@@ -44,7 +44,7 @@ def federation_file(topology_file):
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_cycles_of_all_kinds_leave_nothing(
+def test_twenty_cycles_of_all_kinds_leave_nothing(
     small, small_ejabberd, federation_file, traces, listens, open_descriptors
 ):
     federation = topologies.load(federation_file)
@@ -53,7 +53,7 @@ def test_cycles_of_all_kinds_leave_nothing(
     deployment.down()
     before = open_descriptors()
     ready_s = {"prosody": [], "ejabberd": []}
-    for topology in islice(kinds, int(os.environ.get("GRIDLAB_CYCLES", "10"))):
+    for topology in islice(kinds, int(os.environ.get("GRIDLAB_CYCLES", "20"))):
         document = deployment.up(topology).document()
         servers = [each["server"] for each in document["controllers"].values()]
         supervisor = psutil.Process(document["supervisor_pid"])

@@ -99,3 +99,23 @@ def test_a_block_that_fails_stops_the_observer():
     with pytest.raises(RuntimeError), Observer(os.getpid()):
         raise RuntimeError
     assert not [t for t in threading.enumerate() if t.name.startswith("observe-")]
+
+
+def spun(paces, used_s, spun_s):
+    """Samples a second apart: paces of the cores, CPU time used and spun in between. [1/s], [s]"""
+    steps = np.array([used_s, np.multiply(paces, spun_s), spun_s])
+    used, rounds, idle = np.insert(np.cumsum(steps, axis=1), 0, 0.0, axis=1)
+    zeros = np.zeros(len(used))
+    time_s = np.arange(float(len(used)))
+    return observation.Observation(time_s, used, zeros, zeros.astype(int), rounds, idle, False)
+
+
+def test_the_pace_is_that_of_the_seconds_in_which_the_process_works():
+    seen = spun([4e7, 2e7, 1e7], [0.1, 0.8, 0.1], [0.9, 0.2, 0.9])
+    assert seen.pace_per_s(-1.0) == pytest.approx(0.1 * 4e7 + 0.8 * 2e7 + 0.1 * 1e7)
+    assert seen.pace_per_s(1.0) == pytest.approx((0.8 * 2e7 + 0.1 * 1e7) / 0.9)
+
+
+def test_there_is_no_pace_where_spinners_had_no_time_while_it_worked():
+    assert spun([4e7, 2e7], [0.1, 1.0], [0.9, 0.0]).pace_per_s(-1.0) is None
+    assert spun([4e7, 2e7], [0.0, 0.0], [0.9, 0.9]).pace_per_s(-1.0) is None

@@ -1,6 +1,5 @@
 """Grids that run already: joined on loopback at once, elsewhere while their Broker consents."""
 
-import asyncio
 import datetime
 import fcntl
 import json
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import topologies
-from loadtest import conformance, consent, deployment, engine, rails, testbed
+from loadtest import conformance, consent, deployment, engine, rails
 from loadtest.problems import DeploymentError, LoadError, RailsError
 
 STORY = Path(__file__).with_name("consent_story.py")
@@ -38,15 +37,6 @@ def joined(topology_file):
     return described
 
 
-PROBED = ("publication-delivered", "payload-intact", "publication-by-stranger-refused")
-
-
-async def probed(grid):
-    """What some requirements are found to be on a grid, from accounts and Topics of our own."""
-    async with testbed.Testbed.on(grid) as bed:
-        return await conformance.try_all(bed, {name: conformance.probes()[name] for name in PROBED})
-
-
 @pytest.mark.real
 def test_a_grid_on_loopback_is_joined_driven_and_left_alone(shared_grid, joined, shelter):
     grid = deployment.up(joined(shared_grid), "joined")
@@ -56,8 +46,8 @@ def test_a_grid_on_loopback_is_joined_driven_and_left_alone(shared_grid, joined,
     ledger = run.header.measurement["ledger"]
     assert ledger["delivered"] == ledger["expected"] > 0
     assert run.header.measurement["server"]["cpu_per_delivery_s"] > 0
-    tried = asyncio.run(probed(grid))
-    assert {name: each.verdict for name, each in tried.items()} == dict.fromkeys(PROBED, "pass")
+    report = conformance.conform_grid(grid)
+    assert report.counts()["pass"] > 40
     assert deployment.down("joined")
     assert shared_grid.document()["state"] == "up"
 

@@ -78,6 +78,7 @@ def test_a_core_that_is_slower_for_a_while_is_told_from_a_dearer_server():
     def verdicts(told):
         limits = Limits(pairs_min=6, pairs_max=6)
         documents = [regress(side(1.0, told), side(each, told), limits)[0] for each in (1.0, 1.15)]
+        assert [each["at_equal_pace"] for each in documents] == [told, told]
         return [each["verdict"] for each in documents]
 
     assert verdicts(told=True) == ["pass", "fail"]

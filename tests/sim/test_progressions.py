@@ -9,6 +9,7 @@ from test_windows import assert_same
 
 from sim import phases
 from sim.grid import Grid
+from sim.progressions import deliver_evenly
 from sim.study import Study
 from topologies.plan import Plan
 
@@ -76,3 +77,29 @@ def test_even_instants_do_not_drift():
     latency_s = tally.intervals["latency_s"].sum() / tally.delivered
     assert latency_s == pytest.approx(1e-3 + 7e-6 * 25_000.5, rel=1e-6)
     assert np.sum([counts.sum() for _, counts in tally.histograms.values()]) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("costs", "readers", "evenly"),
+    [
+        ({"copy": "1 ms"}, {}, True),
+        ({"copy": "1 ms", "copy_distribution": "exponential"}, {}, False),
+        ({"copy": "1 ms"}, {"read_rate": "9000/s"}, False),
+    ],
+)
+def test_arithmetic_is_used_where_it_can_be(costs, readers, evenly):
+    """In the middle of a publication, the copies of an interval at a stroke."""
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "sub", "count": 900, "subscribes": ["t"], **readers}],
+        [{"topic": "t", "by": "pub", "process": "deterministic", "rate": "1/s"}],
+    )  # fmt: skip
+    plan = worlds.GivenPlan(topology, [(0.0, 0, 0, 1000)])
+    study = Study(topology, phases.timetable(topology), 3, 1, plan.rows)
+    grid = Grid(study, plan, {"c": worlds.profile("fifo", **costs)})
+    grid._carry(0.3051)
+    server = grid._traffic.stations[0].server
+    before = int(server.cores["copy"][0])
+    end_s = float(server.intervals["end_s"][server.ledger["interval"][0]])
+    assert deliver_evenly(server, min(0.5, end_s)) == evenly
+    assert (int(server.cores["copy"][0]) > before) == evenly

@@ -86,14 +86,13 @@ def validate():
 
 def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
     process = validate.start(
-        "--points", ".5,1", "--duration", 2, "--repeats", 1, "--json", "--out", tmp_path,
-        "--set", "platforms[analyst].count=50",
-    )  # fmt: skip
+        "--points", ".5,1", "--duration", 4, "--repeats", 1, "--json", "--out", tmp_path
+    )
     output, errors = process.communicate(timeout=240)
     assert process.returncode in (0, 3), errors  # 3: something else kept this machine busy
     document = json.loads(output)
     jsonschema.validate(document, results.document_schema("validate"))
-    assert [point["subscribers"] for point in document["points"]] == [50, 50]
+    assert [point["subscribers"] for point in document["points"]] == [200, 200]
     for point in document["points"]:
         played = [*point["runs"]["measured"], *point["runs"]["invalid"]]
         assert len(played) == 1
@@ -104,7 +103,7 @@ def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
         assert predicted.header.plan_sha256[0] == measured.header.plan_sha256[0]
         assert predicted.header.created < measured.header.created
         counts = measured.header.counts
-        assert counts.expected == 50 * counts.publications > 0
+        assert counts.expected == 200 * counts.publications > 0
         assert counts.expected == counts.delivered + counts.lost + counts.rejected
         assert all(identity.holds for identity in measured.header.identities)
         assert point["verdict"]["verdict"] in ("agrees", "disagrees", "invalid")
