@@ -96,7 +96,8 @@ async def _ask_to_be_let_in(stage: Stage, session: Session, node: str) -> None:
     ):
         return
     try:
-        granted_ns = await asyncio.wait_for(granted, ANSWER_WITHIN_S)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            granted_ns = await granted
         stage.actions.note("grant", due_ns, due_ns, granted_ns)
     except TimeoutError:
         stage.actions.note("grant", due_ns, due_ns, time.monotonic_ns(), "no answer in time")

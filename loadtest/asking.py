@@ -81,7 +81,8 @@ class Asker(Caller):
         self._size = 0
         self.say(f"<iq type='get' id='k' to='{broker}'>{request}</iq>")
         try:
-            return await asyncio.wait_for(self._answer, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await self._answer
         except TimeoutError:
             raise LoadError(f"{broker}: no answer within {ANSWER_S:g} s") from None
 

@@ -146,7 +146,8 @@ class Session(ClientXMPP):  # type: ignore[misc]
         self.timeline.began_ns = time.monotonic_ns()
         self.connect(self.endpoint.address, self.endpoint.port)
         try:
-            await asyncio.wait_for(self._online, LOGIN_TIMEOUT_S)
+            async with asyncio.timeout(LOGIN_TIMEOUT_S):
+                await self._online
         except TimeoutError:
             self.leave()
             raise self._error(f"no answer within {LOGIN_TIMEOUT_S:g} s") from None

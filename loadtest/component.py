@@ -102,10 +102,12 @@ async def serve(directory: Path) -> None:
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
         b"xmlns:stream='http://etherx.jabber.org/streams' to=" + jid.encode() + b">"
     )
-    opened = await asyncio.wait_for(stream.opening(), _ANSWER_WITHIN_S)
+    async with asyncio.timeout(_ANSWER_WITHIN_S):
+        opened = await stream.opening()
     proof = hashlib.sha1((opened.get("id", "") + settings["secret"]).encode()).hexdigest()
     writer.write(f"<handshake>{proof}</handshake>".encode())
-    answer = (await asyncio.wait_for(stream.stanzas(), _ANSWER_WITHIN_S))[0]
+    async with asyncio.timeout(_ANSWER_WITHIN_S):
+        answer = (await stream.stanzas())[0]
     if local(answer) != "handshake":
         raise ConnectionError(f"the server refused the component: {ET.tostring(answer)!r}")
     (directory / _READY_FILE).touch(mode=0o600)

@@ -175,7 +175,8 @@ async def try_all(
 async def attempt(bed: Testbed, probe: Probe) -> Finding:
     """One probe's finding, also where the grid does not answer or refuses what it builds on."""
     try:
-        return await asyncio.wait_for(probe(bed), PROBE_WITHIN_S)
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            return await probe(bed)
     except Refused as refusal:
         return unsupported(str(refusal))
     except Unobservable as reason:

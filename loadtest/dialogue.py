@@ -128,14 +128,14 @@ class Dialogue:
             ssl=door.context if tls == "direct" else None,
             server_hostname=door.domain if tls == "direct" else None,
         )
-        self = cls(door, *await asyncio.wait_for(opening, ANSWER_WITHIN_S))
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            self = cls(door, *await opening)
         await self.greet()
         if tls == "starttls":
             self.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
             await self.read("proceed")
-            await asyncio.wait_for(
-                self._writer.start_tls(door.context, server_hostname=door.domain), ANSWER_WITHIN_S
-            )
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._writer.start_tls(door.context, server_hostname=door.domain)
             await self.greet()
         return self
 
@@ -173,7 +173,8 @@ class Dialogue:
             It did not come, or the server closed the stream.
         """
         try:
-            element = await asyncio.wait_for(self._next(), ANSWER_WITHIN_S)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                element = await self._next()
         except TimeoutError:
             raise Silence(f"no {' or '.join(names)} within {ANSWER_WITHIN_S:g} s") from None
         self.transcript.append("S: " + _SECRET.sub(r"\1...", element.text))
@@ -278,7 +279,8 @@ class Dialogue:
         question = f"<iq type='{kind}' id='{number}'{target}>{content}</iq>"
         self.say(question)
         try:
-            return await asyncio.wait_for(reply, within_s)
+            async with asyncio.timeout(within_s):
+                return await reply
         except TimeoutError:
             raise Silence(f"no answer within {within_s:g} s to {question[:300]}") from None
         finally:

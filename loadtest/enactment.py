@@ -102,11 +102,7 @@ class Enactment:
             rails.audited(what, vars(planned)) as ending,
         ):
             pilot_run = self._pilot(grid, herd_of(played, self._seed))
-            within = asyncio.wait_for(pilot_run, PILOT_WITHIN_S)
-            try:
-                measured_s, seen = asyncio.run(unless_stopped(grid, within))
-            except TimeoutError:
-                raise LoadError(f"the pilot was not through in {PILOT_WITHIN_S:g} s") from None
+            measured_s, seen = asyncio.run(unless_stopped(grid, pilot_run))
             ending.why = "played to the end"
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
@@ -124,16 +120,19 @@ class Enactment:
         """CPU time of a login in a patient crowd, and what abandoned ones cost. [s]"""
         pid = grid.server_pid(next(iter(grid.document()["controllers"])))
         try:
-            await herd.enter(herd.members)  # a server's first logins cost more
-            herd.leave()
-            await notice.settled_s(pid)
-            begun_s = cpu_s(pid)
-            await herd.enter(herd.members, concurrent=len(herd.members))
-            used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
-            herd.leave()
-            await notice.settled_s(pid)
-            accounts = [each.account for each in herd.members]
-            seen = await notice.measure(pid, herd.door, accounts, self._progress)
+            async with asyncio.timeout(PILOT_WITHIN_S):
+                await herd.enter(herd.members)  # a server's first logins cost more
+                herd.leave()
+                await notice.settled_s(pid)
+                begun_s = cpu_s(pid)
+                await herd.enter(herd.members, concurrent=len(herd.members))
+                used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
+                herd.leave()
+                await notice.settled_s(pid)
+                accounts = [each.account for each in herd.members]
+                seen = await notice.measure(pid, herd.door, accounts, self._progress)
+        except TimeoutError:
+            raise LoadError(f"the pilot was not through in {PILOT_WITHIN_S:g} s") from None
         finally:
             herd.leave()
         return used_s, seen

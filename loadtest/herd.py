@@ -260,8 +260,9 @@ class Herd:
 async def ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel tasks until they have ended.
 
-    Once is not enough: in Python 3.11 `asyncio.wait_for` loses a cancellation that comes just as
-    what it waits for is done (bpo-37658), and connections on loopback are done at once.
+    Once is not enough where a library on the way waits with `asyncio.wait_for`, which in Python
+    3.11 loses a cancellation that comes just as what it waits for is done (bpo-37658). We use
+    `asyncio.timeout`, which does not.
     """
     left = {each for each in tasks if not each.done()}
     while left:

@@ -77,7 +77,8 @@ class Performance:
 
         async def pilot(hall: asking.Hall) -> None:
             try:
-                found.append(await asyncio.wait_for(hall.pilot(), PILOT_S))
+                async with asyncio.timeout(PILOT_S):
+                    found.append(await hall.pilot())
             except TimeoutError:
                 raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
 

@@ -255,7 +255,8 @@ class Link:
             if left_s <= 0:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._proxy.until_changed(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._proxy.until_changed()
 
     def _count(
         self, direction: str, size: int, records: Ciphertext, before: tuple[int, int]

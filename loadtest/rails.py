@@ -271,7 +271,8 @@ async def dial_async(
         connecting = asyncio.get_running_loop().sock_connect(
             connection, (check_address(address), port)
         )
-        await asyncio.wait_for(connecting, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await connecting
     except BaseException:
         connection.close()
         raise

@@ -107,7 +107,8 @@ class Testbed:
     async def account(self) -> AsyncIterator[str]:
         """The localpart of an account that no other probe uses meanwhile."""
         try:
-            localpart = await asyncio.wait_for(self.free.get(), ACCOUNT_WITHIN_S)
+            async with asyncio.timeout(ACCOUNT_WITHIN_S):
+                localpart = await self.free.get()
         except TimeoutError:
             raise Unobservable("the grid has too few Platforms to try it") from None
         try:
