@@ -291,6 +291,7 @@ def regress(  # noqa: PLR0913 (an option each)
     limits = regression.Limits(
         pairs_min=4 if quick else 6,
         pairs_max=8 if quick else 14,
+        within_s=100.0 if quick else 270.0,
         budgets=regression.read_budgets(budgets),
     )
     grids = sides.load({"base": base, "head": base if head is None else head})
@@ -298,19 +299,18 @@ def regress(  # noqa: PLR0913 (an option each)
     kept = results.claim_directory(out)
     for path in filter(None, (junit, markdown)):
         results.check_target(path)
-    duration_s = 3.0 if quick else 6.0
+    duration_s = 4.0 if quick else 6.0
     with output.progress("regressing") as advance:
         if simulated:
             one, other = (functools.partial(_simulated, grid, seed) for grid in grids)
-            document, _ = regression.regress(one, other, limits, seed=seed, progress=advance)
+            play = regression.in_turn(one, other)
+            document, _ = regression.regress(play, limits, seed=seed, progress=advance)
         else:
             from loadtest import pairs
 
             door = "gridlab regress"
-            with pairs.grids(
-                *grids, seed=seed, duration_s=duration_s, out=kept, door=door
-            ) as plays:
-                document, _ = regression.regress(*plays, limits, seed=seed, progress=advance)
+            with pairs.grids(*grids, seed=seed, duration_s=duration_s, out=kept, door=door) as play:
+                document, _ = regression.regress(play, limits, seed=seed, progress=advance)
     output.document(document)
     output.say(gate.render(document))
     for path in gate.write(document, junit, markdown):

@@ -40,6 +40,12 @@ QUIET_UNANSWERED_S = 10.0
 _POLL_S = 0.1
 
 Progress = Callable[[Mapping[str, Any]], None]
+Start = Callable[[], int]
+
+
+def soon_ns() -> int:
+    """An instant that every process hears of before it has come. [ns]"""
+    return time.monotonic_ns() + int(START_LEAD_S * 1e9)
 
 
 class Conduct:
@@ -123,7 +129,7 @@ class Conduct:
                 counted[name] = self._grid.counters(name)
         return counted
 
-    def run(self, generator: Generator, duration_s: float) -> None:
+    def run(self, generator: Generator, duration_s: float, start: Start = soon_ns) -> None:
         """Log in, play, drain, hand over."""
         self._log_in(generator)
         self._publishing = {
@@ -141,7 +147,7 @@ class Conduct:
             observers = {
                 name: stack.enter_context(Observer(pids)) for name, pids in watched.items()
             }
-            self.start_ns = time.monotonic_ns() + int(START_LEAD_S * 1e9)
+            self.start_ns = start()
             generator.tell(start_ns=self.start_ns)
             self._play_to_the_end(generator, duration_s)
             self.observations = {name: each.stop() for name, each in observers.items()}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from loadtest import rails, shares
-from loadtest.conduct import Conduct, Progress
+from loadtest.conduct import Conduct, Progress, Start, soon_ns
 from loadtest.generator import Generator
 from loadtest.harvest import Harvest, gather
 from loadtest.observation import Observation
@@ -53,6 +53,8 @@ class Settings:
         Longest wait for deliveries after the last publication. [s]
     receivers : {"counting", "full", "stock"}
         What receiving sessions are once online, see `shares.Receivers`.
+    beside : int
+        How many other grids are played at the same time on the same processors.
     """
 
     logins_per_s: float = LOGINS_PER_S
@@ -61,6 +63,7 @@ class Settings:
     tls: Literal["direct", "starttls"] = "direct"
     drain_s: float = DRAIN_S
     receivers: shares.Receivers = "counting"
+    beside: int = 0
 
 
 class Hands:
@@ -118,6 +121,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     settings: Settings | None = None,
     hands: Hands | None = None,
     script: Script | None = None,
+    start: Start = soon_ns,
 ) -> Run:
     """Play one replication of a topology's plan on a real grid.
 
@@ -147,6 +151,9 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         Who starts the generator's processes; default: this process.
     script : Script, optional
         What happens beside the plan; see `loadtest.scenarios`.
+    start : callable
+        Asked once all are online: the instant of the plan's beginning, on the monotonic clock
+        [ns]; by default it is near. It may wait for those who are to start at the same time.
 
     Returns
     -------
@@ -181,7 +188,7 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
     ):
         conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress, script)
         with hands.generator(Path(directory), conduct.specs(hands.parents)) as generator:
-            conduct.run(generator, plan.duration_s)
+            conduct.run(generator, plan.duration_s, start)
             spools = [Spool(spec.result) for spec in generator.specs]
             harvest = gather(spools, len(rows), conduct.windows, conduct.ended)
         played = int(np.searchsorted(rows.intended_s, conduct.played_s))
@@ -236,7 +243,10 @@ def _planned(
     by_second = np.bincount(rows.intended_s.astype(np.int64), minlength=1)
     sessions = cast.sessions + (script.users if script else 0)
     logins_per_s = max(settings.logins_per_s, script.connections_per_s if script else 0.0)
-    return rails.Caps(sessions, logins_per_s, int(by_second.max()), duration_s)
+    grids = 1 + settings.beside  # one generator plays them all
+    return rails.Caps(
+        grids * sessions, grids * logins_per_s, grids * int(by_second.max()), duration_s
+    )
 
 
 def _first(rows: Block, count: int) -> Block:

@@ -149,17 +149,22 @@ def judge(
 STARVED_SHARE_MAX = 0.1
 
 
-def starved(cpu_s: Mapping[str, float], waited_s: Mapping[str, float]) -> list[str]:
+def starved(
+    cpu_s: Mapping[str, float], waited_s: Mapping[str, float], beside: int = 0
+) -> list[str]:
     """Servers that other work kept from their cores: their latencies speak of the machine.
 
     Parameters
     ----------
     cpu_s, waited_s : mapping of str to float
         Of each server, CPU time used, and time ready to run without a core. [s]
+    beside : int
+        Other grids that are played on the same cores; a server may wait for as much work of each
+        as it does itself.
     """
     return [
         f"{name} waited {waited_s[name]:.2g} s for a core and ran {cpu_s[name]:.2g} s: "
         "something else uses the machine; leave it alone while measuring"
         for name in cpu_s
-        if waited_s[name] > STARVED_SHARE_MAX * cpu_s[name]
+        if waited_s[name] > (STARVED_SHARE_MAX + beside) * cpu_s[name]
     ]

@@ -43,10 +43,15 @@ def render(document: Regression) -> RenderableType:
         table.add_row(*_cells(each), Text(each["verdict"], style=style))
     return Group(
         Text(f"{verdict}: {HEADLINES[verdict]}", style=_STYLES[verdict]),
-        Text(f"{document['pairs']} pairs, {document['discarded']} plays discarded", style="dim"),
+        Text(_played(document), style="dim"),
         table,
         *(Text(f"! {reason}", style="yellow") for reason in document["reasons"]),
     )
+
+
+def _played(document: Regression) -> str:
+    at_once = f" ({document['at_once']} at once)" if document["at_once"] else ""
+    return f"{document['pairs']} pairs{at_once}, {document['discarded']} plays discarded"
 
 
 def _cells(metric: MetricVerdict) -> tuple[str, str, str, str]:
@@ -62,8 +67,7 @@ def markdown(document: Regression) -> str:
     lines = [
         f"### Performance: {verdict}",
         "",
-        f"{HEADLINES[verdict][0].upper()}{HEADLINES[verdict][1:]} "
-        f"({document['pairs']} pairs, {document['discarded']} plays discarded).",
+        f"{HEADLINES[verdict][0].upper()}{HEADLINES[verdict][1:]} ({_played(document)}).",
         "",
         "| metric | head / base | 95 % interval | budget | verdict |",
         "|---|---:|---:|---:|---|",

@@ -24,7 +24,6 @@ import numpy.typing as npt
 from typing_extensions import TypedDict
 
 from results import regression, statistics
-from results.figures import Figures
 from results.records import RecordError
 from results.statistics import Estimate, Sample
 from results.store import open_run
@@ -137,7 +136,7 @@ def _runs(directory: Path, chosen: Chosen) -> tuple[list[Run], list[str]]:
 
 def _entry(run: Run, metric: str) -> Entry | None:
     if metric in regression.COSTS:
-        value = regression.cost(metric, Figures([run]))
+        value = regression.cost(metric, run)
     else:
         value = run.latency.sample(regression.QUANTILES[metric]).value
     if not np.isfinite(value) or value <= 0.0:

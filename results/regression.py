@@ -1,8 +1,8 @@
 """A performance gate: is `head` dearer than `base`, beyond a budget and beyond chance?
 
-Base and head are played in pairs on one machine, in alternating order (AB, BA, AB, ...), so that a
-machine that drifts moves both. A metric's ratio is head / base: for a cost the median over pairs of
-head over that of base, for a quantile the quantile of head's merged histogram over base's. Its
+Base and head are played in pairs on one machine, at once or in alternating order (AB, BA, AB, ...),
+so that a machine that drifts moves both. A metric's ratio is head / base: for a cost the median
+over pairs of their ratios, for a quantile the quantile of head's merged histogram over base's. Its
 interval is a bootstrap over pairs [1]_ (95 %), so what two plays of a pair share cancels. A metric
 fails only when its whole interval is beyond the budget, passes only when the whole interval is
 within; else pairs are added up to a limit, and then it is inconclusive.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
@@ -72,6 +73,7 @@ class Regression(TypedDict):
     verdict: Literal["pass", "fail", "inconclusive", "invalid"]
     metrics: list[MetricVerdict]
     pairs: int
+    at_once: int  # pairs whose sides were played at the same time
     discarded: int
     invariants: dict[str, Invariant]
     reasons: list[str]
@@ -81,15 +83,17 @@ class Regression(TypedDict):
 
 
 Play = Callable[[int], "Run"]
+PlayPair = Callable[[int], tuple["Run", "Run"]]
 Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pairs are played, and the budget of each gated metric. [1]"""
+    """How many pairs are played in what time [s], and the budget of each gated metric. [1]"""
 
     pairs_min: int = 6
     pairs_max: int = 14
+    within_s: float = math.inf
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_BUDGETS))
 
 
@@ -126,17 +130,36 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.base)
 
+    @property
+    def at_once(self) -> int:
+        """How many were played at the same time on the same cores."""
+        generators = [run.header.measurement.get("generator", {}) for run in self.base]
+        return sum(each.get("settings", {}).get("beside", 0) > 0 for each in generators)
+
+
+def in_turn(base: Play, head: Play) -> PlayPair:
+    """Pairs of two sides that are played one after the other, in an order that changes."""
+
+    def play(number: int) -> tuple[Run, Run]:
+        if number % 2 == 0:
+            first = base(number)
+            return first, head(number)
+        last = head(number)
+        return base(number), last
+
+    return play
+
 
 def regress(
-    base: Play, head: Play, limits: Limits, *, seed: int = 1, progress: Progress | None = None
+    play: PlayPair, limits: Limits, *, seed: int = 1, progress: Progress | None = None
 ) -> tuple[Regression, Pairs]:
     """Play pairs until every gated metric is decided, or up to the limit; the verdict.
 
     Parameters
     ----------
-    base, head : callable
-        Play one run of the side; get the number of the pair, which both sides shall use as the
-        replication, so that both play the same plan.
+    play : callable
+        Plays base and head once each; gets the number of the pair, which both sides shall use as
+        the replication, so that both play the same plan.
     limits : Limits
         Numbers of pairs, and budgets.
     seed : int
@@ -144,25 +167,24 @@ def regress(
     progress : callable, optional
         Gets the share done and a remark.
     """
-    pairs, document = Pairs(), None
+    pairs, document, begun_s = Pairs(), None, time.monotonic()
     for number in range(math.ceil(limits.pairs_max * (1.0 + INVALID_SHARE_MAX))):
         if progress is not None:
             progress(len(pairs) / limits.pairs_max, f"pair {len(pairs) + 1}")
-        _play_pair(pairs, base, head, number)
+        _play_pair(pairs, play, number)
         document = _judged(pairs, limits, seed)
         decided = document["verdict"] in ("pass", "fail")
-        if decided or len(pairs) == limits.pairs_max:
+        used_s = time.monotonic() - begun_s
+        late = used_s * (number + 2) / (number + 1) > limits.within_s
+        if decided or late or len(pairs) == limits.pairs_max:
             break
     assert document is not None
     return document, pairs
 
 
-def _play_pair(pairs: Pairs, base: Play, head: Play, number: int) -> None:
-    """Play one pair, in an order that changes from pair to pair; keep it if both are valid."""
-    runs: dict[str, Run] = {}
-    sides = (("base", base), ("head", head))
-    for name, play in sides if number % 2 == 0 else reversed(sides):
-        runs[name] = play(number)
+def _play_pair(pairs: Pairs, play: PlayPair, number: int) -> None:
+    """Play one pair; keep it if both are valid."""
+    runs = dict(zip(("base", "head"), play(number), strict=True))
     bad = [
         f"{name} of pair {number + 1}: {'; '.join(run.header.verdict.reasons)}"
         for name, run in runs.items()
@@ -181,6 +203,7 @@ def _judged(pairs: Pairs, limits: Limits, seed: int) -> Regression:
         "verdict": "invalid",
         "metrics": [],
         "pairs": len(pairs),
+        "at_once": pairs.at_once,
         "discarded": len(pairs.discarded),
         "invariants": {},
         "reasons": list(pairs.discarded),
@@ -215,14 +238,14 @@ def metrics(
     """
     generator = np.random.default_rng(seed)  # of the bootstrap alone: no draw of a model
     chosen = generator.integers(len(pairs), size=(RESAMPLES, len(pairs)))
-    figures = [[Figures([run]) for run in side] for side in (pairs.base, pairs.head)]
+    sides = (pairs.base, pairs.head)
     found = []
     for name in COSTS:
-        base, head = (np.array([cost(name, each) for each in side]) for side in figures)
+        base, head = (np.array([cost(name, run) for run in side]) for side in sides)
         if paces is not None and name == "cpu_s_per_delivery":
             base, head = base * paces[0], head * paces[1]
         found.append(_judged_cost(name, base, head, chosen, budgets.get(name)))
-    parts = [[each.latency().counts for each in side] for side in figures]
+    parts = [[Figures([run]).latency().counts for run in side] for side in sides]
     for name, (ratio, ratios) in _quantile_ratios(parts[0], parts[1], chosen).items():
         found.append(_verdict(name, ratio, ratios, budgets.get(name)))
     return found
@@ -253,12 +276,22 @@ def _judged_cost(
     chosen: npt.NDArray[np.int64],
     budget: float | None,
 ) -> MetricVerdict:
-    ratios = _resampled(base, head, chosen)
-    return _verdict(name, _median_ratio(base, head), ratios, budget)
+    ratios = _ratios(base, head)
+    resampled: Floats = np.median(ratios[chosen], axis=1)
+    return _verdict(name, float(np.median(ratios)), resampled, budget)
 
 
-def cost(name: str, figures: Figures) -> float:
-    """A figure of `COSTS` of one run over its measured phases; nan where there is none."""
+def cost(name: str, run: Run) -> float:
+    """A figure of `COSTS` of one run over its measured phases; nan where there is none.
+
+    CPU time of a real server is that of the whole run, disturbed seconds included: it is counted,
+    not timed, and two plays at once are compared over the same time.
+    """
+    if name == "cpu_s_per_delivery":
+        counted = run.header.measurement.get("server", {}).get("cpu_per_delivery_s")
+        if counted is not None:
+            return float(counted)
+    figures = Figures([run])
     delivered_per_s = figures.rate("delivered").value
     if name == "cpu_s_per_delivery":
         return figures.busy().value / delivered_per_s
@@ -270,8 +303,11 @@ def cost(name: str, figures: Figures) -> float:
 def relative_paces(pairs: Pairs) -> tuple[Floats, Floats] | None:
     """Of each play of base and of head, the cores' pace over that of the fastest play. [1]
 
-    None if it is not known of all: then CPU seconds are compared as they are.
+    None if it is not known of all, or does not matter as pairs were played at once: then CPU
+    seconds are compared as they are.
     """
+    if pairs.at_once:
+        return None
     sides = [[pace_per_s(run) for run in side] for side in (pairs.base, pairs.head)]
     known = [each for side in sides for each in side if each is not None]
     if not known or len(known) < 2 * len(pairs):
@@ -292,15 +328,10 @@ def pace_per_s(run: Run) -> float | None:
     return float(sum(paces[name] * used_s[name] for name in paces) / sum(used_s.values()))
 
 
-def _median_ratio(base: Floats, head: Floats) -> float:
-    middle = float(np.median(base))
-    return float(np.median(head)) / middle if middle > 0.0 else math.nan
-
-
-def _resampled(base: Floats, head: Floats, chosen: npt.NDArray[np.int64]) -> Floats:
+def _ratios(base: Floats, head: Floats) -> Floats:
+    """Head over base of each pair; nan where base is nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios: Floats = np.median(head[chosen], axis=1) / np.median(base[chosen], axis=1)
-    return ratios
+        return np.where(base > 0.0, head / base, math.nan)
 
 
 def _quantile_ratios(

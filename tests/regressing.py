@@ -116,8 +116,8 @@ def fitted(parts: Parts) -> dict[str, Any]:
     place = parts.work / "fit"
     both = [topologies.load(each) for each in sides(place, ROUNDS_TRIED)]
     limits = regression.Limits(pairs_min=PAIRS_FITTED, pairs_max=3 * PAIRS_FITTED)
-    with pairs.grids(*both, seed=1, duration_s=3.0, out=place / "runs", door="proof") as plays:
-        document, _ = regression.regress(*plays, limits)
+    with pairs.grids(*both, seed=1, duration_s=3.0, out=place / "runs", door="proof") as play:
+        document, _ = regression.regress(play, limits)
     shutil.rmtree(place)
     found = next((m for m in document["metrics"] if m["name"] == "cpu_s_per_delivery"), None)
     if found is None or found["ratio"] is None or found["ratio"] <= 1.0:
@@ -194,11 +194,8 @@ def cpu_times() -> list[int]:
 def costs_us(runs: Path, names: list[str]) -> list[float]:
     """CPU time per delivery of each play. [us]"""
     from results import open_run, regression
-    from results.figures import Figures
 
-    costs = (
-        regression.cost("cpu_s_per_delivery", Figures([open_run(runs / name)])) for name in names
-    )
+    costs = (regression.cost("cpu_s_per_delivery", open_run(runs / name)) for name in names)
     return [round(1e6 * cost, 3) for cost in costs]
 
 

@@ -74,9 +74,9 @@ def test_a_module_that_burns_time_makes_deliveries_dearer(tmp_path, shelter):
         (tmp_path / f"{name}.lua").write_text(f"burn_seconds = {burn_s}\n")
         server = f"{{configuration: {name}.lua, modules: [mod_burn.lua]}}"
         sides.append(written(tmp_path, name, server))
-    with pairs.grids(*sides, seed=1, duration_s=3.0, out=tmp_path, door="test") as plays:
-        ratios = [cpu_s_per_delivery(plays[1](each)) / cpu_s_per_delivery(plays[0](each))
-                  for each in range(2)]  # fmt: skip
+    with pairs.grids(*sides, seed=1, duration_s=3.0, out=tmp_path, door="test") as play:
+        pairs_played = [play(number) for number in range(2)]
+    ratios = [cpu_s_per_delivery(head) / cpu_s_per_delivery(base) for base, head in pairs_played]
     assert min(ratios) > 2.0, ratios
 
 

@@ -10,7 +10,7 @@ from synthetic import steady
 
 from results import Run, gate, regression
 from results.records import RecordError, Verdict
-from results.regression import Limits, Pairs, read_budgets, regress
+from results.regression import Limits, Pairs, in_turn, read_budgets, regress
 
 
 def noisy_sides(slower, *, seed, noise=0.03, **head):
@@ -36,7 +36,7 @@ def shares(slower, verdict, tries=6):
     """How many of some gates end with the verdict."""
     limits = Limits(pairs_min=6, pairs_max=10)
     return sum(
-        regress(*noisy_sides(slower, seed=seed), limits)[0]["verdict"] == verdict
+        regress(in_turn(*noisy_sides(slower, seed=seed)), limits)[0]["verdict"] == verdict
         for seed in range(tries)
     )
 
@@ -51,7 +51,7 @@ def test_a_tenth_more_fails():
 
 
 def test_ratios_are_those_that_were_put_in():
-    document, pairs = regress(*noisy_sides(1.5, seed=3, noise=0.001), Limits())
+    document, pairs = regress(in_turn(*noisy_sides(1.5, seed=3, noise=0.001)), Limits())
     ratios = {each["name"]: each for each in document["metrics"]}
     cpu = ratios["cpu_s_per_delivery"]
     assert cpu["low"] < 1.5 < cpu["high"]
@@ -77,7 +77,9 @@ def test_a_core_that_is_slower_for_a_while_is_told_from_a_dearer_server():
 
     def verdicts(told):
         limits = Limits(pairs_min=6, pairs_max=6)
-        documents = [regress(side(1.0, told), side(each, told), limits)[0] for each in (1.0, 1.15)]
+        documents = [
+            regress(in_turn(side(1.0, told), side(each, told)), limits)[0] for each in (1.0, 1.15)
+        ]
         assert [each["at_equal_pace"] for each in documents] == [told, told]
         return [each["verdict"] for each in documents]
 
@@ -95,14 +97,14 @@ def test_both_sides_play_the_same_number_in_alternating_order():
 
         return one
 
-    regress(side("base"), side("head"), Limits(pairs_min=3, pairs_max=3))
+    regress(in_turn(side("base"), side("head")), Limits(pairs_min=3, pairs_max=3))
     assert played == [
         ("base", 0), ("head", 0), ("head", 1), ("base", 1), ("base", 2), ("head", 2),
     ]  # fmt: skip
 
 
 def test_what_is_lost_on_head_alone_fails_whatever_it_costs():
-    document, _ = regress(*noisy_sides(0.5, seed=1, lost_share=0.001), Limits())
+    document, _ = regress(in_turn(*noisy_sides(0.5, seed=1, lost_share=0.001)), Limits())
     assert document["verdict"] == "fail"
     assert document["invariants"]["nothing more lost"]["head"] > 0
     assert gate.exit_code(document, strict=False) == 1
@@ -111,7 +113,7 @@ def test_what_is_lost_on_head_alone_fails_whatever_it_costs():
 def test_plays_that_are_not_valid_are_discarded_and_too_many_are_no_answer():
     bad = Verdict(valid=False, reasons=("the generator was late",))
     base, head = noisy_sides(1.0, seed=1, verdict=bad)
-    document, pairs = regress(base, head, Limits(pairs_min=2, pairs_max=4))
+    document, pairs = regress(in_turn(base, head), Limits(pairs_min=2, pairs_max=4))
     assert document["verdict"] == "invalid"
     assert len(pairs) == 0
     assert document["discarded"] == 6
@@ -152,7 +154,7 @@ def test_bad_budgets_name_the_repair(text):
 
 
 def test_junit_has_a_case_for_each_gated_metric_and_invariant(tmp_path):
-    document, _ = regress(*noisy_sides(1.3, seed=2), Limits())
+    document, _ = regress(in_turn(*noisy_sides(1.3, seed=2)), Limits())
     gate.write_junit(document, tmp_path / "gate.xml")
     suites = ElementTree.parse(tmp_path / "gate.xml").getroot()
     assert suites.tag == "testsuites"
@@ -220,7 +222,7 @@ def as_data(node):
 def test_junit_fits_its_schema_whatever_the_verdict(slower, tmp_path):
     document = INVALID
     if slower is not None:
-        document, _ = regress(*noisy_sides(slower, seed=2), Limits(pairs_max=6))
+        document, _ = regress(in_turn(*noisy_sides(slower, seed=2)), Limits(pairs_max=6))
     gate.write_junit(document, tmp_path / "gate.xml")
     root = ElementTree.parse(tmp_path / "gate.xml").getroot()
     jsonschema.validate(as_data(root), JUNIT)
@@ -236,7 +238,7 @@ def test_junit_fits_its_schema_whatever_the_verdict(slower, tmp_path):
 def test_the_step_summary_of_github_gets_the_table(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     (tmp_path / "step.md").write_text("before\n")
-    document, _ = regress(*noisy_sides(1.0, seed=2), Limits())
+    document, _ = regress(in_turn(*noisy_sides(1.0, seed=2)), Limits())
     assert gate.write(document, None, None) == [tmp_path / "step.md"]
     text = (tmp_path / "step.md").read_text()
     assert text.startswith("before\n### Performance: ")
