@@ -141,6 +141,21 @@ class Reenactment:
         self._expected(topology)
         return self._performance.play(procedure, topology, defence)
 
+    def pull(self, topology: Topology, defence: str) -> Measured:
+        """What becomes of items that all fetch, of a topology that was predicted before.
+
+        Raises
+        ------
+        RailsError
+            It is beyond the caps of adversaries.
+        LoadError
+            It was never predicted, or cannot be played.
+        """
+        if topology.workload.duration > CAPS.attack_s:
+            raise RailsError(f"workload.duration: at most {CAPS.attack_s:g} s for adversaries")
+        self._expected(topology)
+        return self._performance.pull(topology, defence)
+
     def series(self, topologies: Sequence[Topology]) -> list[Measured]:
         """The same of several, one after another on one grid."""
         for each in topologies:

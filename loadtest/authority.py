@@ -9,6 +9,7 @@ are two, ejabberd takes neither without being asked for one.
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,10 @@ class Authority:
         """A key and certificate for a server that answers to `dns_names`, its domain first."""
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns_names]
         return self._issue(dns_names[0], names, expired)
+
+    def issue_address(self, address: str) -> Identity:
+        """A key and certificate for a server that is known by a numeric address alone."""
+        return self._issue(address, [x509.IPAddress(ipaddress.ip_address(address))], False)
 
     def issue_platform(
         self, account: str, *, named: bool = True, expired: bool = False

@@ -1,7 +1,8 @@
 """The certificates of a deployment: what servers show, and what Platforms may log in with.
 
 On request every account has one of its own, `certificates/ACCOUNT.pem`, and each Controller's owner
-also has flawed ones, `certificates/FLAW/ACCOUNT.pem`, with which nobody should get in.
+also has flawed ones, `certificates/FLAW/ACCOUNT.pem`, with which nobody should get in. Publishers
+that have files to fetch share `files.pem`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from loadtest.authority import Authority, Identity
 from loadtest.lease import write_secret
 from loadtest.provisioning import Account
-from loadtest.server import Site
+from loadtest.server import FILES_FILE, Site
 
 DIRECTORY: Final = "certificates"
 FLAWS: Final = ("expired", "revoked", "nameless", "wrong-authority")
@@ -44,6 +45,11 @@ def write(directory: Path, authority: Authority, accounts: Iterable[Sequence[Acc
         owner = of_controller[0].jid
         for flaw in FLAWS:
             write_secret(base / flaw / f"{owner}.pem", _flawed(authority, owner, flaw).pem)
+
+
+def write_files(directory: Path, authority: Authority, address: str) -> None:
+    """Write what Publishers show who fetch files from them, at one address."""
+    write_secret(directory / FILES_FILE, authority.issue_address(address).pem)
 
 
 def _flawed(authority: Authority, account: str, flaw: str) -> Identity:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest import addresses, lease, observation, processes, rails, sites
 from loadtest.problems import DeploymentError
+from loadtest.server import FILES_FILE
 
 if TYPE_CHECKING:
     from loadtest.front import Front
@@ -69,6 +70,11 @@ class Grid:
     def ca_file(self) -> Path:
         """The certificate that the servers' certificates are verified with."""
         return self.directory / sites.AUTHORITY_FILE
+
+    @property
+    def files_identity(self) -> Path:
+        """Key and certificate of Publishers with files, in a grid deployed for that."""
+        return self.directory / FILES_FILE
 
     def certificate(self, account: str, flaw: str | None = None) -> Path:
         """Key and certificate of an account, in a grid deployed with certificates.

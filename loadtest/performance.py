@@ -1,7 +1,7 @@
 """What people and programs do in an attack, performed on real grids: a fresh one each time.
 
 Stolen accounts read (`theft`), owner and thief log in over each other (`contest`), Platforms ask
-for everything (`asking`). Who calls has predicted it.
+for everything (`asking`) or fetch what an item refers to (`pulling`). Who calls has predicted it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import topologies
-from loadtest import asking, contest, deployment, rails, spinner, theft
+from loadtest import (
+    asking,
+    contest,
+    deployment,
+    files,
+    pulling,
+    rails,
+    references,
+    spinner,
+    theft,
+)  # fmt: skip
 from loadtest.caller import Account
 from loadtest.casting import bare, door_of
 from loadtest.cores import split_cores
@@ -20,6 +30,7 @@ from loadtest.herd import unless_stopped
 from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
+from topologies import plan
 from topologies.procedures import Duel, Harvest, LargeAnswers
 
 if TYPE_CHECKING:
@@ -103,6 +114,28 @@ class Performance:
                 hall = self._inquire(procedure, topology, defence, asking.Hall.play)
                 return asking.measured(hall.found, procedure, defence, topology.slo.deadline)
         raise LoadError(f"procedure.model: {procedure.model}: is not driven on real grids")
+
+    def pull(self, topology: Topology, defence: str) -> Measured:
+        """What becomes of items that all subscribers fetch, on a fresh grid.
+
+        Raises
+        ------
+        DeploymentError, LoadError, rails.RailsError
+            The grid cannot be deployed or driven.
+        """
+        self._progress(0.0, defence)
+        pulling.require(topology)
+        plain, options = pulling.deployed(topology), Options(scram="SHA-1", files=files.ADDRESS)
+        with self._grid(plain, options) as grid, spinner.awake():
+            pull = pulling.Pull(grid, topology, door_of(grid, topology), self._seed)
+            offered_per_s = sum(plan.offered(topology).values())
+            herd = len(pull.subscribers)
+            planned = rails.Caps(
+                herd + 2, float(herd), offered_per_s * (herd + 1),
+                topology.workload.duration + references.FETCH_WITHIN_S,
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, pull.play())
+        return pulling.measured(pull, topology, defence)
 
     def _steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
         with self._grid(topology, Options(activity=True, administration=True)) as grid:

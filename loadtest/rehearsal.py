@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest import deployment, engine, reading, spinner
+from loadtest import deployment, engine, pulling, reading, spinner
 from loadtest.calibration import Measure, Predict, fit
 from loadtest.cores import split_cores
 from loadtest.problems import LoadError
@@ -63,7 +63,7 @@ class Rehearsal:
             The grid cannot be deployed or driven.
         """
         self._progress(0.0, "fitting the costs of this machine")
-        topology = reading.deployed(topology)
+        topology = pulling.deployed(reading.deployed(topology))
         with deployment.ephemeral(topology, cores=split_cores()[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
             fitted = fit(topology, self._predict, on_grid, seed=self._seed, duration_s=PILOT_S)

@@ -29,6 +29,7 @@ COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
 ACTIVITY_FILE: Final = "activity.log"  # in the directory of whoever writes it
 COLLECTOR_FILE: Final = "collector.log"
 COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
+FILES_FILE: Final = "files.pem"  # what Publishers show who fetch from them, in a grid's directory
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
 HELPER_MEMORY_BYTES: Final = 512e6
 _HELLO: Final = (
@@ -66,6 +67,8 @@ class Options:
         Which of two sessions of one resource lives (RFC 6120 section 7.7.2.2).
     resumption : bool
         Sessions can be resumed (XEP-0198).
+    files : str or None
+        Loopback address at which Publishers answer who fetches files (see `files`).
     collector : bool
         A Prosody tells what its garbage collector does (see `collector`).
     """
@@ -82,6 +85,7 @@ class Options:
     conflict: Literal["end-old", "refuse-new"] = "end-old"
     resumption: bool = False
     collector: bool = False
+    files: str | None = None
 
     @property
     def scram_hash(self) -> str:

@@ -188,6 +188,8 @@ def prepare(
         certificates.write(
             directory, authority, [each.accounts for each in planned if each.accounts]
         )
+    if options.files is not None:
+        certificates.write_files(directory, authority, options.files)
     launches = [_furnish(site, _kind(site, kinds), authority) for site in planned]
     document = _document(topology, directory, planned, kinds)
     for site in planned:

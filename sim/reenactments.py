@@ -2,7 +2,7 @@
 
 Every variant is simulated with the costs of this machine before anything is played. Traffic is
 compared by the figures of `results.impact`; losses of sessions, returns and guesses by those of
-`results.comebacks`.
+`results.comebacks`, items that all fetch by those of `results.pulls`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from results import Run, comebacks, statistics
+from results import Run, comebacks, pulls, statistics
 from results.impact import PICTURES, variant
 from results.statistics import Sample
 from results.variants import AbandonedStep, Agreement, Measured, thinned
+from sim import pulled
 from sim.defences import GRIDS, Trial, described, window
+from sim.fetches import direct
 from sim.replications import simulate
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
@@ -70,6 +72,10 @@ class Real(Protocol):
         """What becomes of what people and programs do on a fresh grid."""
         ...
 
+    def pull(self, topology: Topology, defence: str) -> Measured:
+        """What becomes of items that all subscribers fetch, on a fresh grid."""
+        ...
+
     def noticed(self) -> list[AbandonedStep]:
         """What abandoned logins cost where logins were fitted first."""
         ...
@@ -92,7 +98,24 @@ def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None 
     first = next(iter(scenario.attacked.values()))
     if any(each.login is not None for each in first.platforms):
         return _returns(scenario, real, seed, out)
+    if direct(first).any():
+        return _pulls(scenario, real, seed)
     return _traffic(scenario, real, seed)
+
+
+def _pulls(scenario: Scenario, real: Real, seed: int) -> Trial:
+    """Items that all fetch: every variant is predicted before the first is played."""
+    fitted: dict[tuple[str, ...], dict[str, Profile]] = {}
+    predicted, runs = [], []
+    for name, topology in scenario.attacked.items():
+        servers = tuple(each.profile for each in topology.controllers)
+        profiles = fitted[servers] = fitted.get(servers) or real.fit(topology)
+        run = simulate(topology, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
+        real.predicted(topology)
+        runs.append(run)
+        predicted.append(pulled.foretold(name, topology, run))
+    played = [real.pull(topology, name) for name, topology in scenario.attacked.items()]
+    return _side_by_side(scenario, predicted, played, pulls.AXES, tuple(runs))
 
 
 def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:

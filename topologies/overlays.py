@@ -36,6 +36,7 @@ from topologies.quantities import Fraction
 from topologies.schema import Topology
 
 ATTACKS: Final = SHIPPED / "attacks"
+_ONE_HAPPENS: Final = "must have attacks, faults or adversaries, or else a procedure"
 SELECTOR: Final = re.compile(r"\$([a-z]+)")
 
 
@@ -51,7 +52,8 @@ class Enacted(Model):
     """What of an attack is played on a real server: scaled so that one core is enough.
 
     What is not written here is that of the file; where it has traffic of its own, the procedure is
-    left out.
+    left out. With `procedure: null` and nothing else that happens, the base's own traffic is the
+    attack, as `changes` make it.
     """
 
     headline: str | None = Field(None, description="figure that matters most")
@@ -167,7 +169,7 @@ def read_overlay(path: Path) -> Overlay:
 
 
 def _problems(overlay: Overlay) -> list[Problem]:
-    found = _broken(overlay)
+    found = _broken(overlay) + _idle(overlay)
     if overlay.real is not None:
         found += [
             Problem(("real", *each.path), each.rule, each.repair, each.value)
@@ -186,12 +188,21 @@ def _broken(overlay: Overlay) -> list[Problem]:
         if name in names[:number]:
             rule = "is the name of two defences"
             found.append(Problem(("defences", number, "name"), rule, "name each once", name))
-    adversaries = [each for each in overlay.platforms if each.get("role") == "adversary"]
-    happens = bool(overlay.attacks or overlay.faults or adversaries)
-    if happens == (overlay.procedure is not None):
-        rule = "must have attacks, faults or adversaries, or else a procedure"
-        found.append(Problem((), rule, "write the one that happens"))
+    if _happens(overlay) and overlay.procedure is not None:
+        found.append(Problem((), _ONE_HAPPENS, "write the one that happens"))
     return found
+
+
+def _idle(overlay: Overlay) -> list[Problem]:
+    """Nothing happens; what is played of it may be the base's own traffic, as it is changed."""
+    if _happens(overlay) or overlay.procedure is not None:
+        return []
+    return [Problem((), _ONE_HAPPENS, "write the one that happens")]
+
+
+def _happens(overlay: Overlay) -> bool:
+    adversaries = [each for each in overlay.platforms if each.get("role") == "adversary"]
+    return bool(overlay.attacks or overlay.faults or adversaries)
 
 
 def scenario(

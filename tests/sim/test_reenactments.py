@@ -6,9 +6,9 @@ import pytest
 from results.impact_table import render
 from results.statistics import Sample
 from results.variants import Measured
-from sim import real_phases, reenactments
+from sim import pulled, real_phases, reenactments
 from sim.replications import simulate
-from topologies import TopologyError, overlays
+from topologies import TopologyError, overlays, profile
 from topologies.loading import varied
 
 QUICK = [
@@ -50,6 +50,16 @@ class Mirror:
         assert topology.model_dump_json() in self.known
         self.asked.append((defence, procedure.model))
         return reenactments._foretold(defence, procedure, topology, 9)
+
+    def fit(self, topology):
+        self.asked.append(("fit", topology.controllers[0].profile))
+        return {"controller": profile(topology, "controller")}
+
+    def pull(self, topology, defence):
+        assert topology.model_dump_json() in self.known
+        self.asked.append((defence, topology.topics[0].flow))
+        run = simulate(topology, seed=9, replications=1, processes=1, door="a test")
+        return pulled.foretold(defence, topology, run)
 
     def noticed(self):
         figures = {"paid_s": 1e-3, "abandoned_s": 1e-3, "ended_s": 0.0, "noticed": 0.0}
@@ -103,6 +113,27 @@ def test_what_programs_do_is_predicted_before_the_first_is_played(name, defences
     assert [who for who, _ in mirror.asked] == ["fit", "fit", *defences]
     assert document["agreement"][0]["figure"] == document["headline"] == figure
     assert document["agreement"][0]["ratio"] == pytest.approx(1.0, abs=0.3)
+
+
+def test_items_that_all_fetch_are_predicted_before_the_first_is_played():
+    small = ["platforms[$subscriber].count=20", "workload.duration=12 s"]
+    laid = overlays.scenario("S-PULL", None, ["four-at-a-time", "pushed"], small, real=True)
+    mirror = Mirror()
+    document = reenactments.compared(laid, mirror, seed=2).document
+    names = ["none", "four-at-a-time", "pushed"]
+    flows = dict(zip(names, ("direct", "direct", "broker"), strict=True))
+    assert mirror.asked == [("fit", "prosody-0.12"), *flows.items()]
+    assert document["headline"] == document["agreement"][0]["figure"] == "p99_s"
+    figures = {each["defence"]: each["figures"] for each in document["variants"]}
+    herd_s = 20 * 31.5e3 / 1e6
+    for name in names[:2]:  # four at a time are evenly served one after another: the last is alike
+        assert figures[name]["all_there_s"]["value"] == pytest.approx(herd_s, abs=0.02)
+        assert figures[name]["publisher_bytes"]["value"] == pytest.approx(20 * 31.5e3 + 400)
+    assert figures["none"]["p50_s"]["value"] == pytest.approx(herd_s, rel=0.05)
+    third = figures["four-at-a-time"]["p50_s"]["value"]  # of five groups of four
+    assert third == pytest.approx(0.6 * herd_s, rel=0.05)
+    assert figures["pushed"]["publisher_bytes"]["value"] == 30e3
+    assert figures["pushed"]["broker_bytes"]["value"] > 20 * 30e3
 
 
 def test_what_people_do_is_not_played():

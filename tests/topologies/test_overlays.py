@@ -99,3 +99,16 @@ def test_every_shipped_attack_lies_on_its_base_and_on_a_small_one(name, base):
     laid = overlays.scenario(name, base=base)
     assert len(laid.attacked) >= 2
     assert laid.overlay.reference.startswith("RFC 8600")
+
+
+def test_what_is_played_may_be_the_traffic_itself(tmp_path):
+    laid = overlays.scenario("S-PULL", None, ["none"], real=True)
+    assert not laid.procedures
+    assert laid.attacked["none"].topics[0].flow == "direct"
+    text = (overlays.ATTACKS / "S-PULL.yaml").read_text()
+    head, real = text.split("\nreal:\n")
+    idle = tmp_path / "idle.yaml"
+    begin, end = head.index("procedure:"), head.index("defences:")
+    idle.write_text(f"{head[:begin]}{head[end:]}\nreal:\n{real}")
+    with pytest.raises(TopologyError, match="or else a procedure"):
+        overlays.read_overlay(idle)
