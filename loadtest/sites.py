@@ -56,7 +56,7 @@ UNSUPPORTED: Final = (
     "workload.queries",
     "platforms.retry",
     "controllers.admission",
-    "controllers.resumption",
+    "controllers.resumption", "controllers.offline", "topics.notification",
     "faults",
     "links.delay",
     "brokers.delay",

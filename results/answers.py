@@ -1,6 +1,7 @@
 """Answers of a run in figures: how long those waited who asked a Broker, or had just logged in.
 
-Retracts are among them, which a Broker sends to all subscribers unasked.
+Retracts are among them, which a Broker sends to all subscribers unasked, and what a server stored
+for whoever was offline and sent late.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from results.latencies import Latency
 if TYPE_CHECKING:
     from results.run import Run
 
-ROLES = ("query", "last-item", "retract")  # in the place of a publisher's role
+DELAYED = "delayed"
+ROLES = ("query", "last-item", "retract", DELAYED)  # in the place of a publisher's role
 
 
 def answers(run: Run) -> list[AnswerFigures]:
@@ -26,7 +28,8 @@ def answers(run: Run) -> list[AnswerFigures]:
 
     Latency runs from the request to the end of the answer's reading; of last items and of what is
     asked upon a login, from the instant at which the Platform knows that it is online; of
-    retracts, from that at which the publication was intended that pushed the item out.
+    retracts, from that at which the publication was intended that pushed the item out; of what was
+    stored, from that at which it was intended.
     """
     phases = measured_phases(run)
     kinds = {(key[4], key[2], key[3]) for key in run.latencies.keys if key[4] in ROLES}
@@ -63,7 +66,8 @@ def answers_text(found: list[AnswerFigures]) -> Iterator[str]:
             for value in (each["p50"]["value"], each["p99"]["value"])
         )
         lost = f", {each['lost']:,} lost" if each["lost"] else ""
+        what = "delivered late" if each["role"] == DELAYED else "answers"
         yield (
-            f"{each['answer']} to {each['population']}: {each['answered']:,} answers{lost}, "
+            f"{each['answer']} to {each['population']}: {each['answered']:,} {what}{lost}, "
             f"p50 {p50}, p99 {p99}."
         )

@@ -130,6 +130,17 @@ class PhaseSummary(TypedDict):
     saturated: list[Saturation]
 
 
+class OfflineFigures(TypedDict):
+    """What a Controller stored for Platforms without a session, over all replications. [B]"""
+
+    controller: str
+    stored: int
+    bounced: int
+    delayed: int
+    waiting: int
+    bytes_max: float
+
+
 class AnswerFigures(TypedDict):
     """One kind of answer to requests of one population; quantiles of its latency. [s]"""
 
@@ -170,6 +181,7 @@ class Summary(TypedDict):
     disturbance: Disturbance | None
     sessions: list[SessionFigures]
     answers: list[AnswerFigures]
+    offline: list[OfflineFigures]
     identities: list[IdentityFigures]
     verdict: VerdictFigures
 

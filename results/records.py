@@ -180,7 +180,8 @@ LATENCY = (
         "role",
         "str",
         "",
-        "legitimate or adversary (who published), query, last-item or retract",
+        "legitimate or adversary (who published), query, last-item or retract; delayed: deliveries "
+        "that were stored, once more",
     ),
     Column("stage", "str", "", "total, or the part of the way"),
     Column("bin", "int32", "", "bin of results.histogram"),

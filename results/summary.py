@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from results import sessions, timeline
+from results import offline, sessions, timeline
 from results.answers import answers
 from results.documents import (
     ControllerFigures,
@@ -76,6 +76,7 @@ def summary(run: Run) -> Summary:
         "disturbance": _disturbance(run, phases),
         "sessions": sessions.session_figures(header, timeline.timeline(run).end_s),
         "answers": answers(run),
+        "offline": offline.figures(header),
         "identities": [identity.model_dump() for identity in header.identities],  # type: ignore[misc]
         "verdict": {
             "valid": header.verdict.valid,

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from results import units
+from results import offline, units
 from results.answers import answers_text
 from results.documents import QUANTILES, Change, Comparison, PhaseComparison, Side, Summary
 from results.stages import busiest_text, stages_text
@@ -81,6 +81,7 @@ def _notes(summary: Summary) -> Iterator[str]:
     )
     yield from _sessions(summary)
     yield from answers_text(summary["answers"])
+    yield from offline.text(summary["offline"])
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     if broken:
         yield f"Broken identities: {'; '.join(broken)}."

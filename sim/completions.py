@@ -11,12 +11,14 @@ import numpy as np
 
 from sim.delivery import compiled, publication_of
 from sim.state import (
+    AWAITED,
     FINAL,
     FIRST,
     NOTICED,
     REFUSED,
     RESUME,
     RESUMED,
+    ROUND_TRIP,
     SETTLED,
     STAMP_SHIFT,
     Server,
@@ -66,7 +68,12 @@ def complete_job(server: Server, slot: int, time_s: float) -> None:
     now.completed += 1
     if publication.job & FINAL and publication.row >> STAMP_SHIFT >= process.cut:
         delay_s = server.populations[platform.population].delay_s
-        if time_s + delay_s <= publication.give_up_s and platform.offline:
+        if time_s + delay_s > publication.give_up_s or not platform.offline:
+            pass
+        elif server.setting[0].stores:  # its presence comes when it knows of its session
+            platform.offline = AWAITED
+            process.resumable_s = time_s + ROUND_TRIP * delay_s
+        else:
             platform.offline = 0
             now.offline -= 1
             process.resumable_s = -np.inf

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from results import histogram
 from sim import draws
 from sim.backlogs import POLICIES
 from sim.crashes import abandon, crash, cuts
@@ -17,11 +16,13 @@ from sim.draws import Purpose
 from sim.failovers import Detours, Whereabouts
 from sim.freezes import freeze
 from sim.inbound import Inbound
-from sim.intake import ROLES, Census, Intake
+from sim.intake import Census, Intake
 from sim.jobs import Inbox, Jobs
 from sim.kept_items import kept_bytes
+from sim.latency_tables import latencies
 from sim.messages import Messages, nothing
 from sim.network import Arrivals
+from sim.offline import Store
 from sim.outflow import abandon_queues
 from sim.platforms import residents, resting_bytes
 from sim.results_of_requests import Results
@@ -32,7 +33,7 @@ from sim.slowdowns import COSTS, slow_down
 from sim.stages import stages
 from sim.state import PUBLICATION, Floats, Integers, Records, Server
 from sim.stations import Graph, Line, Station
-from sim.study import HistogramKey, Sparse, Study, Tally
+from sim.study import Study, Tally
 from sim.waterfalls import waterfall
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
@@ -63,14 +64,14 @@ class Controller:
         self._intake = Intake(study.timetable, census.roles, study.row_stride, known)
         self._inbound = Inbound(station.node, station.profile, self._home)
         self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
-        self._keeper = Keeper(self._home, station.node.resumption)
+        self._keeper = self._keeping(census.segments * census.roles)
         self._inbox = Inbox(len(self._routes.inward) + 2)  # lines, Platforms, what was kept
         self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
         self._results = Results(graph, study.rows, census)
         self._discipline = discipline(station.profile)
         self._server = empty_server(
             study, station, self._discipline, self._home, self._routes,
-            census.segments * census.roles,
+            census.segments * census.roles * self._keeper.layers,
         )  # fmt: skip
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
         self._messages = nothing()
@@ -78,6 +79,12 @@ class Controller:
         self._down_until_s, self._pace = -np.inf, 1.0
         self._allocated = float(self._server.ledger["allocated"][0])
         self._reached = self._passing = 0  # copies fed for Platforms here, for other stations
+
+    def _keeping(self, kinds: int) -> Keeper | Store:
+        """What keeps copies for Platforms that are away."""
+        if self.station.node.offline is not None:
+            return Store(self._home, self._study.topology, kinds)
+        return Keeper(self._home, self.station.node.resumption)
 
     def publish(self, reaching: Arrivals, kind: Integers, until_s: float) -> None:
         """Publications of its own Platforms reach it: all that do before `until_s`, in order."""
@@ -147,6 +154,17 @@ class Controller:
         if released is not None:
             self._inbox.add(len(self._routes.inward) + 1, released)
         return logged[:told]
+
+    @property
+    def presence_s(self) -> float:
+        """When the next presence comes upon which what is stored goes out. [s]"""
+        return self._keeper.next_s
+
+    def present(self, now_s: float) -> None:
+        """Send what is stored to those whose presence comes now."""
+        due = self._keeper.due(self._server, now_s, self._kinds)
+        if due is not None:
+            self._inbox.add(len(self._routes.inward) + 1, due)
 
     def cut_off(
         self, platforms: Integers, stamps: Integers, asleep: npt.NDArray[np.bool_], now_s: float
@@ -226,7 +244,7 @@ class Controller:
         """It loses all it has, and takes nothing in until then."""
         self._turn_away(self._inbound.forget(), refused=False)
         self._down_until_s = until_s
-        self._keeper.forget()
+        self._keeper.crash(self._server)
         self._inbox.forget(len(self._routes.inward) + 1)
         self._crashed += crash(self._server, instant_s, self._allocated)
 
@@ -261,7 +279,7 @@ class Controller:
             legitimate=self._intake.legitimate,
             accepted=self._intake.accepted,
             refused=self._intake.refused,
-            histograms=self._histograms(expected),
+            histograms=latencies(self._server.histograms, self._home, self._census.roles, expected),
             publications=self._publications(outcomes),
             expected=total,
             delivered=int(now["delivered"]),
@@ -278,6 +296,7 @@ class Controller:
             trace=self._server.trace[: now["traced"]],
             cuts=cuts(self._server),
             stages=stages(self._server, self._home, self._kinds, self._census.roles),
+            offline=self._keeper.figures(self._server),
             waterfall=waterfall(self._server, self._study.topology, self._home, self._kinds),
         )
 
@@ -355,6 +374,7 @@ class Controller:
             records["intake_s"][passed_on] = receive_s + per_byte * payload_bytes[passed_on]
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
             self._keeper.resend(records, jobs)
+        self._keeper.mark(records)
         return records
 
     def _intervals(self, drained_s: float) -> Records:
@@ -365,20 +385,6 @@ class Controller:
         items_bytes = kept_bytes(topology, self._routes.owned, self.station.profile.server)
         intervals["memory_bytes"] += memory_bytes + items_bytes
         return intervals
-
-    def _histograms(self, expected: Integers) -> dict[HistogramKey, Sparse]:
-        """What was delivered and, to make up what was expected, undelivered."""
-        counts, names = self._server.histograms, self._home.pair_names
-        found: dict[HistogramKey, Sparse] = {}
-        for (kind, pair), copies in np.ndenumerate(expected):
-            if copies == 0:
-                continue
-            row = counts[kind * len(names) + pair].astype(np.int64)
-            row[histogram.UNDELIVERED] += copies - row.sum()
-            segment, role = divmod(int(kind), self._census.roles)
-            who = self._home.pair_roles[pair] or ROLES[role]
-            found[segment, *names[pair], who] = histogram.sparse(row)
-        return found
 
     def _publications(self, outcomes: Records) -> dict[str, npt.NDArray[Any]]:
         """The kept rows of the publications table."""

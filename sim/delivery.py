@@ -16,7 +16,7 @@ import numpy as np
 
 from results import histogram
 from sim import compiling, journeys, outflow
-from sim.state import NOBODY, SETTLED, Server
+from sim.state import AWAITED, NOBODY, SETTLED, Server
 
 compiled, inlined = compiling.compiled, compiling.inlined
 Index = np.uint32  # indices are unsigned: compiled code need not look for negative ones
@@ -225,12 +225,24 @@ def send_on(server: Server, slot: int, number: int, entry: int, left_s: float) -
     publication.elsewhere += 1
 
 
+@compiled
+def _away(server: Server, slot: int, number: int, time_s: float) -> bool:
+    """Whether Platform `number`, which was offline, has no session for a copy at `time_s`.
+
+    A session without presence takes all but what is stored until that comes.
+    """
+    if server.platforms[number].offline != AWAITED:
+        return True
+    awaited = time_s < server.processes[number].resumable_s
+    return awaited and server.publications[slot].storable != 0
+
+
 @inlined
 def receive(server: Server, slot: int, number: int, written_s: float) -> float:
     """Carry one copy to Platform `number` and count it; when that has read it. [s]"""
     now, setting = server.ledger[0], server.setting[0]
     publication, platform = server.publications[slot], server.platforms[number]
-    if platform.offline:
+    if platform.offline and _away(server, slot, number, written_s):
         keep(server, slot, number, written_s)
         publication.elsewhere += 1
         now.missed += 1
@@ -264,13 +276,23 @@ def receive(server: Server, slot: int, number: int, written_s: float) -> float:
 
 @compiled
 def keep(server: Server, slot: int, number: int, time_s: float) -> None:
-    """A copy is for a session that may be resumed: note it, unless there are too many."""
+    """A copy is for a session that may be resumed, or to be stored: note it, if that is possible.
+
+    Too many make that a session is not resumed, or bounce.
+    """
     if server.kept.size == 0:
         return
     process, now, publication = (
         server.processes[number], server.ledger[0], server.publications[slot],
     )  # fmt: skip
-    if time_s > process.resumable_s:
+    if server.setting[0].stores:
+        if not publication.storable:
+            return
+        if process.kept >= server.setting[0].kept_most:
+            now.bounced += 1
+            return
+        now.stored += 1
+    elif time_s > process.resumable_s:
         return
     process.kept += 1
     if process.kept > server.setting[0].kept_most:
@@ -301,7 +323,7 @@ def _miss(server: Server, slot: int, number: int, time_s: float) -> None:
 @inlined
 def absent(server: Server, slot: int, number: int, time_s: float) -> bool:
     """Whether Platform `number` has no session; its copy is then accounted for."""
-    if not server.platforms[number].offline:
+    if not server.platforms[number].offline or not _away(server, slot, number, time_s):
         return False
     _miss(server, slot, number, time_s)
     return True

@@ -19,6 +19,7 @@ from sim.cluster_support import cluster_problems
 from sim.clusters import session_count
 from sim.draws import Purpose
 from sim.fetch_support import fetch_problems
+from sim.offline_support import offline_problems
 from sim.request_support import request_problems
 from sim.state import NOBODY, PLATFORM, POPULATION, QUEUE, Indices, Records
 from sim.stations import Graph, Station, takes_part
@@ -223,7 +224,7 @@ def require_supported(topology: Topology) -> None:
     problems = [
         *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
         *request_problems(topology), *cluster_problems(topology),
-        *fetch_problems(topology),
+        *fetch_problems(topology), *offline_problems(topology),
     ]  # fmt: skip
     if problems:
         raise TopologyError(problems)

@@ -23,8 +23,9 @@ from results.records import (
     Verdict,
 )
 from sim.disciplines import discipline
+from sim.latency_tables import DELAYED
 from sim.phases import DRAIN, Timetable, phases, too_short
-from sim.session_records import session_record
+from sim.session_records import offline_record, session_record
 from sim.stations import Graph, Station
 from sim.study import Sparse, Tally
 from sim.traffic import modes
@@ -168,13 +169,14 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
 
 
 def _logins(occasion: Occasion, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Sessions by population, where there is anything to tell."""
+    """Sessions by population, and what was stored, where there is anything to tell."""
     tallies = [
         [tally.sessions for tally in outcome.tallies if tally.sessions is not None]
         for outcome in outcomes
     ]
     found = session_record(occasion.topology, tallies)
-    return {"logins": found} if found else {}
+    stored = offline_record(tally for _, tally in _tallies(outcomes))
+    return ({"logins": found} if found else {}) | ({"offline": stored} if stored else {})
 
 
 def _controllers(occasion: Occasion) -> dict[str, ControllerRecord]:
@@ -318,6 +320,7 @@ def _readers(
                 int(counts.sum())
                 for key, counts in histograms.items()
                 if (key[1], key[3], key[5]) == (phase.name, population.name, "total")
+                and key[4] != DELAYED
             )
             share = copies / (capacity * (phase.end_s - phase.start_s))
             shares.setdefault(population.name, {})[phase.name] = share

@@ -160,6 +160,7 @@ class ReferenceController:
             lambda stanza, copies: self._hold(stanza, copies) if life is self._life else None,
             lambda payload_bytes: self._pace.factor * (receive_s + per_byte * payload_bytes),
             lambda socket: life is self._life and self._logins.has_session(socket),
+            self._logins.holds_back,
             lambda stanza, socket: self._miss(life, stanza, socket),
         )  # fmt: skip
         match self._profile.costs:
@@ -385,6 +386,7 @@ class ReferenceController:
         self.log.refused += self._door.refused
         self.log.unread |= self._door.waiting
         self.log.sessions = self._logins.tally()
+        self.log.store = self._logins.store
         return self.log
 
     @property

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from results import histogram
 from sim.intake import ROLES, Census, Intake
 from sim.kept_items import kept_bytes
+from sim.latency_tables import DELAYED
 from sim.network import Arrivals
 from sim.platforms import residents
+from sim.reference_offline import ReferenceStore
 from sim.reference_stanzas import Publication
 from sim.requests import RETRACT
 from sim.session_books import SessionTally
@@ -56,6 +58,7 @@ class Log:
     dropped: list[Publication] = field(default_factory=list)
     sessions: SessionTally | None = None
     resent: int = 0
+    store: ReferenceStore | None = None
 
 
 class Directory:
@@ -194,7 +197,9 @@ class Books:
         ]
         drained_s = max([study.timetable.duration_s, changes[0][-1], *lasts])
         histograms = self._histograms(published)
-        expected = sum(int(counts.sum()) for _, counts in histograms.values())
+        expected = sum(
+            int(counts.sum()) for key, (_, counts) in histograms.items() if key[3] != DELAYED
+        )
         busy_s = sum(stop - start for start, stop in self._log.busy)
         return Tally(
             controller=self._node.name,
@@ -224,7 +229,11 @@ class Books:
             trace=self._trace(),
             cuts=np.array(self._log.cuts).reshape(-1, 2),
             sessions=self._log.sessions,
+            offline=self._log.store.figures(self._late()) if self._log.store else {},
         )
+
+    def _late(self) -> int:
+        return sum(stanza.resumed for stanza, *_ in self._log.received)
 
     def _dropped_copies(self) -> int:
         return sum(len(self._people.receivers(each)) for each in self._log.dropped)
@@ -328,6 +337,8 @@ class Books:
         table = self._study.timetable
         latencies: dict[HistogramKey, list[float]] = {}
         outcomes = {(each.row, to): instant for each, to, instant in self._log.received}
+        stored = self._log.store is not None and self._log.store.possible
+        late = {(each.row, to) for each, to, _ in self._log.received if stored and each.resumed}
         for publication in published:
             segment = int(table.segments(np.array([publication.intended_s]))[0])
             topic, role = self._labels(publication)
@@ -338,6 +349,9 @@ class Books:
                 received_s = outcomes.get((publication.row, subscriber), np.inf)
                 key = (segment, topic, population, role)
                 latencies.setdefault(key, []).append(received_s - publication.intended_s)
+                if (publication.row, subscriber) in late:
+                    key = (segment, topic, population, DELAYED)
+                    latencies.setdefault(key, []).append(received_s - publication.intended_s)
         return {key: histogram.sparse(histogram.count(values)) for key, values in latencies.items()}
 
     def _labels(self, publication: Publication) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from results import histogram
 from sim.reference_books import Directory
 from sim.reference_clocks import FIRST_PRIORITY, StoppedClock, at
 from sim.reference_gates import ReferenceGate
+from sim.reference_offline import LEAST_PRIORITY, ReferenceStore
 from sim.reference_platforms import ReferencePlatform
 from sim.reference_resumptions import SleepingSessions
 from sim.reference_stanzas import Pace, Publication, Socket, Target
@@ -44,6 +45,7 @@ class ReferenceSessions:
         self.env, self.study, self.node, self.profile = env, study, node, profile
         self.log: list[tuple[str, int, float, float]] = []  # what, population, when, latency
         self._doors: dict[float, list[tuple[int, Publication]]] = {}
+        self._presences: dict[float, list[tuple[int, Callable[[], bool]]]] = {}
         self._platforms: dict[int, ReferencePlatform] = {}
         self._guests: dict[int, ReferencePlatform] = {}
         first = 0
@@ -56,6 +58,7 @@ class ReferenceSessions:
             first += population.count
         self.down_until_s, self.silent = -math.inf, False
         self.asleep = SleepingSessions(node.resumption)
+        self.store = ReferenceStore(node, study.topology, profile.server)
         self.gate = ReferenceGate(node, profile.server)
         self.tell: Callable[[int, float], None] | None = None  # who knows that it is online
         self.clock, self.pace = StoppedClock(env, ()), Pace(profile.speed)
@@ -84,6 +87,27 @@ class ReferenceSessions:
         """A copy is for a Platform without a session."""
         if isinstance(socket, int):
             self.asleep.keep(socket, stanza, self.env.now)
+            self.store.keep(socket, stanza, self.env.now)
+
+    def expect(self, platform: int, delay_s: float, logged_in: Callable[[], bool]) -> None:
+        """Somebody has logged in: what is stored goes out when the presence comes."""
+        presence_s = self.env.now + 2.0 * delay_s
+        if not self.store.possible:
+            return
+        self.store.expect(platform, presence_s)
+        if presence_s not in self._presences:
+            self._presences[presence_s] = []
+            come = at(self.env, presence_s, LEAST_PRIORITY)
+            come.callbacks.append(lambda _: self._send_stored(presence_s))
+        self._presences[presence_s].append((platform, logged_in))
+
+    def _send_stored(self, presence_s: float) -> None:
+        for platform, logged_in in sorted(
+            self._presences.pop(presence_s), key=lambda each: each[0]
+        ):
+            for stanza in self.store.send(platform, presence_s) if logged_in() else ():
+                again = replace(stanza, arrival_s=presence_s, socket=platform, resumed=True)
+                self._take(again, platform)
 
     def wake(self, platform: int, delay_s: float) -> None:
         """A session is resumed: what was kept goes out as the Platform's next message comes."""
@@ -122,6 +146,10 @@ class ReferenceSessions:
         """Whether the server has a session of the Platform; with peers it always has."""
         found = self._platform(socket) if isinstance(socket, int) else None
         return found is None or (found.session and found.there is self)
+
+    def holds_back(self, socket: Socket, stanza: Publication) -> bool:
+        """Whether a copy is stored although there is a session."""
+        return isinstance(socket, int) and self.store.holds_back(socket, stanza, self.env.now)
 
     def _platform(self, number: int) -> ReferencePlatform | None:
         return self._platforms.get(number) or self._guests.get(number)

@@ -250,6 +250,8 @@ class ReferencePlatform:
                 there.wake(self.platform, self._delay_s)
             else:
                 there.asleep.end(self.platform)
+                losses = self._losses
+                there.expect(self.platform, self._delay_s, lambda: self._losses == losses)
             return ONLINE
         self._ticket &= not asks
         return GO_ON

@@ -117,7 +117,7 @@ class LoopTurnsServer:
             for span_s in spans_s:
                 yield self._clock.timeout(span_s)
             spans_s = []
-            if not around.online(session):
+            if not around.takes(session, publication):
                 around.miss(publication, session)
                 continue
             around.hold(publication, 1)
@@ -144,7 +144,7 @@ class LoopTurnsServer:
         yield self._env.timeout(collect_s)
         for publication, target in pending:
             self._around.hold(publication, -1)
-            if online:
+            if online and not self._around.holds_back(socket, publication):
                 self._around.send(publication, socket, target)
             else:
                 self._around.miss(publication, socket)
@@ -244,7 +244,7 @@ class FanoutProcessServer:
                 publication.job.done()
                 continue
             socket, target = receiver
-            if not self._around.online(socket):
+            if not self._around.takes(socket, publication):
                 self._around.miss(publication, socket)
                 continue
             session = self._sessions.setdefault(socket, _Session(socket))

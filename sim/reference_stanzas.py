@@ -90,7 +90,7 @@ class Surroundings:
     `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
     copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
     stanza of so many payload bytes that is only passed on; `online` tells whether a socket has a
-    session, `miss` takes a copy for one that has none.
+    session, `holds_back` whether a copy is stored all the same, `miss` takes what does not go out.
     """
 
     env: simpy.Environment
@@ -103,6 +103,7 @@ class Surroundings:
     hold: Callable[[Publication, int], None]
     receive_s: Callable[[float], float]
     online: Callable[[Socket], bool]
+    holds_back: Callable[[Socket, Publication], bool]
     miss: Callable[[Publication, Socket], None]
 
     @property
@@ -114,9 +115,13 @@ class Surroundings:
         """What it takes to read a stanza that is only passed on. [s]"""
         return 0.0 if publication.resumed else self.receive_s(publication.payload_bytes)
 
+    def takes(self, socket: Socket, publication: Publication) -> bool:
+        """Whether there is a session that a copy can be written to."""
+        return self.online(socket) and not self.holds_back(socket, publication)
+
     def write(self, publication: Publication, socket: Socket, target: Target) -> None:
         """Send a copy, if there still is a session to send it to."""
-        if self.online(socket):
+        if self.takes(socket, publication):
             self.send(publication, socket, target)
         else:
             self.miss(publication, socket)

@@ -19,6 +19,7 @@ from sim import phases, reference
 from sim.fetches import direct
 from sim.grid import Grid, Watch
 from sim.journeys import COPIES_MAX
+from sim.keeping import keeps
 from sim.platforms import require_supported
 from sim.precision import (
     REPLICATIONS_MAX,
@@ -213,10 +214,10 @@ def _followed(task: Task, rows: int) -> tuple[int, int]:
     """Of every how many publications copies are followed through their stages, and of how many.
 
     Only in the first replication, and not where one fan-out alone is too large to follow, nor
-    between stations or where sessions are resumed: a publication is then worked on more than once.
+    between stations or where copies are kept: a publication is then worked on more than once.
     """
     topology = task.topology
-    again = any(node.resumption is not None for node in topology.controllers)
+    again = any(keeps(node) for node in topology.controllers)
     again |= bool(direct(topology).any())
     if not task.stages or again or Graph(topology, task.profiles).lines:
         return 0, 1

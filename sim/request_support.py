@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.keeping import keeps
 from topologies.schema import Population, Topology
 
 NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract", "topics.flow")
@@ -47,11 +48,11 @@ def _retract_problems(topology: Topology) -> Iterator[str]:
         ]  # fmt: skip
         alone = all(each.controller == broker.controller and not each.failover for each in users)
         homes = {each.name: each for each in topology.controllers}
-        alone &= homes[broker.controller].resumption is None
+        alone &= not keeps(homes[broker.controller])
         if not alone or broker.kind != "in-process":
             rule = (
                 "is not supported by the simulator for Platforms on other Controllers, with "
-                "failover or resumption, or beside a component yet; leave it out"
+                "failover, resumption or offline storage, or beside a component yet; leave it out"
             )
             yield f"topics[{number}].notify_retract: true: {rule}"
 

@@ -19,13 +19,20 @@ from sim.jobs import Jobs
 from sim.logins import steps
 from sim.platforms import Residents
 from sim.routes import EVERYBODY
-from sim.state import PLATFORM_MASK, RESUMED, Integers, Records, Server
+from sim.state import (
+    ASLEEP,
+    GONE,
+    PLATFORM_MASK,
+    RESUMED,
+    ROUND_TRIP,
+    Integers,
+    Records,
+    Server,
+)
 from sim.stations import Graph
 from topologies.schema import Resumption
 
 Mask = npt.NDArray[np.bool_]
-GONE, ASLEEP = 1, 2  # a Platform without a session, or with one that may be resumed
-ROUND_TRIP = 2.0  # delays from a resumption until what was kept is sent
 
 
 class Tickets:
@@ -89,6 +96,8 @@ class Tickets:
 class Keeper:
     """What one server keeps for Platforms that may resume their sessions.
 
+    It has the same methods as `sim.offline.Store`, which keeps things otherwise.
+
     Parameters
     ----------
     home : Residents
@@ -96,6 +105,8 @@ class Keeper:
     resumption : Resumption, optional
         For how long; nothing is kept without it.
     """
+
+    layers, next_s = 1, np.inf
 
     def __init__(self, home: Residents, resumption: Resumption | None) -> None:
         self._home, self._resumption = home, resumption
@@ -120,9 +131,19 @@ class Keeper:
                 self._kept.pop(number, None)
         server.ledger["offline"] = np.count_nonzero(offline)
 
-    def forget(self) -> None:
-        """The server has crashed."""
+    def crash(self, server: Server) -> None:
+        """The server loses all that it keeps."""
         self._kept = {}
+
+    def due(self, server: Server, now_s: float, kinds: int) -> None:
+        """Nothing goes out but what completions release."""
+
+    def mark(self, records: Records) -> None:
+        """All that comes is kept alike."""
+
+    def figures(self, server: Server) -> dict[str, float]:
+        """Nothing is counted."""
+        return {}
 
     def released(self, server: Server, completions: Records, kinds: int) -> Jobs | None:
         """What goes out again because of these completions; `kinds` is a kind's stride."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim.keeping import keeps
 from sim.platforms import Residents
 from sim.requests import RETRACT
 from sim.state import Indices, Integers
@@ -129,8 +130,8 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
             fan_out_here[number] = fan_out_here[answer.topic]
             published[number] = published[answer.topic]
     single = lists.length
-    keeps = graph.stations[station].node.resumption is not None
-    alone = np.arange(home.count if inward or graph.answers or keeps else 0)
+    again = keeps(graph.stations[station].node)
+    alone = np.arange(home.count if inward or graph.answers or again else 0)
     lists.append(alone, alone)
     every_session, every_target = lists.columns()
     if not outward:

@@ -15,6 +15,7 @@ from sim.compiling import calls
 from sim.disciplines import Discipline
 from sim.draws import Purpose
 from sim.journeys import COPIES_MAX
+from sim.keeping import keeps, quota
 from sim.phases import Timetable
 from sim.platforms import Residents
 from sim.routes import Routes
@@ -92,7 +93,7 @@ def empty_server(
         outcomes=outcomes,
         trace=np.zeros(int(study.traced), DELIVERY),
         outbox=np.zeros(len(paths.outward), DISPATCH),
-        kept=np.zeros(int(station.node.resumption is not None), DISPATCH),
+        kept=np.zeros(int(keeps(station.node)), DISPATCH),
         queues=(queues := home.queue_records(station.node, (study.seed, study.replication))),
         waits=_free_waits(1 if len(queues) else 0),
         calendar=np.zeros(len(queues), np.uint32),
@@ -143,6 +144,8 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
     setting["queue_wait_s"] = np.inf
     if node.resumption is not None:
         setting["kept_most"] = node.resumption.queue
+    if node.offline is not None:
+        setting["kept_most"], setting["stores"] = quota(node.offline, profile.server), 1
     if node.admission is not None and node.admission.queue_wait is not None:
         setting["queue_wait_s"] = node.admission.queue_wait
     if profile.logins is not None:

@@ -1,14 +1,15 @@
-"""What happened to sessions in all replications, as a run's record keeps it."""
+"""What happened to sessions, and for want of them, in all replications, as a record keeps it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from results import histogram
 from sim.session_books import SessionTally
+from sim.study import Tally
 from topologies.schema import Topology
 
 
@@ -64,3 +65,26 @@ def _add(
 def _sparse(counts: histogram.Counts) -> dict[str, list[int]]:
     bins = np.flatnonzero(counts)
     return {"bins": bins.tolist(), "counts": counts[bins].tolist()}
+
+
+def offline_record(tallies: Iterable[Tally]) -> dict[str, dict[str, float]]:
+    """What Controllers stored for Platforms that were offline, over all replications.
+
+    Parameters
+    ----------
+    tallies : iterable of Tally
+        Those of all replications.
+
+    Returns
+    -------
+    dict
+        By Controller that stores: copies `stored`, `bounced`, delivered late (`delayed`) and still
+        `waiting` at the end, summed, and the bytes of payload stored at most at once (`bytes_max`).
+    """
+    found: dict[str, dict[str, float]] = {}
+    for tally in tallies:
+        for name, figure in tally.offline.items():
+            own = found.setdefault(tally.controller, {})
+            known = own.get(name, 0)
+            own[name] = max(known, figure) if name == "bytes_max" else known + figure
+    return found

@@ -24,6 +24,7 @@ from sim.calendar import Calendar, Events
 from sim.draws import Purpose
 from sim.failovers import Whereabouts
 from sim.freezes import Sockets
+from sim.keeping import keeps
 from sim.ladders import STEP_BITS, STEP_MASK, Ladder
 from sim.logins import ROUNDS_OF_CONNECT
 from sim.messages import Messages, nothing
@@ -87,7 +88,8 @@ class Sessions:
         self._silent = np.zeros(len(graph.stations), np.bool_)
         logging_in = [each.network.delay for each in topology.platforms if each.login is not None]
         self._delay_min_s = min(logging_in)
-        self.plain = self._doors.open and not (self._tickets.any or where.moves)
+        kept = any(keeps(each.node) for each in graph.stations)
+        self.plain = self._doors.open and not (kept or where.moves)
         self.books = SessionBooks(study.timetable, topology)
 
     def horizon(self, now_s: float) -> tuple[float, float]:

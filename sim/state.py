@@ -24,8 +24,9 @@ UNTOUCHED = -1.0  # a publication whose set-up has not begun
 # `copies` are for the entries of `Server.subscribers` from `start`; `missing` ones are not yet
 # received (SETTLED: done with), `unwritten` are in mailboxes or (before it is `begun`) not built,
 # `node` is their first node, `elsewhere` counts those that do not end here: sent on to another
-# station, or received past the horizon. `answered` jobs end with a result. The costs are CPU
-# seconds before the publication's own factor; `segment` is the first histogram row of its kind.
+# station, or received past the horizon. `answered` jobs end with a result, `storable` ones are
+# stored for whoever is offline. The costs are CPU seconds before the publication's own factor;
+# `segment` is the first histogram row of its kind.
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
@@ -49,7 +50,8 @@ PUBLICATION = np.dtype(
         ("untimely", "i4"),
         ("copies", "i4"),
         ("job", "i2"),
-        ("begun", "i2"),
+        ("begun", "i1"),
+        ("storable", "i1"),
         ("unwritten", "i4"),
         ("node", "u4"),
         ("first_s", "f8"),
@@ -65,6 +67,8 @@ PUBLICATION = np.dtype(
 # notices that its Platform has given up before it pays; it is the first step, at which the door is;
 # it was refused; it asks to resume a session; it has done so.
 JOB, FINAL, NOTICED, FIRST, REFUSED, RESUME, RESUMED = 1, 2, 4, 8, 16, 32, 64
+GONE, ASLEEP, AWAITED = 1, 2, 3  # offline: no session; one to resume; one without presence yet
+ROUND_TRIP = 2.0  # delays from a session's begin until the Platform's next message is there
 STAMP_SHIFT = 32  # a job's key: its Platform's number in the topology, above it its stamp
 PLATFORM_MASK = 2**STAMP_SHIFT - 1
 
@@ -86,7 +90,8 @@ PLATFORM = np.dtype(
 # More of it, for servers that go from process to process, and of Platforms that log in: how far the
 # first publication of its input is, when its session was last written. `answers` are steps of
 # logins whose answer is not written yet; those stamped before `cut` belong to a lost session, which
-# can be resumed until `resumable_s`, and for which so many copies are `kept`.
+# can be resumed until `resumable_s`, and for which so many copies are `kept`. Where a server stores
+# for who is offline, `resumable_s` is when an awaited presence comes.
 PROCESS = np.dtype(
     [
         ("input_tail", "u4"),
@@ -245,6 +250,8 @@ LEDGER = np.dtype(
         ("traced", "i8"),
         ("dispatched", "i8"),
         ("kept", "i8"),
+        ("stored", "i8"),
+        ("bounced", "i8"),
         ("queue_first", "i8"),
         ("queue_length", "i8"),
         ("idle_cores", "i8"),
@@ -305,6 +312,7 @@ SETTING = np.dtype(
         ("queue_wait_s", "f8"),
         ("refuse_s", "f8"),
         ("kept_most", "i8"),
+        ("stores", "i8"),
     ],
     align=True,
 )

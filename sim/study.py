@@ -58,7 +58,7 @@ class Tally:
     `cuts` says when which Platform's session ended. Of the `lost` copies `missed` ones were for
     Platforms without a session and `dropped_copies` belong to the `dropped` publications that were
     never sent. `owed_area_s` is the integral of the copies owed over time, `sojourn_s` the sum of
-    the times that copies were owed.
+    the times that copies were owed. `offline` says what was stored for whoever was offline.
     """
 
     controller: str
@@ -86,4 +86,5 @@ class Tally:
     cuts: npt.NDArray[np.float64]
     sessions: SessionTally | None = None
     stages: Mapping[StageKey, Sparse] = field(default_factory=dict)
+    offline: Mapping[str, float] = field(default_factory=dict)
     waterfall: Mapping[str, Any] = field(default_factory=dict)

@@ -89,6 +89,16 @@ class Traffic:
                 station.turn(self._where, moved)
 
     @property
+    def presence_s(self) -> float:
+        """When the next presence comes upon which something stored goes out. [s]"""
+        return min(station.presence_s for station in self._stations)
+
+    def present(self, now_s: float) -> None:
+        """Send what is stored to those whose presences come now."""
+        for station in self._stations:
+            station.present(now_s)
+
+    @property
     def stations(self) -> list[Controller]:
         """All stations."""
         return self._stations

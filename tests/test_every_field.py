@@ -174,6 +174,28 @@ def storm():
     })  # fmt: skip
 
 
+def stored():
+    """A small grid that stores for a Platform that is away."""
+    return schema.Topology.model_validate({
+        "schema": 1, "name": "stored",
+        "controllers": [{"name": "a", "domain": "a.test", "profile": "prosody-0.12",
+                         "offline": {"messages": 2}}],
+        "brokers": [{"name": "broker", "controller": "a"}],
+        "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"},
+                    "notification": "normal"}],
+        "platforms": [
+            {"name": "pub", "count": 1, "controller": "a", "publishes": ["t"]},
+            {"name": "sub", "count": 1, "controller": "a", "subscribes": ["t"], "login": {},
+             "network": {"delay": "1 ms"}},
+        ],
+        "workload": {"study": "campaign", "duration": "1 s",
+                     "arrivals": [{"topic": "t", "by": "pub", "process": "poisson",
+                                   "rate": "9/s"}]},
+        "faults": [{"kind": "outage", "name": "dark", "population": "sub", "start": "0.2 s",
+                    "duration": "0.2 s"}],
+    })  # fmt: skip
+
+
 def read_by_simulator(topology, engine, monkeypatch):
     """Classes and fields that `engine` and the plan look at while they play a topology."""
     seen, looked_up = set(), Model.__getattribute__
@@ -202,7 +224,7 @@ def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
     seen = set().union(
         *(
             read_by_simulator(topology, engine, monkeypatch)
-            for topology in (wide(), storm(), spread())
+            for topology in (wide(), storm(), spread(), stored())
         )
     )
     outside = {

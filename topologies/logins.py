@@ -81,6 +81,21 @@ class Resumption(Model):
     )
 
 
+class Offline(Model):
+    """What a server stores for Platforms without a session (XEP-0160), and sends as they are back.
+
+    Only notifications of kind normal are stored (`topics[].notification`).
+    """
+
+    messages: Whole | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="stored for one Platform at most, what comes beyond is bounced; absent: as its "
+        "server: 100 at ejabberd, all at others",
+    )
+
+
 class Admission(Model):
     """What a Controller does about too many logins: it answers some with a cheap refusal.
 

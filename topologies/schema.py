@@ -36,7 +36,7 @@ from topologies.limits import (
     SessionQueue,
 )
 from topologies.links import Link
-from topologies.logins import Admission, Login, Resumption, Retry
+from topologies.logins import Admission, Login, Offline, Resumption, Retry
 from topologies.model import (
     DOMAIN,
     NAME,
@@ -208,6 +208,7 @@ __all__ = [
     "Name",
     "Network",
     "Node",
+    "Offline",
     "OnOff",
     "Outage",
     "Partition",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from topologies.fetches import Fetch
 from topologies.limits import Limits, SessionQueue
-from topologies.logins import Admission, Resumption
+from topologies.logins import Admission, Offline, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
     BytesPerSecond,
@@ -90,6 +90,10 @@ class Controller(Sourced):
     resumption: Resumption | None = Field(
         None, description="sessions survive broken connections; absent: they do not"
     )
+    offline: Offline | None = Field(
+        None,
+        description="storage of notifications for Platforms without a session; absent: none",
+    )
     admission: Admission | None = Field(None, description="how many logins it takes in")
     collection: Collection | None = Field(
         None, description="garbage collection of a Prosody; absent: as its profile was measured"
@@ -152,6 +156,11 @@ class Topic(Sourced):
     max_items: Whole = Field(1, ge=1, le=1_000_000, description="items kept")
     notify_retract: bool = Field(
         False, description="whether subscribers are told of each item that a full Topic drops"
+    )
+    notification: Literal["headline", "normal"] = Field(
+        "headline",
+        description="type of its notifications; headlines, the default of both servers, are never "
+        "stored for who is offline",
     )
     last_item: Literal["never", "on-subscribe", "on-login"] = Field(
         "never", description="when a subscriber is sent the last item once more"

@@ -20,6 +20,7 @@ def session_problems(
     yield from _failovers(topology)
     yield from _addresses(topology)
     yield from _admissions(topology)
+    yield from _storage(topology)
     yield from _retries(topology)
     yield from _faults(topology)
 
@@ -91,6 +92,21 @@ def _admissions(topology: Topology) -> Iterator[Problem]:
             rule = "admits all: it has neither rate nor queue_wait"
             repair = "write for example queue_wait: 5 s"
             yield Problem(("controllers", number, "admission"), rule, repair)
+
+
+def _storage(topology: Topology) -> Iterator[Problem]:
+    """Who stores has Platforms that may be away, and Topics whose notifications are stored."""
+    normal = {each.name for each in topology.topics if each.notification == "normal"}
+    for number, node in enumerate(topology.controllers):
+        logging_in = [
+            each for each in topology.platforms if each.login is not None and node.name in each.ring
+        ]
+        wanted = {wish.topic for each in logging_in for wish in each.subscribes}
+        if node.offline is None or wanted & normal:
+            continue
+        rule = "stores nothing: no Topic of Platforms that log in there has notifications to store"
+        repair = "write notification: normal at one, or leave it out"
+        yield Problem(("controllers", number, "offline"), rule, repair)
 
 
 def _retries(topology: Topology) -> Iterator[Problem]:

@@ -1,0 +1,24 @@
+"""What the simulator has no model for beside offline storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topologies.schema import Topology
+
+
+def offline_problems(topology: Topology) -> Iterator[str]:
+    """Place, value, rule and repair of each."""
+    storing = {each.name for each in topology.controllers if each.offline is not None}
+    for number, node in enumerate(topology.controllers):
+        if node.name in storing and node.resumption is not None:
+            rule = "is not supported by the simulator beside resumption yet; leave one of both out"
+            yield f"controllers[{number}].offline: {rule}"
+    for number, people in enumerate(topology.platforms):
+        for name in sorted(storing & {*people.ring}) if people.failover else ():
+            rule = f"{name} stores for who is offline, which is not supported with failover yet"
+            yield f"platforms[{number}].failover: {rule}; leave one of both out"
+    for number, topic in enumerate(topology.topics):
+        if storing and topic.notification == "normal" and topic.flow == "direct":
+            rule = "is not supported by the simulator for notifications that are stored yet"
+            yield f'topics[{number}].flow: "direct": {rule}; write flow: broker'
