@@ -135,5 +135,6 @@ class Uplink:
 
 
 def kept_up(uplink: Uplink) -> float:
-    """What it has sent while it was busy, over what it should have. [1]"""
-    return uplink.expected_s / uplink.busy_s if uplink.busy_s > 0.0 else math.nan
+    """What it has sent while it was busy, over what it should have; nan without a rate. [1]"""
+    known = uplink.expected_s > 0.0 and uplink.busy_s > 0.0
+    return uplink.expected_s / uplink.busy_s if known else math.nan

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import ssl
 import threading
 import time
@@ -85,6 +86,7 @@ def test_who_takes_nothing_or_is_gone_holds_up_nobody():
     assert (before, after) == (0, 3 * SEGMENT_BYTES)
     assert outcomes[0] is None
     assert isinstance(outcomes[1], BrokenPipeError)
+    assert math.isnan(kept_up(Uplink(None)))
 
 
 @pytest.fixture
