@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.calibration import Fit
-from results import beyond, evidence, twin
+from results import beyond, evidence, pacing, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
@@ -24,7 +24,11 @@ KIND = "validation"
 
 @dataclass
 class Point:
-    """One load: the prediction as stored, its measurements, and the model told their cost."""
+    """One load: the prediction as stored, its measurements, and the model told their cost.
+
+    `pace_per_s` is the pace of the cores for which the predicted costs hold [1/s]; `given_pace` the
+    model told the pace of each measurement that counts.
+    """
 
     load: float
     predicted: Run
@@ -32,6 +36,8 @@ class Point:
     sha256: str
     repeats: list[Run] = field(default_factory=list)
     structure: Run | None = None
+    pace_per_s: float | None = None
+    given_pace: list[Run] = field(default_factory=list)
 
     @property
     def valid(self) -> list[Run]:
@@ -65,18 +71,40 @@ class Point:
             told[name] = profile.model_copy(update={"speed": profile.speed * factor})
         self.structure = predict(told, self.load)
 
+    def tell_pace(
+        self, predict: Callable[[dict[str, Profile], float], Run], profiles: Mapping[str, Profile]
+    ) -> None:
+        """Tell the model how fast the cores were in each measurement, and let it answer again.
+
+        Nothing is told where the pace of any is not known, now or for the costs.
+        """
+        answers = []
+        for run in self.valid:
+            told = paced(profiles, pacing.paces_per_s(run))
+            if told is None:
+                return
+            answers.append(predict(told, self.load))
+        self.given_pace = answers
+
     def document(self, changed: bool = False) -> TwinPoint:
         """What `gridlab validate --json` says of it; a grid that was changed is told apart."""
-        measured = evidence.gather(self.valid, apart=True) if self.valid else None
+        measured = None
+        if self.valid:
+            paces = [pacing.pace_per_s(run) for run in self.valid]
+            measured = evidence.gather(self.valid, apart=True, pace_per_s=paces)
         told = evidence.gather([self.structure], apart=False) if self.structure else None
         kept: PointEvidence = {
-            "predicted": evidence.gather([self.predicted], apart=False),
+            "predicted": prediction(self.predicted, self.pace_per_s),
             "stored": self.stored,
             "sha256": self.sha256,
             "measured": measured,
             "begun": [run.header.created for run in self.valid],
             "structure": told,
+            "given_pace": None,
         }
+        if self.given_pace:
+            each = [evidence.gather([run], apart=False) for run in self.given_pace]
+            kept["given_pace"] = evidence.together(each)
         facts = self._facts(measured)
         if changed:
             facts["server"] += twin.CHANGED
@@ -106,6 +134,34 @@ class Point:
         }
 
 
+def prediction(run: Run, pace_per_s: float | None) -> Evidence:
+    """What is kept of a prediction, and hashed: with the pace for which its costs hold. [1/s]"""
+    return evidence.gather([run], apart=False, pace_per_s=[pace_per_s])
+
+
+def reference_per_s(run: Run, profiles: Mapping[str, Profile]) -> float | None:
+    """The pace of the cores for which a prediction's costs hold, of all its servers. [1/s]"""
+    figures = Figures([run])
+    used = {name: figures.utilisation(name).value for name in figures.controllers}
+    paces = {name: each.pace_per_s for name, each in profiles.items()}
+    return pacing.reference_per_s(paces, used)
+
+
+def paced(
+    profiles: Mapping[str, Profile], paces_per_s: Mapping[str, float | None]
+) -> dict[str, Profile] | None:
+    """The profiles on cores of these paces [1/s]; None where one is not known."""
+    told = {}
+    for name, profile in profiles.items():
+        pace_per_s = paces_per_s.get(name)
+        if pace_per_s is None or profile.pace_per_s is None:
+            return None
+        slower = pacing.slowdown(pace_per_s, profile.pace_per_s)
+        update = {"speed": profile.speed * slower, "pace_per_s": pace_per_s}
+        told[name] = profile.model_copy(update=update)
+    return told
+
+
 def server(run: Run) -> str:
     """The kinds of servers of a measured run: `prosody`, `ejabberd+prosody`."""
     kinds = {each.server.split()[0] for each in run.header.controllers.values()}
@@ -122,6 +178,7 @@ class Outcome:
     seed: int = 1
     order: list[list[int]] = field(default_factory=list)
     drift: Estimate | None = None
+    drift_given_pace: Estimate | None = None
     changes: tuple[str, ...] = ()
     kept: Path | None = None
 
@@ -152,8 +209,9 @@ class Outcome:
             "fit": self.fit.document(),
             "changes": list(self.changes),
             "drift": self.drift,
+            "drift_given_pace": self.drift_given_pace,
             "points": points,
-            "summary": twin.summary(points, self.drift),
+            "summary": twin.summary(points, self.drift, self.drift_given_pace),
             "beyond": beyond.of_points(points, self.changes),
             "refuted": twin.refutations(points),
         }

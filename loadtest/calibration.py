@@ -3,8 +3,8 @@
 The pilot plays the topology's own Platforms and payloads at a light Poisson load: evenly spaced
 publications cost a real Prosody less each, and no grid publishes so. One figure is taken
 from it, each server's CPU seconds, and one number is fitted for each of them, the
-profile's speed factor: all its costs scale with it, its structure stays. The pilot's plan is never
-one that a validation point plays.
+profile's speed factor: all its costs scale with it, its structure stays. They hold for the pace
+that the cores had meanwhile. The pilot's plan is never one that a validation point plays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
 from loadtest.problems import LoadError
-from results import figures, statistics
+from results import figures, pacing, statistics
 from results.twin_documents import TwinFit
 from topologies.profiles import Profile
 from topologies.schema import Poisson, Topology
@@ -69,6 +69,7 @@ class Fit:
             "publications": self.pilot.header.counts.publications if self.pilot else 0,
             "profile": self.source,
             "speeds": self.speeds(),
+            "paces_per_s": {name: each.pace_per_s for name, each in self.profiles.items()},
         }
 
     def speeds(self) -> dict[str, float]:
@@ -99,7 +100,9 @@ def given(topology: Topology, profile: Profile) -> Fit:
 def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
     """The fit of a validation that is resumed, from what its book says."""
     profiles = {
-        name: shipped.model_copy(update={"speed": entry["speeds"][name]})
+        name: shipped.model_copy(
+            update={"speed": entry["speeds"][name], "pace_per_s": entry["paces_per_s"][name]}
+        )
         for name, shipped in stations(topology).items()
     }
     return Fit(profiles, entry["speed"], pilot)
@@ -118,12 +121,14 @@ def fit(
     sides = [figures.Figures([run]) for run in (predicted, measured)]
     samples = [side.busy_per_publication() for side in sides]
     speed = statistics.ratio(samples[0], samples[1], paired=False)
-    profiles = {}
+    profiles, paces = {}, pacing.paces_per_s(measured)
     for name, shipped in stations(topology).items():
         factor = _factor(sides, name)
         if factor is None:
             factor = samples[1].value / samples[0].value
-        profiles[name] = shipped.model_copy(update={"speed": shipped.speed * factor})
+        pace_per_s = paces.get(name)
+        changes = {"speed": shipped.speed * factor, "pace_per_s": pace_per_s}
+        profiles[name] = shipped.model_copy(update=changes)
     return Fit(profiles, speed, measured)
 
 

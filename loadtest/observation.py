@@ -122,14 +122,22 @@ class Observation:
     def pace_per_s(self, since_s: float) -> float | None:
         """What its cores did in a CPU second of the process, in rounds of spinners. [1/s]
 
-        A mean over the samples since then, weighted by the CPU time that the process used in each;
-        None where spinners had too little time to tell.
+        A mean over the time since then, in windows in which spinners ran long enough to tell,
+        weighted by the CPU time that the process used in each; None where there are too few: beside
+        a process that never rests, an idle loop runs for a hundredth of the time.
         """
         import numpy as np
 
-        steps = np.diff([self.cpu_s, self.spun, self.spun_s], axis=1)[:, self.time_s[1:] > since_s]
-        used_s, spun, spun_s = steps[:, steps[2] > TOLD_BY_S]
-        if not used_s.sum() > 0.5 * steps[0].sum() > 0.0:
+        series = np.array([self.cpu_s, self.spun, self.spun_s])
+        series = series[:, int(np.searchsorted(self.time_s, since_s)) :]
+        if series.shape[1] < 2:
+            return None
+        edges = [0]
+        for place, spun_s in enumerate(series[2].tolist()):
+            if spun_s - series[2, edges[-1]] > TOLD_BY_S:
+                edges.append(place)
+        used_s, spun, spun_s = np.diff(series[:, edges], axis=1)
+        if not used_s.sum() > 0.5 * (series[0, -1] - series[0, 0]) > 0.0:
             return None
         return float((used_s * spun / spun_s).sum() / used_s.sum())
 

@@ -4,7 +4,8 @@ In this order, so that no prediction can know its measurement: deploy a grid and
 this machine on a pilot (or take a profile as it is); take the grid down; simulate every point on
 the plan that it will play and store the predictions; deploy a fresh grid; play every point several
 times, in random order; compare. Only then is the model told what the runs cost, to see how good its
-structure is apart from its costs. A stopped validation goes on where it stopped.
+structure is apart from its costs, and how fast the cores were, to see how good both are apart from
+the machine's drift. A stopped validation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import results
 import topologies
 from loadtest import book, deployment, engine, spinner
-from loadtest.agreement import Outcome, Point
+from loadtest.agreement import Outcome, Point, prediction, reference_per_s
 from loadtest.calibration import (
     PILOT_SEED_SHIFT,
     Fit,
@@ -34,7 +35,7 @@ from loadtest.calibration import (
 from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
 from loadtest.problems import LoadError
-from results import environment, evidence, statistics
+from results import environment, evidence, pacing, statistics
 from results.figures import Figures
 from results.statistics import Estimate
 
@@ -125,7 +126,8 @@ def validate(
     told.next("telling the model what it cost", 2.0)
     for point in points:
         point.tell(partial(sweep.predict, played), fitted.profiles)
-    outcome = Outcome(played, fitted, points, terms.seed, sweep.order, drift, terms.changes)
+        point.tell_pace(partial(sweep.predict, played), fitted.profiles)
+    outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, terms.changes)
     outcome.kept = kept.close(outcome.document)
     return outcome
 
@@ -211,12 +213,14 @@ class _Sweep:
             if entry is None:
                 run = self.predict(topology, fitted.profiles, load)
                 run.save(self._out)
-                sha256 = evidence.digest(evidence.gather([run], apart=False))
+                pace_per_s = reference_per_s(run, fitted.profiles)
+                sha256 = evidence.digest(prediction(run, pace_per_s))
                 entry = {"run": run.header.run_id, "sha256": sha256, "stored": book.now()}
                 entries["predictions"][repr(load)] = entry
             else:
                 run = results.open_run(self._out / entry["run"])
-            points.append(Point(load, run, entry["stored"], entry["sha256"]))
+                pace_per_s = reference_per_s(run, fitted.profiles)
+            points.append(Point(load, run, entry["stored"], entry["sha256"], pace_per_s=pace_per_s))
         self._book.write()
         return points
 
@@ -269,13 +273,22 @@ class _Sweep:
         key = self._terms.seed + PILOT_SEED_SHIFT
         self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
 
-    def drift(self, fitted: Fit) -> Estimate | None:
-        """What the same pilot cost after the runs, over before; None where one is missing. [1]"""
+    def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
+        """What the same pilot cost after the runs, over before, and that at equal pace. [1]
+
+        None where one is missing, or a pace is not known.
+        """
         runs = [run for run in (fitted.pilot, *self._brackets) if run is not None]
         if len(runs) < 2:
-            return None
-        before, after = (Figures([run]).busy_per_publication() for run in (runs[0], runs[-1]))
-        return statistics.ratio(before, after, paired=False)
+            return None, None
+        ends = runs[0], runs[-1]
+        before, after = (Figures([run]).busy_per_publication() for run in ends)
+        drift = statistics.ratio(before, after, paired=False)
+        paces = [pacing.pace_per_s(run) for run in ends]
+        if paces[0] is None or paces[1] is None:
+            return drift, None
+        after = pacing.scaled(after, 1.0 / pacing.slowdown(paces[1], paces[0]))
+        return drift, statistics.ratio(before, after, paired=False)
 
     def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():

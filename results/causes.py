@@ -1,10 +1,11 @@
 """Why a prediction is off, as far as the points tell: costs, discipline, pauses, or queueing.
 
 Each is looked for where nothing else shows. *Costs*: CPU time per publication, wherever it was
-measured. *Discipline*: when a fan-out's first copy leaves against its last, at the lowest load,
-which no cost changes. *Pauses*: how much later than most the late publications are complete, at the
-lowest load, where nothing queues. *Queueing*: latencies that are still off under load once the
-model is told the run's own cost.
+measured, at equal pace of the cores where that is known: what is off only because the machine was
+slower or faster meanwhile is the *machine*'s. *Discipline*: when a fan-out's first copy leaves
+against its last, at the lowest load, which no cost changes. *Pauses*: how much later than most the
+late publications are complete, at the lowest load, where nothing queues. *Queueing*: latencies that
+are still off under load once the model is told the run's own cost.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from results import histogram
 from results.evidence import Metric, counts_of
 from results.statistics import Estimate
-from results.twin_documents import Cause, TwinPoint
+from results.twin_documents import Cause, MetricError, TwinPoint
 
 COST = 0.05
 SPAN = 0.2  # of the time to the last subscriber: Prosody's copies leave in the last fifth
@@ -27,24 +28,30 @@ QUIET = 0.5  # utilisation up to which the lowest load tells about single public
 ENDS_MIN = 20  # publications that a tail needs
 
 
-def named(points: Sequence[TwinPoint], drift: Estimate | None = None) -> list[Cause]:
+def named(
+    points: Sequence[TwinPoint],
+    drift: Estimate | None = None,
+    at_equal_pace: Estimate | None = None,
+) -> list[Cause]:
     """What the points tell about the model, the clearest first; nothing where all is well.
 
     Where the same light load did not cost the same before and after the runs (`drift`), the machine
     comes first: an error in costs of that size is none of the model's. Where it is large, nothing
-    else can be told.
+    else can be told, unless it did cost the same `at_equal_pace`.
     """
     found: list[Cause] = []
     if points and (why := _drifted(drift, DRIFT)):
         found.append({"server": points[0]["server"], "cause": "machine", "why": why})
-        if unsteady(drift):
+        if unsteady(drift) and (at_equal_pace is None or unsteady(at_equal_pace)):
             return found
     for server in sorted({each["server"] for each in points}):
         own = sorted(
             (each for each in points if each["server"] == server), key=lambda p: p["utilisation"]
         )
         found += [
-            cause for look in (_costs, _discipline, _pauses, _queueing) for cause in look(own)
+            cause
+            for look in (_machine, _costs, _discipline, _pauses, _queueing)
+            for cause in look(own)
         ]
     return found
 
@@ -61,14 +68,15 @@ def _drifted(drift: Estimate | None, most: float) -> str:
     return f"the same light load cost {value - 1.0:+.0%} after the runs"
 
 
-def of_metric(point: TwinPoint, metric: Metric) -> str:
+def of_metric(point: TwinPoint, metric: Metric, given_pace: bool = False) -> str:
     """Which of them a figure that is off is owed to, as far as the point itself tells."""
     if metric == "memory":
         return "memory"
-    if metric in ("cpu", "throughput"):
-        return "costs"
-    given = point["structure"].get(metric)
-    if given is not None and given["error"] is not None and abs(given["error"]) <= given["bound"]:
+    if not given_pace and _within(point["given_pace"].get(metric)):
+        return "machine"  # at the pace of its cores it agrees
+    if metric in ("cpu", "cpu_per_publication", "throughput") or _within(
+        point["structure"].get(metric)
+    ):
         return "costs"  # with the run's own cost it agrees
     if point["utilisation"] > QUIET:
         return "queueing"
@@ -77,15 +85,56 @@ def of_metric(point: TwinPoint, metric: Metric) -> str:
     return "pauses" if _pauses([point]) else "not explained"
 
 
-def _costs(points: Sequence[TwinPoint]) -> list[Cause]:
-    errors = [error for each in points if (error := each["cpu_per_publication"]["error"])]
-    floors = [floor for each in points if (floor := each["cpu_per_publication"]["noise_floor"])]
-    middle = float(np.median(errors)) if errors else 0.0
-    if abs(middle) <= max(COST, float(np.median(floors)) if floors else 0.0):
+def _within(error: MetricError | None) -> bool:
+    off = error["error"] if error else None
+    return error is not None and off is not None and abs(off) <= error["bound"]
+
+
+def _machine(points: Sequence[TwinPoint]) -> list[Cause]:
+    """Costs that are off as predicted, by no more than the pace of the cores has moved them."""
+    slower = [each["slowdown"] for each in points if each["slowdown"] is not None]
+    if not slower or abs(_median(points, paced=False)) <= COST:
+        return []
+    middle, left = float(np.median(slower)) - 1.0, _median(points, paced=True)
+    if abs(middle) <= COST:
         return []
     side = "more" if middle > 0.0 else "less"
-    why = f"predicted CPU per publication is {abs(middle):.0%} {side} than measured"
+    why = (
+        f"the same work took its cores {abs(middle):.0%} {side} time than when its costs were "
+        f"measured; at equal pace, CPU per publication is off by {left:+.0%}"
+    )
+    return [_cause(points, "machine", why)]
+
+
+def _costs(points: Sequence[TwinPoint]) -> list[Cause]:
+    paced = all(each["given_pace"] for each in points)
+    middle = _off(points, paced)
+    if not middle:
+        return []
+    side = "more" if middle > 0.0 else "less"
+    at = "at equal pace of the cores, " if paced else ""
+    why = f"{at}predicted CPU per publication is {abs(middle):.0%} {side} than measured"
     return [_cause(points, "costs", why)]
+
+
+def _off(points: Sequence[TwinPoint], paced: bool) -> float:
+    """The median error of CPU per publication; 0 where it is small, or noise hides it. [1]"""
+    floors = [floor for each in _cost_errors(points, paced) if (floor := each["noise_floor"])]
+    middle = _median(points, paced)
+    floor = max(COST, float(np.median(floors)) if floors else 0.0)
+    return middle if abs(middle) > floor else 0.0
+
+
+def _median(points: Sequence[TwinPoint], paced: bool) -> float:
+    errors = [error for each in _cost_errors(points, paced) if (error := each["error"])]
+    return float(np.median(errors)) if errors else 0.0
+
+
+def _cost_errors(points: Sequence[TwinPoint], paced: bool) -> list[MetricError]:
+    """Errors of CPU per publication, as predicted or given the pace."""
+    if paced:
+        return [each["given_pace"]["cpu_per_publication"] for each in points if each["given_pace"]]
+    return [each["cpu_per_publication"] for each in points]
 
 
 def _discipline(points: Sequence[TwinPoint]) -> list[Cause]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NotRequired, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,8 @@ class Evidence(TypedDict):
     of all together; of the deliveries, and of the time until a publication's last subscriber has
     it. `parts` has each figure of each independent part; `span` is the median share of the time to
     the last subscriber that lies between the first and the last copy; `used` how busy each
-    Controller was.
+    Controller was. `pace_per_s` is the pace of the servers' cores [1/s]: of each measured run, or
+    that for which the predicted costs hold; absent where it is not known (`results.pacing`).
     """
 
     runs: list[str]
@@ -67,9 +68,12 @@ class Evidence(TypedDict):
     parts: dict[str, list[float]]
     span: float | None
     used: dict[str, float]
+    pace_per_s: NotRequired[list[float]]
 
 
-def gather(runs: Sequence[Run], *, apart: bool) -> Evidence:
+def gather(
+    runs: Sequence[Run], *, apart: bool, pace_per_s: Sequence[float | None] = ()
+) -> Evidence:
     """What is kept of some runs of one plan.
 
     Parameters
@@ -78,6 +82,8 @@ def gather(runs: Sequence[Run], *, apart: bool) -> Evidence:
         One simulated run with its replications, or measured repeats.
     apart : bool
         Keep a histogram for each replication or run instead of one for all.
+    pace_per_s : sequence of float, optional
+        Pace of the servers' cores, of each run; kept where it is known of all. [1/s]
     """
     every = units(runs)
     each = [Figures([run], only=[(run, number)]) for run, number in every]
@@ -103,7 +109,38 @@ def gather(runs: Sequence[Run], *, apart: bool) -> Evidence:
             for name in each[0].controllers
         },
     }
+    known = [pace for pace in pace_per_s if pace is not None]
+    if known and len(known) == len(pace_per_s):
+        evidence["pace_per_s"] = known
     return evidence
+
+
+def together(each: Sequence[Evidence]) -> Evidence:
+    """Several sides as one: histograms added up, a part for each of them.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if not each:
+        raise ValueError("there is no side to put together")
+    figures = [samples(one) for one in each]
+    spans = [one["span"] for one in each if one["span"] is not None]
+    return {
+        "runs": [run for one in each for run in one["runs"]],
+        "created": [instant for one in each for instant in one["created"]],
+        "publications": each[0]["publications"],
+        "totals": [row for one in each for row in one["totals"]],
+        "latency": [_text(_merged([counts_of(one, "latency") for one in each]))],
+        "last": [_text(_merged([counts_of(one, "last") for one in each]))],
+        "parts": _finite({str(name): [one[name].value for one in figures] for name in METRICS}),
+        "span": float(np.median(spans)) if spans else None,
+        "used": {
+            name: float(np.mean([one["used"][name] for one in each])) for name in each[0]["used"]
+        },
+        "pace_per_s": [pace for one in each for pace in one.get("pace_per_s", [])],
+    }
 
 
 def samples(evidence: Evidence) -> dict[Metric, Sample]:
@@ -146,7 +183,9 @@ def _cost(evidence: Evidence, batches: FloatArray) -> Sample:
     each = [row["busy_s"] / row["delivered"] * copies for row in totals if row["delivered"]]
     delivered = sum(row["delivered"] for row in totals)
     value = sum(row["busy_s"] for row in totals) / delivered * copies if delivered else math.nan
-    return Sample(value, np.array(each) if len(each) > 1 else batches, 0.0)
+    # Put together of several runs with several replications each, the parts are the runs.
+    own = len(each) > 1 and len(batches) in (0, len(each))
+    return Sample(value, np.array(each) if own else batches, 0.0)
 
 
 def counts_of(evidence: Evidence, kind: str) -> histogram.Counts:

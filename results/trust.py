@@ -4,7 +4,8 @@ A proof is what `gridlab validate --json` printed, as `make prove` stores it in 
 or as `gridlab validate` keeps it beside its runs. What it says of its errors is not believed: they
 come from the counts and histograms in it. A proof is refused whose predictions are not older than
 their measurements, or are not those that were stored then; one is not scored on whose machine the
-same light load did not cost the same before and after.
+same light load did not cost the same before and after; where it did at equal pace of its cores, it
+is scored at equal pace alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from results.beyond import Beyond
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
 from results.records import RecordError
+from results.statistics import Estimate
 from results.twin_documents import Cause, TwinPoint, TwinRefutation, TwinSummary
 
 if TYPE_CHECKING:
@@ -98,6 +100,9 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             if not reasons and not own:
                 reasons = ["has no points"]
             why = "" if reasons else causes.unsteady(document.get("drift"))
+            if why and _steady(document.get("drift_given_pace"), own):
+                unsteady.append({"name": name, "reasons": [f"{why}: scored at equal pace alone"]})
+                own, why = [twin.barred(each, why) for each in own], ""
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
             rows = [] if proof is None else beyond.of_points(own, document.get("changes", ()))
@@ -123,10 +128,18 @@ def trust(places: Sequence[Path] = ()) -> Trust:
     }  # fmt: skip
 
 
+def _steady(at_equal_pace: Estimate | None, points: Sequence[TwinPoint]) -> bool:
+    """Whether the machine was the same at the end but for its pace, which is known throughout."""
+    known = at_equal_pace is not None and all(
+        each["given_pace"] for each in points if each["repeats"]
+    )
+    return known and not causes.unsteady(at_equal_pace)
+
+
 def _proof(name: str, whole: Mapping[str, Any], own: Sequence[TwinPoint]) -> ProofFigures:
     """What is said of one proof, from its own points."""
     document = whole.get("document", whole)
-    summary = twin.summary(own, document.get("drift"))
+    summary = twin.summary(own, document.get("drift"), document.get("drift_given_pace"))
     return {
         "name": name,
         "topology": document["topology"],
@@ -253,7 +266,7 @@ def markdown(document: Trust) -> str:
     ]
     for server, scored in document["summary"]["servers"].items():
         for level in twin.BOUNDS:
-            for metric, score in scored[level].items():  # type: ignore[literal-required]
+            for metric, score in scored.get(level, {}).items():  # type: ignore[attr-defined]
                 if not score["points"] + score["not_scored"]:
                     continue
                 shown = [
@@ -266,7 +279,8 @@ def markdown(document: Trust) -> str:
                 ]  # fmt: skip
                 count = f"{score['points']} of {score['points'] + score['not_scored']}"
                 name = twin_table.SHOWN[metric][0]
-                rows.append(f"| {' | '.join([server, level, name, count, *shown])} |")
+                shown = [twin_table.LEVELS[level], name, count, *shown]
+                rows.append(f"| {' | '.join([server, *shown])} |")
     if document["beyond"]:
         rows += ["", "Beyond saturation, and of logins and limiters:", "",
                  "| proof | server | figure | of | predicted | measured | error | bound |",
@@ -280,7 +294,7 @@ def markdown(document: Trust) -> str:
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     rows += [
         f"| {each['proof']} | {each['load']:.3g} | {each['utilisation']:.0%} | "
-        f"{twin_table.SHOWN[each['metric']][0]} | {twin_table.signed(each['error'])} | "
+        f"{twin_table.figure(each)} | {twin_table.signed(each['error'])} | "
         f"{each['bound']:.0%} | {each['cause']} |"
         for each in sorted(document["refuted"], key=lambda each: -abs(each["error"]))
     ]

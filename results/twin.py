@@ -1,7 +1,9 @@
 """Prediction against measurement, point by point: errors, noise, verdicts, and what they sum up to.
 
-Three scores are kept apart. *cost*: the predicted CPU time per publication. *blind*: all that was
-predicted before the measurement. *structure*: latencies of the same model once it is told the one
+Four scores are kept apart. *cost*: the predicted CPU time per publication. *blind*: all that was
+predicted before the measurement. *given pace*: the same, costs and latencies, of the model told the
+one thing about the machine that an idle loop beside the server tells, how much its cores' CPU
+seconds were worth meanwhile (`results.pacing`). *structure*: latencies of the model told the one
 figure that it has most trouble with, the run's own CPU time per publication. Everything here is
 computed from the evidence (`results.evidence`), so that a stored proof can be computed again.
 """
@@ -15,7 +17,7 @@ from typing import cast
 
 import numpy as np
 
-from results import causes, statistics
+from results import causes, pacing, statistics
 from results.documents import rounded
 from results.evidence import METRICS, Evidence, Metric, samples
 from results.statistics import Estimate, Sample
@@ -38,15 +40,20 @@ BOUNDS: dict[str, dict[Metric, float]] = {
         "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15, "last_p50": 0.15,
         "last_p95": 0.15, "cpu": 0.05, "memory": 0.10,
     },
+    "given_pace": {
+        "cpu_per_publication": 0.05, "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15,
+        "last_p50": 0.15, "last_p95": 0.15, "cpu": 0.05,
+    },
 }  # fmt: skip
-LOOSER = {("prosody", "blind", "p99"): 0.25}
+LOOSER = {("prosody", "blind", "p99"): 0.25, ("prosody", "given_pace", "p99"): 0.25}
 # Of several servers that share a core, and of a grid that was changed after its costs were fitted.
 LOOSE: dict[Metric, float] = {
     "cpu_per_publication": 0.15, "cpu": 0.15, "throughput": 0.10, "memory": 0.20, "p50": 0.20,
     "p95": 0.30, "p99": 0.40, "last_p50": 0.30, "last_p95": 0.30,
 }  # fmt: skip
 CHANGED = " (changed)"
-UTILISATION_MAX = {"blind": 0.7, "structure": 0.85}  # beyond, latencies are shown but not scored
+# Beyond, latencies are shown but not scored.
+UTILISATION_MAX = {"blind": 0.7, "given_pace": 0.7, "structure": 0.85}
 SATURATED = 0.97
 PUBLICATIONS_MIN = 400  # for a p99
 INVARIANT = "below saturation all that is offered is delivered"
@@ -69,8 +76,9 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
     Parameters
     ----------
     evidence : PointEvidence
-        Predicted and measured side, and the model told the run's own cost; the latter two are
-        None where no measurement is valid.
+        Predicted and measured side, the model told the run's own cost, and told the pace of its
+        cores; all but the first are None where no measurement is valid, the last also where no
+        pace is known.
     facts : mapping
         What else is said of it: load, server, subscribers, payload_bytes, ledger, generator,
         runs, and `invalid`, the reasons why no measurement counts.
@@ -80,21 +88,42 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
     measured, structure = evidence["measured"], evidence["structure"]
     blind = compared(predicted, measured, "blind", server, used)
     given = compared(structure, measured, "structure", server, used)
+    paced = compared(evidence.get("given_pace"), measured, "given_pace", server, used)
+    invalid = [str(why) for why in cast(Sequence[object], facts["invalid"])]
     made: dict[str, object] = {name: facts[name] for name in facts if name != "invalid"}
     made |= {
         "utilisation": used,
         "repeats": len(measured["runs"]) if measured else 0,
         "structure": given,
-        "verdict": verdict(blind, [str(why) for why in cast(Sequence[object], facts["invalid"])]),
+        "given_pace": paced,
+        "slowdown": slowdown(evidence),
+        "verdict": verdict(blind, invalid),
+        "verdict_given_pace": verdict(paced, invalid) if paced else None,
     }
     made |= {str(name): error for name, error in blind.items()}
     return cast(TwinPoint, {**rounded(made), "evidence": evidence})
 
 
+def slowdown(evidence: PointEvidence) -> float | None:
+    """How many times as long the same work took as at the pace for which the costs hold. [1]
+
+    The mean over the measured runs; None where a pace is not known.
+    """
+    measured = evidence["measured"]
+    paces = measured.get("pace_per_s", []) if measured else []
+    if not paces or not (reference := evidence["predicted"].get("pace_per_s")):
+        return None
+    return float(np.mean([pacing.slowdown(pace, reference[0]) for pace in paces]))
+
+
 def compared(
     predicted: Evidence | None, measured: Evidence | None, level: str, server: str, used: float
 ) -> dict[Metric, MetricError]:
-    """Every metric of both sides, its error, its noise, and whether it is fit to be scored."""
+    """Every metric of both sides, its error, its noise, and whether it is fit to be scored.
+
+    Given the pace, each measured repeat has a prediction of its own: noise is what is between the
+    repeats beyond that.
+    """
     if predicted is None:
         return {}
     ours = samples(predicted)
@@ -108,14 +137,17 @@ def compared(
             limit = bound(server, level, name)
         a, b = ours[name], theirs.get(name, Sample(math.nan, reason="not measured"))
         known = math.isfinite(a.value) and math.isfinite(b.value) and b.value > 0.0
-        noise = noise_floor(b) if measured and len(measured["runs"]) > 1 else None
+        own = level == "given_pace"
+        noise = None
+        if measured and len(measured["runs"]) > 1:
+            noise = noise_floor(_over(b, a) if own else b)
         publications = measured["publications"] if measured else 0
         found[name] = {
             "predicted": a.estimate(),
             "measured": b.estimate(),
             "error": a.value / b.value - 1.0 if known else None,
             "bound": limit,
-            "inside_interval": _inside(a, b) if known else None,
+            "inside_interval": _inside(a, b, own) if known else None,
             "noise_floor": noise,
             "not_scored": _why_not(name, level, limit, used, publications, noise, known),
         }
@@ -130,6 +162,14 @@ def noise_floor(measured: Sample) -> float | None:
     middle = float(np.mean(repeats))
     pairs = [abs(a - b) for a, b in itertools.combinations(repeats.tolist(), 2)]
     return float(np.mean(pairs)) / middle if middle > 0.0 else None
+
+
+def _over(measured: Sample, predicted: Sample) -> Sample:
+    """Each repeat over what was predicted of it; no parts where they are not of the same runs."""
+    if len(measured.parts) != len(predicted.parts):
+        return Sample(measured.value)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Sample(measured.value / predicted.value, measured.parts / predicted.parts)
 
 
 def _why_not(
@@ -156,9 +196,9 @@ def _noisy(noise: float | None, limit: float) -> str:
     return f"repeats differ by {noise:.1%}, more than half the bound" if noise > limit / 2 else ""
 
 
-def _inside(predicted: Sample, measured: Sample) -> bool | None:
+def _inside(predicted: Sample, measured: Sample, paired: bool) -> bool | None:
     """Whether 1 lies in the joint 95 % interval of predicted over measured."""
-    joint = statistics.ratio(measured, predicted, paired=False)
+    joint = statistics.ratio(measured, predicted, paired=paired)
     if joint["low"] is None or joint["high"] is None:
         return None
     return bool(joint["low"] <= 1.0 <= joint["high"])
@@ -198,7 +238,11 @@ def verdict(blind: Mapping[Metric, MetricError], invalid: Sequence[str]) -> Poin
     return {"verdict": "invalid" if noisy else "agrees", "reasons": noisy}
 
 
-def summary(points: Sequence[TwinPoint], drift: Estimate | None = None) -> TwinSummary:
+def summary(
+    points: Sequence[TwinPoint],
+    drift: Estimate | None = None,
+    at_equal_pace: Estimate | None = None,
+) -> TwinSummary:
     """All points together, by server and level: median, 90th percentile and worst error.
 
     Parameters
@@ -207,6 +251,8 @@ def summary(points: Sequence[TwinPoint], drift: Estimate | None = None) -> TwinS
         Of one validation or of several.
     drift : Estimate, optional
         What the same light load cost after the runs, over before. [1]
+    at_equal_pace : Estimate, optional
+        The same at equal pace of the cores. [1]
     """
     valid = [each for each in points if each["repeats"]]
     names = sorted({each["server"] for each in points})
@@ -218,7 +264,7 @@ def summary(points: Sequence[TwinPoint], drift: Estimate | None = None) -> TwinS
         "points": len(points),
         "verdicts": {name: verdicts.count(name) for name in ("agrees", "disagrees", "invalid")},
         "servers": servers,
-        "causes": causes.named(valid, drift),
+        "causes": causes.named(valid, drift, at_equal_pace),
     }
     return cast(TwinSummary, rounded(found))
 
@@ -226,7 +272,11 @@ def summary(points: Sequence[TwinPoint], drift: Estimate | None = None) -> TwinS
 def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
     """One server's points: each level, each metric."""
     levels: Scored = {"cost": {}, "structure": {}, "blind": {}}
+    if any(each["given_pace"] for each in points):
+        levels["given_pace"] = {}
     for level, metrics in BOUNDS.items():
+        if level not in levels:
+            continue
         for metric in metrics:
             errors = [
                 errors_of(each, level)[metric]
@@ -237,10 +287,26 @@ def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
     return levels
 
 
+def barred(point: TwinPoint, why: str) -> TwinPoint:
+    """The point scored at equal pace alone: what was off otherwise tells nothing."""
+    kept = dict(point)
+    for name in METRICS:
+        if name in point:
+            kept[name] = _for_nothing(point[name], why)
+    kept["structure"] = {name: _for_nothing(e, why) for name, e in point["structure"].items()}
+    return cast(TwinPoint, kept)
+
+
+def _for_nothing(error: MetricError, why: str) -> MetricError:
+    return {**error, "not_scored": error["not_scored"] or why}
+
+
 def errors_of(point: TwinPoint, level: str) -> dict[Metric, MetricError]:
     """The errors of a point at a level."""
     if level == "structure":
         return point["structure"]
+    if level == "given_pace":
+        return point["given_pace"]
     return {name: point[name] for name in METRICS if name in point}
 
 
@@ -264,7 +330,10 @@ def _score(errors: Sequence[MetricError], limit: float) -> Score:
 
 
 def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
-    """Where the model fails: every figure that was predicted and is off, by how much, and why."""
+    """Where the model fails: every figure that was predicted and is off, by how much, and why.
+
+    As it was predicted, and given the pace of the cores.
+    """
     return [
         cast(
             TwinRefutation,
@@ -274,15 +343,17 @@ def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
                     "load": each["load"],
                     "utilisation": each["utilisation"],
                     "metric": name,
+                    **({"given_pace": True} if level == "given_pace" else {}),
                     "error": error["error"],
                     "bound": error["bound"],
                     "noise_floor": error["noise_floor"],
-                    "cause": causes.of_metric(each, name),
+                    "cause": causes.of_metric(each, name, level == "given_pace"),
                 }
             ),
         )
         for each in points
         if each["repeats"]
-        for name, error in errors_of(each, "blind").items()
+        for level in ("blind", "given_pace")
+        for name, error in errors_of(each, level).items()
         if _gated(name, error) and refuted(error)
     ]

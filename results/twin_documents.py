@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -37,7 +37,8 @@ class PointVerdict(TypedDict):
 
 class PointEvidence(TypedDict):
     """What is kept of a point. `stored` is when the prediction was on disk, `begun` when each
-    measurement began (UTC), `sha256` the digest of `predicted` as it was stored.
+    measurement began (UTC), `sha256` the digest of `predicted` as it was stored. `given_pace` is
+    the model told the pace of the cores, once for each measured run; absent in older documents.
     """
 
     predicted: Evidence
@@ -46,6 +47,7 @@ class PointEvidence(TypedDict):
     measured: Evidence | None
     begun: list[str]
     structure: Evidence | None
+    given_pace: NotRequired[Evidence | None]
 
 
 class PointRuns(TypedDict):
@@ -61,7 +63,9 @@ class TwinPoint(TypedDict):
     """One load at which a prediction was checked on a real server, by one or more repeats.
 
     `utilisation` is the predicted one of the busiest Controller; `structure` has the errors of the
-    model that was told the measured CPU time per publication.
+    model that was told the measured CPU time per publication, `given_pace` those of the model that
+    was told how fast the cores were meanwhile (empty where that is not known): `slowdown` times as
+    slow as the costs hold for.
     """
 
     load: float
@@ -81,9 +85,12 @@ class TwinPoint(TypedDict):
     cpu_per_publication: MetricError
     memory: MetricError
     structure: dict[Metric, MetricError]
+    given_pace: dict[Metric, MetricError]
+    slowdown: float | None
     ledger: dict[str, int]
     generator: dict[str, Any]
     verdict: PointVerdict
+    verdict_given_pace: PointVerdict | None
     runs: PointRuns
     evidence: PointEvidence
 
@@ -106,11 +113,14 @@ class Score(TypedDict):
 
 
 class Scored(TypedDict):
-    """A server's scores: its CPU per publication, latencies given that cost, all blind."""
+    """A server's scores: its CPU per publication, latencies given that cost, all blind, and all
+    given the pace of its cores where that is known of any point.
+    """
 
     cost: dict[Metric, Score]
     structure: dict[Metric, Score]
     blind: dict[Metric, Score]
+    given_pace: NotRequired[dict[Metric, Score]]
 
 
 class Cause(TypedDict):
@@ -133,12 +143,16 @@ class TwinSummary(TypedDict):
 
 
 class TwinRefutation(TypedDict):
-    """A figure that is off by more than its bound and by more than noise."""
+    """A figure that is off by more than its bound and by more than noise.
+
+    `given_pace` is there, and true, if it is so given the pace of the cores; else as predicted.
+    """
 
     server: str
     load: float
     utilisation: float
     metric: Metric
+    given_pace: NotRequired[bool]
     error: float
     bound: float
     noise_floor: float | None
@@ -149,11 +163,13 @@ class TwinFit(TypedDict):
     """The costs behind the predictions: a pilot's speed factor, or a profile that was given.
 
     `speed` is what the pilot's publications cost over what the profiles say, all servers together;
-    `speeds` is each server's own factor over its profile's machine. [1]
+    `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
+    its core for which the costs hold, null where it is not known [1/s].
     """
 
     speed: Estimate
     speeds: dict[str, float]
+    paces_per_s: dict[str, float | None]
     pilot: str | None
     publications: int
     profile: str | None
@@ -170,6 +186,7 @@ class Validation(TypedDict):
     fit: TwinFit
     changes: list[str]  # made to the grid after its costs were fitted
     drift: Estimate | None  # what the same light load cost after the runs, over before
+    drift_given_pace: Estimate | None  # the same at equal pace of the cores
     points: list[TwinPoint]
     summary: TwinSummary
     beyond: list[Beyond]

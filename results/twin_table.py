@@ -43,11 +43,14 @@ BEYOND_SHOWN: dict[str, Callable[[float], str]] = {
     "limiter rate": lambda rate: f"{units.size(rate)}/s",
     "limiter burst": units.size,
 }
+LEVELS = {
+    "cost": "cost", "structure": "structure", "blind": "blind", "given_pace": "given pace",
+}  # fmt: skip
 REFUTED_MAX = 30
 SCORES = (
     "Errors over the points that count: predicted against measured, absolute. cost: CPU per "
-    "publication; structure: latencies once that is known; blind: without any help; all: median "
-    "over all points, scored or not."
+    "publication; structure: latencies once that is known; blind: without any help; given pace: "
+    "told how fast the cores were; all: median over all points, scored or not."
 )
 
 
@@ -93,23 +96,43 @@ def _point(point: TwinPoint) -> Table:
         f"{point['subscribers']} subscribers, predicted {point['utilisation']:.0%} busy, {times}: ",
         (verdict["verdict"], colour),
     )
-    caption = "; ".join(verdict["reasons"])
+    caption = "; ".join([*verdict["reasons"], *_pace(point)])
+    paced = point.get("given_pace") or {}
+    given = ("given pace", "noise") if paced else ()
     table = Table(
         title=title, title_justify="left", title_style="", caption=caption, box=None,
         caption_justify="left", padding=(0, 3, 0, 0),
     )  # fmt: skip
-    for heading in ("", "predicted", "measured", "error", "noise", "given cost"):
+    for heading in ("", "predicted", "measured", "error", "noise", *given, "given cost"):
         table.add_column(heading, justify="left" if not heading else "right")
     for metric, (name, show) in SHOWN.items():
         error: MetricError = point[metric]
         told = point["structure"].get(metric)
         sides = [_estimate(error[side], show) for side in ("predicted", "measured")]
-        floor = error["noise_floor"]
-        table.add_row(
-            name, *sides, signed(error["error"]), "" if floor is None else f"{floor:.1%}",
-            signed(told["error"]) if told else "",
-        )  # fmt: skip
+        cells = [name, *sides, *_error(error)]
+        if paced:
+            cells += _error(paced.get(metric))
+        table.add_row(*cells, signed(told["error"]) if told else "")
     return table
+
+
+def _error(error: MetricError | None) -> list[str]:
+    """An error and the noise that it is seen through."""
+    if error is None:
+        return ["", ""]
+    floor = error["noise_floor"]
+    return [signed(error["error"]), "" if floor is None else f"{floor:.1%}"]
+
+
+def _pace(point: TwinPoint) -> list[str]:
+    """What the pace of the cores was, and what the point is given that; nothing if not known."""
+    slower, verdict = point.get("slowdown"), point.get("verdict_given_pace")
+    if slower is None or verdict is None:
+        return []
+    told = f"{verdict['verdict']} ({'; '.join(verdict['reasons'])})" if verdict["reasons"] else (
+        verdict["verdict"]
+    )  # fmt: skip
+    return [f"its cores took {slower:.2f} times as long as the costs hold for; given that: {told}"]
 
 
 def scores_table(servers: Mapping[str, Scored]) -> Table:
@@ -123,10 +146,10 @@ def scores_table(servers: Mapping[str, Scored]) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     for server, scored in servers.items():
         for level in BOUNDS:
-            for metric, score in scored[level].items():  # type: ignore[literal-required]
+            for metric, score in scored.get(level, {}).items():  # type: ignore[attr-defined]
                 if not score["points"] + score["not_scored"]:
                     continue
-                table.add_row(f"{server} {level}", SHOWN[metric][0], *_cells(score))
+                table.add_row(f"{server} {LEVELS[level]}", SHOWN[metric][0], *_cells(score))
     return table
 
 
@@ -165,12 +188,18 @@ def lines(causes: Sequence[Cause], refuted: Sequence[TwinRefutation]) -> list[st
     for each in sorted(refuted, key=lambda each: -abs(each["error"]))[:REFUTED_MAX]:
         found.append(
             f"refuted: {each['server']} at load {each['load']:.3g} "
-            f"({each['utilisation']:.0%} busy): {SHOWN[each['metric']][0]} "
+            f"({each['utilisation']:.0%} busy): {figure(each)} "
             f"{signed(each['error'])}, bound {each['bound']:.0%}; {each['cause']}"
         )
     if len(refuted) > REFUTED_MAX:
         found.append(f"and {len(refuted) - REFUTED_MAX} more; see --json")
     return found or ["Nothing is refuted."]
+
+
+def figure(refuted: TwinRefutation) -> str:
+    """What is off, and whether it is so given the pace of the cores."""
+    name = SHOWN[refuted["metric"]][0]
+    return f"{name} given pace" if refuted.get("given_pace") else name
 
 
 def signed(error: float | None) -> str:

@@ -14,7 +14,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from topologies.logins import Key, Mechanism, Storage, TlsVersion
-from topologies.quantities import Bytes, Fraction, PositiveSeconds, Ratio, Seconds, SecondsPerByte
+from topologies.quantities import (
+    Bytes,
+    Fraction,
+    PositivePerSecond,
+    PositiveSeconds,
+    Ratio,
+    Seconds,
+    SecondsPerByte,
+)
 from topologies.schema import Model, Name, Provenance
 
 
@@ -269,6 +277,11 @@ class Profile(Model):
     relay: Relay = Relay()
     speed: float = Field(
         1.0, gt=0, le=1000, description="this machine's cost over the profile's machine's [1]"
+    )
+    pace_per_s: PositivePerSecond | None = Field(
+        None,
+        description="rounds of an idle loop in a CPU second of the core as the costs hold for it; "
+        "absent: not known",
     )
 
     @property

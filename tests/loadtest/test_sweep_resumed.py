@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from test_validation import SMALL, as_measured, simulate
+from staged_servers import SMALL, as_measured, simulate
 
 import results
 import topologies

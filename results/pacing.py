@@ -1,0 +1,64 @@
+"""CPU time at equal pace: what a machine's drift does to a cost, apart from what the model does.
+
+On a shared machine another guest on the same physical core makes a CPU second worth less, from
+second to second. A measured run tells the *pace* of its servers' cores: the rounds that an idle
+loop made in a CPU second of its own, when and where the server worked. Costs hold for the pace at
+which they were measured, and take longer where it is lower: by the ratio of the paces to the power
+of `EXPONENT`.
+
+The exponent is less than 1: a loop of few instructions loses more to a neighbour than a server does
+that waits for memory anyway. Over windows of a second in runs of two minutes and a half on each
+server (paces from 34 to 66 million a second), the slope of log(CPU time per copy) in log(pace),
+with the paces of the seconds before and after as instruments, was 0.88 [0.72, 1.04] for ejabberd
+and 0.83 [0.50, 1.13] for Prosody; over half seconds 0.80 [0.67, 0.93] for ejabberd. `gridlab
+calibrate` tells it anew of its light run (`pace_exponent`).
+
+The pace is told by a loop that knows nothing of the server, so that correcting by it leaves a wrong
+cost wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from results.regression import pace_per_s
+from results.statistics import Sample
+
+if TYPE_CHECKING:
+    from results.run import Run
+
+EXPONENT: Final = 0.8
+
+__all__ = ["EXPONENT", "pace_per_s", "paces_per_s", "reference_per_s", "scaled", "slowdown"]
+
+
+def slowdown(pace_per_s: float, reference_per_s: float) -> float:
+    """How many times as long the same work takes at a pace than at that of reference. [1]"""
+    return float((reference_per_s / pace_per_s) ** EXPONENT)
+
+
+def paces_per_s(run: Run) -> dict[str, float | None]:
+    """The pace of each server's core in a measured run; None where it is not known. [1/s]"""
+    known: Mapping[str, float | None] = run.header.measurement.get("server", {}).get(
+        "pace_per_s", {}
+    )
+    return dict(known)
+
+
+def reference_per_s(
+    paces: Mapping[str, float | None], weights: Mapping[str, float]
+) -> float | None:
+    """One pace for all servers: the mean by weight; None where one is not known. [1/s]"""
+    known = [(pace, weights.get(name, 0.0)) for name, pace in paces.items() if pace is not None]
+    total = sum(weight for _, weight in known)
+    if len(known) < len(paces) or total <= 0.0:
+        return None
+    return sum(pace * weight for pace, weight in known) / total
+
+
+def scaled(sample: Sample, factor: float) -> Sample:
+    """A figure and its parts, times a factor."""
+    return Sample(
+        sample.value * factor, sample.parts * factor, 0.0, sample.reason, sample.resolution * factor
+    )
