@@ -58,6 +58,7 @@ def sweep(
     gridlab sweep single-broker --vary load=0.5:3 --vary profile.speed=0.7:1.4 --samples sobol:64
     gridlab sweep single-broker --vary platforms[analyst].count=100,200,400 --cluster tcp://host:8786
     """
+    _prepare(**arguments)
     import results
     from results import outcomes
     from sim import axes, scenarios, sweeps
@@ -199,6 +200,8 @@ def sensitivity(output: Output, topology: Any, seed: int, **arguments: Any) -> N
     gridlab sensitivity single-broker --of utilisation --points 128
     """
     from results import influences
+
+    _prepare(**arguments)
     from sim import scenarios
     from sim.sensitivity import Effort
     from sim.sensitivity import sensitivity as analyse
@@ -258,6 +261,8 @@ def knee(output: Output, topology: Any, seed: int, replications: int, **argument
     gridlab knee campus-nac --replications 8
     """
     from results import saturations
+
+    _prepare(**arguments)
     from sim import saturation, scenarios
 
     base = scenarios.base(topology, seed=seed, replications=replications)
@@ -307,6 +312,13 @@ def compare(output: Output, before: str, after: str | None, sides: Sides, **argu
     document = results.compare(runs["a"], runs["b"])
     output.document(document)
     output.say(results.render_comparison(document))
+
+
+def _prepare(processes: int | None, cluster: str | None, **_others: Any) -> None:
+    """Let workers start beside this process's own imports."""
+    from sim import executors
+
+    executors.prepare(processes, cluster)
 
 
 def _is_run(side: str) -> bool:

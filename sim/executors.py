@@ -7,14 +7,13 @@ data, and what a task gives does not depend on who works it.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from sim import workers
 from topologies import TopologyError
 
 Task = TypeVar("Task")
@@ -79,24 +78,16 @@ class Processes:
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Result]]:
         """Numbers of tasks and their results, until all are done or a worker dies."""
-        context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-        with ProcessPoolExecutor(min(self._count, len(tasks)), mp_context=context) as pool:
-            try:
-                futures: dict[Future[Result], int] = {
-                    pool.submit(work, task): number for number, task in enumerate(tasks)
-                }
-                for future in as_completed(futures):
-                    if future.exception() is None:
-                        yield futures[future], future.result()
-                lost = (future.exception() for future in futures if future.exception())
-                if (error := next(lost, None)) is not None:
-                    raise error
-            except BaseException:  # above all an interrupt: nobody waits for unwanted work
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in multiprocessing.active_children():
-                    if child not in others:
-                        child.terminate()
-                raise
+        with workers.pool(min(self._count, len(tasks))) as pool:
+            futures: dict[Future[Result], int] = {
+                pool.submit(work, task): number for number, task in enumerate(tasks)
+            }
+            for future in as_completed(futures):
+                if future.exception() is None:
+                    yield futures[future], future.result()
+            lost = (future.exception() for future in futures if future.exception())
+            if (error := next(lost, None)) is not None:
+                raise error
 
 
 class Cluster:
@@ -124,6 +115,16 @@ class Cluster:
             self._client.cancel(futures, force=True)
 
 
+def prepare(processes: int | None = None, cluster: str | None = None) -> None:
+    """Let workers get ready while there is still something else to do; returns at once."""
+    if cluster is None and _count(processes) > 1:
+        workers.ready()
+
+
+def _count(processes: int | None) -> int:
+    return processes or workers.cores()
+
+
 def fingerprint() -> str:
     """What a worker says of its code; see `sim.scenarios.code`."""
     from sim.scenarios import code
@@ -141,7 +142,7 @@ def executor(processes: int | None = None, cluster: str | None = None) -> Iterat
         The cluster cannot be reached, has no workers, or works with other code than this.
     """
     if cluster is None:
-        count = processes or len(os.sched_getaffinity(0))
+        count = _count(processes)
         yield InPlace() if count == 1 else Processes(count)
         return
     client = _connected(cluster)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -30,6 +29,7 @@ from sim.precision import (
 from sim.recording import Occasion, Outcome, draft
 from sim.stations import Graph
 from sim.study import Study
+from sim.workers import cores, pool
 from topologies import Plan, Profile, Topology
 
 Engine = Literal["compiled", "reference"]
@@ -168,7 +168,6 @@ def _require(**counts: int) -> None:
 
 def _worthwhile(topology: Topology, load: float, replications: int, engine: Engine) -> int:
     """Processes that the cores allow and the number of deliveries justifies."""
-    cores = len(os.sched_getaffinity(0))
     deliveries = sum(
         rate * population.subscriber_count(topic)
         for topic, rate in topologies.offered(topology).items()
@@ -176,7 +175,7 @@ def _worthwhile(topology: Topology, load: float, replications: int, engine: Engi
     )
     deliveries *= max(load, 1.0) * topology.workload.duration * replications
     worth = deliveries / DELIVERIES_PER_PROCESS * (200 if engine == "reference" else 1)
-    return max(1, min(cores, replications, round(worth)))
+    return max(1, min(cores(), replications, round(worth)))
 
 
 def _worked(tasks: list[Task], processes: int, progress: Progress | None) -> Iterator[Outcome]:
@@ -185,17 +184,9 @@ def _worked(tasks: list[Task], processes: int, progress: Progress | None) -> Ite
         for done, task in enumerate(tasks):
             yield replicate(task, _watch(progress, done, len(tasks)))
         return
-    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as executor:
-        try:
-            for future in as_completed([executor.submit(replicate, task) for task in tasks]):
-                yield future.result()
-        except BaseException:  # above all an interrupt: nobody waits for work that is not wanted
-            executor.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                if child not in others:
-                    child.terminate()
-            raise
+    with pool(min(processes, len(tasks))) as workers:
+        for future in as_completed([workers.submit(replicate, task) for task in tasks]):
+            yield future.result()
 
 
 def _watch(progress: Progress | None, done: int, total: int) -> Watch | None:

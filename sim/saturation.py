@@ -20,7 +20,7 @@ from results.saturations import LoadPoint, SaturationDocument, ScalingFigures
 from sim.arrangements import arrangements
 from sim.bounds import shares
 from sim.designs import Arrangement, Design, parallel, part
-from sim.executors import executor
+from sim.executors import executor, prepare
 from sim.inputs import on_paper
 from sim.scenarios import Base, Scenario, work
 from sim.services import demands
@@ -50,6 +50,7 @@ def saturation(
         The topology cannot be simulated.
     """
     started = time.perf_counter()
+    prepare(processes, cluster)
     calm = base.topology.model_copy(update={"attacks": ()})
     base = replace(base, topology=windowed(calm, DELIVERIES, WINDOW_S))
     asked = on_paper(base, ())

@@ -14,7 +14,6 @@ References
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from results.outcomes import OutcomeFigures
 from results.statistics import Estimate
 from sim.axes import Settings
-from sim.executors import executor
+from sim.executors import executor, prepare
 from sim.inputs import Input, inputs, strongest
 from sim.scenarios import Base, Scenario, work
 from sim.trials import windowed
@@ -77,6 +76,7 @@ def sensitivity(
     TopologyError
         The topology cannot be simulated.
     """
+    prepare(processes, cluster)
     from SALib.analyze import morris as morris_analysis
     from SALib.analyze import sobol as sobol_analysis
     from SALib.sample import morris as morris_sample
@@ -88,7 +88,7 @@ def sensitivity(
     known = inputs(topology, base.profiles)
     chosen = strongest(base, known, effort.screened)
     shown = _Shown(progress, effort)
-    with executor(processes or _cores(), cluster) as workers:
+    with executor(processes, cluster) as workers:
 
         def figures(points: Floats, of: Sequence[Input]) -> Floats:
             scenarios = [
@@ -141,10 +141,6 @@ class _Shown:
         if self._progress is not None:
             share = min(self.done / self._effort.runs, 1.0)
             self._progress(share, f"run {self.done:,} of {self._effort.runs:,}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _seed(seed: int) -> int:

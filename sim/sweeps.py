@@ -21,14 +21,14 @@ from typing import Any
 
 import topologies
 from sim.axes import Axis, scenarios
-from sim.executors import executor
+from sim.executors import executor, prepare
 from sim.scenarios import KEY_DIGITS, Base, Scenario, work, world
 from topologies import TopologyError
 
 Progress = Callable[[float, str], None]
 OUTCOMES = "outcomes"
 SPECIFICATION = "sweep.json"
-DIGEST = "sha256"
+SEAL = ',"sha256":"'
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def sweep(
         written.
     """
     started = time.perf_counter()
+    prepare(processes, cluster)
     _require_fields(base, axes)
     chosen = [
         Scenario(base, number, settings)
@@ -85,22 +86,29 @@ def sweep(
     store = Store(directory / f"sweep-{base.topology.name}-{_name(chosen)}")
     with store.opened(_specification(base, chosen)):
         missing = [each for each in chosen if not store.holds(each.key)]
-        for done, outcome in enumerate(_worked(missing, processes, cluster), start=1):
-            store.keep(outcome)
+        worked: dict[str, dict[str, Any]] = {}
+        for done, (key, text) in enumerate(_worked(missing, processes, cluster), start=1):
+            store.keep(key, text)
+            worked[key] = _opened(text)
             if progress is not None:
                 stored = len(chosen) - len(missing) + done
                 progress(stored / len(chosen), _remark(stored, len(chosen), done, started))
-        outcomes = tuple(store.outcome(each.key) for each in chosen)
+        outcomes = tuple(worked.get(each.key) or store.outcome(each.key) for each in chosen)
     return Sweep(store.directory, outcomes, len(missing), time.perf_counter() - started)
 
 
 def _worked(
     missing: Sequence[Scenario], processes: int | None, cluster: str | None
-) -> Iterator[dict[str, Any]]:
-    """Outcomes of the scenarios that are not stored, as they come."""
+) -> Iterator[tuple[str, str]]:
+    """Keys and outcomes of the scenarios that are not stored, as they come."""
     if missing:
         with executor(processes, cluster) as workers:
-            yield from workers.map(work, missing)
+            yield from workers.map(work_sealed, missing)
+
+
+def work_sealed(scenario: Scenario) -> tuple[str, str]:
+    """Key and outcome as it is stored: whoever worked it also writes it out."""
+    return scenario.key, _sealed(work(scenario))
 
 
 def _remark(stored: int, total: int, done: int, started: float) -> str:
@@ -173,7 +181,7 @@ class Store:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for stale in self.directory.rglob("*.partial"):
                 stale.unlink()
-            _write(self.directory / SPECIFICATION, specification)
+            _write(self.directory / SPECIFICATION, _text(specification))
             yield
         except BlockingIOError:
             raise self._refusal("the same sweep is running; wait for it") from None
@@ -190,8 +198,8 @@ class Store:
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return False
 
-    def keep(self, outcome: dict[str, Any]) -> None:
-        """Write an outcome, whole or not at all.
+    def keep(self, key: str, text: str) -> None:
+        """Write a sealed outcome, whole or not at all.
 
         Raises
         ------
@@ -199,7 +207,7 @@ class Store:
             It cannot be written; what was stored before stays.
         """
         try:
-            _write(self._outcomes / f"{outcome['key']}.json", {**outcome, DIGEST: _digest(outcome)})
+            _write(self._outcomes / f"{key}.json", text)
         except OSError as error:
             rule = f"{error.strerror}; what is stored stays, the same command goes on"
             raise self._refusal(rule) from None
@@ -219,27 +227,37 @@ class Store:
 
     def _read(self, key: str) -> dict[str, Any]:
         """What is stored, as it was written; anything else is a ValueError."""
-        text = (self._outcomes / f"{key}.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-        if found.pop(DIGEST) != _digest(found):
-            raise ValueError("is not what was written")
-        return found
+        return _opened((self._outcomes / f"{key}.json").read_text(encoding="utf-8"))
 
 
-def _digest(outcome: dict[str, Any]) -> str:
-    """Hash of an outcome, by which a damaged one is known."""
-    return hashlib.sha256(_text(outcome).encode()).hexdigest()
+def _sealed(outcome: dict[str, Any]) -> str:
+    """An outcome's text, and in it as the last field its hash, by which a damaged one is known."""
+    text = _text(outcome)
+    return f'{text[:-1]}{SEAL}{_digest(text)}"}}'
+
+
+def _opened(sealed: str) -> dict[str, Any]:
+    """The outcome of a sealed text."""
+    text, _, seal = sealed.rpartition(SEAL)
+    if seal != f'{_digest(text + "}")}"}}':
+        raise ValueError("is not what was written")
+    found: dict[str, Any] = json.loads(text + "}")
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _text(document: dict[str, Any]) -> str:
     return json.dumps(document, allow_nan=False, separators=(",", ":"))
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def _write(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
-            stream.write(_text(document))
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)

@@ -1,0 +1,24 @@
+"""What a worker has loaded when it begins: imported once by the server that workers are forked off.
+
+Not for anybody else: whoever imports it no longer answers to an interrupt, which is for the process
+that has the workers to decide.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+import numpy as np  # noqa: E402
+
+import sim.sweeps  # noqa: E402, F401
+from sim.draws import Purpose, uniforms  # noqa: E402
+from topologies.quantities import TIME, Quantity  # noqa: E402
+
+# Units are read from a text of theirs with the first figure, and numba looks through all that it
+# can compile with the first kernel: a second together, whatever is simulated.
+Quantity(TIME, "s", "5 s").read("5 s")
+uniforms(0, Purpose(1), 0, np.zeros(1, np.int64))
+gc.freeze()  # a worker's collector need not look at any of it, nor copy its pages
