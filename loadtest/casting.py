@@ -100,6 +100,21 @@ def door_of(grid: Grid, topology: Topology) -> Door:
     return Door(place["address"], place["port"], place["domain"], context)
 
 
+def pairs_on(
+    grid: Grid, topology: Topology
+) -> tuple[list[tuple[Account, Account]], tuple[Door, Door]]:
+    """Accounts of Platforms at both of two Controllers, and where these take logins."""
+    passwords, sides, doors = grid.credentials(), [], []
+    for node in topology.controllers[:2]:
+        names = [f"{each.name}-{place}" for each in topology.platforms
+                 if each.controller == node.name for place in range(each.count)]  # fmt: skip
+        sides.append([Account(name, passwords[f"{name}@{node.domain}"]) for name in names])
+        place = grid.document()["controllers"][node.name]
+        context = ssl.create_default_context(cafile=place["ca_file"])
+        doors.append(Door(place["address"], place["port"], node.domain, context))
+    return list(zip(*sides, strict=False)), (doors[0], doors[1])
+
+
 def herd_on(grid: Grid, topology: Topology, seed: int) -> Herd:
     """The Platforms of a topology that log in, on a grid that was deployed for it."""
     node, door = topology.controllers[0], door_of(grid, topology)

@@ -1,7 +1,8 @@
 """What people and programs do in an attack, performed on real grids: a fresh one each time.
 
 Stolen accounts read (`theft`), owner and thief log in over each other (`contest`), Platforms ask
-for everything (`asking`) or fetch what an item refers to (`pulling`). Who calls has predicted it.
+for everything (`asking`), fetch what an item refers to (`pulling`) or must find another Controller
+(`failover`). Who calls has predicted it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import topologies
 from loadtest import (
     asking,
+    casting,
     contest,
     deployment,
+    failover,
     files,
     pulling,
     rails,
@@ -31,7 +34,7 @@ from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
 from topologies import plan
-from topologies.procedures import Duel, Harvest, LargeAnswers
+from topologies.procedures import Duel, Harvest, LargeAnswers, SilentController
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
@@ -59,6 +62,7 @@ class Performance:
         self._seed, self._progress = seed, progress
         self._cores = split_cores()  # of the server, and our own
         self._costs: dict[str, asking.Costs] = {}
+        self._logins_s: dict[str, float] = {}
 
     def fit(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
         """The procedure with what its steps cost on this machine, where it says what they cost.
@@ -68,6 +72,8 @@ class Performance:
         DeploymentError, LoadError, rails.RailsError
             The grid cannot be deployed or driven.
         """
+        if isinstance(procedure, SilentController):
+            return self._fit_failover(procedure, topology)
         if not isinstance(procedure, LargeAnswers):
             return procedure
         key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
@@ -110,6 +116,9 @@ class Performance:
                 return self._steal(procedure, topology, defence)
             case Duel():
                 return self._duel(procedure, topology, defence)
+            case SilentController():
+                failed = self._fail(procedure, topology, defence, failover.Failover.play)
+                return failover.measured(failed, procedure, defence, topology.slo.deadline)
             case LargeAnswers():
                 hall = self._inquire(procedure, topology, defence, asking.Hall.play)
                 return asking.measured(hall.found, procedure, defence, topology.slo.deadline)
@@ -158,6 +167,42 @@ class Performance:
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, arena.play())
         return contest.measured(arena.contests, procedure, defence)
+
+    def _fit_failover(self, procedure: SilentController, topology: Topology) -> SilentController:
+        key = topology.controllers[1].profile
+        if key not in self._logins_s:
+
+            async def pilot(failing: failover.Failover) -> None:
+                try:
+                    async with asyncio.timeout(PILOT_S):
+                        self._logins_s[key] = await failing.pilot()
+                except TimeoutError:
+                    raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
+
+            self._progress(0.0, "fitting what a login costs on this machine")
+            self._fail(procedure, topology, "pilot", pilot)
+        return procedure.model_copy(update={"login_work": self._logins_s[key]})
+
+    def _fail(
+        self,
+        procedure: SilentController,
+        topology: Topology,
+        defence: str,
+        part: Callable[[failover.Failover], Coroutine[Any, Any, None]],
+    ) -> failover.Failover:
+        if len(topology.controllers) != 2:
+            raise LoadError("controllers: two are played, one that falls silent and another")
+        with self._grid(topology, Options(scram="SHA-1")) as grid, spinner.awake():
+            pairs, doors = casting.pairs_on(grid, topology)
+            failing = failover.Failover(grid, procedure, pairs, doors, self._seed)
+            beats_per_s = 0.0 if procedure.heartbeat is None else 1.0 / procedure.heartbeat
+            each_per_s = procedure.rate + beats_per_s
+            planned = rails.Caps(
+                2 * procedure.platforms + 2, float(procedure.platforms),
+                procedure.platforms * each_per_s, max(procedure.duration, PILOT_S),
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, part(failing))
+        return failing
 
     def _inquire(
         self,

@@ -204,6 +204,9 @@ class SilentController(Procedure):
     second: bool = Field(True, description="whether there is another Controller to go to")
     jitter: Seconds = Field(0.0, description="Platforms go there within this [s]")
     cores: Whole = Field(1, ge=1, le=256, description="of that other Controller")
+    login_work: PositiveSeconds | None = Field(
+        None, description="that Controller's work for a login; absent: as its profile has it [s]"
+    )
     alerts: bool = Field(False, description="whether each Platform tells when it gives one up")
     administrators: Whole = Field(5, ge=1, le=10_000, description="who receive such alerts")
     merged: bool = Field(False, description="whether like alerts are merged within a minute")

@@ -75,7 +75,7 @@ def _online_s(procedure: SilentController, noticed_s: Floats, occasion: Occasion
     jitter_s = occasion.stream("jitter").random(len(noticed_s)) * procedure.jitter
     starts_s = noticed_s + jitter_s
     order = np.argsort(starts_s, kind="stable")
-    login_s = np.full(len(starts_s), occasion.login_s())
+    login_s = np.full(len(starts_s), procedure.login_work or occasion.login_s())
     done_s = np.empty(len(starts_s))
     done_s[order] = departures_s(starts_s[order], login_s, procedure.cores)
     if procedure.closes:
