@@ -1,7 +1,9 @@
 """Calibration of a server: a short designed experiment, and a profile of what it showed.
 
 On a fresh grid of one Controller, cores kept awake: logins by mechanism, one after another; a
-light run of mixed fan-outs and sizes; a run that asks for more than the server can do. What each
+light run of mixed fan-outs and sizes; a run that asks for more than the server can do. All costs
+are given for the pace that the core had in the light run (`results.pacing`): what was measured at
+another one is counted as it would have been at that. What each
 lone publication did cost gives the costs (`loadtest.costs`); one further figure, how much less a
 publication costs when the server is never idle, is found by letting the model play the saturated
 run.
@@ -27,7 +29,7 @@ from loadtest.observation import Observer, resident_bytes
 from loadtest.problems import LoadError
 from loadtest.server import COLLECTOR_FILE, Options
 from loadtest.validation import Progress
-from results import environment
+from results import environment, pacing
 from results.figures import Figures
 from results.statistics import Estimate
 from topologies.model import Provenance
@@ -53,6 +55,7 @@ class Calibrated:
     kept: dict[str, str]
     checks: dict[str, dict[str, float]]
     runs: list[str] = field(default_factory=list)
+    paces_per_s: dict[str, float | None] = field(default_factory=dict)
     took_s: float = 0.0
     path: Path | None = None
     valid: bool = True
@@ -70,6 +73,7 @@ class Calibrated:
             "not_pinned_down": self.kept,
             "checks": self.checks,
             "runs": self.runs,
+            "paces_per_s": self.paces_per_s,
             "took_s": round(self.took_s, 1),
             "valid": self.valid,
             "reasons": self.reasons,
@@ -133,6 +137,7 @@ class _Session:
         self._out, self._seed, self._progress = out, seed, progress
         self._cores = split_cores()
         self._runs: list[Run] = []
+        self._paces: dict[str, float | None] = {}
 
     def run(self) -> Calibrated:
         """Deploy, measure, take down, fit."""
@@ -151,11 +156,20 @@ class _Session:
             version = grid.document()["controllers"][self._name]["version"]
             empty = resident_bytes(pid)
             self._progress(0.02, "logging in, one by one")
-            logins = asyncio.run(session_costs.logins(grid, pid))
+            begin_s = time.monotonic()
+            observer = Observer(pid)
+            with observer:
+                logins = asyncio.run(session_costs.logins(grid, pid))
+                self._paces["logins"] = observer.stop().pace_per_s(begin_s)
             self._progress(0.1, "a light load of all fan-outs and sizes")
             light, work, start_s = self._played(
                 grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
             )
+            self._paces["light"] = pacing.paces_per_s(light).get(self._name)
+            exponent = costs.pace_exponent(work)
+            reference_per_s = self._paces["light"]
+            if reference_per_s is not None:
+                work = work.at(reference_per_s, reference_per_s)
             memory = session_costs.memory(light, empty, self._base)
             speed = self._speed(light)
             sessions = self._light.platform_count
@@ -171,7 +185,11 @@ class _Session:
             rate_per_s = BEYOND / line.cost_s(*middle)
             full = experiment.saturated(self._light, rate_per_s)
             busy, *_ = self._played(grid, pid, full, 0.65, 0.85)
+            self._paces["saturated"] = pacing.paces_per_s(busy).get(self._name)
         self._progress(0.85, "fitting")
+        fitted.figures["pace_exponent"] = exponent
+        slower = self._slower("logins")
+        logins = {name: _over(estimate, slower) for name, estimate in logins.items()}
         return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
 
     def _played(
@@ -205,6 +223,13 @@ class _Session:
         assert watch.start_s is not None
         return run, experiment.work(run, seen, watch.start_s), watch.start_s
 
+    def _slower(self, name: str) -> float:
+        """How many times as long work took in an experiment than in the light run; 1 if unknown."""
+        pace_per_s, reference_per_s = self._paces.get(name), self._paces.get("light")
+        if pace_per_s is None or reference_per_s is None:
+            return 1.0
+        return pacing.slowdown(pace_per_s, reference_per_s)
+
     def _speed(self, light: Run) -> float:
         """What this machine pays over the base profile: for figures that are not measured. [1]"""
         predicted = self._ask(self._light, self._base)
@@ -227,8 +252,16 @@ class _Session:
         found = Calibrated(self._name, self._base, fitted.figures, fitted.kept, {})
         scaled = self._base.model_copy(update={"costs": fitted.costs, "memory": memory[0]})
         scaled = scaled.model_copy(
-            update={"speed": 1.0, **session_costs.scaled(self._base, logins)}
+            update={
+                "speed": 1.0,
+                "pace_per_s": self._paces["light"],
+                **session_costs.scaled(self._base, logins),
+            }
         )
+        found.paces_per_s = dict(self._paces)
+        for name, pace_per_s in self._paces.items():
+            if pace_per_s is None:
+                found.kept[f"pace of {name}"] = "idle loops had no time to tell it: as measured"
         scaled = self._never_idle(scaled, full, busy, found)
         found.figures |= {**{f"login_{k}": v for k, v in logins.items()}, **memory[1]}
         lone = {
@@ -237,7 +270,8 @@ class _Session:
         }
         answer = self._ask(self._light, scaled)
         found.checks["light"] = _check(answer, self._runs[0])
-        found.checks["saturated"] = _check(self._ask(full, scaled), busy)
+        slower = self._slower("saturated")
+        found.checks["saturated"] = _check(self._ask(full, _slowed(scaled, slower)), busy)
         line, _ = costs.linear(work)
         for name, (cell, n, size) in lone.items():
             if cell.any():
@@ -277,8 +311,10 @@ class _Session:
                 costs = base.model_copy(update={"warmth_factor": factors})
                 return profile.model_copy(update={"costs": costs})
 
+        slower = self._slower("saturated")
+
         def miss(share: float) -> float:
-            answer = self._ask(full, vary(share))
+            answer = self._ask(full, _slowed(vary(share), slower))
             return _cost_s(answer) / measured_s - 1.0
 
         share, within = costs.crossing(miss, *ends)
@@ -304,6 +340,20 @@ class _Session:
             "measured": datetime.now(UTC).date().isoformat(),
             "provenance": Provenance.model_validate({"kind": "measured", "source": source}),
         }
+
+
+def _slowed(profile: Profile, factor: float) -> Profile:
+    """The profile on a core on which the same work takes so many times as long."""
+    return profile.model_copy(update={"speed": profile.speed * factor})
+
+
+def _over(estimate: Estimate, factor: float) -> Estimate:
+    """An estimate and its interval, divided."""
+    value, low, high = (
+        None if each is None else each / factor
+        for each in (estimate["value"], estimate["low"], estimate["high"])
+    )
+    return {**estimate, "value": value, "low": low, "high": high}
 
 
 def _cost_s(run: Run) -> float:

@@ -107,6 +107,7 @@ class CalibratedServer(TypedDict):
     path: str | None
     figures: dict[str, Estimate]
     not_pinned_down: dict[str, str]
+    paces_per_s: NotRequired[dict[str, float | None]]  # of its core, in each experiment [1/s]
     checks: dict[str, CalibrationCheck]
     runs: list[str]
     took_s: float

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.observation import TOLD_BY_S
+from results import pacing
 from topologies.schema import Topology
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ SATURATED_S = 10.0
 RATES_PER_S = (1.6, 0.5, 0.3)  # of each cell, by fan-out: small ones are cheap and tell of pauses
 REST_S = 12e-3  # without a delivery: the server has ended what it did
 SAMPLE_S = 4e-3
+BESIDE_S = 40e-3  # before and after a publication, in which its core's pace is told
 Floats = npt.NDArray[np.float64]
 
 
@@ -115,6 +118,9 @@ class Work:
         CPU time that the server used in it. [s]
     fan_out, payload_bytes, first_s, last_s : ndarray, shape (stretches,)
         Of the publication that was alone in it, else nan.
+    paces_per_s : ndarray, shape (2, stretches)
+        Pace of the server's core just before and just after each, nan where idle loops had too
+        little time to tell. [1/s]
     """
 
     count: Floats
@@ -126,6 +132,20 @@ class Work:
     payload_bytes: Floats
     first_s: Floats
     last_s: Floats
+    paces_per_s: Floats
+
+    def at(self, reference_per_s: float, otherwise_per_s: float) -> Work:
+        """What each did cost, and when its copies left, on a core of that pace. [1/s]
+
+        A stretch beside which the pace is not known has the other one.
+        """
+        known = ~np.isnan(self.paces_per_s).any(axis=0)
+        near_per_s = np.where(known, self.paces_per_s.mean(axis=0), otherwise_per_s)
+        slower = (reference_per_s / near_per_s) ** pacing.EXPONENT
+        return replace(
+            self, cpu_s=self.cpu_s / slower, first_s=self.first_s / slower,
+            last_s=self.last_s / slower,
+        )  # fmt: skip
 
     def cell(self, fan_out: float, payload_bytes: float) -> npt.NDArray[np.bool_]:
         """Stretches of one publication of that kind."""
@@ -168,6 +188,13 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
     done_s = np.maximum.accumulate(last_s)
     begins = np.flatnonzero(np.append(True, sent_s[1:] > done_s[:-1] + REST_S))
     instants_s = np.append(sent_s[begins], done_s[-1] + REST_S) + start_s
+    ends = np.append(begins[1:], len(order)) - 1
+    paces_per_s = np.stack(
+        [
+            _pace_per_s(seen, instants_s[:-1] - BESIDE_S, instants_s[:-1]),
+            _pace_per_s(seen, done_s[ends] + start_s, done_s[ends] + start_s + BESIDE_S),
+        ]
+    )
     # The server rests at these instants: the last reading before each is that of the instant.
     place = np.searchsorted(seen.time_s, instants_s, side="right") - 1
     used_s = np.diff(seen.cpu_s[np.maximum(place, 0)])
@@ -185,7 +212,17 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
     return Work(
         count, total(copies), total(payload), total(copies * payload), used_s,
         lone(copies), lone(payload), lone(first_s - intended_s), lone(last_s - intended_s),
+        paces_per_s,
     )  # fmt: skip
+
+
+def _pace_per_s(seen: Observation, begin_s: Floats, end_s: Floats) -> Floats:
+    """The pace of the core between two instants each; nan where it is not told. [1/s]"""
+    spun, spun_s = (
+        np.interp(end_s, seen.time_s, series) - np.interp(begin_s, seen.time_s, series)
+        for series in (seen.spun, seen.spun_s)
+    )
+    return np.where(spun_s > TOLD_BY_S, spun / np.maximum(spun_s, TOLD_BY_S), np.nan)
 
 
 def light_cells(light: Topology) -> Sequence[tuple[int, int]]:

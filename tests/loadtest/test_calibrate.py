@@ -1,5 +1,6 @@
 """A designed experiment gives back the costs that made it, and says what it cannot tell."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import topologies
 from loadtest import costs, experiment, session_costs
 from loadtest.observation import Observation
+from results import pacing
 from topologies import identity, loading
 
 TRUE = {"each": 0.6e-3, "byte": 3e-8, "copy": 60e-6, "copy_byte": 3e-9}
@@ -23,7 +25,8 @@ def worked(cost_s, count=60, seed=1, first_s=None, gap_s=17e-6):
     spent = np.array([cost_s(*cell, draws) for cell in cells])
     first = np.array([first_s(*cell, draws) if first_s else 1e-3 for cell in cells])
     ones = np.ones(len(cells))
-    return experiment.Work(ones, n, size, n * size, spent, n, size, first, first + (n - 1) * gap_s)
+    last, paces = first + (n - 1) * gap_s, np.full((2, len(cells)), np.nan)
+    return experiment.Work(ones, n, size, n * size, spent, n, size, first, last, paces)
 
 
 def plain(n, size, draws):
@@ -39,6 +42,44 @@ def test_the_linear_costs_come_back_within_their_intervals():
         assert abs(getattr(line, name) - value) < 2.0 * wide, name
     assert line.copy == pytest.approx(TRUE["copy"], rel=0.05)
     assert estimates["copy"]["high"] - estimates["copy"]["low"] < 0.1 * TRUE["copy"]
+
+
+def drifting(work, exponent, seed=3, beside=0.03):
+    """The same work on a core whose pace jumps between two, told a little wrongly beside it."""
+    draws = np.random.default_rng(seed)
+    pace_per_s = np.where(draws.random(len(work.cpu_s)) < 0.5, 6.2e7, 3.4e7)
+    seen = pace_per_s * np.exp(beside * draws.standard_normal((2, len(pace_per_s))))
+    slower = (6.2e7 / pace_per_s) ** exponent
+    return dataclasses.replace(
+        work, cpu_s=work.cpu_s * slower, first_s=work.first_s * slower,
+        last_s=work.last_s * slower, paces_per_s=seen,
+    )  # fmt: skip
+
+
+def test_costs_of_a_core_that_changes_its_pace_are_those_at_one_pace():
+    steady = worked(plain, first_s=lambda n, size, draws: 1e-3)
+    moved = drifting(steady, pacing.EXPONENT)
+    fixed = costs.linear(moved.at(6.2e7, 6.2e7))[0]
+    assert fixed.copy == pytest.approx(TRUE["copy"], rel=0.05)
+    assert fixed.copy_byte == pytest.approx(TRUE["copy_byte"], rel=0.1)
+    assert costs.linear(moved)[0].copy > 1.15 * TRUE["copy"]  # as it was measured
+    again = costs._writes(moved.at(6.2e7, 6.2e7))[SIZES[0]]["value"]
+    assert again == pytest.approx(costs._writes(steady)[SIZES[0]]["value"], rel=0.03)
+
+
+def test_beside_what_has_no_pace_the_runs_own_counts():
+    work = worked(plain)
+    slower = work.at(6e7, 3e7)
+    assert slower.cpu_s == pytest.approx(work.cpu_s / 2.0**pacing.EXPONENT)
+    assert costs.pace_exponent(work)["value"] is None
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.8, 1.2])
+def test_the_exponent_of_the_pace_comes_back_though_the_pace_is_told_wrongly(exponent):
+    found = costs.pace_exponent(drifting(worked(plain, count=80), exponent, beside=0.15))
+    wide = (found["high"] - found["low"]) / 2  # two standard errors
+    assert abs(found["value"] - exponent) < 2.0 * wide
+    assert wide < 0.1
 
 
 def collected(base):
@@ -117,13 +158,17 @@ def test_what_was_in_flight_together_shares_what_was_used():
     busy = [(1.0, 1.02), (2.0, 2.04), (3.0, 3.025)]
     used = sum(np.clip(time_s - start_s - a, 0.0, b - a) for a, b in busy)
     zeros = np.zeros(len(time_s))
-    seen = Observation(time_s, used, zeros, zeros.astype(int), zeros, zeros, False)
+    spun_s = (time_s - start_s) - used  # an idle loop has the rest of the core
+    pace_per_s = np.where(time_s < start_s + 2.5, 6e7, 3e7)
+    spun = np.cumsum(np.diff(spun_s, prepend=0.0) * pace_per_s)
+    seen = Observation(time_s, used, zeros, zeros.astype(int), spun, spun_s, False)
     work = experiment.work(SimpleNamespace(publications=publications), seen, start_s)
     assert work.count.tolist() == [1.0, 2.0, 1.0]
     assert work.cpu_s == pytest.approx([0.02, 0.04, 0.025], abs=1e-9)
     assert work.copied_bytes.tolist() == [50 * 400.0, 50 * 4400.0, 50 * 4000.0]
     assert work.last_s[0] == pytest.approx(0.02)
     assert math.isnan(work.last_s[1])
+    assert work.paces_per_s == pytest.approx(np.array([[6e7, 6e7, 3e7]] * 2), rel=0.01)
     assert work.cell(50, 4000).tolist() == [False, False, True]
 
 
@@ -167,5 +212,7 @@ def test_logins_scale_to_the_totals_that_were_measured():
 
 @pytest.mark.parametrize("name", ["prosody-0.12", "ejabberd-23"])
 def test_a_written_profile_reads_back_the_same(name):
-    profile = topologies.read_profile(name).model_copy(update={"speed": 1.23456789})
+    profile = topologies.read_profile(name).model_copy(
+        update={"speed": 1.23456789, "pace_per_s": 4.2e7}
+    )
     assert loading.parse_profile(identity.profile_text(profile), "again.yaml") == profile
