@@ -1,4 +1,4 @@
-"""A ten-second cost fit: what this machine's server pays per publication, against the profile's.
+"""A short cost fit: what this machine's server pays per publication, against the profile's.
 
 The pilot plays the topology's own Platforms and payloads at a light Poisson load: evenly spaced
 publications cost a real Prosody less each, and no grid publishes so. One figure is taken

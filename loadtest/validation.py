@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 DOOR = "gridlab validate"
-PILOT_S = 10.0
+PILOT_S, PILOT_S_MAX = 10.0, 60.0
 POINT_S = 10.0
 REPEATS = 2
 NEAR_SATURATION = 0.85
@@ -84,6 +84,16 @@ class Terms:
     profile: Profile | None = None
     changes: tuple[str, ...] = ()
 
+    @property
+    def pilot_s(self) -> float:
+        """Length of the light load that costs are fitted on: all predictions rest on it. [s]"""
+        return min(max(PILOT_S, 2.0 * self.duration_s), PILOT_S_MAX)
+
+    @property
+    def bracket_s(self) -> float:
+        """Length of the light load after the runs, and before them with a profile. [s]"""
+        return min(self.pilot_s, 2.0 * self.duration_s)
+
 
 def validate(
     topology: Topology,
@@ -116,7 +126,7 @@ def validate(
     changed = _changed(topology, terms)
     kept = book.Book(out, _identity(topology, terms))
     runs = max(len(terms.points), 2) * terms.repeats
-    told = _Told(progress, 2 * PILOT_S + 20.0 + runs * (terms.duration_s + 4.0))
+    told = _Told(progress, 2 * terms.pilot_s + 20.0 + runs * (terms.duration_s + 4.0))
     sweep = _Sweep(topology, changed, terms, predict, out, kept, told)
     fitted = sweep.fitted()
     played = engine.lasting(changed.model_copy(update={"attacks": ()}), terms.duration_s)
@@ -186,10 +196,12 @@ class _Sweep:
         if "fit" in self._book.entries:
             entry = self._book.entries["fit"]
             return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
-        self._told.next("fitting costs", PILOT_S + 4.0)
+        self._told.next("fitting costs", terms.pilot_s + 4.0)
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
-            fitted = fit(topology, self._predict, on_grid, seed=terms.seed, duration_s=PILOT_S)
+            fitted = fit(
+                topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s
+            )
         self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
@@ -268,8 +280,8 @@ class _Sweep:
 
         On the grid that the first one was played on, also where the runs are of a changed one.
         """
-        self._told.next("looking whether the machine has changed", PILOT_S + 4.0)
-        light = pilot(topology, min(PILOT_S, self._terms.duration_s))
+        self._told.next("looking whether the machine has changed", self._terms.bracket_s + 4.0)
+        light = pilot(topology, self._terms.bracket_s)
         key = self._terms.seed + PILOT_SEED_SHIFT
         self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
 

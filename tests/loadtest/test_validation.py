@@ -188,6 +188,14 @@ def test_every_server_of_a_grid_has_a_factor_of_its_own():
     assert fitted.speeds() == pytest.approx(slow, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("duration_s", "pilot_s", "bracket_s"), [(4, 10, 8), (20, 40, 40), (90, 60, 60)]
+)
+def test_costs_are_fitted_for_longer_than_a_run_of_theirs_is(duration_s, pilot_s, bracket_s):
+    terms = validation.Terms(duration_s=duration_s)
+    assert (terms.pilot_s, terms.bracket_s) == (pilot_s, bracket_s)
+
+
 def test_a_profile_of_another_server_is_refused(topology):
     with pytest.raises(LoadError, match=r"controllers\[a\] is prosody; use a profile of prosody"):
         calibration.given(topology, topologies.read_profile("ejabberd-23"))
