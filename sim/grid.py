@@ -25,6 +25,7 @@ from sim.stations import Graph
 from sim.study import Study, Tally
 from sim.surges import Surges
 from sim.traffic import Traffic
+from sim.walks import Walks
 from topologies.plan import Plan
 from topologies.profiles import Profile
 
@@ -57,14 +58,16 @@ class Grid:
         window_s: float | None = None,
         watch: Watch | None = None,
     ) -> None:
-        if direct(study.topology).any():  # fetches follow from deliveries
+        traced = study.traced or bool(direct(study.topology).any())
+        walks = Walks(graph := Graph(study.topology, profiles), traced)
+        if walks.any or traced:  # pages and fetches follow from deliveries
             study = replace(study, traced=True)
         self._study, self._uplink = study, Uplink(plan, profiles)
-        self._plan, self._graph = plan, (graph := Graph(study.topology, profiles))
+        self._plan, self._graph = plan, graph
         self._where = Whereabouts(graph)
         self._traffic, self._now_s = Traffic(study, graph, self._where), 0.0
         self._control = simpy.Environment()
-        self._requests = Requests(plan, graph, study.seed)
+        self._requests = Requests(plan, graph, study.seed, walks)
         self._sessions: Sessions | None = None
         if any(population.login is not None for population in study.topology.platforms):
             self._sessions = ToldSessions(study, graph, self._where, self._requests.log_in)
@@ -123,6 +126,8 @@ class Grid:
             self._traffic.turn(self._now_s, sessions.online_s)
             self._traffic.present(self._now_s)
             until_s = min(until_s, end_s, self._where.next_s, self._traffic.presence_s)
+            if (requests := self._requests).walks.any:
+                until_s = min(until_s, requests.walks.horizon_s(self._now_s, requests.next_s))
             arrivals, until_s = self._uplink.window(self._now_s, until_s)
             arrivals = merged(arrivals, self._requests.take(until_s, sessions.online_s))
             messages = sessions.messages(min(decided_s, until_s), until_s, end_s)
@@ -136,6 +141,9 @@ class Grid:
             self._traffic.carry(until_s)
             for number, station in enumerate(self._traffic.stations):
                 sessions.answered(number, station.answers(until_s))
+            if requests.walks.any:
+                servers = [station.server for station in self._traffic.stations]
+                requests.want(requests.walks.following(servers, sessions.online_s))
             self._now_s = until_s
 
     def _pass(self, edges_s: list[float]) -> Generator[simpy.Event, Any, None]:

@@ -196,9 +196,10 @@ class ReferenceController:
             published.append(stanza)
             self.enter(stanza)
 
-        self._logins.tell = Presences(
+        self._presences = Presences(
             self._study, self._env, self._graph, number, begin, self._logins.online_s, enter
-        ).log_in
+        )
+        self._logins.tell = self._presences.log_in
 
     def enter(self, stanza: Publication) -> None:
         """A publication of a Platform that is here reaches it, if that could send it."""
@@ -319,6 +320,8 @@ class ReferenceController:
         yield from self._read(platform, population)
         yield from self._fetches.fetch(publication, platform)
         self.log.received.append((publication, platform, self._env.now))
+        if publication.answer is not None:
+            self._presences.read(publication, population.network.delay)
 
     def _read(self, platform: int, population: schema.Population) -> Generator[Any, Any, None]:
         """A Platform takes an item in, after those before it."""

@@ -6,7 +6,7 @@ Shares with `sim.requests` what a request asks for and costs, not how it travels
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -67,6 +67,17 @@ def retract(study: Study, graph: Graph, stanza: Publication) -> Publication | No
     return None
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """A presence, or a request for the page of a kind of answers with this number."""
+
+    platform: int
+    number: int | None
+    intended_s: float
+    begun_s: float
+    page: int
+
+
 class Presences:
     """The Platforms of one Controller that have just logged in, on their way to it."""
 
@@ -76,29 +87,42 @@ class Presences:
     ) -> None:  # fmt: skip
         self._study, self._env, self._graph, self._station = study, env, graph, station
         self._row, self._still_s, self._enter = first_row + station, still_s, enter
-        self._doors: dict[float, list[tuple[int, float]]] = {}
+        self._doors: dict[float, list[_Wish]] = {}
         self._chosen: dict[int, set[int]] = {}
 
     def log_in(self, platform: int, delay_s: float) -> None:
         """A Platform knows that it is online."""
-        now_s = self._env.now
-        instant_s = now_s + delay_s
+        self._knock(_Wish(platform, None, self._env.now, self._env.now, 1), delay_s)
+
+    def read(self, stanza: Publication, delay_s: float) -> None:
+        """A Platform has read an answer: it may ask for the next page."""
+        if stanza.answer is None or stanza.page >= stanza.answer.pages:
+            return
+        number, page = self._graph.answers.index(stanza.answer), stanza.page + 1
+        intended_s = self._env.now
+        if page == stanza.answer.pages:
+            number, intended_s = number + 1, stanza.begun_s
+        self._knock(_Wish(stanza.publisher, number, intended_s, stanza.begun_s, page), delay_s)
+
+    def _knock(self, wish: _Wish, delay_s: float) -> None:
+        instant_s = self._env.now + delay_s
         if instant_s not in self._doors:
             self._doors[instant_s] = []
             door = at(self._env, instant_s, LATE_PRIORITY)
             door.callbacks.append(lambda _: self._open(instant_s))
-        self._doors[instant_s].append((platform, now_s))
+        self._doors[instant_s].append(wish)
 
     def _open(self, instant_s: float) -> None:
-        for platform, online_s in sorted(self._doors.pop(instant_s)):
-            if self._still_s(platform) != online_s:
+        wishes = self._doors.pop(instant_s)
+        for wish in sorted(wishes, key=lambda each: (each.platform, each.number or 0)):
+            if self._still_s(wish.platform) != wish.begun_s:
                 continue
-            for answer in self._graph.answers:
-                if answer.upon_login and self._gets(platform, answer):
-                    self._enter(
-                        request(self._study, self._graph, answer, self._row, platform, online_s,
-                                instant_s)
-                    )  # fmt: skip
+            for number, answer in enumerate(self._graph.answers):
+                first = wish.number is None and answer.upon_login
+                if number == wish.number or (first and self._gets(wish.platform, answer)):
+                    asked = request(self._study, self._graph, answer, self._row, wish.platform,
+                                    wish.intended_s, instant_s)  # fmt: skip
+                    self._enter(replace(asked, page=wish.page, begun_s=wish.begun_s))
                     self._row += len(self._graph.stations)
 
     def _gets(self, platform: int, answer: Answer) -> bool:

@@ -27,7 +27,8 @@ class Publication:
     It reached its first server at `reached_s` and passed the limits here at `arrival_s` (nan: not
     yet); at `lost_s` the server lost it. It comes in on `socket`; a copy is written to a session
     for somebody, who is a Platform or lives beyond the peer. What is not `published` here is only
-    passed on. With an `answer` it is a request: its copy is the answer.
+    passed on. With an `answer` it is a request: its copy is the answer; `page` and `begun_s` say
+    how far a walk is and when it began. [s]
     """
 
     row: int
@@ -43,6 +44,8 @@ class Publication:
     copies: list[tuple[Socket, Target]]
     job: Job | None = None
     answer: Answer | None = None
+    page: int = 1
+    begun_s: float = 0.0
     lost_s: float = math.inf
     resumed: bool = False  # was kept for a session that has been resumed, and is only written
 

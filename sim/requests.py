@@ -33,9 +33,12 @@ from topologies.schema import Query, Topology
 
 if TYPE_CHECKING:
     from sim.stations import Graph
+    from sim.walks import Walks
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+Wanted = tuple[Arrivals, Floats, Integers]  # requests, their sessions' begins, numbers of pages
 
 QUERY, LAST_ITEM, RETRACT = "query", "last-item", "retract"
 TOPICS_MAX = 65_535
@@ -47,8 +50,8 @@ class Answer:
 
     `role` stands in the record where publications have that of their publisher. `query` is its
     number in the workload, none of last items. `work_s` is CPU time before the answer is written,
-    `result_bytes` what the answer carries. A retract is for all subscribers, of no `population`.
-    [s, B]
+    `result_bytes` what the answer carries. A retract is for all subscribers, of no `population`. Of
+    a walk through several `pages` this is each but the last, which the next kind is. [s, B]
     """
 
     name: str
@@ -59,6 +62,7 @@ class Answer:
     result_bytes: float
     work_s: float
     upon_login: bool
+    pages: int = 1
 
 
 def answers(topology: Topology, profiles: Mapping[str, Profile]) -> tuple[Answer, ...]:
@@ -85,10 +89,37 @@ def _to_queries(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
     for number, query in enumerate(topology.workload.queries):
         population = people[query.by]
         costs = _costs(topology, profiles, population)
+        if query.kind == "pages":
+            place = (names[query.topic], population, number)
+            yield from _walk(topology, query, profiles, place)
+            continue
         items, size_bytes = _result(topology, query, costs[0])
         yield Answer(
             f"{query.kind} of {query.topic}", QUERY, names[query.topic], population, number,
             size_bytes, _work_s(costs, items, size_bytes), query.rate is None,
+        )  # fmt: skip
+
+
+def _walk(
+    topology: Topology, query: Query, profiles: Mapping[str, Profile], place: tuple[int, int, int]
+) -> Iterator[Answer]:
+    """Pages of a Topic one after another: those before the last, and the last.
+
+    Prosody takes no notice of pages (its `mod_pubsub` sends all items at once).
+    """
+    topic, population, number = place
+    costs, kept = _costs(topology, profiles, population), topology.topics[topic].max_items
+    profile = profiles[topology.platforms[population].controller]
+    page = kept if profile.server == "prosody" else min(query.page or kept, kept)
+    pages = -(-kept // page)
+    size_bytes = item_bytes(topology.topics[topic]) + costs[0].item_bytes
+    lengths = [(page, pages)] * (pages > 1) + [(kept - (pages - 1) * page, 1)]
+    for length, left in lengths:
+        name = f"page of {query.topic}" if left > 1 else f"all pages of {query.topic}"
+        result_bytes = length * size_bytes
+        yield Answer(
+            name, QUERY, topic, population, number, result_bytes,
+            _work_s(costs, length, result_bytes), left == pages, left,
         )  # fmt: skip
 
 
@@ -198,9 +229,11 @@ class Requests:
         The stations.
     seed : int
         Key of the choice of subscribers.
+    walks : Walks
+        What follows from pages.
     """
 
-    def __init__(self, plan: Plan, graph: Graph, seed: int) -> None:
+    def __init__(self, plan: Plan, graph: Graph, seed: int, walks: Walks) -> None:
         self._graph, self._seed = graph, seed
         topology = graph.topology
         self._topics, self.any = len(topology.topics), bool(graph.answers)
@@ -211,7 +244,8 @@ class Requests:
             self._first_row += len(waiting)
             self._waiting = waiting[np.argsort(waiting.arrival_s, kind="stable")]
         self._counted = np.zeros(len(graph.stations), np.int64)
-        self._at_login: list[Arrivals] = []
+        self._at_login: list[Wanted] = []
+        self.walks = walks
 
     @cached_property
     def _askers(self) -> list[Integers]:
@@ -225,9 +259,18 @@ class Requests:
                 topic = np.full(own.sum(), self._topics + number)
                 when_s = online_s[own]
                 row = np.zeros(len(topic), np.int64)
-                self._at_login.append(
-                    requested(row, when_s, when_s + delay_s[own], platform[own], topic)
-                )
+                first = requested(row, when_s, when_s + delay_s[own], platform[own], topic)
+                self._at_login.append((first, when_s, np.ones(len(row), np.int64)))
+
+    def want(self, wanted: Wanted | None) -> None:
+        """Platforms ask for further pages."""
+        if wanted is not None:
+            self._at_login.append(wanted)
+
+    @property
+    def next_s(self) -> float:
+        """When the next request upon a login, or for a further page, arrives. [s]"""
+        return min((each.arrival_s.min() for each, *_ in self._at_login), default=np.inf)
 
     def take(self, end_s: float, online_s: Floats | None = None) -> Arrivals:
         """What arrives before `end_s`; of requests upon logins those whose session still is."""
@@ -238,15 +281,18 @@ class Requests:
         return taken
 
     def _take_logins(self, end_s: float, online_s: Floats) -> Arrivals:
-        waiting = self._at_login[0]
-        for more in self._at_login[1:]:
+        waiting, began_s, page = self._at_login[0]
+        for more, more_s, further in self._at_login[1:]:
             waiting = waiting.followed_by(more)
-        due = waiting.arrival_s < end_s
-        self._at_login = [waiting[~due]] if not due.all() else []
-        taken = waiting[due]
-        taken = taken[online_s[taken.publisher] == taken.intended_s]
-        taken = taken[np.lexsort((taken.topic, taken.publisher, taken.arrival_s))]
+            began_s, page = np.append(began_s, more_s), np.append(page, further)
+        later = waiting.arrival_s >= end_s
+        self._at_login = [(waiting[later], began_s[later], page[later])] if later.any() else []
+        chosen = np.flatnonzero(~later & (online_s[waiting.publisher] == began_s))
+        taken = waiting[chosen]
+        order = np.lexsort((taken.topic, taken.publisher, taken.arrival_s))
+        taken, chosen = taken[order], chosen[order]
         taken.row[:] = self._numbered(self._graph.station(taken.publisher))
+        self.walks.ask(taken, page[chosen], began_s[chosen])
         return taken
 
     def _numbered(self, station: Integers) -> Integers:

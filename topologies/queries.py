@@ -13,9 +13,9 @@ from topologies.quantities import PositivePerSecond, PositiveSeconds, Seconds
 class Query(Sourced):
     """What the Platforms of a population ask a Broker for, at random or after every login."""
 
-    kind: Literal["items", "page", "disco"] = Field(
-        description="all items that the Topic keeps, one page of them (XEP-0059), or the list of "
-        "the Topics that its Broker keeps (XEP-0030)"
+    kind: Literal["items", "page", "pages", "disco"] = Field(
+        description="all items that the Topic keeps, one page of them (XEP-0059), all pages one "
+        "after another, or the list of the Topics that its Broker keeps (XEP-0030)"
     )
     by: Name = Field(description="population that asks")
     topic: Node = Field(description="Topic")

@@ -89,12 +89,17 @@ def items_kept(topic: schema.Topic, server: str) -> int:
 
 
 def _page(path: Path, query: schema.Query) -> Iterator[Problem]:
-    if query.kind == "page" and query.page is None:
+    if query.kind in ("page", "pages") and query.page is None:
         rule = "a page needs its length"
         yield Problem((*path, "page"), rule, "write for example page: 50")
-    if query.kind != "page" and query.page is not None:
+    if query.kind not in ("page", "pages") and query.page is not None:
         rule = f"a query of kind {query.kind} has no pages"
         yield Problem((*path, "page"), rule, "write kind: page, or leave it out", query.page)
+    if query.kind == "pages" and query.rate is not None:
+        rule = "pages are walked through after logins, not at random"
+        yield Problem(
+            (*path, "rate"), rule, "leave it out, or write kind: page", f"{query.rate:g}/s"
+        )
 
 
 def _when(path: Path, query: schema.Query, topology: Topology) -> Iterator[Problem]:
