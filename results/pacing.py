@@ -22,15 +22,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from results.regression import pace_per_s
 from results.statistics import Sample
 
 if TYPE_CHECKING:
     from results.run import Run
 
 EXPONENT: Final = 0.8
-
-__all__ = ["EXPONENT", "pace_per_s", "paces_per_s", "reference_per_s", "scaled", "slowdown"]
 
 
 def slowdown(pace_per_s: float, reference_per_s: float) -> float:
@@ -44,6 +41,18 @@ def paces_per_s(run: Run) -> dict[str, float | None]:
         "pace_per_s", {}
     )
     return dict(known)
+
+
+def pace_per_s(run: Run) -> float | None:
+    """Rounds of an idle loop in a CPU second of the servers' cores, if that was measured. [1/s]
+
+    The mean over the servers, weighted by their CPU time.
+    """
+    server = run.header.measurement.get("server", {})
+    paces, used_s = server.get("pace_per_s", {}), server.get("cpu_s", {})
+    if not paces or None in paces.values() or not sum(used_s.values()):
+        return None
+    return float(sum(paces[name] * used_s[name] for name in paces) / sum(used_s.values()))
 
 
 def reference_per_s(

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from results import histogram
+from results import histogram, pacing
 from results.figures import Figures
 from results.records import RecordError
 
@@ -301,31 +301,22 @@ def cost(name: str, run: Run) -> float:
 
 
 def relative_paces(pairs: Pairs) -> tuple[Floats, Floats] | None:
-    """Of each play of base and of head, the cores' pace over that of the fastest play. [1]
+    """Of each play of base and of head, what a CPU second was worth against the fastest play's. [1]
 
     None if it is not known of all, or does not matter as pairs were played at once: then CPU
     seconds are compared as they are.
     """
     if pairs.at_once:
         return None
-    sides = [[pace_per_s(run) for run in side] for side in (pairs.base, pairs.head)]
+    sides = [[pacing.pace_per_s(run) for run in side] for side in (pairs.base, pairs.head)]
     known = [each for side in sides for each in side if each is not None]
     if not known or len(known) < 2 * len(pairs):
         return None
-    base, head = (np.array(side, np.float64) / max(known) for side in sides)
-    return base, head
-
-
-def pace_per_s(run: Run) -> float | None:
-    """Rounds of an idle loop in a CPU second of the servers' cores, if that was measured. [1/s]
-
-    The mean over the servers, weighted by their CPU time.
-    """
-    server = run.header.measurement.get("server", {})
-    paces, used_s = server.get("pace_per_s", {}), server.get("cpu_s", {})
-    if not paces or None in paces.values() or not sum(used_s.values()):
-        return None
-    return float(sum(paces[name] * used_s[name] for name in paces) / sum(used_s.values()))
+    worth = [
+        [1.0 / pacing.slowdown(each, max(known)) for each in side if each is not None]
+        for side in sides
+    ]
+    return np.array(worth[0]), np.array(worth[1])
 
 
 def _ratios(base: Floats, head: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import steady
 
-from results import Run, gate, regression
+from results import Run, gate, pacing, regression
 from results.records import RecordError, Verdict
 from results.regression import Limits, Pairs, in_turn, read_budgets, regress
 
@@ -68,7 +68,8 @@ def test_a_core_that_is_slower_for_a_while_is_told_from_a_dearer_server():
     def side(slower, told):
         def one(number):
             worth = draws.uniform(0.5, 1.0)
-            server = {"pace_per_s": {"nac": 4e7 * worth if told else None}, "cpu_s": {"nac": 3.0}}
+            pace = 4e7 * worth ** (1.0 / pacing.EXPONENT)
+            server = {"pace_per_s": {"nac": pace if told else None}, "cpu_s": {"nac": 3.0}}
             made = steady(seed=number, replications=1, speed=slower / worth, rate_per_s=10.0,
                           measurement={"server": server})  # fmt: skip
             return Run(made)
