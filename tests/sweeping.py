@@ -14,6 +14,7 @@ It goes on where it was stopped, part by part (`--minutes 4` begins no more part
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import math
@@ -163,18 +164,19 @@ def round_of(place: Path, number: int, count: int, plain: list[plain_work.Plain]
     return found
 
 
-def played(place: Path, count: int) -> dict[str, Any]:
-    """All rounds."""
+def played(number: int, place: Path, count: int) -> dict[str, Any]:
+    """One of the rounds."""
     plain = [plain_work.Plain(SETS, ENVIRONMENT) for _ in range(2)]
     try:
-        return {"rounds": [round_of(place / str(r), r, count, plain) for r in range(ROUNDS)]}
+        return round_of(place, number, count, plain)
     finally:
         for each in plain:
             each.close()
 
 
+ROUND_NAMES = tuple(f"round {number + 1}" for number in range(ROUNDS))
 PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
-    "one process and two, in rounds": played,
+    **{name: functools.partial(played, number) for number, name in enumerate(ROUND_NAMES)},
     "killed and asked again": killed,
     "Dask, two workers": spread_out,
 }
@@ -187,7 +189,7 @@ def efficiencies(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """
     from results.statistics import mean
 
-    drawn_s = [part["drawn_s"] / len(rounds) for part in rounds]
+    drawn_s = [part["drawn_s"] / ROUNDS for part in rounds]
     one_s, two_s = (
         [part[side]["sweep_s"] + extra for part, extra in zip(rounds, drawn_s, strict=True)]
         for side in ("one", "two")
@@ -206,7 +208,7 @@ def efficiencies(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 def claims(found: dict[str, Any], count: int, measured: dict[str, Any]) -> dict[str, bool]:
     """What is promised, and whether it came out."""
     kept, spread = found["killed and asked again"], found["Dask, two workers"]
-    rounds = found["one process and two, in rounds"]["rounds"]
+    rounds = [found[name] for name in ROUND_NAMES]
     whole = kept["outcomes_sha256"]
     quarters = [
         {key: value for part in rounds for key, value in part[side]["outcomes_sha256"].items()}
@@ -227,8 +229,8 @@ def document(parts: Parts, count: int) -> dict[str, Any]:
     """What came out, and whether it is what is promised."""
     found = {name: part for name in PARTS if (part := parts.read(name)) is not None}
     whole = len(found) == len(PARTS)
-    played = found.get("one process and two, in rounds")
-    measured = efficiencies(played["rounds"]) if played else {}
+    rounds = [found[name] for name in ROUND_NAMES if name in found]
+    measured = efficiencies(rounds) if rounds else {}
     met = claims(found, count, measured) if whole else {}
     return {
         "asked": "2 minutes a core, parallel efficiency 90 % of twice one process, the same bytes "
@@ -254,8 +256,10 @@ def without_hashes(node: Any) -> Any:
 
 
 def shown(estimate: dict[str, Any]) -> str:
-    """An estimate with its interval."""
+    """An estimate with its interval, which one round has not."""
     value, low, high, n = (estimate[key] for key in ("value", "low", "high", "n"))
+    if low is None or high is None:
+        return f"{value:.1%}, n = {n}"
     return f"{value:.1%} [{low:.1%}, {high:.1%}], n = {n}"
 
 
@@ -263,7 +267,7 @@ def table(found: dict[str, Any]) -> str:
     """For people."""
     lines = []
     if "efficiency" in found:
-        rounds = found["parts"]["one process and two, in rounds"]["rounds"]
+        rounds = [found["parts"][name] for name in ROUND_NAMES if name in found["parts"]]
         lines.append(f"{'round':<8}{'one':>10}{'two':>10}{'plain one':>12}{'plain two':>12}")
         lines += [
             f"{r:<8}{each['one']['sweep_s']:>8.1f} s{each['two']['sweep_s']:>8.1f} s"
