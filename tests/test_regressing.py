@@ -9,7 +9,7 @@ from parts import Parts
 
 COUNTS = {"identical": 4, "slowed": 2}
 VERDICT = {"low": 0.9, "high": 1.1, "pairs": 4, "took_s": 50.0}
-FIT = {"rounds_tried": 16_000, "ratio": 1.5, "low": 1.46, "high": 1.54, "rounds": 3200, "pairs": 10}
+FIT = {"rounds_tried": 1.5, "ratio": 1.5, "low": 1.46, "high": 1.54, "rounds": 0.3, "n": 8}
 
 
 def kept(work, verdicts, *, slowed=1.1, fit=FIT):
