@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadtest import pubsub
-from loadtest.caller import STEPS, Account, Caller, Door
+from loadtest.caller import STEPS, Account, Caller, Door, Listener
 from loadtest.herd import together
 from loadtest.notice import settled_s
 from loadtest.observation import Observer
@@ -47,7 +47,6 @@ SAMPLE_S: Final = 0.05
 LATE_S: Final = 0.02  # a publication that is sent later than this casts doubt
 DRIFT: Final = 0.25  # of the cost of an answer since the pilot, from which on times do not compare
 _NUMBER: Final = re.compile(rb"live-(\d+)")
-_MESSAGE: Final = b"</message>"
 
 
 class Asker(Caller):
@@ -87,28 +86,6 @@ class Asker(Caller):
             raise LoadError(f"{broker}: no answer within {ANSWER_S:g} s") from None
 
 
-class Listener(Caller):
-    """A subscriber that notes when the kernel had the last of each notification."""
-
-    def __init__(self, door: Door, account: Account, come_ns: dict[int, list[int]]) -> None:
-        super().__init__(door, account)
-        self._come_ns, self._left, self._online = come_ns, b"", False
-
-    def listen(self) -> None:
-        """From now on what comes are notifications."""
-        self._online = True
-
-    def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
-        """Cut what comes into messages; what is not of the Topic has no number."""
-        if not self._online:
-            super().bytes_received(data, received_ns, delay_ns)
-            return
-        *messages, self._left = (self._left + data).split(_MESSAGE)
-        for message in messages:
-            if found := _NUMBER.search(message):
-                self._come_ns.setdefault(int(found[1]), []).append(received_ns)
-
-
 @dataclass
 class Inquiry:
     """What came of it.
@@ -132,6 +109,11 @@ class Inquiry:
     used_s: float = 0.0
     memory_bytes: list[float] = field(default_factory=list)
     late_s: float = 0.0
+
+    def copy_came(self, message: bytes, received_ns: int) -> None:
+        """A receiver has a message; what is not of the Topic has no number."""
+        if found := _NUMBER.search(message):
+            self.come_ns.setdefault(int(found[1]), []).append(received_ns)
 
 
 @dataclass(frozen=True)
@@ -239,7 +221,7 @@ class Hall:
             await asker.advance(*STEPS)  # without presence: no notification comes to it
             askers.append(asker)
         for door, account in self._receivers:
-            receiver = Listener(door, account, self.found.come_ns)
+            receiver = Listener(door, account, self.found.copy_came)
             stack.callback(receiver.close)
             await receiver.log_in()
             receiver.listen()

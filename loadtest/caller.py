@@ -38,6 +38,7 @@ _BOUND: Final = re.compile(rb"<iq\b[^>]*\stype=['\"]result['\"]")
 _STANZA_CONDITION: Final = re.compile(rb"<error\b[^>]*>\s*<([a-z-]+)")
 _FEATURES: Final = (b"</stream:features>", b"<stream:features/>")
 _FAILURE: Final = b"</failure>"
+_MESSAGE: Final = b"</message>"
 _ABRUPTLY: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time: the server is sent a RST
 
 
@@ -224,6 +225,41 @@ class Caller:
         if not _BOUND.search(answer):
             found = _STANZA_CONDITION.search(answer)
             raise Denied(f"refused: bind: {found[1].decode() if found else 'no result'}")
+
+
+class Listener(Caller):
+    """A subscriber that hands on each message, whole, and when the kernel had the last of it.
+
+    Parameters
+    ----------
+    take : callable
+        Gets a message and the instant. [ns]
+    """
+
+    def __init__(self, door: Door, account: Account, take: Callable[[bytes, int], None]) -> None:
+        super().__init__(door, account)
+        self._take, self._online = take, False
+        self._left: list[bytes] = []
+        self._tail = b""  # of what is left, as much as may be the beginning of an end
+
+    def listen(self) -> None:
+        """From now on what comes are notifications."""
+        self._online = True
+
+    def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
+        """Cut what comes into messages; a long one is put together once, at its end."""
+        if not self._online:
+            super().bytes_received(data, received_ns, delay_ns)
+            return
+        self._left.append(data)
+        seen = self._tail + data
+        self._tail = seen[1 - len(_MESSAGE) :]
+        if _MESSAGE not in seen:
+            return
+        *messages, rest = b"".join(self._left).split(_MESSAGE)
+        self._left, self._tail = [rest], rest[1 - len(_MESSAGE) :]
+        for message in messages:
+            self._take(message, received_ns)
 
 
 def answer_to(exchange: str, password: str, hash_name: str) -> str:

@@ -93,9 +93,9 @@ def options(logins: set[Login]) -> Options:
     return Options(scram="SHA-1", storage=storage)
 
 
-def door_of(grid: Grid, topology: Topology) -> Door:
-    """Where a topology's first Controller takes logins."""
-    place = grid.document()["controllers"][topology.controllers[0].name]
+def door_of(grid: Grid, topology: Topology, number: int = 0) -> Door:
+    """Where one of a topology's Controllers takes logins, by default the first."""
+    place = grid.document()["controllers"][topology.controllers[number].name]
     context = ssl.create_default_context(cafile=place["ca_file"])
     return Door(place["address"], place["port"], place["domain"], context)
 
@@ -104,15 +104,13 @@ def pairs_on(
     grid: Grid, topology: Topology
 ) -> tuple[list[tuple[Account, Account]], tuple[Door, Door]]:
     """Accounts of Platforms at both of two Controllers, and where these take logins."""
-    passwords, sides, doors = grid.credentials(), [], []
+    passwords, sides = grid.credentials(), []
     for node in topology.controllers[:2]:
         names = [f"{each.name}-{place}" for each in topology.platforms
                  if each.controller == node.name for place in range(each.count)]  # fmt: skip
         sides.append([Account(name, passwords[f"{name}@{node.domain}"]) for name in names])
-        place = grid.document()["controllers"][node.name]
-        context = ssl.create_default_context(cafile=place["ca_file"])
-        doors.append(Door(place["address"], place["port"], node.domain, context))
-    return list(zip(*sides, strict=False)), (doors[0], doors[1])
+    doors = door_of(grid, topology, 0), door_of(grid, topology, 1)
+    return list(zip(*sides, strict=False)), doors
 
 
 def herd_on(grid: Grid, topology: Topology, seed: int) -> Herd:

@@ -19,9 +19,8 @@ from loadtest import adversaries, burden, deployment, notice, rails, spinner
 from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
 from loadtest.cores import split_cores
-from loadtest.herd import Herd, unless_stopped
+from loadtest.herd import Herd, piloted, unless_stopped
 from loadtest.observation import cpu_s
-from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.returns import measured
 from results.variants import Measured
@@ -101,8 +100,8 @@ class Enactment:
             self._stage(played) as (grid, herd_of),
             rails.audited(what, vars(planned)) as ending,
         ):
-            pilot_run = self._pilot(grid, herd_of(played, self._seed))
-            measured_s, seen = asyncio.run(unless_stopped(grid, pilot_run))
+            timely = piloted(self._pilot(grid, herd_of(played, self._seed)), PILOT_WITHIN_S)
+            measured_s, seen = asyncio.run(unless_stopped(grid, timely))
             ending.why = "played to the end"
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
@@ -120,19 +119,16 @@ class Enactment:
         """CPU time of a login in a patient crowd, and what abandoned ones cost. [s]"""
         pid = grid.server_pid(next(iter(grid.document()["controllers"])))
         try:
-            async with asyncio.timeout(PILOT_WITHIN_S):
-                await herd.enter(herd.members)  # a server's first logins cost more
-                herd.leave()
-                await notice.settled_s(pid)
-                begun_s = cpu_s(pid)
-                await herd.enter(herd.members, concurrent=len(herd.members))
-                used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
-                herd.leave()
-                await notice.settled_s(pid)
-                accounts = [each.account for each in herd.members]
-                seen = await notice.measure(pid, herd.door, accounts, self._progress)
-        except TimeoutError:
-            raise LoadError(f"the pilot was not through in {PILOT_WITHIN_S:g} s") from None
+            await herd.enter(herd.members)  # a server's first logins cost more
+            herd.leave()
+            await notice.settled_s(pid)
+            begun_s = cpu_s(pid)
+            await herd.enter(herd.members, concurrent=len(herd.members))
+            used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
+            herd.leave()
+            await notice.settled_s(pid)
+            accounts = [each.account for each in herd.members]
+            seen = await notice.measure(pid, herd.door, accounts, self._progress)
         finally:
             herd.leave()
         return used_s, seen

@@ -141,7 +141,7 @@ class Work:
         """
         known = ~np.isnan(self.paces_per_s).any(axis=0)
         near_per_s = np.where(known, self.paces_per_s.mean(axis=0), otherwise_per_s)
-        slower = (reference_per_s / near_per_s) ** pacing.EXPONENT
+        slower = pacing.slowdown(near_per_s, reference_per_s)
         return replace(
             self, cpu_s=self.cpu_s / slower, first_s=self.first_s / slower,
             last_s=self.last_s / slower,

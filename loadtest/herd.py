@@ -283,6 +283,21 @@ async def together(work: Sequence[Coroutine[Any, Any, Any]], limit_s: float) -> 
         await ended(running)
 
 
+async def piloted(work: Coroutine[Any, Any, Done], limit_s: float) -> Done:
+    """What a pilot returns, which has so much time. [s]
+
+    Raises
+    ------
+    LoadError
+        It was not through.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await work
+    except TimeoutError:
+        raise LoadError(f"the pilot was not through in {limit_s:g} s") from None
+
+
 def _apart(member: Member) -> Account:
     """Its account from an address of its own, where it shares one: who enters meets no limit."""
     account = member.account

@@ -29,7 +29,7 @@ from loadtest import (
 from loadtest.caller import Account
 from loadtest.casting import bare, door_of
 from loadtest.cores import split_cores
-from loadtest.herd import unless_stopped
+from loadtest.herd import piloted, unless_stopped
 from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
@@ -93,11 +93,7 @@ class Performance:
         found = []
 
         async def pilot(hall: asking.Hall) -> None:
-            try:
-                async with asyncio.timeout(PILOT_S):
-                    found.append(await hall.pilot())
-            except TimeoutError:
-                raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
+            found.append(await piloted(hall.pilot(), PILOT_S))
 
         self._inquire(procedure, topology, "pilot", pilot)
         return found[0]
@@ -173,11 +169,7 @@ class Performance:
         if key not in self._logins_s:
 
             async def pilot(failing: failover.Failover) -> None:
-                try:
-                    async with asyncio.timeout(PILOT_S):
-                        self._logins_s[key] = await failing.pilot()
-                except TimeoutError:
-                    raise LoadError(f"the pilot was not through in {PILOT_S:g} s") from None
+                self._logins_s[key] = await piloted(failing.pilot(), PILOT_S)
 
             self._progress(0.0, "fitting what a login costs on this machine")
             self._fail(procedure, topology, "pilot", pilot)

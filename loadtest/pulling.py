@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from loadtest import files, pubsub
-from loadtest.caller import Account, Caller, Door
+from loadtest.caller import Account, Door, Listener
 from loadtest.files import FileServer
 from loadtest.herd import ended
 from loadtest.payload import payload
@@ -46,7 +47,6 @@ BUSY: Final = 0.8  # share of our core from which on fetches wait for us and not
 BEHIND: Final = 0.03  # of its rate that an uplink may miss while it is busy
 LEAD_S: Final = 0.2  # from when all are ready until the plan begins
 _NUMBER: Final = re.compile(rb"id=['\"]pull-(\d+)['\"]")
-_MESSAGE: Final = b"</message>"
 
 
 def deployed(topology: Topology) -> Topology:
@@ -84,40 +84,6 @@ def require(topology: Topology) -> None:
         problems.append("platforms.network: loopback has neither delay nor downlink; leave it out")
     if problems:
         raise LoadError("\n".join(problems))
-
-
-class Puller(Caller):
-    """A subscriber that hands on each notification, whole, and when the kernel had the last of it.
-
-    Parameters
-    ----------
-    take : callable
-        Gets who it is, the item's number, the message and the instant. [ns]
-    """
-
-    def __init__(
-        self, door: Door, account: Account, take: Callable[[str, int, bytes, int], None]
-    ) -> None:
-        super().__init__(door, account)
-        self._who, self._take, self._left, self._online = account.localpart, take, [b""], False
-
-    def listen(self) -> None:
-        """From now on what comes are notifications."""
-        self._online = True
-
-    def bytes_received(self, data: bytes, received_ns: int, delay_ns: int) -> None:
-        """Cut what comes into messages; what is not of the Topic has no number."""
-        if not self._online:
-            super().bytes_received(data, received_ns, delay_ns)
-            return
-        self._left.append(data)
-        if _MESSAGE not in self._left[-2][-len(_MESSAGE) :] + data:
-            return
-        *messages, rest = b"".join(self._left).split(_MESSAGE)
-        self._left = [b"", rest]
-        for message in messages:
-            if found := _NUMBER.search(message):
-                self._take(self._who, int(found[1]), message, received_ns)
 
 
 @dataclass
@@ -215,7 +181,7 @@ class Pull:
         owner = await self._session(stack, OWNER)
         for each in self.subscribers:
             account = Account(each, self._password(each))
-            puller = Puller(self._door, account, self._notified)
+            puller = Listener(self._door, account, functools.partial(self._notified, each))
             stack.callback(puller.close)
             await puller.log_in()
             puller.listen()
@@ -269,8 +235,12 @@ class Pull:
         reference = Reference.to(files.ADDRESS, server.port, name, content)
         return reference.xml(int(self._topic.fetch.reference))
 
-    def _notified(self, who: str, number: int, message: bytes, received_ns: int) -> None:
-        """A subscriber has an item."""
+    def _notified(self, who: str, message: bytes, received_ns: int) -> None:
+        """A subscriber has a message; what is not of the Topic has no number."""
+        found = _NUMBER.search(message)
+        if found is None:
+            return
+        number = int(found[1])
         if self._topic.flow == "broker":
             self._held(who, number, received_ns)
             return

@@ -21,7 +21,10 @@ cost wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from results.statistics import Sample
 
@@ -31,9 +34,13 @@ if TYPE_CHECKING:
 EXPONENT: Final = 0.8
 
 
-def slowdown(pace_per_s: float, reference_per_s: float) -> float:
+Pace = TypeVar("Pace", float, npt.NDArray[np.float64])
+
+
+def slowdown(pace_per_s: Pace, reference_per_s: float) -> Pace:
     """How many times as long the same work takes at a pace than at that of reference. [1]"""
-    return float((reference_per_s / pace_per_s) ** EXPONENT)
+    slower: Pace = (reference_per_s / pace_per_s) ** EXPONENT
+    return slower
 
 
 def paces_per_s(run: Run) -> dict[str, float | None]:

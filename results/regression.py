@@ -89,7 +89,11 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pairs are played in what time [s], and the budget of each gated metric. [1]"""
+    """How many pairs are played, and the budget of each gated metric. [1]
+
+    None beyond `pairs_min` is begun that would end after `within_s` [s]; nor any at all then, once
+    one was not valid.
+    """
 
     pairs_min: int = 6
     pairs_max: int = 14
@@ -176,6 +180,8 @@ def regress(
         decided = document["verdict"] in ("pass", "fail")
         used_s = time.monotonic() - begun_s
         late = used_s * (number + 2) / (number + 1) > limits.within_s
+        # Pairs of a large grid take long: so many as are needed are played whatever that takes.
+        late = late and (len(pairs) >= limits.pairs_min or bool(pairs.discarded))
         if decided or late or len(pairs) == limits.pairs_max:
             break
     assert document is not None

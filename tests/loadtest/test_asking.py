@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loadtest import asking, deployment
-from loadtest.caller import Account
+from loadtest.caller import Account, Listener
 from loadtest.casting import bare, door_of
 from loadtest.herd import unless_stopped
 from loadtest.problems import LoadError
@@ -59,14 +59,16 @@ def test_answers_of_many_records_end_with_the_last():
 
 def test_copies_are_stamped_when_they_are_whole():
     async def story():
-        come_ns = {}
-        listener = asking.Listener(None, Account("a", "x"), come_ns)
+        found = asking.Inquiry()
+        listener = Listener(None, Account("a", "x"), found.copy_came)
         listener.listen()
         listener.bytes_received(b"<message><item id='live-7'/></mess", 1, 0)
         listener.bytes_received(b"age><message><item id='live-8'/></message><mes", 2, 0)
-        return come_ns
+        for instant_ns, piece in enumerate((b"sage><item id='live-9'/></mess", b"a", b"ge>"), 3):
+            listener.bytes_received(piece, instant_ns, 0)
+        return found.come_ns
 
-    assert asyncio.run(story()) == {7: [2], 8: [2]}
+    assert asyncio.run(story()) == {7: [2], 8: [2], 9: [5]}
 
 
 @pytest.mark.real

@@ -244,3 +244,16 @@ def test_the_step_summary_of_github_gets_the_table(tmp_path, monkeypatch):
     text = (tmp_path / "step.md").read_text()
     assert text.startswith("before\n### Performance: ")
     assert "| cpu_s_per_delivery |" in text
+
+
+def test_time_ends_a_gate_but_not_before_it_has_the_pairs_it_needs():
+    late = Limits(pairs_min=3, pairs_max=6, within_s=0.0, budgets={"cpu_s_per_delivery": 0.0})
+    sides = noisy_sides(1.0, seed=2)
+    assert regress(in_turn(*sides), late)[0]["pairs"] == 3
+
+
+def test_time_ends_a_gate_whose_plays_are_not_valid():
+    bad = Verdict(valid=False, reasons=("the generator was late",))
+    sides = noisy_sides(1.0, seed=1, verdict=bad)
+    document, pairs = regress(in_turn(*sides), Limits(pairs_min=3, within_s=0.0))
+    assert (document["verdict"], len(pairs), document["discarded"]) == ("invalid", 0, 1)
