@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from loadtest.columns import Tables
 from loadtest.ledger import Ledger
+from loadtest.phases import LIMITED
 
 if TYPE_CHECKING:
     from loadtest.engine import Played
@@ -85,19 +86,21 @@ def _slow(tables: Tables, slow: npt.NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _phases(tables: Tables) -> list[dict[str, Any]]:
-    """Offered load, deliveries and latency of each phase."""
+    """Offered load, deliveries and latency of each phase, all its stretches together."""
     phase_of_delivery = tables.phase_of[tables.publication]
     rows = []
-    for place, phase in enumerate(tables.phases):
-        offered = tables.phase_of == place
-        mine = phase_of_delivery == place
+    for name in dict.fromkeys(phase.name for phase in tables.phases):
+        places = [place for place, phase in enumerate(tables.phases) if phase.name == name]
+        lasting_s = sum(tables.phases[at].end_s - tables.phases[at].start_s for at in places)
+        offered = np.isin(tables.phase_of, places)
+        mine = np.isin(phase_of_delivery, places)
         if not offered.any():
             continue
         expected = int(tables.ledger.expected_of[offered].sum())
         rows.append(
             {
-                "phase": phase.name,
-                "offered_per_s": int(offered.sum()) / (phase.end_s - phase.start_s),
+                "phase": name,
+                "offered_per_s": int(offered.sum()) / lasting_s,
                 "delivered_share": int(mine.sum()) / expected if expected else 1.0,
                 "latency_s": _quantiles(tables.latency_s[mine]),
             }
@@ -107,7 +110,7 @@ def _phases(tables: Tables) -> list[dict[str, Any]]:
 
 def _knee(played: Played, tables: Tables) -> dict[str, Any]:
     """Between which two loads the server ceased to follow: in time, and with nearly all copies."""
-    rows = _phases(tables)
+    rows = [row for row in _phases(tables) if row["phase"] != LIMITED]
     deadline_s = played.topology.slo.deadline
     follows = [
         row["delivered_share"] >= DELIVERED_SHARE

@@ -90,8 +90,10 @@ def test_reconnect_storm_brings_all_back(bed):
     assert away["owed"] == away["delivered"] + away["lost"]
     # Some were on their way when the connections went, or came before they were back.
     assert away["lost"] <= run.header.counts.lost <= away["lost"] + 40
-    phases = {each["phase"]: each["delivered_share"] for each in scenario(run)["phases"]}
-    assert phases["after"] == 1.0
+    # All of what was due after they were back came, in seconds that a busy machine spoils as well.
+    after = run.publications["intended_s"] >= 0.8 * run.header.duration_s
+    assert run.publications["expected"][after].sum() > 0
+    assert (run.publications["delivered"] == run.publications["expected"])[after].all()
 
 
 def test_reconnect_storm_goes_by_the_file_s_policies(bed):
