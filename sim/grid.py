@@ -129,6 +129,7 @@ class Grid:
             if (requests := self._requests).walks.any:
                 until_s = min(until_s, requests.walks.horizon_s(self._now_s, requests.next_s))
             arrivals, until_s = self._uplink.window(self._now_s, until_s)
+            assert until_s > self._now_s, "a window without a length never ends"
             arrivals = merged(arrivals, self._requests.take(until_s, sessions.online_s))
             messages = sessions.messages(min(decided_s, until_s), until_s, end_s)
             sent = sessions.sent(arrivals.publisher, arrivals.intended_s)

@@ -41,6 +41,7 @@ from sim.state import (
 )
 from sim.stations import Graph
 from sim.study import Study
+from topologies.quantities import DELAY_S_MIN
 
 OFFLINE, WAITING, CONNECTING, ONLINE, UNHEARD = range(5)  # unheard: nothing answers an attempt
 CAUTION = 1.0 - 1e-12  # windows are shorter than the look-ahead by more than roundings
@@ -88,6 +89,7 @@ class Sessions:
         self._silent = np.zeros(len(graph.stations), np.bool_)
         logging_in = [each.network.delay for each in topology.platforms if each.login is not None]
         self._delay_min_s = min(logging_in)
+        assert self._delay_min_s >= DELAY_S_MIN, "windows need a length; the file's check says so"
         kept = any(keeps(each.node) for each in graph.stations)
         self.plain = self._doors.open and not (kept or where.moves)
         self.books = SessionBooks(study.timetable, topology)

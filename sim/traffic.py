@@ -112,6 +112,7 @@ class Traffic:
                     now_s = float(self._time_s[place])
                     quiet_s = min(self._stations[each].idle_until_s(now_s) for each in group)
                     until_s = min(end_s, max(quiet_s, now_s) + delay_s)
+                    assert until_s > now_s, "a window without a length never ends"
                 for number in group:
                     self._stations[number].carry(until_s)
                 for number in group:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from topologies.model import Name, Sourced
-from topologies.quantities import BytesPerSecond, PositiveSeconds
+from topologies.quantities import BytesPerSecond, Delay
 
 
 class Link(Sourced):
@@ -19,7 +19,7 @@ class Link(Sourced):
 
     from_: Name = Field(alias="from", description="one Controller")
     to: Name = Field(description="the other Controller")
-    delay: PositiveSeconds = Field(1e-3, description="one-way delay, constant [s]")
+    delay: Delay = Field(1e-3, description="one-way delay, constant [s]")
     rate: BytesPerSecond | None = Field(
         None, description="what one direction carries; absent: no limit [B/s]"
     )

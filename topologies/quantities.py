@@ -157,6 +157,8 @@ FREQUENCY = Quantity(RATE, "1/s", "689/s or 12/min", positive=True)
 
 Seconds = Annotated[float, Quantity(*_TIME)]
 PositiveSeconds = Annotated[float, Quantity(*_TIME, positive=True)]
+DELAY_S_MIN = 1e-6  # a way that answers come back on: traffic goes in windows that are no longer
+Delay = Annotated[float, Quantity(*_TIME, positive=True, low=DELAY_S_MIN)]
 Bytes = Annotated[float, Quantity(*_SIZE)]
 PositiveBytes = Annotated[float, SIZE]
 PositivePerSecond = Annotated[float, FREQUENCY]

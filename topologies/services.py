@@ -12,9 +12,9 @@ from topologies.logins import Admission, Offline, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
     BytesPerSecond,
+    Delay,
     Growth,
     PositiveBytes,
-    PositiveSeconds,
     Ratio,
     Seconds,
     SecondsPerByte,
@@ -77,9 +77,7 @@ class Controller(Sourced):
     nodes: Whole = Field(
         1, ge=1, le=NODES_MAX, description="servers that share the domain as one cluster (ejabberd)"
     )
-    hop: PositiveSeconds = Field(
-        100e-6, description="one way between two nodes of a cluster, constant [s]"
-    )
+    hop: Delay = Field(100e-6, description="one way between two nodes of a cluster, constant [s]")
     limits: Limits = Field(Limits(), description="what it takes in at most")
     queue: SessionQueue | None = Field(
         None, description="outbound queue of each session; absent: a copy is written and gone"
@@ -124,7 +122,7 @@ class Broker(Sourced):
     costs: ComponentCosts | None = Field(
         None, description="of a component in simulations, where it must be given"
     )
-    delay: PositiveSeconds = Field(
+    delay: Delay = Field(
         50e-6, description="one way between a component and its Controller, constant [s]"
     )
     runs_on: Literal["every-node", "first-node"] = Field(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from topologies import schema
 from topologies.problems import Path, Problem, TopologyError
 from topologies.profiles import Profile
+from topologies.quantities import DELAY_S_MIN
 from topologies.schema import Topology
 
 STRIKING = schema.Crash | schema.Freeze | schema.SlowDown  # faults of a Controller
@@ -31,9 +32,7 @@ def _logins(topology: Topology, read_profile: Callable[[str], Profile]) -> Itera
         path: Path = ("platforms", number)
         if population.login is None:
             continue
-        if population.network.delay == 0.0:
-            rule = "a login is made of round trips, which take time"
-            yield Problem((*path, "network", "delay"), rule, "write for example 50 us", "0 s")
+        yield from _round_trips((*path, "network", "delay"), population.network.delay)
         if population.login.password == "wrong" and (population.publishes or population.subscribes):
             rule = f"is wrong, so {population.name} can neither publish nor subscribe"
             where = (*path, "login", "password")
@@ -43,6 +42,13 @@ def _logins(topology: Topology, read_profile: Callable[[str], Profile]) -> Itera
                 yield from _costs((*path, "login"), population.login, read_profile(name))
             except TopologyError:
                 continue  # told where the Controller names it
+
+
+def _round_trips(path: Path, delay_s: float) -> Iterator[Problem]:
+    """What follows from an answer comes later than the answer, however little."""
+    if delay_s < DELAY_S_MIN:
+        rule = "a login is made of round trips, which take time: 1 us each way at least"
+        yield Problem(path, rule, "write for example 50 us", f"{delay_s:g} s")
 
 
 def _failovers(topology: Topology) -> Iterator[Problem]:

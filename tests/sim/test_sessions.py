@@ -152,3 +152,18 @@ def assert_alike(topology, profile, seed, window_s):
         assert getattr(fast, law) == pytest.approx(getattr(slow, law), rel=1e-9, abs=1e-9), law
     assert fast.expected == fast.delivered + fast.lost
     assert fast.histograms.keys() == slow.histograms.keys()
+
+
+def test_a_login_without_a_way_ends_at_once_in_an_error():
+    people = [
+        {"name": "pub", "count": 1, "publishes": ["t"]},
+        {"name": "near", "count": 1, "subscribes": ["t"], "login": {}},
+    ]
+    costs = {
+        "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}],
+        "sasl": [{"mechanism": "scram-sha-1", "storage": "hashed", "first": "0 s"}],
+        "provenance": {"kind": "assumed", "source": "chosen for a test"},
+    }
+    topology = worlds.topology(people)
+    with pytest.raises(AssertionError, match="windows need a length"):
+        worlds.compiled(topology, Plan(topology, 1), worlds.profile("fifo", logins=costs))

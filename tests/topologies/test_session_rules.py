@@ -46,7 +46,12 @@ def test_a_good_grid_breaks_no_rule():
         (grid({"failover": ["controller"], "login": None}),
          'platforms[1].failover: nobody of analyst ever logs in: it has no login'),
         (grid({"network": {}}),
-         'platforms[1].network.delay: "0 s": a login is made of round trips, which take time'),
+         'platforms[1].network.delay: "0 s": a login is made of round trips, which take time: 1 us '
+         'each way at least; write for example 50 us'),
+        (grid({"network": {"delay": "1e-6 us"}}),
+         'platforms[1].network.delay: "1e-12 s": a login is made of round trips'),
+        (grid(links=[{"from": "controller", "to": "controller", "delay": "0.9 us"}]),
+         'links[0].delay: "0.9 us": must be at least 1e-06 s'),
         (grid({"login": {"mechanism": "external"}}),
          'platforms[1].login.mechanism: "external": profile fifo-sketch has no cost of external'),
         (grid({"login": {"tls": 1.2}}),
