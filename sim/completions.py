@@ -73,10 +73,12 @@ def complete_job(server: Server, slot: int, time_s: float) -> None:
         elif server.setting[0].stores:  # its presence comes when it knows of its session
             platform.offline = AWAITED
             process.resumable_s = time_s + ROUND_TRIP * delay_s
+            now.halted = server.setting[0].halts
         else:
             platform.offline = 0
             now.offline -= 1
             process.resumable_s = -np.inf
+            now.halted = server.setting[0].halts * (publication.job & RESUMED == 0)
     publication.missing = SETTLED
     while now.oldest < now.arrived and publication_of(server, now.oldest).missing == SETTLED:
         now.oldest += 1

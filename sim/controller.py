@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +27,13 @@ from sim.platforms import residents, resting_bytes
 from sim.results_of_requests import Results
 from sim.resumptions import Keeper
 from sim.routes import FAN_OUT, routes
-from sim.server import empty_server, with_room, with_rows
+from sim.server import empty_server, put_back, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
 from sim.stages import stages
 from sim.state import PUBLICATION, Floats, Integers, Records, Server
 from sim.stations import Graph, Line, Station
 from sim.study import Study, Tally
+from sim.subscriptions import Subscriptions
 from sim.waterfalls import waterfall
 
 WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
@@ -68,11 +68,13 @@ class Controller:
         self._inbox = Inbox(len(self._routes.inward) + 2)  # lines, Platforms, what was kept
         self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
         self._results = Results(graph, study.rows, census)
+        self.subscriptions = Subscriptions(graph, station.number, study.seed)
         self._discipline = discipline(station.profile)
         self._server = empty_server(
             study, station, self._discipline, self._home, self._routes,
             census.segments * census.roles * self._keeper.layers,
         )  # fmt: skip
+        self._server.setting["halts"] = self.subscriptions.any
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
         self._messages = nothing()
         self._dropped = self._dropped_copies = self._crashed = 0
@@ -95,6 +97,10 @@ class Controller:
             self._census.refuse(refused.topic)
             self._turn_away(refused, refused=True)
         self._intake.enter(arrivals, kind, self._fan_out[arrivals.topic])
+        self._inbox.put(len(self._routes.inward), self._jobs(arrivals, kind))
+
+    def _jobs(self, arrivals: Arrivals, kind: Integers) -> Jobs:
+        """What Platforms here send as jobs, with what follows at once."""
         jobs = Jobs(
             row=arrivals.row,
             arrival_s=arrivals.arrival_s,
@@ -109,15 +115,14 @@ class Controller:
         if self._results.any:
             jobs, reached_s = self._results.addressed(jobs, arrivals)
             self._server = with_rows(self._server, jobs.row.max(initial=0) + 1)
-        self._inbox.put(len(self._routes.inward), jobs)
         self._note(jobs.row, reached_s)
+        return jobs
 
     def _note(self, row: Integers, reached_s: Floats) -> None:
         """Of the publications that are followed, when they came."""
-        if self._study.stage_stride:
-            chosen = row % self._study.stage_stride == 0
-            places = row[chosen] // self._study.stage_stride
-            self._server.journeys["reached_s"][places] = reached_s[chosen]
+        if stride := self._study.stage_stride:
+            chosen = row % stride == 0
+            self._server.journeys["reached_s"][row[chosen] // stride] = reached_s[chosen]
 
     def drop(self, arrivals: Arrivals) -> None:
         """Account for publications that its Platforms could not send."""
@@ -196,9 +201,9 @@ class Controller:
         for first in range(0, max(count, 1), rows):
             following = first + rows
             if due is not None:
-                self._feed(due[first:following])
+                self._append(self._entered(due[first:following]))
             until_s = due.arrival_s[following] if due is not None and following < count else end_s
-            self._discipline.advance(self._server, float(until_s))
+            self._advance(float(until_s))
 
     @property
     def server(self) -> Server:
@@ -280,7 +285,7 @@ class Controller:
             accepted=self._intake.accepted,
             refused=self._intake.refused,
             histograms=latencies(self._server.histograms, self._home, self._census.roles, expected),
-            publications=self._publications(outcomes),
+            publications=self._intake.table(outcomes),
             expected=total,
             delivered=int(now["delivered"]),
             rejected=rejected,
@@ -314,11 +319,19 @@ class Controller:
             piece, following = mixed[first : first + FEED_ROWS], first + FEED_ROWS
             self._append(piece, steps=ripe)
             until_s = mixed["arrival_s"][following] if following < len(mixed) else end_s
-            self._discipline.advance(self._server, float(until_s))
+            self._advance(float(until_s))
 
-    def _feed(self, jobs: Jobs) -> None:
-        """Append jobs to the ring of those in flight."""
-        self._append(self._entered(jobs))
+    def _advance(self, until_s: float) -> None:
+        """Work until then; who subscribes meanwhile gets the last items at once."""
+        self._discipline.advance(self._server, until_s)
+        while self._server.ledger["halted"][0]:
+            arrivals = self.subscriptions.made(self._server)
+            kind = self._census.kind(arrivals)
+            self._census.count(kind, arrivals.topic)
+            later = put_back(self._server)
+            self._append(self._entered(self._jobs(arrivals, kind)))
+            self._append(later, steps=len(later), paced=True)
+            self._discipline.advance(self._server, until_s)
 
     def _entered(self, jobs: Jobs) -> Records:
         """Book jobs; what the kernels are to know of them."""
@@ -330,10 +343,10 @@ class Controller:
         self._passing += int((copies - here).sum())
         return self._records(jobs, start, copies)
 
-    def _append(self, records: Records, steps: int = 0) -> None:
+    def _append(self, records: Records, steps: int = 0, *, paced: bool = False) -> None:
         """Put records, with at most so many steps of logins, at the end of the ring."""
         copies = int(records["copies"].sum())
-        if self._pace != 1.0:
+        if self._pace != 1.0 and not paced:
             for cost in COSTS:
                 records[cost] *= self._pace
         self._server = with_room(self._server, len(records), copies, steps)
@@ -381,18 +394,7 @@ class Controller:
         """The intervals with their end, and with all the memory of the server."""
         intervals, topology = self._server.intervals, self._study.topology
         intervals["end_s"][-1] = drained_s
-        memory_bytes = resting_bytes(topology, self.station, self._routes.subscriptions)
-        items_bytes = kept_bytes(topology, self._routes.owned, self.station.profile.server)
-        intervals["memory_bytes"] += memory_bytes + items_bytes
+        intervals["memory_bytes"] += resting_bytes(
+            topology, self.station, self._routes.subscriptions
+        ) + kept_bytes(topology, self._routes.owned, self.station.profile.server)
         return intervals
-
-    def _publications(self, outcomes: Records) -> dict[str, npt.NDArray[Any]]:
-        """The kept rows of the publications table."""
-        rows = self._intake.rows()
-        chosen = outcomes[rows["publication"] // self._study.row_stride]
-        received = chosen["delivered"] > 0
-        return rows | {
-            "first_s": np.where(received, chosen["first_s"], np.nan),
-            "last_s": np.where(received, chosen["last_s"], np.nan),
-            "delivered": chosen["delivered"],
-        }

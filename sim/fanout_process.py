@@ -231,7 +231,10 @@ def _arrive(server: Server, time_s: float) -> None:
 
 @compiled
 def advance(server: Server, end_s: float) -> None:
-    """Work until every event before `end_s` is done; all arrivals before `end_s` are known."""
+    """Work until every event before `end_s` is done; all arrivals before `end_s` are known.
+
+    It stops earlier if it is halted.
+    """
     now, cores, platforms = server.ledger[0], server.cores, server.platforms
     arrival_s = next_arrival_s(server)
     while True:
@@ -239,7 +242,7 @@ def advance(server: Server, end_s: float) -> None:
         for i in range(cores.size):
             if cores[i].ready_s < time_s:
                 time_s, number = cores[i].ready_s, np.uint32(i)
-        if min(arrival_s, time_s) >= end_s:
+        if min(arrival_s, time_s) >= end_s or now.halted:
             break
         if arrival_s <= time_s:
             _arrive(server, arrival_s)

@@ -190,7 +190,10 @@ def _work_alone(server: Server, stop_s: float) -> None:
 
 @compiled
 def advance(server: Server, end_s: float) -> None:
-    """Complete every copy that is due before `end_s`; all arrivals before `end_s` are known."""
+    """Complete every copy that is due before `end_s`; all arrivals before `end_s` are known.
+
+    It stops earlier if it is halted.
+    """
     now, cores = server.ledger[0], server.cores
     while True:
         time_s, later_s, number = np.inf, np.inf, np.uint32(0)
@@ -200,7 +203,7 @@ def advance(server: Server, end_s: float) -> None:
             else:
                 later_s = min(later_s, cores[i].ready_s)
         arrival_s = next_arrival_s(server)
-        if min(arrival_s, time_s) >= end_s:
+        if min(arrival_s, time_s) >= end_s or now.halted:
             break
         if arrival_s <= time_s:
             admit(server)

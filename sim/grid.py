@@ -68,6 +68,8 @@ class Grid:
         self._traffic, self._now_s = Traffic(study, graph, self._where), 0.0
         self._control = simpy.Environment()
         self._requests = Requests(plan, graph, study.seed, walks)
+        for station in self._traffic.stations:
+            station.subscriptions.first_row = self._requests.first_row
         self._sessions: Sessions | None = None
         if any(population.login is not None for population in study.topology.platforms):
             self._sessions = ToldSessions(study, graph, self._where, self._requests.log_in)

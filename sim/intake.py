@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sim.network import Arrivals
 from sim.phases import Timetable
 from sim.platforms import Residents
-from sim.state import Floats, Integers
+from sim.state import Floats, Integers, Records
 from sim.stations import Graph
 
 ROLES = ("legitimate", "adversary")
@@ -161,6 +161,17 @@ class Intake:
                 "expected": copies[kept],
             }
         )
+
+    def table(self, outcomes: Records) -> dict[str, npt.NDArray[Any]]:
+        """The kept rows, with what has become of each."""
+        rows = self.rows()
+        chosen = outcomes[rows["publication"] // self._row_stride]
+        received = chosen["delivered"] > 0
+        return rows | {
+            "first_s": np.where(received, chosen["first_s"], np.nan),
+            "last_s": np.where(received, chosen["last_s"], np.nan),
+            "delivered": chosen["delivered"],
+        }
 
     def rows(self) -> dict[str, npt.NDArray[Any]]:
         """The kept rows, ordered by row."""

@@ -360,9 +360,12 @@ def _go_on_reading(server: Server, number: int, end_s: float) -> None:
 
 @compiled
 def advance(server: Server, end_s: float) -> None:
-    """Take every step that starts before `end_s`; all arrivals before `end_s` are known."""
+    """Take every step that starts before `end_s`; all arrivals before `end_s` are known.
+
+    It stops earlier if it is halted.
+    """
     now = server.ledger[0]
-    while now.time_s < end_s:
+    while now.time_s < end_s and not now.halted:
         if now.stage == POLL:
             _admit_until(server, now.time_s)
             if now.queue_length > 0:

@@ -61,6 +61,7 @@ class ReferenceSessions:
         self.store = ReferenceStore(node, study.topology, profile.server)
         self.gate = ReferenceGate(node, profile.server)
         self.tell: Callable[[int, float], None] | None = None  # who knows that it is online
+        self.subscribed: Callable[[int], None] | None = None  # whose subscriptions are answered
         self.clock, self.pace = StoppedClock(env, ()), Pace(profile.speed)
 
     def crash(self, until_s: float, notice_s: float) -> None:

@@ -250,6 +250,8 @@ class ReferencePlatform:
                 there.wake(self.platform, self._delay_s)
             else:
                 there.asleep.end(self.platform)
+                if there.subscribed is not None:
+                    there.subscribed(self.platform)
                 losses = self._losses
                 there.expect(self.platform, self._delay_s, lambda: self._losses == losses)
             return ONLINE

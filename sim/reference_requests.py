@@ -15,7 +15,7 @@ from sim import draws
 from sim.draws import Purpose
 from sim.reference_clocks import at
 from sim.reference_stanzas import Publication
-from sim.requests import LAST_ITEM, RETRACT, Answer, scheduled
+from sim.requests import LAST_ITEM, LOGIN, RETRACT, SUBSCRIPTION, Answer, scheduled, sources
 from sim.stations import Graph
 from sim.study import Study
 from topologies.plan import Plan, subscribers
@@ -84,15 +84,34 @@ class Presences:
     def __init__(
         self, study: Study, env: simpy.Environment, graph: Graph, station: int, first_row: int,
         still_s: Callable[[int], float], enter: Callable[[Publication], None],
+        ask: Callable[[Publication], None],
     ) -> None:  # fmt: skip
-        self._study, self._env, self._graph, self._station = study, env, graph, station
-        self._row, self._still_s, self._enter = first_row + station, still_s, enter
+        self._study, self._env, self._graph = study, env, graph
+        self._still_s, self._enter, self._ask = still_s, enter, ask
+        before = first_row + station - sources(graph)
+        self._rows = {LOGIN: before, SUBSCRIPTION: before + len(graph.stations)}
         self._doors: dict[float, list[_Wish]] = {}
         self._chosen: dict[int, set[int]] = {}
 
     def log_in(self, platform: int, delay_s: float) -> None:
         """A Platform knows that it is online."""
         self._knock(_Wish(platform, None, self._env.now, self._env.now, 1), delay_s)
+
+    def subscribe(self, platform: int) -> None:
+        """The server has answered a Platform's subscriptions: the last items are asked for."""
+        at(self._env, self._env.now, LATE_PRIORITY).callbacks.append(
+            lambda _: self._remind(platform)
+        )
+
+    def _remind(self, platform: int) -> None:
+        for answer in self._graph.answers:
+            if answer.upon == SUBSCRIPTION and self._gets(platform, answer):
+                row, now_s = self._next_row(SUBSCRIPTION), self._env.now
+                self._ask(request(self._study, self._graph, answer, row, platform, now_s, now_s))
+
+    def _next_row(self, upon: str) -> int:
+        self._rows[upon] += sources(self._graph)
+        return self._rows[upon]
 
     def read(self, stanza: Publication, delay_s: float) -> None:
         """A Platform has read an answer: it may ask for the next page."""
@@ -118,12 +137,11 @@ class Presences:
             if self._still_s(wish.platform) != wish.begun_s:
                 continue
             for number, answer in enumerate(self._graph.answers):
-                first = wish.number is None and answer.upon_login
+                first = wish.number is None and answer.upon == LOGIN
                 if number == wish.number or (first and self._gets(wish.platform, answer)):
-                    asked = request(self._study, self._graph, answer, self._row, wish.platform,
-                                    wish.intended_s, instant_s)  # fmt: skip
+                    asked = request(self._study, self._graph, answer, self._next_row(LOGIN),
+                                    wish.platform, wish.intended_s, instant_s)  # fmt: skip
                     self._enter(replace(asked, page=wish.page, begun_s=wish.begun_s))
-                    self._row += len(self._graph.stations)
 
     def _gets(self, platform: int, answer: Answer) -> bool:
         topology = self._study.topology

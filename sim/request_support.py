@@ -12,10 +12,6 @@ NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract", "to
 
 def request_problems(topology: Topology) -> Iterator[str]:
     """Place, value, rule and repair of each."""
-    for number, topic in enumerate(topology.topics):
-        if topic.last_item == "on-subscribe":
-            rule = "is not supported by the simulator yet; write on-login or never"
-            yield f'topics[{number}].last_item: "on-subscribe": {rule}'
     yield from _retract_problems(topology)
     asking = {each.by for each in topology.workload.queries}
     keeping = {each.name for each in topology.controllers if each.resumption is not None}

@@ -41,6 +41,7 @@ Integers = npt.NDArray[np.int64]
 Wanted = tuple[Arrivals, Floats, Integers]  # requests, their sessions' begins, numbers of pages
 
 QUERY, LAST_ITEM, RETRACT = "query", "last-item", "retract"
+LOGIN, SUBSCRIPTION = "login", "subscription"
 TOPICS_MAX = 65_535
 
 
@@ -51,7 +52,8 @@ class Answer:
     `role` stands in the record where publications have that of their publisher. `query` is its
     number in the workload, none of last items. `work_s` is CPU time before the answer is written,
     `result_bytes` what the answer carries. A retract is for all subscribers, of no `population`. Of
-    a walk through several `pages` this is each but the last, which the next kind is. [s, B]
+    a walk through several `pages` this is each but the last, which the next kind is. It may follow
+    `upon` a login or a subscription. [s, B]
     """
 
     name: str
@@ -61,7 +63,7 @@ class Answer:
     query: int | None
     result_bytes: float
     work_s: float
-    upon_login: bool
+    upon: str | None
     pages: int = 1
 
 
@@ -96,7 +98,7 @@ def _to_queries(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
         items, size_bytes = _result(topology, query, costs[0])
         yield Answer(
             f"{query.kind} of {query.topic}", QUERY, names[query.topic], population, number,
-            size_bytes, _work_s(costs, items, size_bytes), query.rate is None,
+            size_bytes, _work_s(costs, items, size_bytes), LOGIN if query.rate is None else None,
         )  # fmt: skip
 
 
@@ -119,21 +121,22 @@ def _walk(
         result_bytes = length * size_bytes
         yield Answer(
             name, QUERY, topic, population, number, result_bytes,
-            _work_s(costs, length, result_bytes), left == pages, left,
+            _work_s(costs, length, result_bytes), LOGIN if left == pages else None, left,
         )  # fmt: skip
 
 
 def _last_items(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Answer]:
     for number, topic in enumerate(topology.topics):
-        if topic.last_item != "on-login":
+        if topic.last_item == "never":
             continue
+        upon = LOGIN if topic.last_item == "on-login" else SUBSCRIPTION
         size_bytes = item_bytes(topic)
         for place, population in enumerate(topology.platforms):
             if population.login is not None and population.subscriber_count(topic.name):
                 work_s = _work_s(_costs(topology, profiles, place), 1, size_bytes)
                 yield Answer(
                     f"last item of {topic.name}", LAST_ITEM, number, place, None, size_bytes,
-                    work_s, True,
+                    work_s, upon,
                 )  # fmt: skip
 
 
@@ -145,7 +148,7 @@ def _retracts(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[A
             assert profile.queries is not None
             yield Answer(
                 f"retract of {topic.name}", RETRACT, number, None, None,
-                profile.queries.item_bytes, profile.speed * profile.queries.per_item, False,
+                profile.queries.item_bytes, profile.speed * profile.queries.per_item, None,
             )  # fmt: skip
 
 
@@ -203,13 +206,15 @@ def requested(
     )  # fmt: skip
 
 
-def asked_at_login(topology: Topology, kinds: tuple[Answer, ...], seed: int) -> list[Integers]:
-    """Platforms that get each kind of answer upon their logins, ascending; none of the others."""
+def asked_upon(
+    upon: str, topology: Topology, kinds: tuple[Answer, ...], seed: int
+) -> list[Integers]:
+    """Platforms that get each kind of answer upon such an event, ascending; none of the others."""
     offsets = list(topology.platform_offsets().values())
     found = []
     for each in kinds:
         own = np.zeros(0, np.int64)
-        if each.upon_login and each.population is not None:
+        if each.upon == upon and each.population is not None:
             first = offsets[each.population]
             own = np.arange(first, first + topology.platforms[each.population].count)
         if each.role == LAST_ITEM:
@@ -238,10 +243,10 @@ class Requests:
         topology = graph.topology
         self._topics, self.any = len(topology.topics), bool(graph.answers)
         self._waiting = requested(np.zeros(0, np.int64), *np.zeros((4, 0)))
-        self._first_row = first_row(plan.rows, graph.answers)
+        self.first_row = first_row(plan.rows, graph.answers)
         if self.any:
             waiting = scheduled(topology, plan, graph.answers)
-            self._first_row += len(waiting)
+            self.first_row += len(waiting)
             self._waiting = waiting[np.argsort(waiting.arrival_s, kind="stable")]
         self._counted = np.zeros(len(graph.stations), np.int64)
         self._at_login: list[Wanted] = []
@@ -249,7 +254,7 @@ class Requests:
 
     @cached_property
     def _askers(self) -> list[Integers]:
-        return asked_at_login(self._graph.topology, self._graph.answers, self._seed)
+        return asked_upon(LOGIN, self._graph.topology, self._graph.answers, self._seed)
 
     def log_in(self, platform: Integers, online_s: Floats, delay_s: Floats) -> None:
         """Platforms know at these instants that they are online, and send their presence."""
@@ -302,12 +307,21 @@ class Requests:
             own = station == number
             place[own] = self._counted[number] + np.arange(own.sum())
             self._counted[number] += own.sum()
-        return login_row(self._first_row, place, station, len(self._counted))
+        return login_row(self.first_row, place, station, sources(self._graph))
 
 
-def login_row(first_row: int, place: Integers, station: Integers, stations: int) -> Integers:
-    """Row of a station's request upon a login, from its place among these."""
-    return np.asarray(first_row + place * stations + station)
+def sources(graph: Graph) -> int:
+    """How many count requests: stations those upon logins, each once more those upon subscribing.
+
+    Station k has the number k among them, and its number of stations more.
+    """
+    subscribing = any(each.upon == SUBSCRIPTION for each in graph.answers)
+    return len(graph.stations) * (2 if subscribing else 1)
+
+
+def login_row(first_row: int, place: Integers, source: Integers, of_sources: int) -> Integers:
+    """Row of a request that follows from a login, from its place among those of its source."""
+    return np.asarray(first_row + place * of_sources + source)
 
 
 def merged(arrivals: Arrivals, requests: Arrivals) -> Arrivals:

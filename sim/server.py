@@ -193,6 +193,16 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
     return server
 
 
+def put_back(server: Server) -> Records:
+    """Take back the jobs that are known and have not arrived; they may be put in once more."""
+    now, ring = server.ledger[0], server.publications
+    later: Records = ring[np.arange(now["arrived"], now["fed"]) % len(ring)]
+    now["fed"] = now["arrived"]
+    now["node"] -= int(later["copies"].sum()) if len(server.nodes) else 0
+    now["unwritten"] = min(now["unwritten"], now["fed"])
+    return later
+
+
 def with_rows(server: Server, rows: int) -> Server:
     """The same server with room for what becomes of so many rows: requests have later ones."""
     setting = server.setting[0]

@@ -211,7 +211,8 @@ DISPATCH = np.dtype(
 
 # The server's clock and totals. `owed` copies belong to publications that have arrived and are not
 # yet written; `held` copies exist in the server's memory; jobs before `unwritten` have no copies in
-# mailboxes, the nodes of the next job begin at `node`.
+# mailboxes, the nodes of the next job begin at `node`. It is `halted` as somebody has subscribed,
+# if anything follows from that (`halts`).
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -246,6 +247,7 @@ LEDGER = np.dtype(
         ("late", "i8"),
         ("missed", "i8"),
         ("completed", "i8"),
+        ("halted", "i8"),
         ("offline", "i8"),
         ("traced", "i8"),
         ("dispatched", "i8"),
@@ -271,51 +273,21 @@ LEDGER = np.dtype(
 # What does not change during a run, for every discipline.
 SETTING = np.dtype(
     [
-        ("wire_s_per_byte", "f8"),
-        ("wire_bytes_per_s", "f8"),
-        ("deadline_s", "f8"),
-        ("horizon_s", "f8"),
-        ("copy_bytes", "f8"),
-        ("row_stride", "i8"),
-        ("seed", "u8"),
-        ("cv", "f8"),
-        ("policy", "i8"),
-        ("stage_stride", "i8"),
-        ("copy_stride", "i8"),
-        ("queue_bytes", "f8"),
-        ("queue_stanzas", "f8"),
-        ("window_bytes", "f8"),
-        ("send_timeout_s", "f8"),
-        ("replication", "i8"),
-        ("controller", "i8"),
-        ("residents", "i8"),
-        ("envelope_bytes", "f8"),
-        ("wake_s", "f8"),
-        ("finish_s", "f8"),
-        ("route_s", "f8"),
-        ("slice_recipients", "i8"),
-        ("exponential", "i8"),
-        ("write_s", "f8"),
-        ("coalesced_s", "f8"),
-        ("result_s", "f8"),
-        ("events_max", "i8"),
-        ("read_bytes", "f8"),
-        ("publish_envelope", "f8"),
-        ("collection_s", "f8"),
-        ("collection_step_s", "f8"),
-        ("collection_cv", "f8"),
-        ("collection_every", "f8"),
-        ("collection_step_every", "f8"),
-        ("allocation_per_byte", "f8"),
-        ("allocation_write", "f8"),
-        ("allocation_publish", "f8"),
-        ("queue_wait_s", "f8"),
-        ("refuse_s", "f8"),
-        ("kept_most", "i8"),
-        ("stores", "i8"),
+        ("wire_s_per_byte", "f8"), ("wire_bytes_per_s", "f8"), ("deadline_s", "f8"),
+        ("horizon_s", "f8"), ("copy_bytes", "f8"), ("row_stride", "i8"), ("seed", "u8"),
+        ("cv", "f8"), ("policy", "i8"), ("stage_stride", "i8"), ("copy_stride", "i8"),
+        ("queue_bytes", "f8"), ("queue_stanzas", "f8"), ("window_bytes", "f8"),
+        ("send_timeout_s", "f8"), ("replication", "i8"), ("controller", "i8"), ("residents", "i8"),
+        ("envelope_bytes", "f8"), ("wake_s", "f8"), ("finish_s", "f8"), ("route_s", "f8"),
+        ("slice_recipients", "i8"), ("exponential", "i8"), ("write_s", "f8"), ("coalesced_s", "f8"),
+        ("result_s", "f8"), ("events_max", "i8"), ("read_bytes", "f8"), ("publish_envelope", "f8"),
+        ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
+        ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
+        ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),
+        ("refuse_s", "f8"), ("kept_most", "i8"), ("stores", "i8"), ("halts", "i8"),
     ],
     align=True,
-)
+)  # fmt: skip
 
 # Kernels reach a server's arrays by address: of what and how many dimensions each one is.
 INDEX, FLOAT = np.dtype("u4"), np.dtype("f8")

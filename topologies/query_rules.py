@@ -19,7 +19,7 @@ def query_problems(topology: Topology, read_profile: Callable[[str], Profile]) -
         path: Path = ("workload", "queries", number)
         yield from _page(path, query)
         yield from _when(path, query, topology)
-    last = {each.name for each in topology.topics if each.last_item == "on-login"}
+    last = {each.name for each in topology.topics if each.last_item != "never"}
     for number, population in enumerate(topology.platforms):
         subscribed = {each.topic for each in population.subscribes}
         reminded = population.login is not None and bool(last & subscribed)

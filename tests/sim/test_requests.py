@@ -354,7 +354,6 @@ def test_a_profile_without_costs_of_queries_is_refused():
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda data: data["topics"][0].update(last_item="on-subscribe"), "topics[0].last_item"),
         (lambda data: data["platforms"][1]["network"].update(uplink="1 kB/s"),
          "platforms[1].network.uplink"),
         (lambda data: data["brokers"][0].update(kind="component", costs={}),

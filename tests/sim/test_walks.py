@@ -60,7 +60,7 @@ def grids_that_walk(draw):
         faults=faults,
         queries=queries,
         keeping={"max_items": draw(st.sampled_from([2, 7])),
-                 "last_item": draw(st.sampled_from(["never", "on-login"]))},
+                 "last_item": draw(st.sampled_from(["never", "on-login", "on-subscribe"]))},
     )  # fmt: skip
     costs = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     return topology, worlds.profile(
