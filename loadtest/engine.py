@@ -51,7 +51,7 @@ class Settings:
         How sessions are secured.
     drain_s : float
         Longest wait for deliveries after the last publication. [s]
-    receivers : {"counting", "full", "stock"}
+    receivers : {"counting", "interpreted", "full", "stock"}
         What receiving sessions are once online, see `shares.Receivers`.
     beside : int
         How many other grids are played at the same time on the same processors.

@@ -15,7 +15,11 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loadtest.compiled_reading import CompiledReading
+    from loadtest.receiver import DeliveryLog
 
 TURN_S = 5e-3  # after that the event loop has its turn
 MANY = 4  # from so many ready sockets on it pays to read first and take later
@@ -48,9 +52,11 @@ class Reactor:
         that do nothing but receive are patient. [s]
     read_bytes : int
         What all sockets have read, encrypted. [B]
+    compiled : CompiledReading or None
+        Reads counting sessions instead of `read_for`, once `compile` was called.
     """
 
-    __slots__ = ("_handlers", "_loop", "_poll", "_readers", "patience_s", "read_bytes")
+    __slots__ = ("_handlers", "_loop", "_poll", "_readers", "compiled", "patience_s", "read_bytes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -59,6 +65,7 @@ class Reactor:
         self._readers: dict[int, tuple[Receive, Take]] = {}
         self.patience_s = 0.0
         self.read_bytes = 0
+        self.compiled: CompiledReading | None = None
         loop.add_reader(self._poll.fileno(), self._turn)
 
     @classmethod
@@ -70,6 +77,18 @@ class Reactor:
                 _reactors.pop(ended)._poll.close()
             _reactors[loop] = cls(loop)
         return _reactors[loop]
+
+    def compile(self, log: DeliveryLog, tag: str) -> None:
+        """Let compiled code read counting sessions from now on; it takes a while to load.
+
+        Raises
+        ------
+        openssl.ForeignError
+            It cannot work here.
+        """
+        from loadtest.compiled_reading import CompiledReading
+
+        self.compiled = CompiledReading(self._poll.fileno(), self._handlers, log, tag)
 
     def watch(self, number: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` whenever the descriptor is readable."""
@@ -107,10 +126,20 @@ class Reactor:
     def forget(self, number: int) -> None:
         """No longer watch a descriptor; call it before closing it."""
         self._readers.pop(number, None)
+        if self.compiled is not None:
+            self.compiled.release(number)
         if self._handlers.pop(number, None) is not None:
             self._poll.unregister(number)
 
     def _turn(self) -> None:
+        if self.compiled is None:
+            self._interpreted_turn()
+        else:
+            before_bytes = self.compiled.read_bytes
+            self.compiled.serve(self.patience_s, TURN_S)
+            self.read_bytes += self.compiled.read_bytes - before_bytes
+
+    def _interpreted_turn(self) -> None:
         poll, handlers, readers = self._poll.poll, self._handlers, self._readers
         end_s = time.monotonic() + TURN_S
         ready = poll(0, _EVENTS_MAX)

@@ -25,6 +25,7 @@ PUBLICATION_MAX = 10**9 - 1  # what fits a row of the log; no plan has as many
 _EVENT = "{http://jabber.org/protocol/pubsub#event}"
 _DELAY = "{urn:xmpp:delay}delay"
 _CLOSE = b"</message>"
+HEAD, ITEM = b"<message ", b"<item"
 TAIL = b"</item></items></event></message>"
 _STREAM, _STREAM_CLOSE = b"stream:stream", b"</stream:stream>"
 
@@ -94,6 +95,10 @@ class DeliveryLog:
     def __len__(self) -> int:
         return self._taken + len(self._rows) // 3
 
+    def extend(self, rows: npt.NDArray[np.int64]) -> None:
+        """Note many at once; shape (n, 3)."""
+        self._rows.frombytes(rows.tobytes())
+
     def take(self) -> npt.NDArray[np.int64]:
         """The rows since it was last called, which the log then forgets; shape (n, 3)."""
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, 3)
@@ -135,7 +140,7 @@ class Receiver:
         The beginning of an element whose end is still to come.
     """
 
-    __slots__ = ("_head", "_log", "_other", "_tag", "append", "event", "key", "left", "quote")
+    __slots__ = ("_head", "_other", "append", "event", "key", "left", "log", "quote", "tag")
 
     def __init__(
         self,
@@ -145,9 +150,9 @@ class Receiver:
         other: Callable[[bytes, int], None],
         left: bytes = b"",
     ) -> None:
-        self._tag = tag
+        self.tag = tag
         self._head = _head(tag)
-        self._log = log
+        self.log = log
         self.append = log.append
         self._other = other
         self.left = left
@@ -217,9 +222,9 @@ class Receiver:
         if (
             len(number) < 10
             and number.isdigit()
-            and data.startswith(b"<message ")
+            and data.startswith(HEAD)
             and data.endswith(TAIL)
-            and data.find(b"<item", begin) < 0
+            and data.find(ITEM, begin) < 0
         ):
             publication = int(number)
             self.append((publication << 32 | self.key, received_ns, delay_ns))
@@ -230,8 +235,8 @@ class Receiver:
 
     def check(self, stanza: bytes, publication: int) -> None:
         """Parse a plain notification in full as well."""
-        self._log.checked += 1
-        self._log.mismatches += list(_items(stanza)) != [(f"{self._tag}-{publication}", False)]
+        self.log.checked += 1
+        self.log.mismatches += list(_items(stanza)) != [(f"{self.tag}-{publication}", False)]
 
     def _odd(self, data: bytes, start: int, received_ns: int, delay_ns: int) -> int:
         """Take any other element, or the blanks before it; its end, or -1 if incomplete."""
@@ -242,13 +247,13 @@ class Receiver:
             return -1
         stanza = data[start:end]
         items = list(_items(stanza)) if stanza.startswith(b"<message") else []
-        log = self._log
+        log = self.log
         if not items:
             log.others += 1
             self._other(stanza, received_ns)
         for item_id, replayed in items:
             tag, _, number = item_id.rpartition("-")
-            if tag != self._tag or not number.isdecimal() or int(number) > PUBLICATION_MAX:
+            if tag != self.tag or not number.isdecimal() or int(number) > PUBLICATION_MAX:
                 log.foreign += 1
                 continue
             noted_ns = -1 - delay_ns if replayed else delay_ns

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 Role = Literal["receive", "publish", "act"]
-Receivers = Literal["counting", "full", "stock"]
+Receivers = Literal["counting", "interpreted", "full", "stock"]
 """What receiving sessions are once online: deliveries are counted off the bytes and slixmpp is
-gone; likewise, but slixmpp stays for all else; slixmpp's own handlers read everything."""
+gone; likewise, but never by compiled code; slixmpp stays for all else; slixmpp's own handlers read
+everything."""
 
 RESOURCES: dict[Role, str] = {"receive": "grid", "publish": "grid-publish", "act": "grid-act"}
 SESSIONS_PER_PROCESS = 16_000  # below the usual limit on descriptors

@@ -65,6 +65,7 @@ class TimedTransport(asyncio.Transport):
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._handshake: asyncio.Future[None] | None = None
+        self._counting: Receiver | None = None
         self._unsent = bytearray()
         self._closing = False
         # While a session logs in, each of our segments is acknowledged at once: a server that
@@ -164,12 +165,30 @@ class TimedTransport(asyncio.Transport):
         """From now on let `receiver` take what comes, by the shortest way there is.
 
         It does what `_served` and `Receiver.feed` do where each TLS record holds one plain
-        notification like the one before, and leaves all else to them. It calls nothing of ours, and
-        what belongs to the connection stands close together as default arguments: at thousands of
-        sessions a delivery finds little of its own in the processor's caches.
+        notification like the one before, and leaves all else to them.
         """
         assert self._tls is not None
         self.hand_to = receiver.feed
+        self._counting = receiver
+        if not self._counted_by_compiled_code(receiver):
+            self._count_here(receiver)
+
+    def _counted_by_compiled_code(self, receiver: Receiver) -> bool:
+        compiled = self._reactor.compiled
+        if compiled is None or self._tls is None:
+            return False
+        from loadtest.compiled_reading import Counted
+
+        counted = Counted(self, receiver, self._tls, self._incoming, self._outgoing)
+        return compiled.add(self._socket.fileno(), counted)
+
+    def _count_here(self, receiver: Receiver) -> None:
+        """Count by the interpreter's shortest way, which calls nothing of ours.
+
+        What belongs to the connection stands close together as default arguments: at thousands of
+        sessions a delivery finds little of its own in the processor's caches.
+        """
+        assert self._tls is not None
         own_read = getattr(self._tls, "_sslobj", self._tls).read  # without the method around it
 
         def take(
@@ -202,11 +221,27 @@ class TimedTransport(asyncio.Transport):
                 if not data:  # closed by the other side
                     transport.close()
                     return
-            transport._rest(len(encrypted), data, received_ns, delay_ns)
+            transport.rest(len(encrypted), data, received_ns, delay_ns)
 
         self._reactor.read_for(self._socket.fileno(), self._receive, take)
 
-    def _rest(self, size: int, data: bytes, received_ns: int, delay_ns: int) -> None:
+    def again(self, size: int, received_ns: int, delay_ns: int) -> None:
+        """Decrypt what compiled code has read and cannot take, and find out why."""
+        assert self._tls is not None
+        try:
+            data = self._tls.read(_RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            data = b""
+        except ssl.SSLError as error:
+            self._lose(error)
+            return
+        else:
+            if not data:  # closed by the other side
+                self.close()
+                return
+        self.rest(size, data, received_ns, delay_ns)
+
+    def rest(self, size: int, data: bytes, received_ns: int, delay_ns: int) -> None:
         """Take what is not one plain notification; `data` was decrypted already."""
         assert self._tls is not None
         if self._closing:  # by what was taken just before
@@ -296,6 +331,8 @@ class TimedTransport(asyncio.Transport):
         """Read again."""
         if not self._closing:
             self._reactor.watch(self._socket.fileno(), self._served)
+            if self._counting is not None:
+                self.count(self._counting)
             if self._unsent:
                 self._reactor.want_write(self._socket.fileno(), True)
 

@@ -1,0 +1,241 @@
+"""Counting sessions of one event loop whose bytes are read by compiled code (`compiled_turn`)."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from loadtest import compiled_turn, openssl
+from loadtest.compiled_turn import NOBODY, READY_MAX, TAKEN, Tables
+from loadtest.receiver import CHECK_EVERY, HEAD, ITEM, TAIL, DeliveryLog, Receiver
+
+EVENTS_MAX: Final = 64  # Topics whose notifications are known by heart
+_GROWN: Final = 1_024
+_COMPARED: Final = {
+    name: np.frombuffer(text, np.uint8)
+    for name, text in (("head", HEAD), ("tail", TAIL), ("item", ITEM))
+}
+
+
+class Transport(Protocol):
+    """Where compiled code leaves what it does not take."""
+
+    def rest(self, size: int, data: bytes, received_ns: int, delay_ns: int) -> None:
+        """Take what is not one plain notification; `data` was decrypted already."""
+
+    def again(self, size: int, received_ns: int, delay_ns: int) -> None:
+        """Decrypt what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A session that only counts: what it is made of, held as long as compiled code may use it."""
+
+    transport: Transport
+    receiver: Receiver
+    tls: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+
+
+class CompiledReading:
+    """The sessions of a reactor, as compiled code sees them.
+
+    Parameters
+    ----------
+    poll : int
+        Descriptor of the reactor's epoll.
+    handlers : mapping
+        Who serves a descriptor that is not read here.
+    log : DeliveryLog
+        Where deliveries are noted.
+    tag : str
+        The run's tag.
+
+    Attributes
+    ----------
+    noted : int
+        How many deliveries it noted.
+    sessions : int
+        How many sessions it was given.
+    refused : str or None
+        Why it did not take others.
+
+    Raises
+    ------
+    openssl.ForeignError
+        It cannot work here.
+    """
+
+    def __init__(
+        self, poll: int, handlers: Mapping[int, Callable[[int], None]], log: DeliveryLog, tag: str
+    ) -> None:
+        self._handlers = handlers
+        self._log = log
+        self._tag = tag
+        self._counted: list[Counted | None] = []  # by number of a session here
+        self._free: list[int] = []
+        self._known: list[bytes] = []  # events, by number
+        self.noted = self.sessions = 0
+        self.refused: str | None = None
+        self._encrypted = memoryview(bytearray(READY_MAX * compiled_turn.SLOT_BYTES))
+        self._tables = _tables(poll, self._encrypted)
+        self._turn = self._tables.turn[0]
+        compiled_turn.serve(self._tables)  # which compiles it, or loads it
+
+    @property
+    def read_bytes(self) -> int:
+        """What has been read, encrypted. [B]"""
+        return int(self._turn["read_bytes"])
+
+    def add(self, number: int, counted: Counted) -> bool:
+        """Read a descriptor from now on; False where Python has to."""
+        receiver = counted.receiver
+        try:
+            if receiver.log is not self._log or receiver.tag != self._tag:
+                raise openssl.ForeignError("its deliveries are noted elsewhere")
+            openssl.require(counted.tls, counted.incoming, counted.outgoing)
+        except openssl.ForeignError as error:
+            self.refused = str(error)
+            return False
+        place = self._free.pop() if self._free else len(self._counted)
+        if place == len(self._counted):
+            self._counted.append(None)
+        self._grow(number, place)
+        self._counted[place] = counted
+        session = self._tables.sessions[place]
+        session["ssl"] = openssl.ssl_of(counted.tls)
+        session["incoming"] = openssl.bio_of(counted.incoming)
+        session["outgoing"] = openssl.bio_of(counted.outgoing)
+        session["key"] = receiver.key
+        session["event"] = 0
+        self._learn(place, receiver)
+        self._tables.session_of[number] = place
+        self.sessions += 1
+        return True
+
+    def _grow(self, number: int, place: int) -> None:
+        tables = self._tables
+        if number >= len(tables.session_of):
+            more = np.full(number + _GROWN - len(tables.session_of), NOBODY, np.int32)
+            tables = tables._replace(session_of=np.concatenate([tables.session_of, more]))
+        if place >= len(tables.sessions):
+            more = np.zeros(_GROWN, compiled_turn.SESSION)
+            tables = tables._replace(sessions=np.concatenate([tables.sessions, more]))
+        self._tables = tables
+
+    def release(self, number: int) -> None:
+        """Read a descriptor no longer; what was read of it is taken first."""
+        tables, turn = self._tables, self._turn
+        place = int(tables.session_of[number]) if number < len(tables.session_of) else NOBODY
+        if place == NOBODY:
+            return
+        tables.session_of[number] = NOBODY
+        counted, self._counted[place] = self._counted[place], None
+        self._free.append(place)
+        assert counted is not None
+        for at in range(int(turn["position"]), int(turn["count"])):
+            entry = tables.entries[at]
+            if entry["session"] == place:
+                entry["session"] = TAKEN
+                start, size = at * compiled_turn.SLOT_BYTES, int(entry["size"])
+                turn["read_bytes"] += size
+                counted.incoming.write(self._encrypted[start : start + size])
+                counted.transport.again(size, int(entry["received_ns"]), int(entry["delay_ns"]))
+
+    def serve(self, patience_s: float, lasting_s: float) -> None:
+        """Serve what is ready until nothing is for a while, or the time is up.
+
+        Parameters
+        ----------
+        patience_s : float
+            How long to wait for more. [s]
+        lasting_s : float
+            After that no more is waited for. [s]
+        """
+        turn = self._turn
+        turn["patience_ms"] = int(patience_s * 1e3)
+        turn["end_ns"] = time.monotonic_ns() + int(lasting_s * 1e9)
+        turn["polled"] = 0
+        while True:
+            why = compiled_turn.serve(self._tables)
+            if rows := int(turn["rows"]):
+                self._log.extend(self._tables.rows[:rows])
+                self.noted += rows
+                turn["rows"] = 0
+            if why == compiled_turn.OVER:
+                return
+            if why != compiled_turn.FULL:
+                self._hand_over(why, self._tables.entries[turn["position"] - 1])
+
+    def _hand_over(self, why: int, entry: np.void) -> None:
+        """Let Python do what compiled code leaves to it."""
+        if why == compiled_turn.HANDLER:
+            # One that was served before it may have closed it.
+            if handler := self._handlers.get(int(entry["number"])):
+                handler(int(entry["happened"]))
+            return
+        place = int(entry["session"])
+        counted = self._counted[place]
+        assert counted is not None
+        received = [int(entry[name]) for name in ("size", "received_ns", "delay_ns")]
+        if why == compiled_turn.FAILED:
+            counted.transport.again(*received)
+        else:
+            data = self._tables.clear[: int(self._turn["clear_bytes"])].tobytes()
+            if why == compiled_turn.CHECK:
+                counted.receiver.check(data, int(self._turn["publication"]))
+                data = b""
+            if data or counted.incoming.pending:
+                counted.transport.rest(received[0], data, received[1], received[2])
+        if self._counted[place] is counted:
+            self._learn(place, counted.receiver)
+
+    def _learn(self, place: int, receiver: Receiver) -> None:
+        """Learn the newest event of a session, and whether it is in between stanzas."""
+        event, session = receiver.event, self._tables.sessions[place]
+        session["whole"] = not receiver.left
+        if event not in self._known and receiver.quote and len(self._known) < EVENTS_MAX:
+            known = self._tables.events[len(self._known)]
+            known["address"] = np.frombuffer(event, np.uint8).ctypes.data
+            known["size"], known["quote"] = len(event), receiver.quote
+            self._known.append(event)  # which keeps it where it is
+            self._turn["events"] = len(self._known)
+
+
+def _tables(poll: int, encrypted: memoryview) -> Tables:
+    words = 3 if platform.machine() == "x86_64" else 4  # where struct epoll_event is packed
+    tables = Tables(
+        addresses=np.zeros(1, compiled_turn.ADDRESSES),
+        turn=np.zeros(1, compiled_turn.TURN),
+        message=np.zeros(1, compiled_turn.MESSAGE),
+        time=np.zeros(1, compiled_turn.TIME),
+        ready=np.zeros(READY_MAX * words, np.uint32),
+        entries=np.zeros(READY_MAX, compiled_turn.ENTRY),
+        clear=np.zeros(compiled_turn.RECORD_BYTES, np.uint8),
+        session_of=np.full(_GROWN, NOBODY, np.int32),
+        sessions=np.zeros(_GROWN, compiled_turn.SESSION),
+        events=np.zeros(EVENTS_MAX, compiled_turn.EVENT),
+        rows=np.zeros((compiled_turn.ROWS_MAX, 3), np.int64),
+    )
+    addresses, message, turn = tables.addresses[0], tables.message[0], tables.turn[0]
+    for name in compiled_turn.FUNCTIONS:
+        addresses[name] = openssl.address(name)
+    for name in ("ready", "clear", "message", "time"):
+        addresses[name] = getattr(tables, name).ctypes.data
+    addresses["encrypted"] = np.frombuffer(encrypted, np.uint8).ctypes.data
+    for name, text in _COMPARED.items():
+        addresses[name], turn[f"{name}_bytes"] = text.ctypes.data, len(text)
+    turn["poll"], turn["ready_words"], turn["check_every"] = poll, words, CHECK_EVERY
+    fields = compiled_turn.MESSAGE.fields
+    assert fields is not None
+    message["parts"] = tables.message.ctypes.data + fields["part"][1]
+    message["control"] = tables.message.ctypes.data + fields["stamp_bytes"][1]
+    message["part_count"], message["part_bytes"] = 1, compiled_turn.SLOT_BYTES
+    return tables

@@ -1,0 +1,314 @@
+"""The shortest receive path once more, compiled: one call serves all counting sessions.
+
+What `Reactor._turn`, `TimedTransport.count` and `Receiver.note` do together, by the same system
+calls and the same functions of OpenSSL, with no interpreter between them. It takes what is a plain
+notification like one before and nothing else: all else goes back to Python at once, with what has
+been decrypted of it, so that a session's stanzas stay in the order in which they came.
+
+Addresses of functions and of what is compared come in tables: this module's text is all that the
+code kept on disk depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core.typing import signature
+from numba.extending import intrinsic
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+READY_MAX: Final = 64  # descriptors that are read before what they gave is taken
+SLOT_BYTES: Final = 8_256  # no power of two: neighbours shall not compete for the same cache lines
+RECORD_BYTES: Final = 16_384  # most that one TLS record holds (RFC 8446 section 5.1)
+ROWS_MAX: Final = 4_096
+
+# Why a turn gives way to Python.
+OVER: Final = 0  # nothing is ready any more, or its time is up
+HANDLER: Final = 1  # a descriptor is for its handler
+ODD: Final = 2  # what was decrypted is for `Receiver.feed`
+CHECK: Final = 3  # noted, and to be parsed in full as well
+FAILED: Final = 4  # no clear text: reading once more tells why, and what is to be sent goes out
+FULL: Final = 5  # no room for more rows
+
+# Instead of an entry's session.
+NOBODY: Final = -1  # it is its handler's
+TAKEN: Final = -2  # Python has taken it already
+
+FUNCTIONS: Final = (
+    "epoll_wait", "recvmsg", "clock_gettime", "memcmp", "memchr", "memmem",
+    "SSL_read", "SSL_get_error", "BIO_write", "BIO_ctrl_pending",
+)  # fmt: skip
+BUFFERS: Final = ("ready", "encrypted", "clear", "message", "time", "head", "tail", "item")
+
+
+def _words(*names: str) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in names])
+
+
+ADDRESSES: Final = _words(*FUNCTIONS, *BUFFERS)
+MESSAGE: Final = _words(  # struct msghdr, iovec, cmsghdr and timespec, one after another
+    *("name", "name_bytes", "parts", "part_count", "control", "control_bytes", "flags"),
+    *("part", "part_bytes", "stamp_bytes", "stamp_kind", "stamp_s", "stamp_ns"),
+)
+TIME: Final = _words("s", "ns")  # struct timespec
+SESSION: Final = _words(  # a cache line
+    *("ssl", "incoming", "outgoing", "key"),
+    "event",  # which event its newest notification had
+    "whole",  # whether it is in between stanzas
+    *("spare_1", "spare_2"),
+)
+EVENT: Final = _words("address", "size", "quote")
+ENTRY: Final = _words(  # what a ready descriptor gave
+    *("number", "happened", "session", "size", "received_ns", "delay_ns")
+)
+TURN: Final = _words(
+    *("poll", "ready_words", "patience_ms", "end_ns", "polled", "check_every", "events"),
+    *("head_bytes", "tail_bytes", "item_bytes"),  # how long what is compared is
+    *("position", "count"),  # of entries, and how many were taken
+    *("rows", "read_bytes", "clear_bytes", "publication"),
+)
+
+
+class Tables(NamedTuple):
+    """All that a turn works on."""
+
+    addresses: npt.NDArray[Any]  # ADDRESSES, one
+    turn: npt.NDArray[Any]  # TURN, one
+    message: npt.NDArray[Any]  # MESSAGE, one
+    time: npt.NDArray[Any]  # TIME, one
+    ready: npt.NDArray[np.uint32]  # struct epoll_event, as words
+    entries: npt.NDArray[Any]  # ENTRY, READY_MAX
+    clear: npt.NDArray[Any]  # clear text
+    session_of: npt.NDArray[np.int32]  # by descriptor; NOBODY
+    sessions: npt.NDArray[Any]  # SESSION
+    events: npt.NDArray[Any]  # EVENT
+    rows: npt.NDArray[np.int64]  # ROWS_MAX as `DeliveryLog` has them
+
+
+READABLE: Final = 1
+_REALTIME: Final = 0
+_MONOTONIC: Final = 1
+_DONT_WAIT: Final = 0x40
+_STAMP_BYTES: Final = 32
+_STAMP: Final = 1 | 35 << 32  # SOL_SOCKET and SO_TIMESTAMPNS
+_WANT_READ: Final = 2
+_OPENED, _ZERO = ord(">"), ord("0")
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compile a kernel, and keep it on disk where there is a place for it."""
+    options = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    try:
+        kernel: Kernel = numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        kernel = numba.njit(**options)(function)
+    return kernel
+
+
+def _call(returned: ir.Type) -> Callable[..., Any]:
+    """How to call the C function at an address; those of fewer parameters do not see the rest."""
+
+    @intrinsic
+    def call(context: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        def generate(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+            function = ir.FunctionType(returned, [_WORD] * 4).as_pointer()
+            found = builder.call(builder.inttoptr(values[0], function), values[1:])
+            return found if returned is _WORD else builder.sext(found, _WORD)
+
+        return signature(types.int64, *[types.int64] * 5), generate
+
+    return cast(Callable[..., Any], call)
+
+
+_WORD: Final = ir.IntType(64)
+foreign: Final = _call(_WORD)  # of a function that returns a pointer, a size or nothing
+foreign_int: Final = _call(ir.IntType(32))
+
+
+@compiled
+def _now_ns(tables: Tables, clock: int) -> int:
+    foreign(tables.addresses[0].clock_gettime, clock, tables.addresses[0].time, 0, 0)
+    time = tables.time[0]
+    return time.s * 1_000_000_000 + time.ns
+
+
+@compiled
+def _receive(tables: Tables, place: int) -> bool:
+    """Read the descriptor of an entry, into the slot at its place; whether it gave anything."""
+    addresses, message, entry = tables.addresses[0], tables.message[0], tables.entries[place]
+    message.name_bytes = 0
+    message.control_bytes = _STAMP_BYTES
+    message.flags = 0
+    message.part = addresses.encrypted + place * SLOT_BYTES
+    size = foreign(addresses.recvmsg, entry.number, addresses.message, _DONT_WAIT, 0)
+    if size < 1:
+        return False
+    received_ns = _now_ns(tables, _MONOTONIC)
+    delay_ns = 0
+    if message.control_bytes >= _STAMP_BYTES and message.stamp_kind == _STAMP:
+        # The stamp is on the wall clock; only a difference is taken, right here.
+        stamp_ns = message.stamp_s * 1_000_000_000 + message.stamp_ns
+        delay_ns = max(_now_ns(tables, _REALTIME) - stamp_ns, 0)
+    entry.size = size
+    entry.received_ns = received_ns - delay_ns
+    entry.delay_ns = delay_ns
+    return True
+
+
+@compiled
+def _differ(tables: Tables, first: int, second: int, size: int) -> bool:
+    """Whether the bytes at two addresses differ."""
+    return foreign_int(tables.addresses[0].memcmp, first, second, size, 0) != 0
+
+
+@compiled
+def _event_at(tables: Tables, place: int, size: int, likely: int) -> int:
+    """Which event the clear text has at `place`, the likely one being tried first; or -1."""
+    at = tables.addresses[0].clear + place
+    for number in range(-1, tables.turn[0].events):
+        tried = likely if number < 0 else number
+        event = tables.events[tried]
+        if 0 < event.size < size - place and not _differ(tables, at, event.address, event.size):
+            return tried
+    return -1
+
+
+@compiled
+def _digits_at(tables: Tables, place: int, size: int, quote: int) -> int:
+    """How many digits the clear text has from `place` to the quote: 1 to 9, or 0."""
+    count = 0
+    while place + count < size and tables.clear[place + count] != quote:
+        if not _ZERO <= tables.clear[place + count] < _ZERO + 10 or count == 9:
+            return 0
+        count += 1
+    return count if place + count < size else 0
+
+
+@compiled
+def _plain(tables: Tables, size: int) -> bool:
+    """Whether the clear text begins and ends as a plain notification does."""
+    addresses, turn = tables.addresses[0], tables.turn[0]
+    if size < turn.head_bytes + turn.tail_bytes:
+        return False
+    tail = addresses.clear + size - turn.tail_bytes
+    return not (
+        _differ(tables, addresses.clear, addresses.head, turn.head_bytes)
+        or _differ(tables, tail, addresses.tail, turn.tail_bytes)
+    )
+
+
+@compiled
+def publication_of(tables: Tables, size: int, session: int) -> int:
+    """The publication of a plain notification, or -1 for anything else.
+
+    The rule is that of `Receiver.note`, only that the event may be of any notification before.
+    """
+    addresses, state = tables.addresses[0], tables.sessions[session]
+    if not state.whole or not _plain(tables, size):
+        return -1
+    # There is one: the tail has several.
+    opened = foreign(addresses.memchr, addresses.clear, _OPENED, size, 0)
+    place = opened - addresses.clear + 1
+    number = _event_at(tables, place, size, state.event)
+    if number < 0:
+        return -1
+    state.event = number
+    event = tables.events[number]
+    place += event.size
+    digits = _digits_at(tables, place, size, event.quote)
+    rest = addresses.clear + place
+    item_bytes = tables.turn[0].item_bytes
+    if not digits or foreign(addresses.memmem, rest, size - place, addresses.item, item_bytes):
+        return -1
+    publication = 0
+    for k in range(digits):
+        publication = 10 * publication + tables.clear[place + k] - _ZERO
+    return publication
+
+
+@compiled
+def _take(tables: Tables, place: int) -> int:
+    """Decrypt and note what an entry has; why it is for Python, or OVER."""
+    addresses, turn, entry = tables.addresses[0], tables.turn[0], tables.entries[place]
+    session = tables.sessions[entry.session]
+    encrypted = addresses.encrypted + place * SLOT_BYTES
+    foreign(addresses.BIO_write, session.incoming, encrypted, entry.size, 0)
+    while True:
+        size = foreign_int(addresses.SSL_read, session.ssl, addresses.clear, RECORD_BYTES, 0)
+        turn.clear_bytes = max(size, 0)
+        if size < 1:
+            error = foreign_int(addresses.SSL_get_error, session.ssl, size, 0, 0)
+            unsent = foreign(addresses.BIO_ctrl_pending, session.outgoing, 0, 0, 0)
+            return OVER if error == _WANT_READ and unsent == 0 else FAILED
+        publication = -1
+        if turn.rows < ROWS_MAX:
+            publication = publication_of(tables, size, entry.session)
+        if publication < 0:
+            return ODD
+        row = tables.rows[turn.rows]
+        row[0], row[1], row[2] = publication << 32 | session.key, entry.received_ns, entry.delay_ns
+        turn.rows += 1
+        if (publication + session.key) % turn.check_every == 0:
+            turn.publication = publication
+            return CHECK
+        if foreign(addresses.BIO_ctrl_pending, session.incoming, 0, 0, 0) == 0:
+            return OVER
+
+
+@compiled
+def _read(tables: Tables, wait_ms: int) -> Any:
+    """Wait for descriptors and read all that are ready; how many there are, or below 1."""
+    addresses, turn = tables.addresses[0], tables.turn[0]
+    count = foreign_int(addresses.epoll_wait, turn.poll, addresses.ready, READY_MAX, wait_ms)
+    words = turn.ready_words
+    for place in range(count):
+        entry = tables.entries[place]
+        entry.happened = np.int64(tables.ready[place * words])
+        number = np.int64(tables.ready[(place + 1) * words - 2])
+        entry.number = number
+        session = np.int64(NOBODY)
+        if number < len(tables.session_of) and entry.happened == READABLE:
+            session = np.int64(tables.session_of[number])
+        if session >= 0 and not _receive(tables, place):
+            session = np.int64(NOBODY)
+        entry.session = session
+    return count
+
+
+@compiled
+def serve(tables: Tables) -> int:
+    """Serve what is ready until nothing is, or the time is up, or Python has something to do.
+
+    The entry that Python has something to do for is the one before `turn.position`. It is called
+    again then, with `turn.polled` still set, and goes on behind that entry.
+    """
+    turn = tables.turn[0]
+    while True:
+        while turn.position < turn.count:
+            place = turn.position
+            turn.position += 1
+            entry = tables.entries[place]
+            if entry.session == NOBODY:
+                return HANDLER
+            if entry.session >= 0:
+                turn.read_bytes += entry.size
+                why = _take(tables, place)
+                if why != OVER:
+                    return why
+            if turn.rows > ROWS_MAX - READY_MAX:
+                return FULL
+        if turn.polled and _now_ns(tables, _MONOTONIC) > turn.end_ns:
+            return OVER
+        wait_ms = turn.patience_ms if turn.polled else 0
+        turn.polled = 1
+        turn.position = 0
+        turn.count = max(_read(tables, wait_ms), 0)
+        if turn.count == 0:
+            return OVER
