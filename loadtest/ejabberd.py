@@ -79,6 +79,8 @@ class Ejabberd:
             write_secret(directory / ".erlang.cookie", site.cluster.cookie.encode())
         if site.options.activity:
             _write_activity(site)
+        if site.options.reader:
+            _write_reader(site)
         write_secret(directory / "inetrc", _INETRC.encode())
         return Launch(
             controller=site.controller,
@@ -119,6 +121,13 @@ def _write_activity(site: Site) -> None:
     write_secret(site.directory / "activity.terms", f"{watched}.\n".encode())
     write_secret(site.directory / "grid_activity.erl", program("grid_activity.erl"))
     write_secret(site.directory / ACTIVITY_FILE, b"")
+
+
+def _write_reader(site: Site) -> None:
+    """The module that reads what clients send, and of whom."""
+    read = term((Atom("reader"), site.domain))
+    write_secret(site.directory / "reader.terms", f"{read}.\n".encode())
+    write_secret(site.directory / "grid_reader.erl", program("grid_reader.erl"))
 
 
 def _executable(name: str) -> str:

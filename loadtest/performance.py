@@ -1,8 +1,8 @@
 """What people and programs do in an attack, performed on real grids: a fresh one each time.
 
 Stolen accounts read (`theft`), owner and thief log in over each other (`contest`), Platforms ask
-for everything (`asking`), fetch what an item refers to (`pulling`) or must find another Controller
-(`failover`). Who calls has predicted it.
+for everything (`asking`), fetch what an item refers to (`pulling`), must find another Controller
+(`failover`) or have items that nobody else can read (`dispatch`). Who calls has predicted it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from loadtest import (
     casting,
     contest,
     deployment,
+    dispatch,
     failover,
     files,
     pulling,
@@ -34,7 +35,7 @@ from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
 from topologies import plan
-from topologies.procedures import Duel, Harvest, LargeAnswers, SilentController
+from topologies.procedures import Duel, Harvest, LargeAnswers, OneToOne, SilentController
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
@@ -63,6 +64,7 @@ class Performance:
         self._cores = split_cores()  # of the server, and our own
         self._costs: dict[str, asking.Costs] = {}
         self._logins_s: dict[str, float] = {}
+        self._posts: dict[str, dispatch.Costs] = {}
 
     def fit(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:
         """The procedure with what its steps cost on this machine, where it says what they cost.
@@ -74,6 +76,8 @@ class Performance:
         """
         if isinstance(procedure, SilentController):
             return self._fit_failover(procedure, topology)
+        if isinstance(procedure, OneToOne):
+            return self._fit_dispatch(procedure, topology)
         if not isinstance(procedure, LargeAnswers):
             return procedure
         key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
@@ -115,6 +119,9 @@ class Performance:
             case SilentController():
                 failed = self._fail(procedure, topology, defence, failover.Failover.play)
                 return failover.measured(failed, procedure, defence, topology.slo.deadline)
+            case OneToOne():
+                sent = self._dispatch(procedure, topology, defence, dispatch.Dispatch.play)
+                return dispatch.measured(sent.found, procedure, defence, topology.slo.deadline)
             case LargeAnswers():
                 hall = self._inquire(procedure, topology, defence, asking.Hall.play)
                 return asking.measured(hall.found, procedure, defence, topology.slo.deadline)
@@ -195,6 +202,45 @@ class Performance:
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, part(failing))
         return failing
+
+    def _fit_dispatch(self, procedure: OneToOne, topology: Topology) -> OneToOne:
+        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
+        if key not in self._posts:
+
+            async def pilot(sending: dispatch.Dispatch) -> None:
+                self._posts[key] = await piloted(sending.pilot(), PILOT_S)
+
+            self._progress(0.0, "fitting what messages and encryption cost on this machine")
+            self._dispatch(procedure, topology, "pilot", pilot)
+        costs = self._posts[key]
+        return procedure.model_copy(
+            update={
+                "encrypt": costs.encrypt_s,
+                "cipher": costs.cipher_s,
+                "relayed": costs.relayed_s,
+                "publication": costs.publication_s,
+            }
+        )
+
+    def _dispatch(
+        self,
+        procedure: OneToOne,
+        topology: Topology,
+        defence: str,
+        part: Callable[[dispatch.Dispatch], Coroutine[Any, Any, None]],
+    ) -> dispatch.Dispatch:
+        dispatch.require(procedure, topology)
+        listed = procedure.manner == "addressed" and defence != "pilot"
+        options = Options(scram="SHA-1", reader=True, unlimited=True, multicast=listed)
+        with self._grid(topology, options) as grid, spinner.awake():
+            sending = dispatch.Dispatch(grid, procedure, topology, door_of(grid, topology))
+            burst = float(procedure.receivers)
+            planned = rails.Caps(
+                procedure.receivers + 3, burst, burst / dispatch.PILOT_GAP_S,
+                max(procedure.duration + dispatch.ITEMS_READ * dispatch.HAD_WITHIN_S, PILOT_S),
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, part(sending))
+        return sending
 
     def _inquire(
         self,

@@ -58,6 +58,10 @@ class Prosody:
             raise DeploymentError(
                 'storage: "plain": Prosody is deployed with internal_hashed alone; use ejabberd'
             )
+        if site.options.multicast:
+            raise DeploymentError(
+                "multicast: Prosody's package has no lists of receivers (XEP-0033); use ejabberd"
+            )
         data = site.directory / "data"
         for directory in (data, site.directory / "none"):
             directory.mkdir(mode=0o700)
@@ -126,6 +130,7 @@ def _modules(site: Site) -> list[str]:
         "grid_activity": site.options.activity,
         "smacks": site.options.resumption,
         "grid_collector": site.options.collector,
+        "grid_reader": site.options.reader,
         "grid_limits": limits.account.sessions is not None or limits.failed_logins is not None,
     }
     return [name for name, needed in wanted.items() if needed] + list(site.development.modules)

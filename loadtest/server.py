@@ -28,6 +28,8 @@ _ITEMS: Final = 256  # Prosody's own limit, and above what either gives a Topic 
 COUNTERS_PORT: Final = 5280  # where both servers put their HTTP by custom
 ACTIVITY_FILE: Final = "activity.log"  # in the directory of whoever writes it
 COLLECTOR_FILE: Final = "collector.log"
+READER_FILE: Final = "reader.log"  # in the server's directory, like the file that asks for it
+READING_FILE: Final = "reading"
 COMPONENT_PORT: Final = 5347  # the one that servers use by custom; XEP-0114 names none
 FILES_FILE: Final = "files.pem"  # what Publishers show who fetch from them, in a grid's directory
 FEDERATION_PORT: Final = 5269  # where RFC 6120 section 3.2.2 looks for a domain without SRV records
@@ -71,6 +73,12 @@ class Options:
         Loopback address at which Publishers answer who fetches files (see `files`).
     collector : bool
         A Prosody tells what its garbage collector does (see `collector`).
+    reader : bool
+        Whoever runs the server may read what its clients send (see `disclosure`).
+    unlimited : bool
+        The limit of clients does not hold for the owner's sessions.
+    multicast : bool
+        A message may have a list of receivers (XEP-0033) at `multicast.DOMAIN`; ejabberd alone.
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -86,6 +94,9 @@ class Options:
     resumption: bool = False
     collector: bool = False
     files: str | None = None
+    reader: bool = False
+    unlimited: bool = False
+    multicast: bool = False
 
     @property
     def scram_hash(self) -> str:

@@ -25,12 +25,19 @@ from sim.fetches import direct
 from sim.replications import simulate
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
-from topologies.procedures import AnyProcedure, Duel, Harvest, LargeAnswers, SilentController
+from topologies.procedures import (
+    AnyProcedure,
+    Duel,
+    Harvest,
+    LargeAnswers,
+    OneToOne,
+    SilentController,
+)
 from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
-DRIVEN: Final = (Harvest, Duel, LargeAnswers, SilentController)
+DRIVEN: Final = (Harvest, Duel, LargeAnswers, OneToOne, SilentController)
 THIEVES: Final = 4  # as many as are played at a time
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain

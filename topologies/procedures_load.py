@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from topologies.logins import Login
 from topologies.model import Whole
 from topologies.procedures_trust import Procedure
 from topologies.quantities import (
+    Bytes,
     BytesPerSecond,
     Fraction,
     PositiveBytes,
@@ -93,18 +95,38 @@ class OneToOne(Procedure):
 
     model: Literal["one-to-one"]
     rate: PositivePerSecond = Field(description="items per second of the publisher [1/s]")
+    evenly: bool = Field(False, description="whether items are evenly spaced, not at random")
     receivers: Whole = Field(ge=1, le=1_000_000, description="who shall have each")
     size: PositiveBytes = Field(description="of an item [B]")
-    manner: Literal["publish", "messages", "relay", "addressed"] = Field(
+    manner: Literal["publish", "messages", "relay", "addressed", "sealed"] = Field(
         "messages", description="published; a message for each from the publisher, or from a relay "
-        "without limit beside the server; one message with a list of receivers"
+        "without limit beside the server; one message with a list of receivers; published under a "
+        "key that the receivers share"
+    )  # fmt: skip
+    key_items: Whole | None = Field(
+        None, ge=1, le=1_000_000, description="sealed: each receiver is sent a new key before so "
+        "many items; absent: they have it"
     )  # fmt: skip
     envelope: PositiveBytes = Field(250.0, description="around an item in a message [B]")
     expansion: Fraction = Field(0.35, description="of an item by encryption and base64 [1]")
     limit: BytesPerSecond | None = Field(
         None, description="what the server reads of one connection; absent: no limit [B/s]"
     )
+    burst: Bytes = Field(0.0, description="what it reads at once after a pause [B]")
     encrypt: Seconds = Field(0.0002, description="publisher's work for one receiver [s]")
+    cipher: Seconds = Field(20e-6, description="and for one item under a shared key [s]")
+    relayed: PositiveSeconds | None = Field(
+        None, description="server's work for one message; absent: as the profile says [s]"
+    )
+    publication: PositiveSeconds | None = Field(
+        None, description="and for one item with its copies; absent: as the profile says [s]"
+    )
+
+    @property
+    def even_s(self) -> list[float]:
+        """When items are sent that are evenly spaced. [s]"""
+        count = math.ceil(self.duration * self.rate - 1e-9)
+        return [number / self.rate for number in range(count)]
 
 
 class NotifyThenPull(Procedure):

@@ -96,6 +96,13 @@ openmetrics_allow_cidr = "127.0.0.0/8"
 {% if site.options.activity %}
 grid_activity_file = {{ (directory ~ "/activity.log") | lua }}
 {% endif %}
+{% if site.options.reader %}
+grid_reader_file = {{ (directory ~ "/reader.log") | lua }}
+grid_reading_file = {{ (directory ~ "/reading") | lua }}
+{% endif %}
+{% if site.options.unlimited %}
+unlimited_jids = { {{ site.owner | lua }} }
+{% endif %}
 {% if site.options.collector %}
 grid_collector_file = {{ (directory ~ "/collector.log") | lua }}
 {% endif %}

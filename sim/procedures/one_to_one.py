@@ -3,7 +3,12 @@
 N messages of s bytes go up one connection that the server reads at r bytes a second: the last of
 them is there N s / r later, whatever encryption costs. What arrives is relayed one by one. A relay
 lifts the limit, not the work: it encrypts for each receiver and the server passes on N messages all
-the same. A message with a list of receivers is encrypted once, under a key that they share.
+the same. A message with a list of receivers is encrypted once, under a key that they share, and so
+is an item that is published sealed: the Broker makes its copies without being able to read them.
+That key goes to each receiver one by one, now and then.
+
+Each message passes publisher, limit, relay and server in turn, first come, first served: a stage
+that has N messages of work w at once is through with the last after N w, and the others overlap.
 """
 
 from __future__ import annotations
@@ -12,27 +17,47 @@ from typing import Final
 
 import numpy as np
 
-from sim.procedures.outcome import Occasion, Outcome, curve
-from sim.procedures.waiting import departures_s, poisson_s, weighted
+from results import histogram
+from sim.procedures.outcome import Floats, Occasion, Outcome, curve
+from sim.procedures.waiting import poisson_s
 from topologies.procedures import OneToOne
 
 AXES: Final = ("receivers [1]", "time until the last has it [s]")
 REASONS: Final = {"time_to_recover_s": "nothing fails"}
 ADDRESS_BYTES: Final = 60.0  # of one receiver in a list (XEP-0033)
+KEY_BYTES: Final = 130.0  # of a key of 32 B in a message: X25519, AES-GCM, base64
+NUMBERS_MAX: Final = 100_000  # of receivers in the picture
 
 
 def uplink_bytes(procedure: OneToOne, receivers: int) -> float:
-    """What the publisher sends for one item. [B]"""
+    """What the publisher sends for one item, its share of the keys among it. [B]"""
     message = _item_bytes(procedure) + procedure.envelope
     match procedure.manner:
-        case "publish":
+        case "publish" | "relay":
             return message
         case "messages":
             return receivers * message
-        case "relay":
-            return message
         case "addressed":
             return message + receivers * ADDRESS_BYTES
+        case "sealed":
+            keys_bytes = receivers * (KEY_BYTES + procedure.envelope)
+            return message + (keys_bytes / procedure.key_items if procedure.key_items else 0.0)
+
+
+def publisher_s(procedure: OneToOne, receivers: int) -> float:
+    """The publisher's CPU time of encryption for one item. [s]"""
+    match procedure.manner:
+        case "publish":
+            return 0.0
+        case "messages":
+            return receivers * procedure.encrypt
+        case "relay":
+            return procedure.encrypt
+        case "addressed":
+            return procedure.cipher
+        case "sealed":
+            keys_s = receivers * procedure.encrypt
+            return procedure.cipher + (keys_s / procedure.key_items if procedure.key_items else 0.0)
 
 
 def _item_bytes(procedure: OneToOne) -> float:
@@ -43,68 +68,112 @@ def _item_bytes(procedure: OneToOne) -> float:
 
 def last_s(procedure: OneToOne, receivers: int, occasion: Occasion) -> float:
     """From an item until its last receiver has it, when nothing else waits. [s]"""
-    return (
-        _encrypt_s(procedure, receivers)
-        + _way_s(procedure, receivers)
-        + _relay_s(procedure, receivers)
-        + _server_s(procedure, receivers, occasion)
-    )
+    return float(Courier(procedure, receivers, occasion).carry(0.0)[-1])
 
 
-def _encrypt_s(procedure: OneToOne, receivers: int) -> float:
-    """Work of the publisher. [s]"""
-    match procedure.manner:
-        case "publish":
-            return 0.0
-        case "messages":
-            return receivers * procedure.encrypt
-        case "relay" | "addressed":
-            return procedure.encrypt
+class Courier:
+    """One publisher's items on their way, one after another.
 
+    Parameters
+    ----------
+    procedure : OneToOne
+        How they are sent.
+    receivers : int
+        To how many.
+    occasion : Occasion
+        What a server's work costs.
+    """
 
-def _relay_s(procedure: OneToOne, receivers: int) -> float:
-    """Work of the relay, which encrypts for each receiver in the publisher's stead. [s]"""
-    return receivers * procedure.encrypt if procedure.manner == "relay" else 0.0
+    def __init__(self, procedure: OneToOne, receivers: int, occasion: Occasion) -> None:
+        self._procedure, self._receivers = procedure, receivers
+        item_bytes = _item_bytes(procedure)
+        self._message_s = procedure.relayed or occasion.fan_out_s(1, item_bytes)
+        self._fan_out_s = procedure.publication or occasion.fan_out_s(receivers, item_bytes)
+        self._key_s = procedure.relayed or occasion.fan_out_s(1, KEY_BYTES)
+        self._free_s: dict[str, float] = {}
+        self._items = 0
+        self.server_s = 0.0
 
+    def carry(self, sent_s: float) -> Floats:
+        """When each receiver has an item that is sent then, after all before it. [s]"""
+        procedure, n, number = self._procedure, self._receivers, self._items
+        self._items += 1
+        message_bytes = _item_bytes(procedure) + procedure.envelope
+        match procedure.manner:
+            case "messages":
+                return self._pass(sent_s, n, procedure.encrypt, message_bytes, self._message_s)
+            case "relay":
+                there_s = self._pass(sent_s, 1, procedure.encrypt, message_bytes, self._message_s)
+                again_s = self._stage("relay", np.repeat(there_s, n), procedure.encrypt)
+                return self._serve(again_s, self._message_s)
+            case "addressed":
+                message_bytes += n * ADDRESS_BYTES
+            case "sealed" if procedure.key_items and number % procedure.key_items == 0:
+                key_bytes = KEY_BYTES + procedure.envelope
+                self._pass(sent_s, n, procedure.encrypt, key_bytes, self._key_s)
+        work_s = 0.0 if procedure.manner == "publish" else procedure.cipher
+        done_s = self._pass(sent_s, 1, work_s, message_bytes, self._fan_out_s)
+        return np.repeat(done_s, n)
 
-def _way_s(procedure: OneToOne, receivers: int) -> float:
-    """Time in the server's limit on the publisher's connection. [s]"""
-    return 0.0 if procedure.limit is None else uplink_bytes(procedure, receivers) / procedure.limit
+    def _pass(
+        self, sent_s: float, count: int, work_s: float, size_bytes: float, server_s: float
+    ) -> Floats:
+        """So many messages through publisher, limit and server; when each is through. [s]"""
+        written_s = self._stage("publisher", np.full(count, sent_s), work_s)
+        return self._serve(self._limited(written_s, size_bytes), server_s)
 
+    def _limited(self, written_s: Floats, size_bytes: float) -> Floats:
+        """When the server has read them: a token bucket, D = max(A, F - burst / rate)."""
+        limit = self._procedure.limit
+        if limit is None:
+            return written_s
+        plain_s = self._stage("limit", written_s, size_bytes / limit)
+        return np.maximum(written_s, plain_s - self._procedure.burst / limit)
 
-def _server_s(procedure: OneToOne, receivers: int, occasion: Occasion) -> float:
-    """CPU time of the server: one fan-out, or a message in and out for each receiver. [s]"""
-    item_bytes = _item_bytes(procedure)
-    match procedure.manner:
-        case "publish" | "addressed":
-            return occasion.fan_out_s(receivers, item_bytes)
-        case "messages":
-            return receivers * occasion.fan_out_s(1, item_bytes)
-        case "relay":  # one to the relay besides
-            return (receivers + 1) * occasion.fan_out_s(1, item_bytes)
+    def _serve(self, arrived_s: Floats, work_s: float) -> Floats:
+        self.server_s += len(arrived_s) * work_s
+        return self._stage("server", arrived_s, work_s)
+
+    def _stage(self, name: str, arrived_s: Floats, work_s: float) -> Floats:
+        """D[k] = (k + 1) w + max(free, max over j <= k of A[j] - j w), work w for each."""
+        before_s = np.arange(len(arrived_s)) * work_s
+        free_s = self._free_s.get(name, -np.inf)
+        done_s = before_s + work_s + np.maximum.accumulate(np.maximum(arrived_s - before_s, free_s))
+        self._free_s[name] = float(done_s[-1])
+        return np.asarray(done_s)
 
 
 def play(procedure: OneToOne, occasion: Occasion) -> Outcome:
     """One replication."""
-    n = procedure.receivers
-    sent_s = poisson_s(occasion.stream("items"), procedure.rate, 0.0, procedure.duration)
-    up_s = _encrypt_s(procedure, n) + _way_s(procedure, n)
-    arrived_s = departures_s(sent_s, np.full(len(sent_s), up_s))
-    relayed_s = departures_s(arrived_s, np.full(len(sent_s), _relay_s(procedure, n)))
-    done_s = departures_s(relayed_s, np.full(len(sent_s), _server_s(procedure, n, occasion)))
-    latency_s = np.where(done_s <= procedure.duration, done_s - sent_s, np.inf)
-    numbers = np.unique(np.geomspace(1, max(2 * n, 10), 60).round())
+    n, courier = procedure.receivers, Courier(procedure, procedure.receivers, occasion)
+    latency, timely, last_latency_s = histogram.empty(), 0, []
+    for instant_s in _instants_s(procedure, occasion):
+        done_s = courier.carry(float(instant_s))
+        latency_s = np.where(done_s <= procedure.duration, done_s - instant_s, np.inf)
+        latency = latency + histogram.count(latency_s)
+        timely += int((latency_s <= occasion.deadline_s).sum())
+        last_latency_s.append(float(latency_s[-1]))
+    items = len(last_latency_s)
+    up_bytes = uplink_bytes(procedure, n)
+    numbers = np.unique(np.geomspace(1, min(max(2 * n, 10), NUMBERS_MAX), 60).round())
     ideal_s = [last_s(procedure, int(each), occasion) for each in numbers]
     return Outcome(
         {
-            "goodput_per_s": float((latency_s <= occasion.deadline_s).sum())
-            * n
-            / procedure.duration,
-            "last_receiver_s": float(np.median(latency_s)) if len(latency_s) else np.nan,
-            "uplink_bytes": uplink_bytes(procedure, n),
-            "server_cpu_s": _server_s(procedure, n, occasion),
-            "amplification_bytes": n * _item_bytes(procedure) / uplink_bytes(procedure, n),
+            "goodput_per_s": timely / procedure.duration,
+            "last_receiver_s": float(np.median(last_latency_s)) if items else np.nan,
+            "uplink_bytes": up_bytes,
+            "publisher_cpu_s": publisher_s(procedure, n),
+            "server_cpu_s": courier.server_s / items if items else np.nan,
+            "exposed_share": float(procedure.manner == "publish"),
+            "amplification_bytes": n * _item_bytes(procedure) / up_bytes,
         },
-        weighted(latency_s, n),
+        latency,
         curve(numbers, ideal_s),
     )
+
+
+def _instants_s(procedure: OneToOne, occasion: Occasion) -> Floats:
+    """When items are sent. [s]"""
+    if procedure.evenly:
+        return np.array(procedure.even_s)
+    return poisson_s(occasion.stream("items"), procedure.rate, 0.0, procedure.duration)
