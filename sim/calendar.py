@@ -6,6 +6,8 @@ each window looks through; the others are not touched until the near ones are us
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,6 +67,13 @@ class Calendar:
             self._far.append(far)
             self._far_min_s = min(self._far_min_s, float(far[0].min()))
 
+    def add_those(self, which: npt.NDArray[np.bool_], *events: Any) -> None:
+        """Enter some of these events; all of them cost less."""
+        if which.all():
+            self.add(*events)
+        else:
+            self.add(*(column[which] for column in events))
+
     def _enter_near(self, events: Events) -> None:
         if len(events[0]):
             self._near.append(events)
@@ -78,6 +87,10 @@ class Calendar:
                 self._sort_out(end_s)
             near = _joined(self._near)
             due = near[0] < end_s
+            if due.all():
+                taken.append(near)
+                self._near, self._near_min_s = [_nothing()], np.inf
+                continue
             taken.append(_chosen(near, due))
             left = _chosen(near, ~due)
             self._near = [left]
@@ -90,8 +103,11 @@ class Calendar:
         instants_s = events[0]
         place = int((instants_s < end_s).sum()) + NEAR
         self._edge_s = np.inf
-        if place < len(instants_s):
-            self._edge_s = float(np.partition(instants_s, place)[place])
+        if place >= len(instants_s):
+            self._near, self._far = [events], [_nothing()]
+            self._near_min_s, self._far_min_s = float(instants_s.min(initial=np.inf)), np.inf
+            return
+        self._edge_s = float(np.partition(instants_s, place)[place])
         near = instants_s < self._edge_s
         self._near, self._far = [_chosen(events, near)], [_chosen(events, ~near)]
         self._near_min_s = float(self._near[0][0].min(initial=np.inf))

@@ -90,9 +90,9 @@ def _forget(server: Server) -> None:
     for chain in ("mail_head", "mail_tail", "input_head"):
         platforms[chain] = NOBODY
     platforms["session_state"] = platforms["results"] = 0
-    cut = server.processes["cut"].copy()
-    server.processes[:] = empty_processes(len(cut))
-    server.processes["cut"] = cut
+    processes = empty_processes(len(server.processes))
+    processes["cut"] = server.processes["cut"]
+    server.processes.view(np.uint8)[:] = processes.view(np.uint8)  # faster than field by field
     now["unwritten"] = now["fed"]
     now["held"], now["held_bytes"] = 0, 0.0
     now["queue_first"] = now["queue_length"] = now["completed"] = 0

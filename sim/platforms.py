@@ -69,6 +69,8 @@ class Residents:
 
     def number(self, platform: npt.NDArray[np.uint32] | Integers) -> Integers:
         """Numbers here of Platforms that live here."""
+        if not self.offset.any():  # everybody does
+            return platform.astype(np.int64)
         part = np.searchsorted(self.first, platform, side="right") - 1
         return platform.astype(np.int64) - self.offset[part]
 

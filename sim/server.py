@@ -111,11 +111,11 @@ def empty_server(
 
 def empty_processes(count: int) -> Records:
     """Processes that were sent nothing yet."""
-    processes = np.zeros(count, PROCESS)
-    processes["input_tail"] = processes["answers"] = NOBODY
-    processes["setup_s"], processes["written_s"] = UNTOUCHED, -np.inf
-    processes["resumable_s"] = -np.inf
-    return processes
+    one = np.zeros(1, PROCESS)
+    one["input_tail"] = one["answers"] = NOBODY
+    one["setup_s"], one["written_s"] = UNTOUCHED, -np.inf
+    one["resumable_s"] = -np.inf
+    return np.repeat(one, count)
 
 
 def _setting(study: Study, station: Station, discipline: Discipline, home: Residents) -> Records:

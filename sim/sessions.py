@@ -137,6 +137,8 @@ class Sessions:
     ) -> Events:
         """Of these messages those that were sent before their Platforms lost power."""
         sent = stamp >= self._cut[platform]
+        if sent.all():
+            return arrival_s, platform, stamp, deadline_s
         sent |= arrival_s < self._cut_s[platform] + self._delay_s[self.population[platform]]
         return arrival_s[sent], platform[sent], stamp[sent], deadline_s[sent]
 
@@ -332,16 +334,18 @@ class Sessions:
     def _begin(self, start_s: Floats, platform: Integers, stamp: Integers, *_: Floats) -> None:
         """Attempts begin: Platforms connect."""
         current = stamp >> STEP_BITS == self._attempt[platform]
-        start_s, platform, stamp = start_s[current], platform[current], stamp[current]
+        if not current.all():
+            start_s, platform, stamp = start_s[current], platform[current], stamp[current]
         population = self.population[platform]
         delay_s = self._delay_s[population]
         self._status[platform] = CONNECTING
         self._deadline_s[platform] = deadline_s = start_s + self._timeout_s[population]
         self.books.attempt(population, start_s)
         up = self._refused(platform, start_s, deadline_s)
-        platform, stamp, start_s, deadline_s, delay_s = (
-            platform[up], stamp[up], start_s[up], deadline_s[up], delay_s[up],
-        )  # fmt: skip
+        if not up.all():
+            platform, stamp, start_s, deadline_s, delay_s = (
+                platform[up], stamp[up], start_s[up], deadline_s[up], delay_s[up],
+            )  # fmt: skip
         send_s = start_s
         for _way in range(ROUNDS_OF_CONNECT - 1):
             send_s = send_s + delay_s
@@ -349,9 +353,7 @@ class Sessions:
         silence = start_s < self._down_until_s[self._station(platform, stamp)]
         self._status[platform[silence]] = UNHEARD
         sends &= ~silence
-        self._arrivals.add(
-            (send_s + delay_s)[sends], platform[sends], stamp[sends], deadline_s[sends]
-        )
+        self._arrivals.add_those(sends, send_s + delay_s, platform, stamp, deadline_s)
         key_s = np.nextafter(np.nextafter(deadline_s - delay_s, np.inf), np.inf)
         self._timeouts.add(key_s, platform, stamp, deadline_s)
 
@@ -393,4 +395,4 @@ class Sessions:
         self._attempt[platform] += turns
         due = start_s <= self._study.timetable.duration_s
         stamp = self._attempt[platform] << STEP_BITS
-        self._starts.add(start_s[due], platform[due], stamp[due], start_s[due])
+        self._starts.add_those(due, start_s, platform, stamp, start_s)

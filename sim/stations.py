@@ -162,6 +162,8 @@ class Graph:
 
     def station(self, platform: npt.NDArray[np.uint32]) -> Integers:
         """Home of each Platform."""
+        if len(self.stations) == 1:
+            return np.zeros(len(platform), np.int64)
         return self._stations[self.part(platform)]
 
     def _lines(self) -> Iterator[Line]:

@@ -13,18 +13,16 @@ carried in windows. Instants are those of `sim.sessions` and of the kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sim.compiling import compiled, inlined
+from sim.calendar import Events
+from sim.climbs import BLOCK, FINISHED, INTERVAL, LINE, MESSAGE, SETTING, climb, enlist
 from sim.controller import Controller
-from sim.draws import Purpose, normal_at
-from sim.ladders import STEP_MASK
 from sim.sessions import Sessions
-from sim.state import Floats, Records, Server
+from sim.state import Floats, Integers, Records, Server
 from sim.stations import Graph
 from sim.study import Study
 from topologies.profiles import Fifo
@@ -32,49 +30,20 @@ from topologies.schema import Crash, Outage, Partition
 
 FEW = 2048  # messages under way: fewer are not worth it
 LINES_MAX = 16  # different delays, each with a line of its own
-LOGIN = int(Purpose.LOGIN)
-
-# A Platform's message: when it arrives, its next one after that, or when the last was answered.
-MESSAGE = np.dtype(
-    [
-        ("next_s", "f8"),
-        ("deadline_s", "f8"),
-        ("done_s", "f8"),
-        ("platform", "i8"),
-        ("stamp", "i8"),
-        ("population", "i4"),
-        ("line", "i4"),
-        ("final", "i8"),
-    ],
-    align=True,
-)
-# Messages of Platforms with one delay, in order of arrival: a ring of `places` from `first` on.
-LINE = np.dtype(
-    [
-        ("delay_s", "f8"),
-        ("head_s", "f8"),
-        ("first", "i8"),
-        ("size", "i8"),
-        ("head", "i8"),
-        ("length", "i8"),
-    ]
-)
-PLACE = np.dtype([("due_s", "f8"), ("message", "i8")])
-INTERVAL = np.dtype([("end_s", "f8"), ("busy_s", "f8")])
-SETTING = np.dtype(
-    [("seed", "u8"), ("replication", "i8"), ("sigma", "f8"), ("mean", "f8"), ("until_s", "f8")]
-)
+STAMPS_MAX = 2**32  # a message has so many bits for its stamp
 
 
 @dataclass(frozen=True)
 class Surge:
-    """Messages of a storm and what has become of them, if that can be known.
+    """What has become of the messages of a storm, if that can be known.
 
-    `free_s` is when each core is free, `busy_s` core time by interval.
+    `finished` are the logins that are done, `left` messages of which nothing is known yet; `free_s`
+    is when each core is free, `busy_s` core time by interval.
     """
 
     known: bool
-    messages: Records
+    finished: Records
+    left: Records
     free_s: Floats
     busy_s: Floats
 
@@ -129,50 +98,80 @@ class Surges:
         if not self._sessions.quiet or not all(_rests(each) for each in self._stations):
             return
         events = self._sessions.expected(until_s)
-        if not self._sessions.current(events[1], events[2]).all():
+        current = self._sessions.current(events[1], events[2]).all()
+        if not current or events[2].max(initial=0) >= STAMPS_MAX:
             self._sessions.put_back(*events)
             return
-        home = self._sessions.station(events[1])
         found = [
-            self._carried(station, [column[home == number] for column in events], until_s)
-            for number, station in enumerate(self._stations)
+            self._carried(station, own, until_s)
+            for station, own in zip(self._stations, self._by_station(events), strict=True)
         ]
         if not all(each.known for each in found):
             self._sessions.put_back(*events)
             return
         for station, surge in zip(self._stations, found, strict=True):
-            final = surge.messages["final"] == 1
-            done, left = surge.messages[final], surge.messages[~final]
+            done, left = surge.finished, surge.left
             self._sessions.complete(done["platform"].copy(), done["done_s"].copy())
-            names = ("next_s", "platform", "stamp", "deadline_s")
-            self._sessions.put_back(*(left[name].copy() for name in names))
+            whole = (left[name].astype(np.int64) for name in ("platform", "stamp"))
+            self._sessions.put_back(left["due_s"].copy(), *whole, left["deadline_s"].copy())
             station.server.platforms["offline"][station.numbers(done["platform"])] = 0
             _book(station.server, surge)
 
-    def _carried(self, station: Controller, events: Sequence[Any], until_s: float) -> Surge:
+    def _by_station(self, events: Events) -> Iterator[Events]:
+        """Events of each station."""
+        if len(self._stations) == 1:
+            yield events
+            return
+        home = self._sessions.station(events[1])
+        for number in range(len(self._stations)):
+            own = home == number
+            yield events[0][own], events[1][own], events[2][own], events[3][own]
+
+    def _carried(self, station: Controller, events: Events, until_s: float) -> Surge:
         """What becomes of the messages to one station."""
-        order, count = np.lexsort((events[1], events[0])), len(events[0])
-        messages, number = np.zeros(count, MESSAGE), station.station.number
-        for name, column in zip(("next_s", "platform", "stamp", "deadline_s"), events, strict=True):
-            messages[name] = column[order]
-        messages["population"] = self._sessions.population[messages["platform"]]
-        messages["line"] = self._line[messages["population"]]
-        lines, server = np.zeros(len(self._delay_s), LINE), station.server
-        sizes = np.bincount(messages["line"], minlength=len(lines))
-        lines["delay_s"], lines["size"], lines["head_s"] = self._delay_s, sizes, np.inf
+        number, server, ladder = station.station.number, station.server, self._sessions.ladder
+        newcomers = self._newcomers(*events)
+        lines, count = np.zeros(len(self._delay_s), LINE), len(newcomers)
+        sizes = np.bincount(self._line[newcomers["population"]], minlength=len(lines))
+        lines["delay_s"], lines["size"] = self._delay_s, sizes
         lines["first"] = np.cumsum(sizes) - sizes
+        rings, finished = np.empty(count, MESSAGE), np.empty(count, FINISHED)
         intervals = np.zeros(len(server.intervals), INTERVAL)
         intervals["end_s"] = server.intervals["end_s"]
-        free_s, ladder = np.sort(server.cores["idle_since_s"]), self._sessions.ladder
-        setting, variance = np.zeros(1, SETTING), math.log1p(float(ladder.cv[number]) ** 2)
+        heads_s = np.full(len(lines) + 1, np.inf)
+        heads_s[-1] = newcomers["due_s"][0] if count else np.inf
+        free_s, setting = np.sort(server.cores["idle_since_s"]), np.zeros(1, SETTING)
+        variance = math.log1p(float(ladder.cv[number]) ** 2)
         setting["seed"], setting["replication"] = self._study.seed, self._study.replication
         setting["sigma"], setting["mean"] = math.sqrt(variance), 0.5 * variance
         setting["until_s"] = until_s
-        known = _carry(
-            setting[0], messages, lines, np.zeros(count, PLACE), ladder.work_s[number],
-            ladder.steps, free_s, intervals,
-        )  # fmt: skip
-        return Surge(known, messages, free_s, intervals["busy_s"])
+        setting["delay_s"] = self._delay_s.min(where=sizes > 0, initial=np.inf)
+        rooms = (np.empty(BLOCK, MESSAGE), heads_s, *np.empty((2, BLOCK)),
+                 *np.empty((2, BLOCK), np.uint32))  # fmt: skip
+        work = (self._line, ladder.work_s[number], ladder.steps)
+        cores = (free_s, intervals)
+        known = climb(setting[0], newcomers, (lines, rings), work, cores, finished, rooms)
+        left = [newcomers[setting["following"][0] :], *_waiting(lines, rings)]
+        done = finished[: setting["finished"][0]]
+        return Surge(known, done, np.concatenate(left), free_s, intervals["busy_s"])
+
+    def _newcomers(
+        self, arrival_s: Floats, platform: Integers, stamp: Integers, deadline_s: Floats
+    ) -> Records:
+        """Messages in order of arrival, and of their Platforms at one instant."""
+        order, messages = np.argsort(arrival_s), np.empty(len(arrival_s), MESSAGE)
+        columns = (arrival_s, platform, stamp, deadline_s, self._sessions.population)
+        enlist(messages, order, *columns)
+        if (messages["due_s"][1:] == messages["due_s"][:-1]).any():
+            enlist(messages, np.lexsort((platform, arrival_s)), *columns)
+        return messages
+
+
+def _waiting(lines: Records, rings: Records) -> Iterator[Records]:
+    """Messages that wait in each line."""
+    for line in lines:
+        places = line["first"] + (line["head"] + np.arange(line["length"])) % max(line["size"], 1)
+        yield rings[places]
 
 
 def _rests(station: Controller) -> bool:
@@ -189,108 +188,3 @@ def _book(server: Server, surge: Surge) -> None:
     now["idle_s"] += (surge.free_s - np.sort(cores["idle_since_s"])).sum() - surge.busy_s.sum()
     cores["idle_since_s"] = surge.free_s
     server.intervals["busy_s"] += surge.busy_s
-
-
-@inlined
-def _work_s(setting: Any, message: Any, mean_s: float) -> float:
-    """Work of a message, as `draws.lognormals_at` draws it. [s]"""
-    if setting.sigma == 0.0:
-        return mean_s
-    normal = normal_at(setting.seed, LOGIN, setting.replication, message.platform, message.stamp)
-    return mean_s * math.exp(setting.sigma * normal - setting.mean)
-
-
-@inlined
-def _serve(begun_s: float, work_s: float, free_s: Any, intervals: Any, interval: int) -> Any:
-    """The core that is free first works; when it is done [s], and in which interval it began."""
-    ended_s, core = begun_s + work_s, 1
-    while core < free_s.size and free_s[core] < ended_s:
-        free_s[core - 1] = free_s[core]
-        core += 1
-    free_s[core - 1] = ended_s
-    while begun_s >= intervals[interval].end_s:
-        interval += 1
-    i = interval
-    while ended_s > intervals[i].end_s:
-        intervals[i].busy_s += intervals[i].end_s - begun_s
-        begun_s = intervals[i].end_s
-        i += 1
-    intervals[i].busy_s += ended_s - begun_s
-    return ended_s, interval
-
-
-@inlined
-def _queue_up(messages: Any, number: int, line: Any, places: Any) -> None:
-    """A Platform's next message queues up in its line, which is in order of arrival."""
-    message, k = messages[number], line.length
-    to = (line.head + k) % line.size
-    while k > 0:
-        before = to - 1 if to > 0 else line.size - 1
-        other = places[line.first + before]
-        if other.due_s < message.next_s or (
-            other.due_s == message.next_s and messages[other.message].platform < message.platform
-        ):
-            break
-        places[line.first + to].due_s = other.due_s
-        places[line.first + to].message = other.message
-        to, k = before, k - 1
-    places[line.first + to].due_s = message.next_s
-    places[line.first + to].message = number
-    line.length += 1
-    line.head_s = places[line.first + line.head].due_s
-
-
-@inlined
-def _first(messages: Any, lines: Any, places: Any, following: int) -> Any:
-    """The message that arrives next, and its line: -1 if it is of those known from the start.
-
-    At one instant the lower Platform is first. Nothing more arrives if its instant is infinite.
-    """
-    chosen, number, now_s = -1, following, np.inf
-    if following < messages.size:
-        now_s = messages[following].next_s
-    for i in range(lines.size):
-        head_s = lines[i].head_s
-        if head_s < now_s or (head_s == now_s and head_s < np.inf):
-            other = places[lines[i].first + lines[i].head].message
-            if head_s < now_s or messages[other].platform < messages[number].platform:
-                chosen, number, now_s = i, other, head_s
-    return chosen, number, now_s
-
-
-@compiled
-def _carry(
-    setting: Any, messages: Any, lines: Any, places: Any, work_s: Any, steps: Any, free_s: Any,
-    intervals: Any,
-) -> bool:  # fmt: skip
-    """Serve messages in order of arrival, and those that follow from them.
-
-    False if somebody would give up, or a core be at work when something else happens.
-    """
-    following, interval = 0, 0
-    while True:
-        chosen, number, now_s = _first(messages, lines, places, following)
-        if now_s >= setting.until_s:
-            return True
-        if chosen < 0:
-            following += 1
-        else:
-            line = lines[chosen]
-            line.head, line.length = (line.head + 1) % line.size, line.length - 1
-            line.head_s = np.inf
-            if line.length > 0:
-                line.head_s = places[line.first + line.head].due_s
-        message = messages[number]
-        step, line = message.stamp & STEP_MASK, lines[message.line]
-        spent_s = _work_s(setting, message, work_s[message.population, step])
-        begun_s = max(now_s, free_s[0])
-        ended_s, interval = _serve(begun_s, spent_s, free_s, intervals, interval)
-        answer_s = ended_s + line.delay_s
-        if ended_s >= setting.until_s or answer_s > message.deadline_s:
-            return False
-        if step + 1 == steps[message.population]:
-            message.done_s, message.final = ended_s, 1
-        else:
-            message.next_s = answer_s + line.delay_s
-            message.stamp += 1
-            _queue_up(messages, number, line, places)
