@@ -209,9 +209,6 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
     return population.subscriber_count(graph.topology.topics[topic].name) > 0
 
 
-UNSUPPORTED = ("controllers.limits.account.sessions",)
-
-
 def require_supported(topology: Topology) -> None:
     """Refuse what has no model yet: some limits, some that clusters could do.
 
@@ -220,7 +217,6 @@ def require_supported(topology: Topology) -> None:
     TopologyError
         One line for each field without a model.
     """
-    support.refuse(topology, UNSUPPORTED, "the simulator")
     if any(population.login is not None for population in topology.platforms):
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
     problems = [

@@ -244,6 +244,7 @@ class ReferencePlatform:
             return REFUSED
         resumes = asks and there.asleep.can_wake(self.platform, now_s)
         if number == len(ladder) - 1 or resumes:
+            assert not self.session  # an account has one at a time
             self._attempt, self.session, self._ticket = None, True, False
             self._note("login", now_s, now_s + self._delay_s - self._began_s)
             if resumes:

@@ -369,6 +369,7 @@ class Sessions:
         return ~refused
 
     def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
+        assert (self._status[platform] != ONLINE).all(), "an account has one session at a time"
         self._status[platform] = ONLINE
         self.online_s[platform] = instant_s
         self._failures[platform] = 0

@@ -9,7 +9,7 @@ import pytest
 
 import topologies
 from loadtest import capabilities, sites
-from sim import phases, platforms, reference
+from sim import phases, reference
 from sim.grid import Grid
 from sim.study import Study
 from topologies import Plan, schema, support
@@ -236,20 +236,15 @@ def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
         "faults.kind": "the class",
         "faults.controller": "of a crash, which is refused",
         "faults.notice": "of a crash, which is refused",
+        "controllers.limits.account.sessions": "each Platform's own account has one at a time",
         "topics.persist": "which items there are is a rule of the file's; storing them costs 0",
     }
     ignored = [
         path
         for path, section, name in FIELDS
-        if not among(path, (*INERT, *outside, *platforms.UNSUPPORTED))
-        and (section, name) not in seen
+        if not among(path, (*INERT, *outside)) and (section, name) not in seen
     ]
     assert not ignored
-
-
-@pytest.mark.parametrize("path", platforms.UNSUPPORTED)
-def test_what_the_simulator_refuses_exists(path):
-    assert any(among(each, [path]) for each, _, _ in FIELDS)
 
 
 def test_a_deployed_grid_uses_or_refuses_every_field():

@@ -5,9 +5,6 @@ import pytest
 import worlds
 from test_windows import PROFILES, assert_same, overloaded, tally
 
-from sim.platforms import require_supported
-from topologies import TopologyError
-
 FREE = {"publish": "0 s", "copy": "0 s"}
 PEOPLE = [
     {"name": "p", "count": 2, "publishes": ["t"]},
@@ -97,12 +94,3 @@ def test_windows_and_feeding_do_not_matter_to_limits(server):
     assert one.rejected > 0
     assert one.expected == one.delivered + one.rejected + one.lost
     assert_same(one, tally(topology, profile, window_s=0.0137))
-
-
-def test_what_has_no_model_is_refused():
-    topology = worlds.topology(PEOPLE, limits={"account": {"sessions": 3}})
-    with pytest.raises(TopologyError) as refusal:
-        require_supported(topology)
-    (problem,) = refusal.value.problems
-    rule = "is not supported by the simulator yet; leave it out"
-    assert problem == f"controllers[0].limits.account.sessions: {rule}"

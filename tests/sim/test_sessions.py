@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_oracle import FANOUT_PROCESS, FIFO, LOOP_TURNS, ordered
 
 from sim.grid import Grid
+from sim.platforms import require_supported
 from topologies.plan import Plan
 
 TIME = st.sampled_from(["0 ms", "1 ms", "2 ms", "0.7 ms", "3.1 ms"])
@@ -167,3 +168,22 @@ def test_a_login_without_a_way_ends_at_once_in_an_error():
     topology = worlds.topology(people)
     with pytest.raises(AssertionError, match="windows need a length"):
         worlds.compiled(topology, Plan(topology, 1), worlds.profile("fifo", logins=costs))
+
+
+@settings(SETTINGS, max_examples=6)
+@given(grids_with_logins(crashing=True), st.integers(0, 3))
+def test_a_limit_of_sessions_is_never_reached_by_accounts_of_one_platform(world, seed):
+    topology, profile = world
+    (node,) = topology.controllers
+    account = node.limits.account.model_copy(update={"sessions": 1})
+    limits = node.limits.model_copy(update={"account": account})
+    limited = topology.model_copy(
+        update={"controllers": (node.model_copy(update={"limits": limits}),)}
+    )
+    require_supported(limited)
+    plan = Plan(topology, seed)
+    (fast, quick), (slow, plain) = both(limited, plan, profile)
+    (free, _), _ = both(topology, plan, profile)
+    assert fast.trace.tolist() == free.trace.tolist()
+    assert quick.logins.tolist() == plain.logins.tolist()
+    assert fast.delivered == slow.delivered
