@@ -67,7 +67,7 @@ class Controller:
         self._keeper = self._keeping(census.segments * census.roles)
         self._inbox = Inbox(len(self._routes.inward) + 2)  # lines, Platforms, what was kept
         self._fan_out = np.array([*graph.topology.fan_out().values(), *[1] * len(graph.answers)])
-        self._results = Results(graph, study.rows, census)
+        self._results = Results(graph, study.rows, census, self._routes.published)
         self.subscriptions = Subscriptions(graph, station.number, study.seed)
         self._discipline = discipline(station.profile)
         self._server = empty_server(
@@ -111,15 +111,14 @@ class Controller:
             socket=self._home.number(arrivals.publisher),
             target=np.full(len(arrivals), FAN_OUT, np.uint32),
         )
-        reached_s = arrivals.reached_s
-        if self._results.any:
-            jobs, reached_s = self._results.addressed(jobs, arrivals)
-            self._server = with_rows(self._server, jobs.row.max(initial=0) + 1)
+        jobs, reached_s = self._results.addressed(jobs, arrivals)
         self._note(jobs.row, reached_s)
         return jobs
 
     def _note(self, row: Integers, reached_s: Floats) -> None:
-        """Of the publications that are followed, when they came."""
+        """Make room for what becomes of these; of those that are followed note when they came."""
+        if self._results.any:
+            self._server = with_rows(self._server, row.max(initial=0) + 1)
         if stride := self._study.stage_stride:
             chosen = row % stride == 0
             self._server.journeys["reached_s"][row[chosen] // stride] = reached_s[chosen]
@@ -185,6 +184,7 @@ class Controller:
 
     def receive(self, line: Line, jobs: Jobs) -> None:
         """Jobs are on their way to it by a line."""
+        jobs = self._results.answered(jobs)
         self._inbox.put(self._routes.inward.index(line), jobs)
         self._note(jobs.row, jobs.arrival_s)
 
@@ -337,8 +337,7 @@ class Controller:
         """Book jobs; what the kernels are to know of them."""
         if self._detours.turned:
             self._server = self._detours.booked(self._server, jobs, self._census)
-        start, copies = self._routes.entries(self._home, jobs.topic, jobs.target)
-        here = self._routes.here(jobs.topic, jobs.target, copies)
+        start, copies, here = self._routes.entries(self._home, jobs)
         self._reached += int(here.sum())
         self._passing += int((copies - here).sum())
         return self._records(jobs, start, copies)

@@ -190,18 +190,19 @@ class ReferenceController:
                 at(self._env, until_s).callbacks.append(lambda _: self._read_all())
             self._unread.append((stanza, target))
             return
-        kept = stanza.answer is not None or self._people.keeps(self._node.name, stanza.topic)
+        topic = stanza.topic if stanza.answer is None else stanza.answer.topic
+        kept = self._people.keeps(self._node.name, topic)
         published = target == FAN_OUT and kept
         copies: list[tuple[Socket, Target]]
-        if stanza.answer is not None:
-            copies = self._fan_out(self._people.receivers(stanza))
+        if published and stanza.answer is not None:
+            copies = self._fan_out(self._people.receivers(stanza), alone=True)
             stanza = replace(stanza, payload_bytes=stanza.answer.result_bytes)
         elif published:
             chosen = self._people.subscribers(stanza.topic)
             self._people.direct(stanza.row, chosen)
             copies = self._fan_out(chosen)
         elif target == FAN_OUT:
-            copies = [(self._people.owner(stanza.topic), FAN_OUT)]
+            copies = [(self._people.owner(topic), FAN_OUT)]
         elif target == EVERYBODY:
             chosen = self._people.subscribers(stanza.topic)
             here = [each for each in chosen if self._people.place(each) == self._node.name]
@@ -220,14 +221,14 @@ class ReferenceController:
         for stanza, target in unread:
             self._take(replace(stanza, arrival_s=self._env.now), target)
 
-    def _fan_out(self, chosen: list[int]) -> list[tuple[Socket, Target]]:
+    def _fan_out(self, chosen: list[int], alone: bool = False) -> list[tuple[Socket, Target]]:
         """Each subscriber's copy, or one for all that live beyond a link which has it so."""
         copies: list[tuple[Socket, Target]] = []
         for platform in chosen:
             home = self._people.place(platform)
             if home == self._node.name:
                 copies.append((platform, platform))
-            elif self._graph.link(self._node.name, home).copies == "subscriber":
+            elif alone or self._graph.link(self._node.name, home).copies == "subscriber":
                 copies.append((home, platform))
             elif (home, EVERYBODY) not in copies:
                 copies.append((home, EVERYBODY))

@@ -43,8 +43,7 @@ def request(
 ) -> Publication:  # fmt: skip
     """One request on its way."""
     assert answer.population is not None
-    home = study.topology.platforms[answer.population].controller
-    costs = next(each.profile.costs for each in graph.stations if each.name == home)
+    costs = graph.stations[graph.toward(answer.topic)].profile.costs
     key = (study.seed, Purpose.SERVICE, study.replication)
     spread = float(draws.lognormals(*key, np.array([row]), costs.cv)[0])
     topic = len(study.topology.topics) + graph.answers.index(answer)

@@ -105,7 +105,7 @@ class LoopTurnsServer:
             intake_s = around.speed * (costs.publish + costs.publish_per_byte * payload)
         if publication.job is not None:
             intake_s = publication.job.work_s()
-        if publication.answer is not None:
+        if publication.answer is not None and publication.published:
             intake_s = around.pace.factor * publication.answer.work_s
         spans_s = [
             intake_s * publication.factor, self._collector.collect_s(costs.allocation_publish)
@@ -295,7 +295,7 @@ class FanoutProcessServer:
         """How long it takes until the first copy can be routed. [s]"""
         if publication.job is not None:
             return publication.job.work_s()
-        if publication.answer is not None:
+        if publication.answer is not None and publication.published:
             return self._around.pace.factor * publication.answer.work_s
         if not publication.published:
             return self._around.intake_s(publication)
@@ -360,7 +360,7 @@ class FifoServer:
                 intake_s = speed * (costs.publish + costs.publish_per_byte * payload)
             if publication.job is not None:
                 intake_s = publication.job.work_s()
-            if publication.answer is not None:
+            if publication.answer is not None and publication.published:
                 intake_s = self._around.pace.factor * publication.answer.work_s
             yield due(self._env, intake_s * publication.factor, core)
             for place, (session, target) in enumerate(publication.copies):

@@ -56,18 +56,23 @@ def _retract_problems(topology: Topology) -> Iterator[str]:
 def _homes(
     topology: Topology, place: str, population: Population, asked: list[str]
 ) -> Iterator[str]:
-    """Answers come from the Platform's own Controller."""
+    """Requests are followed to Brokers in process, on one server or over the link to another."""
     brokers = {each.name: each for each in topology.brokers}
+    clusters = {each.name for each in topology.controllers if each.nodes > 1}
     for topic in topology.topics:
-        broker = brokers[topic.broker]
+        broker, home = brokers[topic.broker], population.controller
         if topic.name not in asked:
             continue
-        if broker.controller != population.controller or broker.kind != "in-process":
-            rule = (
-                f"asks for {topic.name} on {broker.controller}, and the simulator follows "
-                "requests to Brokers in the Platform's own server only; move one of them"
-            )
-            yield f'{place}.controller: "{population.controller}": {rule}'
+        rule = ""
+        if broker.kind != "in-process":
+            rule = "a component, and a component's work on requests was never measured"
+        elif broker.controller != home and clusters & {broker.controller, home}:
+            rule = "another Controller, and requests to and from clusters go to their own server"
+        elif broker.controller != home and topic.last_item == "on-subscribe":
+            rule = "another Controller, and subscribing there is a step of no login in the model"
+        if rule:
+            rule = f"asks for {topic.name} of {broker.name}, {rule}; move one of them"
+            yield f'{place}.controller: "{home}": {rule}'
             return
 
 

@@ -3,7 +3,8 @@
 Queries (items, pages, lists of Topics) and, as a Platform logs in, the last item of each of its
 Topics. A request travels like a publication on a Topic of its own whose one subscriber is the
 Platform that asks: it passes the same limits and queues, its work is the query's, its one copy is
-as large as the result. So numbers of Topics from the topology's count on are numbers of answers.
+as large as the result. To a Broker on another Controller its own one passes it on, and the answer
+comes back the same way. So numbers of Topics from the topology's count on are numbers of answers.
 
 A retract tells all subscribers of the item that a full Topic drops as it takes a new one: a
 publication of the Broker's own, right after the one that made it.
@@ -90,7 +91,7 @@ def _to_queries(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
     people = {each.name: number for number, each in enumerate(topology.platforms)}
     for number, query in enumerate(topology.workload.queries):
         population = people[query.by]
-        costs = _costs(topology, profiles, population)
+        costs = _costs(topology, profiles, names[query.topic])
         if query.kind == "pages":
             place = (names[query.topic], population, number)
             yield from _walk(topology, query, profiles, place)
@@ -110,9 +111,9 @@ def _walk(
     Prosody takes no notice of pages (its `mod_pubsub` sends all items at once).
     """
     topic, population, number = place
-    costs, kept = _costs(topology, profiles, population), topology.topics[topic].max_items
-    profile = profiles[topology.platforms[population].controller]
-    page = kept if profile.server == "prosody" else min(query.page or kept, kept)
+    costs, kept = _costs(topology, profiles, topic), topology.topics[topic].max_items
+    silent = profiles[host(topology, topic)].server == "prosody"
+    page = kept if silent else min(query.page or kept, kept)
     pages = -(-kept // page)
     size_bytes = item_bytes(topology.topics[topic]) + costs[0].item_bytes
     lengths = [(page, pages)] * (pages > 1) + [(kept - (pages - 1) * page, 1)]
@@ -133,7 +134,7 @@ def _last_items(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
         size_bytes = item_bytes(topic)
         for place, population in enumerate(topology.platforms):
             if population.login is not None and population.subscriber_count(topic.name):
-                work_s = _work_s(_costs(topology, profiles, place), 1, size_bytes)
+                work_s = _work_s(_costs(topology, profiles, number), 1, size_bytes)
                 yield Answer(
                     f"last item of {topic.name}", LAST_ITEM, number, place, None, size_bytes,
                     work_s, upon,
@@ -141,10 +142,9 @@ def _last_items(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator
 
 
 def _retracts(topology: Topology, profiles: Mapping[str, Profile]) -> Iterator[Answer]:
-    hosts = {each.name: each.controller for each in topology.brokers}
     for number, topic in enumerate(topology.topics):
         if topic.notify_retract:
-            profile = profiles[hosts[topic.broker]]
+            profile = profiles[host(topology, number)]
             assert profile.queries is not None
             yield Answer(
                 f"retract of {topic.name}", RETRACT, number, None, None,
@@ -157,10 +157,16 @@ def first_row(rows: int, kinds: tuple[Answer, ...]) -> int:
     return rows * (2 if any(each.role == RETRACT for each in kinds) else 1)
 
 
+def host(topology: Topology, topic: int) -> str:
+    """The Controller whose Broker keeps a Topic."""
+    name = topology.topics[topic].broker
+    return next(each.controller for each in topology.brokers if each.name == name)
+
+
 def _costs(
-    topology: Topology, profiles: Mapping[str, Profile], population: int
+    topology: Topology, profiles: Mapping[str, Profile], topic: int
 ) -> tuple[Queries, float]:
-    profile = profiles[topology.platforms[population].controller]
+    profile = profiles[host(topology, topic)]
     assert profile.queries is not None
     return profile.queries, profile.speed
 

@@ -26,9 +26,14 @@ class Results:
         The plan's length.
     census : Census
         Where retracts are booked as they are made.
+    published : ndarray of bool
+        By number of Topic, whether the Broker here keeps it.
     """
 
-    def __init__(self, graph: Graph, rows: int, census: Census) -> None:
+    def __init__(
+        self, graph: Graph, rows: int, census: Census, published: npt.NDArray[np.bool_]
+    ) -> None:
+        self._published = published
         self.any, self._topics = bool(graph.answers), len(graph.topology.topics)
         self._rows, self._census = rows, census
         self._result_bytes = np.array([each.result_bytes for each in graph.answers])
@@ -44,11 +49,12 @@ class Results:
         Requests among them go back to who sent them, with their results; retracts follow what
         makes them.
         """
+        if not self.any:
+            return jobs, arrivals.reached_s
         mine = jobs.topic >= self._topics
-        payload_bytes, target = jobs.payload_bytes.copy(), jobs.target.copy()
-        payload_bytes[mine] = self._result_bytes[jobs.topic[mine] - self._topics]
+        target = jobs.target.copy()
         target[mine] = arrivals.publisher[mine]
-        jobs = replace(jobs, payload_bytes=payload_bytes, target=target)
+        jobs = self.answered(replace(jobs, target=target))
         drops = self._retract[jobs.topic] > 0
         if not drops.any():
             return jobs, arrivals.reached_s
@@ -63,11 +69,21 @@ class Results:
         jobs = replace(jobs, topic=topic, row=row, payload_bytes=payload_bytes)
         return jobs, arrivals.reached_s[place]
 
+    def answered(self, jobs: Jobs) -> Jobs:
+        """The jobs; requests among them to a Broker here are as large as their answers."""
+        if not self.any:
+            return jobs
+        mine = (jobs.topic >= self._topics) & self._published[jobs.topic]
+        payload_bytes = jobs.payload_bytes.copy()
+        payload_bytes[mine] = self._result_bytes[jobs.topic[mine] - self._topics]
+        return replace(jobs, payload_bytes=payload_bytes)
+
     def cost(self, records: Records) -> npt.NDArray[np.bool_]:
-        """Give requests and retracts among the records their own costs; which ones they are."""
+        """Give requests to a Broker here and its retracts their own costs; which ones they are."""
         mine: npt.NDArray[np.bool_] = records["topic"] >= self._topics
         if not self.any:
             return mine
-        records["intake_s"][mine] = self._work_s[records["topic"][mine] - self._topics]
         records["answered"][mine] = records["legitimate"][mine] = False
+        mine &= self._published[records["topic"]]
+        records["intake_s"][mine] = self._work_s[records["topic"][mine] - self._topics]
         return mine

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim.jobs import Jobs
 from sim.keeping import keeps
 from sim.platforms import Residents
-from sim.requests import RETRACT
+from sim.requests import RETRACT, Answer
 from sim.state import Indices, Integers
 from sim.stations import Graph, Line
 from topologies.plan import subscribers
@@ -32,7 +33,9 @@ class Routes:
     `sessions` are Platforms by their numbers here, then peers: one for each line that leaves (in
     the order of `outward`), one for each that comes in (`inward`). `targets` says whom a copy is
     for that a peer gets. `fan_out` and `everybody` have first entry and length by Topic; entry
-    `single + k` is the one of Platform k here. The last `answers` numbers of Topics are requests.
+    `single + k` is the one of Platform k here. The last `answers` numbers of Topics are requests:
+    of those that pass from Controller to Controller, `asked` has the first entry (else -1) and the
+    first Platform, whose requests and answers go on by that entry and those after it.
     """
 
     outward: tuple[Line, ...]
@@ -45,27 +48,27 @@ class Routes:
     everybody: tuple[Integers, Integers]
     single: int
     answers: int
+    asked: tuple[Integers, Integers]
 
-    def entries(
-        self, home: Residents, topic: npt.NDArray[np.uint16], target: npt.NDArray[np.uint32]
-    ) -> tuple[Integers, Integers]:
-        """First entry and number of entries of each job."""
+    def entries(self, home: Residents, jobs: Jobs) -> tuple[Integers, Integers, Integers]:
+        """First entry and number of entries of each job, and how many of these are here."""
+        topic, target = jobs.topic, jobs.target
         start, count = (column[topic] for column in self.fan_out)
         if (target == FAN_OUT).all():
-            return start, count
+            return start, count, self.fan_out_here[topic]
         all_start, all_count = (column[topic] for column in self.everybody)
         start = np.where(target == EVERYBODY, all_start, start)
         count = np.where(target == EVERYBODY, all_count, count)
         alone = target < EVERYBODY
         start[alone] = self.single + home.number(target[alone])
         count[alone] = 1
-        return start, count
-
-    def here(
-        self, topic: npt.NDArray[np.uint16], target: npt.NDArray[np.uint32], count: Integers
-    ) -> Integers:
-        """How many of each job's entries are Platforms here."""
-        return np.where(target == FAN_OUT, self.fan_out_here[topic], count)
+        here = np.where(target == FAN_OUT, self.fan_out_here[topic], count)
+        if self.answers:
+            first, platform = self.asked
+            asks = (first[topic] >= 0) & (self.published[topic] | (jobs.socket < home.count))
+            start[asks] = (first - platform)[topic[asks]] + target[asks]
+            here[asks] = 0
+        return start, count, here
 
     @property
     def owned(self) -> tuple[int, ...]:
@@ -124,7 +127,12 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
             fan_out[:, topic] = lists.append(step, np.array([FAN_OUT]))
         if inward:
             everybody[:, topic] = lists.append(home.number(here), here)
+    asked = np.full((2, numbers), -1)
     for number, answer in enumerate(graph.answers, count):
+        published[number] = station in graph.fans_out(answer.topic)
+        if (other := _other_end(graph, answer, station)) is not None:
+            askers = graph.askers(answer)
+            asked[:, number] = lists.append(np.full(len(askers), peer[other]), askers)[0], askers[0]
         if answer.role == RETRACT:
             fan_out[:, number] = fan_out[:, answer.topic]
             fan_out_here[number] = fan_out_here[answer.topic]
@@ -139,8 +147,19 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     return Routes(
         outward, inward, every_session, every_target, published, (fan_out[0], fan_out[1]),
         fan_out_here, (everybody[0], everybody[1]), single,
-        len(graph.answers),
+        len(graph.answers), (asked[0], asked[1]),
     )  # fmt: skip
+
+
+def _other_end(graph: Graph, answer: Answer, station: int) -> int | None:
+    """Where requests go on to from a station, or answers to them; None where they do not."""
+    owner = graph.toward(answer.topic)
+    homes = {part.station for part in graph.parts if part.population == answer.population}
+    homes -= {*graph.fans_out(answer.topic)}
+    if not homes or station not in (owner, *homes):
+        return None
+    (home,) = homes
+    return home if station == owner else owner
 
 
 def fan_out_to(

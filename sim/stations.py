@@ -140,6 +140,12 @@ class Graph:
         place = topic - len(self.topology.topics)
         return self.answers[place] if place >= 0 else None
 
+    def askers(self, answer: Answer) -> Integers:
+        """Platforms of the population that gets an answer."""
+        parts = [part for part in self.parts if part.population == answer.population]
+        first, last = parts[0].first, parts[-1].first + parts[-1].count
+        return np.arange(first, last)
+
     def number(self, name: str) -> int:
         """A station's number."""
         return self._numbers[name]
@@ -170,8 +176,13 @@ class Graph:
         """Lines that publications or copies of the topology take."""
         used = dict.fromkeys(
             (source, target)
-            for topic in range(len(self.topology.topics))
-            for source, target in itertools.chain(self._inward(topic), self._outward(topic))
+            for source, target in itertools.chain(
+                *(
+                    itertools.chain(self._inward(topic), self._outward(topic))
+                    for topic in range(len(self.topology.topics))
+                ),
+                self._asked(),
+            )
             if source != target
         )
         for number, (source, target) in enumerate(used):
@@ -194,6 +205,14 @@ class Graph:
         for source, part in itertools.product(self.fans_out(topic), self.parts):
             if self.topology.platforms[part.population].subscriber_count(name):
                 yield from ((source, each) for each in part.stations)
+
+    def _asked(self) -> Iterator[tuple[int, int]]:
+        """Steps of requests to Brokers elsewhere, and of their answers."""
+        for answer, part in itertools.product(self.answers, self.parts):
+            away = part.station not in self.fans_out(answer.topic)
+            if part.population == answer.population and away:
+                yield part.station, self.toward(answer.topic)
+                yield self.toward(answer.topic), part.station
 
     def cycles(self) -> list[list[int]]:
         """Stations in the order in which traffic can pass them; those on a cycle stand together.

@@ -33,6 +33,16 @@ def query_problems(topology: Topology, read_profile: Callable[[str], Profile]) -
         yield Problem(("workload", "queries"), rule, "lower the rates or the duration")
 
 
+def _answering(population: schema.Population, topology: Topology) -> set[str]:
+    """Controllers whose Brokers answer a population or remind it."""
+    asked = {each.topic for each in topology.workload.queries if each.by == population.name}
+    if population.login is not None:
+        last = {each.name for each in topology.topics if each.last_item != "never"}
+        asked |= last & {each.topic for each in population.subscribes}
+    brokers = {each.broker for each in topology.topics if each.name in asked}
+    return {each.controller for each in topology.brokers if each.name in brokers}
+
+
 def _retracts(topology: Topology, read_profile: Callable[[str], Profile]) -> Iterator[Problem]:
     """Who tells of dropped items must be a server that does, and say what it costs."""
     hosts = {each.name: each.controller for each in topology.brokers}
@@ -127,12 +137,15 @@ def _costs(
     path: Path, population: schema.Population, topology: Topology,
     read_profile: Callable[[str], Profile],
 ) -> Iterator[Problem]:  # fmt: skip
-    name = next(e.profile for e in topology.controllers if e.name == population.controller)
-    try:
-        known = read_profile(name).queries is not None
-    except TopologyError:
-        return  # told where the Controller names it
-    if not known:
-        rule = f"{population.name} gets answers, and profile {name} does not say what these cost"
-        repair = "add queries to the profile or use another one"
-        yield Problem((*path, "controller"), rule, repair, population.controller)
+    hosts = _answering(population, topology)
+    for name in dict.fromkeys(e.profile for e in topology.controllers if e.name in hosts):
+        try:
+            known = read_profile(name).queries is not None
+        except TopologyError:
+            continue  # told where the Controller names it
+        if not known:
+            rule = (
+                f"{population.name} gets answers, and profile {name} does not say what these cost"
+            )
+            repair = "add queries to the profile or use another one"
+            yield Problem((*path, "controller"), rule, repair, population.controller)
