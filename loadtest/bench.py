@@ -80,7 +80,7 @@ class Bench:
         arms = [
             Arm("null", size, name)
             for size in sizes
-            for name in ("counting", "floor", "tsung", "full", "stock")
+            for name in ("counting", "interpreted", "floor", "tsung", "full", "stock")
             if size == 200 or name != "stock"
         ]
         for server in () if self.quick else self.servers:
@@ -185,6 +185,7 @@ class Bench:
                 "cpu_us": ours.cpu_s * 1e6,
                 "tsung_over_ours": _over(self._cost(200, "tsung"), ours),
                 "ours_over_c": _over(ours, self._cost(200, "floor")),
+                "interpreted_over_ours": _over(self._cost(200, "interpreted"), ours),
                 "stock_over_ours": _over(self._cost(200, "stock"), ours),
                 "at": [self._row(arm) for arm in self.costs if "publisher" not in arm.contender],
             },
@@ -270,6 +271,7 @@ def render(document: dict[str, Any]) -> Any:
 
 LABELS = {
     "counting": "ours, counting",
+    "interpreted": "ours, no compiled code",
     "full": "ours, slixmpp kept",
     "stock": "stock slixmpp",
     "tsung": "Tsung",

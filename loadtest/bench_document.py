@@ -32,6 +32,7 @@ class Delivery(TypedDict):
     cpu_us: float
     tsung_over_ours: float | None
     ours_over_c: float | None
+    interpreted_over_ours: float | None
     stock_over_ours: float | None
     at: list[Bout]
 

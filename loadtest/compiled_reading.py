@@ -23,6 +23,17 @@ _COMPARED: Final = {
 }
 
 
+def _word(name: str) -> int:
+    """Where a turn has one of its words."""
+    return list(compiled_turn.TURN.names or ()).index(name)
+
+
+_PATIENCE_MS, _END_NS, _POLLED = _word("patience_ms"), _word("end_ns"), _word("polled")
+_POSITION, _COUNT, _ROWS = _word("position"), _word("count"), _word("rows")
+_CLEAR_BYTES, _PUBLICATION = _word("clear_bytes"), _word("publication")
+_READ_BYTES, _EVENTS = _word("read_bytes"), _word("events")
+
+
 class Transport(Protocol):
     """Where compiled code leaves what it does not take."""
 
@@ -86,13 +97,14 @@ class CompiledReading:
         self.refused: str | None = None
         self._encrypted = memoryview(bytearray(READY_MAX * compiled_turn.SLOT_BYTES))
         self._tables = _tables(poll, self._encrypted)
-        self._turn = self._tables.turn[0]
+        # As plain words: to Python a field of a record costs ten times as much.
+        self._turn = self._tables.turn.view(np.int64).data
         compiled_turn.serve(self._tables)  # which compiles it, or loads it
 
     @property
     def read_bytes(self) -> int:
         """What has been read, encrypted. [B]"""
-        return int(self._turn["read_bytes"])
+        return self._turn[_READ_BYTES]
 
     def add(self, number: int, counted: Counted) -> bool:
         """Read a descriptor from now on; False where Python has to."""
@@ -140,12 +152,12 @@ class CompiledReading:
         counted, self._counted[place] = self._counted[place], None
         self._free.append(place)
         assert counted is not None
-        for at in range(int(turn["position"]), int(turn["count"])):
+        for at in range(turn[_POSITION], turn[_COUNT]):
             entry = tables.entries[at]
             if entry["session"] == place:
                 entry["session"] = TAKEN
                 start, size = at * compiled_turn.SLOT_BYTES, int(entry["size"])
-                turn["read_bytes"] += size
+                turn[_READ_BYTES] += size
                 counted.incoming.write(self._encrypted[start : start + size])
                 counted.transport.again(size, int(entry["received_ns"]), int(entry["delay_ns"]))
 
@@ -160,19 +172,19 @@ class CompiledReading:
             After that no more is waited for. [s]
         """
         turn = self._turn
-        turn["patience_ms"] = int(patience_s * 1e3)
-        turn["end_ns"] = time.monotonic_ns() + int(lasting_s * 1e9)
-        turn["polled"] = 0
+        turn[_PATIENCE_MS] = int(patience_s * 1e3)
+        turn[_END_NS] = time.monotonic_ns() + int(lasting_s * 1e9)
+        turn[_POLLED] = 0
         while True:
             why = compiled_turn.serve(self._tables)
-            if rows := int(turn["rows"]):
+            if rows := turn[_ROWS]:
                 self._log.extend(self._tables.rows[:rows])
                 self.noted += rows
-                turn["rows"] = 0
+                turn[_ROWS] = 0
             if why == compiled_turn.OVER:
                 return
             if why != compiled_turn.FULL:
-                self._hand_over(why, self._tables.entries[turn["position"] - 1])
+                self._hand_over(why, self._tables.entries[turn[_POSITION] - 1])
 
     def _hand_over(self, why: int, entry: np.void) -> None:
         """Let Python do what compiled code leaves to it."""
@@ -188,9 +200,9 @@ class CompiledReading:
         if why == compiled_turn.FAILED:
             counted.transport.again(*received)
         else:
-            data = self._tables.clear[: int(self._turn["clear_bytes"])].tobytes()
+            data = self._tables.clear[: self._turn[_CLEAR_BYTES]].tobytes()
             if why == compiled_turn.CHECK:
-                counted.receiver.check(data, int(self._turn["publication"]))
+                counted.receiver.check(data, self._turn[_PUBLICATION])
                 data = b""
             if data or counted.incoming.pending:
                 counted.transport.rest(received[0], data, received[1], received[2])
@@ -206,7 +218,7 @@ class CompiledReading:
             known["address"] = np.frombuffer(event, np.uint8).ctypes.data
             known["size"], known["quote"] = len(event), receiver.quote
             self._known.append(event)  # which keeps it where it is
-            self._turn["events"] = len(self._known)
+            self._turn[_EVENTS] = len(self._known)
 
 
 def _tables(poll: int, encrypted: memoryview) -> Tables:

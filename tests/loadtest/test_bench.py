@@ -24,7 +24,7 @@ def ring():
         yield bout.Ring(grid, topology, core, other)
 
 
-@pytest.mark.parametrize("receivers", ["counting", "full", "stock"])
+@pytest.mark.parametrize("receivers", ["interpreted", "full", "stock"])
 def test_ours_get_all_and_say_what_they_cost(ring, receivers):
     with bout.own(ring, receivers, DUE_S) as own:
         cost = bout.measure(ring, own, DUE_S, 0.3)
@@ -66,6 +66,7 @@ def test_document_has_its_schema_and_holds_the_ratios():
         bench.Arm("null", 200, "counting"): [
             bout.Cost(1000, cpu_s, 9e-6, 0.4, 0.004, 26_000.0) for cpu_s in (35e-6, 15e-6, 20e-6)
         ],
+        bench.Arm("null", 200, "interpreted"): [bout.Cost(1000, 30e-6, 9e-6, 0.5)],
         bench.Arm("null", 200, "full"): [bout.Cost(1000, 24e-6, 9e-6, 0.4, 0.003, 90_000.0)],
         bench.Arm("null", 200, "tsung"): [bout.Cost(1000, 50e-6, 9e-6, 0.8)],
         bench.Arm("null", 256, "publisher"): [bout.Cost(1000, 14e-6, 9e-6, 0.2, 0.003, 80_000.0)],
@@ -74,6 +75,7 @@ def test_document_has_its_schema_and_holds_the_ratios():
     schema = TypeAdapter(bench_document.BenchLoad).json_schema(mode="serialization")
     jsonschema.validate(document, schema)
     assert document["delivery"]["tsung_over_ours"] == pytest.approx(2.5)
+    assert document["delivery"]["interpreted_over_ours"] == pytest.approx(1.5)
     row = document["delivery"]["at"][0]
     assert (row["rounds"], row["least_us"], row["most_us"]) == (3, *map(pytest.approx, (15, 35)))
     assert document["delivery"]["ours_over_c"] is None

@@ -12,6 +12,7 @@ import ssl
 import termios
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from loadtest import openssl
@@ -19,6 +20,8 @@ from loadtest.authority import Authority
 from loadtest.compiled_reading import CompiledReading
 from loadtest.reactor import Reactor
 from loadtest.receiver import CHECK_EVERY, DeliveryLog, Receiver, columns
+from loadtest.share import ReceiveShare
+from loadtest.shares import Node, Spec
 from loadtest.transport import TimedTransport
 
 EVENT = "<event xmlns='http://jabber.org/protocol/pubsub#event'>"
@@ -447,3 +450,61 @@ def test_missing_function_keeps_to_the_interpreter(monkeypatch):
     monkeypatch.setattr("loadtest.compiled_turn.FUNCTIONS", ("no_such_function",))
     with pytest.raises(openssl.ForeignError, match="no_such_function is not found"):
         CompiledReading(0, {}, DeliveryLog(), "run")
+
+
+class Plan:
+    """A share that receives one Topic's publications with two sessions."""
+
+    def __init__(self, directory, publications, receivers="counting"):
+        np.savez(
+            directory / "plan.npz",
+            intended_s=np.arange(publications) / 100.0,
+            topic=np.arange(publications) % 2,
+        )
+        nodes = tuple(Node(name, "broker.peer.test", "opaque") for name in ("incidents", "other"))
+        self._spec = Spec(
+            role="receive",
+            number=0,
+            tag="run",
+            parent_pid=1,
+            doors={},
+            logins=(),
+            topics_of=((0,), (0,)),
+            nodes=nodes,
+            prunes=(),
+            logins_per_s=1.0,
+            concurrent_logins=1,
+            cores=(),
+            receivers=receivers,
+            plan_file=str(directory / "plan.npz"),
+            result=str(directory / "share-0"),
+        )
+
+    def path(self):
+        """What the record will say of its receive path."""
+
+        async def prepared():
+            share = ReceiveShare(self._spec)
+            share.prepare()
+            return share.facts()["receive_path"]
+
+        return asyncio.run(prepared())
+
+
+@pytest.mark.parametrize(
+    ("publications", "receivers", "because"),
+    [
+        (10_000, "counting", None),
+        (9_998, "counting", "fewer than 10,000 deliveries are expected"),
+        (10_000, "interpreted", "receivers: interpreted"),
+        (10_000, "full", "receivers: full"),
+    ],
+)
+def test_compiled_code_is_loaded_where_it_pays(tmp_path, publications, receivers, because):
+    path = Plan(tmp_path, publications, receivers).path()
+    assert path == {"compiled": 0, "interpreted": 0, "because": because}
+
+
+def test_reason_why_it_cannot_work_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("loadtest.compiled_turn.FUNCTIONS", ("no_such_function",))
+    assert "no_such_function is not found" in Plan(tmp_path, 10_000).path()["because"]
