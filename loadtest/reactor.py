@@ -136,8 +136,10 @@ class Reactor:
             self._interpreted_turn()
         else:
             before_bytes = self.compiled.read_bytes
-            self.compiled.serve(self.patience_s, TURN_S)
-            self.read_bytes += self.compiled.read_bytes - before_bytes
+            try:
+                self.compiled.serve(self.patience_s, TURN_S)
+            finally:
+                self.read_bytes += self.compiled.read_bytes - before_bytes
 
     def _interpreted_turn(self) -> None:
         poll, handlers, readers = self._poll.poll, self._handlers, self._readers

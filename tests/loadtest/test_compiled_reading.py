@@ -10,12 +10,13 @@ import random
 import socket
 import ssl
 import termios
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from loadtest import openssl
+from loadtest import compiled_turn, openssl
 from loadtest.authority import Authority
 from loadtest.compiled_reading import CompiledReading
 from loadtest.reactor import Reactor
@@ -404,6 +405,67 @@ def test_session_of_another_log_or_run_is_left_to_the_interpreter(contexts):
     sessions, refused, rows = asyncio.run(story())
     assert (sessions, refused) == (1, "its deliveries are noted elsewhere")
     assert rows == [[], [(7, False)]]
+
+
+def test_receipt_is_the_kernel_s_where_the_reader_was_busy(contexts):
+    async def story():
+        scene = Scene(contexts, True)
+        session = await scene.enter()
+        session.peer.send(session.peer.sealed(notification(1)))  # which the interpreter takes
+        await scene.settle()
+        sent_ns = time.monotonic_ns()
+        session.peer.send(session.peer.sealed(notification(2)))
+        while time.monotonic_ns() < sent_ns + 80_000_000:
+            pass  # the bytes are in the kernel, and nobody reads them
+        await scene.settle()
+        noted, (_, _, received_ns, delay_ns, _) = scene.compiled.noted, columns(scene.log.take())
+        scene.close()
+        return noted, received_ns[1] - sent_ns, delay_ns[1]
+
+    noted, after_ns, delay_ns = asyncio.run(story())
+    assert noted == 1
+    assert 0 <= after_ns < 20_000_000
+    assert delay_ns > 60_000_000
+
+
+def test_error_of_a_handler_loses_nothing(contexts):
+    """It goes to the event loop; what was read of others is taken in the next turn."""
+
+    async def story():
+        scene, errors = Scene(contexts, True), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: errors.append(told))
+        sessions = [await scene.enter() for _ in range(4)]
+        for session in sessions:
+            session.peer.send(session.peer.sealed(notification(1)))
+        await scene.settle()
+
+        def fail(stanza, received_ns):
+            raise RuntimeError("a mistake")
+
+        sessions[0].transport._counting._other = fail
+        for session in sessions:
+            session.peer.send(session.peer.sealed(*[b"<presence/>"] * (session is sessions[0])))
+            session.peer.send(session.peer.sealed(notification(2)))
+        await scene.settle()
+        sessions[1].peer.send(sessions[1].peer.sealed(notification(3)))
+        await scene.settle()
+        told = len(errors), scene.outcome()["rows"]
+        scene.close()
+        return told
+
+    errors, rows = asyncio.run(story())
+    assert errors == 1
+    assert rows[1:] == [[(1, False), (2, False), (3, False)], *[[(1, False), (2, False)]] * 2]
+
+
+def test_kernels_work_where_nothing_can_be_kept_on_disk(monkeypatch):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled_turn.numba, "njit", njit)
+    assert compiled_turn.compiled(abs)(-1) == 1
 
 
 class Elsewhere:
