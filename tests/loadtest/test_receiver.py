@@ -161,3 +161,28 @@ def test_byte_by_byte_gives_the_same() -> None:
     whole, others_whole = received(stream)
     split, others_split = received(*(stream[i : i + 1] for i in range(len(stream))))
     assert (publications(split), others_split) == (publications(whole), others_whole)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<iq type='result' id='p1'/><iq",
+        b"<iq type='result' id='p1'/",
+        b"<iq type='result' id='p1'",
+        b"<iq type='result' id='p1'><pubsub/></iq><presence/>",
+        b"<iq type='result' id='p1'><pubsub/></i",
+        b"<iq type='result' id='p1'></iq><iq></iq>",
+        b'<iq id="a/>b" to="it\'s"><x a="</x>"/></iq>',
+        b"<iq id='/>' to='b'/><presence/>",
+        b"<iq id='>' to=\"'>\"><x/></iq>",
+        b"<iq id='1'><iq/></iq><iq></iq>",
+        b"<iq id='1'><![CDATA[</iq>]]></iq>",
+        b"<iq id='1'><x/></iq ><iq></iq>",
+        b"<iq ><x/></iq>",
+        b"<iq>",
+    ],
+)
+def test_iq_ends_where_the_pattern_says(data, monkeypatch):
+    found = receiver.element_end(data, 0)
+    monkeypatch.setattr(receiver, "_iq_end", lambda data, start: 0)
+    assert found == receiver.element_end(data, 0)
