@@ -62,8 +62,6 @@ def element_end(data: bytes, start: int) -> int:
         return end if len(data) >= end else -1
     if not data.startswith(b"<", start):
         raise StreamError(f"text between stanzas: {data[start : start + 60]!r}")
-    if data.startswith(b"<iq ", start) and (end := _iq_end(data, start)):
-        return end
     opening = _OPENING.match(data, start)
     if opening is None:
         return -1
@@ -85,6 +83,8 @@ def _iq_end(data: bytes, start: int) -> int:
     Answers are most of what a publisher reads. Quotes of one kind only, and an even number of them:
     so the first ">" is in none of the attributes.
     """
+    if not data.startswith(b"<iq ", start):
+        return 0
     close = data.find(b">", start)
     quotes = data.count(b"'", start, close), data.count(b'"', start, close)
     if close < 0 or min(quotes) or max(quotes) % 2:
@@ -262,7 +262,7 @@ class Receiver:
         """Take any other element, or the blanks before it; its end, or -1 if incomplete."""
         if data[start] in b" \t\r\n":
             return start + 1
-        end = element_end(data, start)
+        end = _iq_end(data, start) or element_end(data, start)
         if end < 0:
             return -1
         stanza = data[start:end]
