@@ -107,7 +107,8 @@ class SessionBooks:
         place = self._timetable.intervals(instant_s) * self._logins.shape[1] + population
         _add(self._logins, place)
         _add(self._change, place)
-        _add(self._latency, histogram.SIZE * population + histogram.bin_index(latency_s))
+        row = population.astype(np.int64) * histogram.SIZE  # more than 16 bits hold
+        _add(self._latency, row + histogram.bin_index(latency_s))
 
     def lose(self, population: Populations, instant_s: float) -> None:
         """Platforms lose their sessions."""

@@ -370,13 +370,13 @@ class Sessions:
 
     def _log_in(self, platform: Integers, done_s: Floats, instant_s: Floats) -> None:
         assert (self._status[platform] != ONLINE).all(), "an account has one session at a time"
+        population = self.population[platform]
         self._status[platform] = ONLINE
         self.online_s[platform] = instant_s
         self._failures[platform] = 0
-        self._waits.forget(platform, self.population[platform])
+        self._waits.forget(platform, population)
         self._tickets.forget(platform)
-        latency_s = instant_s - self._began_s[platform]
-        self.books.log_in(self.population[platform], done_s, latency_s)
+        self.books.log_in(population, done_s, instant_s - self._began_s[platform])
 
     def _fail(self, platform: Integers, instant_s: Floats) -> None:
         """Attempts have failed: their Platforms wait, or stay away."""
