@@ -2,7 +2,8 @@
 
 Stolen accounts read (`theft`), owner and thief log in over each other (`contest`), Platforms ask
 for everything (`asking`), fetch what an item refers to (`pulling`), must find another Controller
-(`failover`) or have items that nobody else can read (`dispatch`). Who calls has predicted it.
+(`failover`), have items that nobody else can read (`dispatch`), or are new and ask for
+subscriptions (`onboarding`). Who calls has predicted it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from loadtest import (
     dispatch,
     failover,
     files,
+    onboarding,
     pulling,
     rails,
     references,
@@ -35,7 +37,14 @@ from loadtest.problems import LoadError
 from loadtest.processes import pinned
 from loadtest.server import Options
 from topologies import plan
-from topologies.procedures import Duel, Harvest, LargeAnswers, OneToOne, SilentController
+from topologies.procedures import (
+    Approvals,
+    Duel,
+    Harvest,
+    LargeAnswers,
+    OneToOne,
+    SilentController,
+)
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
@@ -119,6 +128,8 @@ class Performance:
             case SilentController():
                 failed = self._fail(procedure, topology, defence, failover.Failover.play)
                 return failover.measured(failed, procedure, defence, topology.slo.deadline)
+            case Approvals():
+                return self._onboard(procedure, topology, defence)
             case OneToOne():
                 sent = self._dispatch(procedure, topology, defence, dispatch.Dispatch.play)
                 return dispatch.measured(sent.found, procedure, defence, topology.slo.deadline)
@@ -202,6 +213,21 @@ class Performance:
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, part(failing))
         return failing
+
+    def _onboard(self, procedure: Approvals, topology: Topology, defence: str) -> Measured:
+        kind = topologies.profile(topology, topology.controllers[0].name).server
+        onboarding.require(procedure, topology, kind)
+        options = Options(scram="SHA-1", creation=procedure.creators)
+        with self._grid(topology, options) as grid:
+            coming = onboarding.Onboarding(grid, procedure, topology, self._seed)
+            people = onboarding.MORNINGS * (procedure.platforms + procedure.spammers)
+            asked = procedure.platforms * procedure.topics + procedure.spammers * procedure.spam
+            planned = rails.Caps(
+                people + 2, float(people), onboarding.MORNINGS * asked / procedure.spread,
+                procedure.duration + onboarding.HEARD_WITHIN_S,
+            )  # fmt: skip
+            self._perform(grid, topology, defence, planned, coming.play())
+        return onboarding.measured(coming, procedure, defence)
 
     def _fit_dispatch(self, procedure: OneToOne, topology: Topology) -> OneToOne:
         key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"

@@ -62,6 +62,10 @@ class Prosody:
             raise DeploymentError(
                 "multicast: Prosody's package has no lists of receivers (XEP-0033); use ejabberd"
             )
+        if site.options.creation != "owner":
+            raise DeploymentError(
+                'creation: "anyone": only its administrators make Topics of a Prosody; use ejabberd'
+            )
         data = site.directory / "data"
         for directory in (data, site.directory / "none"):
             directory.mkdir(mode=0o700)

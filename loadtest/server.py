@@ -79,6 +79,8 @@ class Options:
         The limit of clients does not hold for the owner's sessions.
     multicast : bool
         A message may have a list of receivers (XEP-0033) at `multicast.DOMAIN`; ejabberd alone.
+    creation : {"owner", "anyone"}
+        Who may make Topics; on Prosody always the owner.
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -97,6 +99,7 @@ class Options:
     reader: bool = False
     unlimited: bool = False
     multicast: bool = False
+    creation: Literal["owner", "anyone"] = "owner"
 
     @property
     def scram_hash(self) -> str:

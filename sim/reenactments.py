@@ -27,6 +27,7 @@ from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
 from topologies.procedures import (
     AnyProcedure,
+    Approvals,
     Duel,
     Harvest,
     LargeAnswers,
@@ -37,8 +38,9 @@ from topologies.returns import instants
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
-DRIVEN: Final = (Harvest, Duel, LargeAnswers, OneToOne, SilentController)
+DRIVEN: Final = (Approvals, Harvest, Duel, LargeAnswers, OneToOne, SilentController)
 THIEVES: Final = 4  # as many as are played at a time
+MORNINGS: Final = 4  # likewise, of new Platforms
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
@@ -184,12 +186,13 @@ def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
 
 
 def _foretold(name: str, procedure: AnyProcedure, topology: Topology, seed: int) -> Measured:
-    """A procedure over many draws."""
+    """A procedure over many draws; of new Platforms, on those that are played."""
     from sim.procedures import playing
     from sim.procedures.outcome import Occasion
 
+    repeats = MORNINGS if isinstance(procedure, Approvals) else REPEATS
     outcomes = playing.outcomes(
-        procedure, [Occasion(topology, seed, replication) for replication in range(REPEATS)]
+        procedure, [Occasion(topology, seed, replication) for replication in range(repeats)]
     )
     reasons = {**playing.REASONS, **playing.reasons(procedure)}
     return Measured(name, "", playing.samples(outcomes), outcomes[0].curve, reasons)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from topologies.draws import generator
 from topologies.logins import Login
 from topologies.model import Whole
 from topologies.procedures_trust import Procedure
@@ -19,6 +22,35 @@ from topologies.quantities import (
     PositiveSeconds,
     Seconds,
 )
+
+
+@dataclass(frozen=True)
+class Request:
+    """A subscription that is asked for.
+
+    Attributes
+    ----------
+    at_s : float
+        When. [s]
+    account, topic : int
+        By whom, among the honest or the spammers, and for which.
+    honest, prepared, lured : bool
+        Whether for a good reason, on a whitelist already, or of a Topic that is somebody else's.
+    work_s, delay_s : float
+        Of who answers it; until a wrong name is set right, 0 for the right one. [s]
+    alike : bool
+        Whether its wrong name is one that somebody else wants to make a Topic of.
+    """
+
+    at_s: float
+    account: int
+    topic: int
+    honest: bool
+    prepared: bool
+    lured: bool
+    work_s: float
+    delay_s: float
+    alike: bool
 
 
 class Approvals(Procedure):
@@ -40,11 +72,41 @@ class Approvals(Procedure):
     prepared: Fraction = Field(0.0, description="share that is on a whitelist already [1]")
     misnamed: Fraction = Field(0.0, description="share of requests for a Topic of a wrong name [1]")
     correction: PositiveSeconds = Field(1800.0, description="and until it is set right, mean [s]")
+    answer: Seconds = Field(0.05, description="a program's time for one [s]")
+    squatted: Fraction = Field(
+        0.0, description="share of wrong names that somebody else makes a Topic of, if he may [1]"
+    )
+    creators: Literal["owner", "anyone"] = Field("owner", description="who may make Topics")
 
     @model_validator(mode="after")
     def _instants(self) -> Self:
         self._before_the_end("spread")
         return self
+
+    def requests(self, seed: int, morning: int) -> list[Request]:
+        """All that is asked for: alike where it is predicted and played; honest ones first."""
+        found = []
+        for honest, accounts, each in (
+            (True, self.platforms, self.topics),
+            (False, self.spammers, self.spam),
+        ):
+            draw = generator(seed, "requests" if honest else "spam", morning)
+            instants_s = np.sort(draw.random(accounts) * self.spread)
+            for account, at_s in enumerate(instants_s.tolist()):
+                chances = draw.random((each, 3)).tolist()
+                works_s = draw.exponential(self.approval, each).tolist()
+                delays_s = draw.exponential(self.correction, each).tolist()
+                for topic, (ready, name, squat) in enumerate(chances):
+                    prepared = honest and ready < self.prepared
+                    wrong = honest and not prepared and name < self.misnamed
+                    lured = wrong and self.creators == "anyone" and squat < self.squatted
+                    work_s = self.answer if self.approvers is None else works_s[topic]
+                    delay_s = delays_s[topic] if wrong else 0.0
+                    found.append(
+                        Request(at_s, account, topic, honest, prepared, lured, work_s, delay_s,
+                                wrong and squat < self.squatted)
+                    )  # fmt: skip
+        return found
 
 
 class PolicyGrowth(Procedure):

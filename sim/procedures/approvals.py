@@ -2,7 +2,8 @@
 
 Requests wait for one of c approvers, first come, first served, an exponential time each (M/M/c
 while they come at random). Spam waits with the rest, unless an account may have only so many
-waiting.
+waiting. Who asks for a Topic of a wrong name asks again once that is set right, unless somebody
+else has made a Topic of that name: then it is granted at once, and nothing true ever comes.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import simpy
 from results import histogram
 from sim.procedures.outcome import Occasion, Outcome, Trace
 from topologies.procedures import Approvals
+from topologies.procedures_load import Request
 
 AXES: Final = ("time [s]", "requests that wait [1]")
 REASONS: Final = {"time_to_recover_s": "see the time to subscribe"}
-PROGRAM_S: Final = 0.05  # a program answers within this
+PEOPLE_MAX: Final = 10_000  # a program answers all that wait at the same time
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -37,30 +39,37 @@ class Desk:
 
     def __init__(self, control: simpy.Environment, procedure: Approvals) -> None:
         self.control, self.procedure = control, procedure
-        self.people = simpy.Resource(control, procedure.approvers or 1_000)
-        self.waiting: dict[int, int] = {}
+        self.people = simpy.Resource(control, procedure.approvers or PEOPLE_MAX)
+        self.waiting: dict[tuple[bool, int], int] = {}
         self.granted_s: list[float] = []
-        self.made = self.met = self.turned_away = self.waiting_max = 0
+        self.made = self.met = self.lured = self.turned_away = self.waiting_max = 0
         self.trace = Trace()
 
-    def ask(self, account: int, honest: bool, work_s: float, delay_s: float) -> Process:
+    def ask(self, request: Request) -> Process:
         """One request from when it is made until it is granted."""
-        began_s = self.control.now
-        self.made += honest
-        yield self.control.timeout(delay_s)
+        yield self.control.timeout(request.at_s)
+        if request.prepared:
+            self.met += 1  # on a whitelist: granted as it comes
+            return
+        self.made += request.honest
+        if request.lured:
+            self.lured += 1
+            return
+        yield self.control.timeout(request.delay_s)
+        who = request.honest, request.account
         limit = self.procedure.pending
-        if limit is not None and self.waiting.get(account, 0) >= limit:
+        if limit is not None and self.waiting.get(who, 0) >= limit:
             self.turned_away += 1
             return
-        self.waiting[account] = self.waiting.get(account, 0) + 1
+        self.waiting[who] = self.waiting.get(who, 0) + 1
         self._look()
         with self.people.request() as turn:
             yield turn
-            yield self.control.timeout(work_s)
-        self.waiting[account] -= 1
+            yield self.control.timeout(request.work_s)
+        self.waiting[who] -= 1
         self._look()
-        if honest:
-            self.granted_s.append(self.control.now - began_s)
+        if request.honest:
+            self.granted_s.append(self.control.now - request.at_s)
 
     def _look(self) -> None:
         waiting = len(self.people.queue)
@@ -72,10 +81,8 @@ def play(procedure: Approvals, occasion: Occasion) -> Outcome:
     """One replication."""
     control = simpy.Environment()
     desk = Desk(control, procedure)
-    draw = occasion.stream("requests")
-    control.process(_arrive(desk, draw, procedure.platforms, procedure.topics, honest=True))
-    spam = occasion.stream("spam")
-    control.process(_arrive(desk, spam, procedure.spammers, procedure.spam, honest=False))
+    for request in procedure.requests(occasion.seed, occasion.replication):
+        control.process(desk.ask(request))
     control.run(until=procedure.duration)
     prepared = desk.met
     granted_s = np.array(desk.granted_s)
@@ -87,29 +94,9 @@ def play(procedure: Approvals, occasion: Occasion) -> Outcome:
             "subscribe_p50_s": float(histogram.quantile(latency, 0.5)),
             "waiting_max": float(desk.waiting_max),
             "never_share": missing / max(desk.made + prepared, 1),
+            "lured_share": desk.lured / max(desk.made + prepared, 1),
             "turned_away": float(desk.turned_away),
         },
         latency,
         desk.trace.curve(),
     )
-
-
-def _arrive(
-    desk: Desk, draw: np.random.Generator, accounts: int, each: int, *, honest: bool
-) -> Process:
-    """Accounts come one by one within the spread; each makes all its requests at once."""
-    procedure, control = desk.procedure, desk.control
-    instants_s = np.sort(draw.random(accounts) * procedure.spread)
-    for account, at_s in enumerate(instants_s.tolist()):
-        yield control.timeout(at_s - control.now)
-        chances = draw.random((each, 2))
-        works_s = draw.exponential(procedure.approval, each)
-        delays_s = draw.exponential(procedure.correction, each)
-        for request in range(each):
-            if honest and chances[request, 0] < procedure.prepared:
-                desk.met += 1  # on a whitelist: granted as it comes
-                continue
-            wrong = honest and chances[request, 1] < procedure.misnamed
-            work_s = PROGRAM_S if procedure.approvers is None else works_s[request]
-            key = account if honest else -1 - account
-            control.process(desk.ask(key, honest, work_s, delays_s[request] if wrong else 0.0))

@@ -335,3 +335,34 @@ def test_goodput_of_procedures_goes_by_the_deadline_of_the_topology():
     (strict,), (late,) = outcomes(procedure, 1), outcomes(procedure, 1, patient)
     within = strict.figures["goodput_per_s"] / late.figures["goodput_per_s"]
     assert within == pytest.approx(0.6, rel=0.1)  # 1.6 kB each: six are read within the second
+
+
+def test_a_wrong_name_is_set_right_unless_it_is_somebody_elses_topic():
+    """One in five asks for a wrong name, half of which are Topics of somebody else's."""
+    base = {"model": "approvals", "platforms": 500, "topics": 2, "spread": "1 h",
+            "misnamed": 0.2, "squatted": 0.5, "correction": "10 min",
+            "duration": "10 h"}  # fmt: skip
+    found = {
+        creators: outcomes(procedures.Approvals.model_validate({**base, "creators": creators}), 4)
+        for creators in ("owner", "anyone")
+    }
+    lured = [each.figures["lured_share"] for each in found["anyone"]]
+    error = math.sqrt(0.1 * 0.9 / 1000)
+    assert np.mean(lured) == pytest.approx(0.1, abs=4.0 * error / 2.0)
+    for owner, anyone, share in zip(found["owner"], found["anyone"], lured, strict=True):
+        assert owner.figures["lured_share"] == owner.figures["never_share"] == 0.0
+        assert anyone.figures["never_share"] == share  # nothing true ever comes to these
+
+
+def test_requests_are_alike_for_whom_ever_they_are_drawn():
+    procedure = procedures.Approvals.model_validate(
+        {"model": "approvals", "platforms": 50, "spammers": 3, "misnamed": 0.3, "prepared": 0.5,
+         "duration": "2 h"}
+    )  # fmt: skip
+    asked = procedure.requests(7, 1)
+    assert asked == procedure.requests(7, 1) != procedure.requests(7, 2)
+    assert sum(not each.honest for each in asked) == 3 * 50
+    program = procedure.model_copy(update={"creators": "anyone"}).requests(7, 1)
+    assert [each.at_s for each in program] == [each.at_s for each in asked]
+    assert all(each.work_s == procedure.answer for each in asked)
+    assert not any(each.prepared and each.delay_s for each in asked)
