@@ -22,7 +22,10 @@ def test_every_kind_of_session_gets_every_copy(topology, grid, copies, receivers
     assert header.counts.delivered == header.counts.expected == copies(plan) > 0
     ledger = header.measurement["ledger"]
     assert (ledger["unexpected"], ledger["foreign"], ledger["mismatches"]) == (0, 0, 0)
-    assert header.measurement["generator"]["lost_sessions"] == []
+    generator = header.measurement["generator"]
+    assert generator["lost_sessions"] == []
+    assert generator["receive_path"]["interpreted"] == ledger["received"]
+    assert len(generator["receive_path"]["because"]) == 1
 
 
 def test_null_server_that_ends_is_noticed(topology):
@@ -54,8 +57,11 @@ def test_stream_is_cut_into_its_elements(stream, whole):
 def test_lean_path_is_checked_and_deals_with_copies_read_together(topology, grid, copies):
     """At a rate at which reads bring several copies, every one is noted, and some are parsed."""
     settings = engine.Settings(logins_per_s=500.0)
-    header = engine.play(topology, grid, load=40.0, duration_s=2.0, settings=settings).header
+    header = engine.play(topology, grid, load=40.0, duration_s=4.0, settings=settings).header
     ledger = header.measurement["ledger"]
-    assert header.counts.delivered == header.counts.expected > 5_000
+    assert header.counts.delivered == header.counts.expected > 10_000
+    path = header.measurement["generator"]["receive_path"]
+    assert (path["compiled"] + path["interpreted"], path["because"]) == (ledger["received"], [])
+    assert path["compiled"] > 0.9 * ledger["received"]
     assert ledger["checked"] > 10
     assert (ledger["mismatches"], ledger["reordered"], ledger["duplicated"]) == (0, 0, 0)
