@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from loadtest import compiled_turn, openssl
+from loadtest import compiled_reading, compiled_turn, openssl
 from loadtest.authority import Authority
 from loadtest.compiled_reading import CompiledReading
 from loadtest.reactor import Reactor
@@ -281,8 +281,16 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_both_ways_note_the_same(contexts, seed):
+@pytest.mark.parametrize(
+    ("seed", "room", "version"), [(0, 64, "1.3"), (1, 64, "1.2"), (2, 2, "1.3"), (3, 1, "1.3")]
+)
+def test_both_ways_note_the_same(contexts, seed, room, version, monkeypatch):
+    """Also where tables have to grow, and where not all Topics are known by heart."""
+    newest = ssl.TLSVersion.TLSv1_3 if version == "1.3" else ssl.TLSVersion.TLSv1_2
+    monkeypatch.setattr(contexts[0], "maximum_version", newest)
+    monkeypatch.setattr(compiled_reading, "_GROWN", room)
+    monkeypatch.setattr(compiled_reading, "EVENTS_MAX", room)
+
     async def story(scene):
         draws = random.Random(seed)
         for number in range(12):
