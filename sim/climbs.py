@@ -59,6 +59,14 @@ def _earlier(one: Any, other: Any) -> bool:
 
 
 @inlined
+def _copy(to: Any, message: Any) -> None:
+    """Field by field, which costs less than a whole record: that goes byte by byte."""
+    to.due_s, to.deadline_s = message.due_s, message.deadline_s
+    to.platform, to.stamp = message.platform, message.stamp
+    to.population, to.step = message.population, message.step
+
+
+@inlined
 def _head(lines: Any, rings: Any, newcomers: Any, following: int, number: int) -> Any:
     """The first message of a line, or of those that are known from the start."""
     if number == lines.size:
@@ -102,14 +110,14 @@ def _gather(
         if count == 0:
             before_s = min(before_s, max(now_s, free_s) + setting.delay_s + setting.delay_s)
         if number == lines.size:
-            block[count] = newcomers[following]
+            _copy(block[count], newcomers[following])
             following += 1
             heads_s[number] = np.inf
             if following < newcomers.size:
                 heads_s[number] = newcomers[following].due_s
         else:
             line = lines[number]
-            block[count] = rings[line.first + line.head]
+            _copy(block[count], rings[line.first + line.head])
             line.head = line.head + 1 if line.head + 1 < line.size else 0
             line.length -= 1
             heads_s[number] = np.inf
@@ -148,9 +156,9 @@ def _queue_up(message: Any, line: Any, rings: Any) -> None:
         before = to - 1 if to > 0 else line.size - 1
         if _earlier(rings[line.first + before], message):
             break
-        rings[line.first + to] = rings[line.first + before]
+        _copy(rings[line.first + to], rings[line.first + before])
         to, left = before, left - 1
-    rings[line.first + to] = message
+    _copy(rings[line.first + to], message)
     line.length += 1
 
 

@@ -49,7 +49,7 @@ class Residents:
     population_of: Integers
     offset: Integers
     members: Integers
-    subscribers: tuple[Integers, ...]
+    subscribers: tuple[Indices, ...]
     pairs: Indices
     pair_names: tuple[tuple[str, str], ...]
     pair_roles: tuple[str, ...]
@@ -87,7 +87,9 @@ class Residents:
         """State of the Platforms at the start, and that of the sockets of `peers`."""
         records = np.zeros(self.count + peers, PLATFORM)
         records["offline"][self.guests] = 1
-        records["population"][: self.count] = np.repeat(np.arange(len(self.members)), self.members)
+        records["population"][: self.count] = np.repeat(
+            np.arange(len(self.members), dtype=np.uint16), self.members
+        )
         for chain in ("mail_head", "mail_tail", "input_head"):
             records[chain] = NOBODY
         return records
@@ -95,8 +97,8 @@ class Residents:
     def span_ends(self, sessions: Indices) -> Indices:
         """Of each entry of a list of sessions, where those of its population, or of peers, end."""
         group = np.searchsorted(np.cumsum(self.members), sessions, side="right")
-        ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(sessions))
-        return np.repeat(ends, np.diff(ends, prepend=0)).astype(np.uint32)
+        ends = np.append(np.flatnonzero(group[1:] != group[:-1]) + 1, len(sessions))
+        return np.repeat(ends.astype(np.uint32), np.diff(ends, prepend=0))
 
     def population_records(self) -> Records:
         """Delay and reading time of each population of the topology. [s]"""
@@ -154,25 +156,28 @@ def residents(graph: Graph, station: int, seed: int) -> Residents:
     first = np.array([part.first for part in graph.parts])
     population_of = np.array([part.population for part in graph.parts])
     members = np.bincount(population_of, weights=here, minlength=len(populations))
-    lists: list[Integers] = []
+    lists: list[Indices] = []
     pairs = np.zeros((len(topics) + len(graph.answers), len(populations)), np.uint32)
     names: list[tuple[str, str]] = []
     pair_topics: list[int] = []
     copies: list[int] = []
     for number, topic in enumerate(topics):
-        chosen = np.zeros(0, np.int64)
+        chosen = np.zeros(0, np.uint32)
         if any(_receives(graph, number, place) for place in np.flatnonzero(here).tolist()):
-            chosen = subscribers(graph.topology, number, seed).astype(np.int64)
-            chosen = chosen[graph.station(chosen.astype(np.uint32)) == station]
-        group = population_of[np.searchsorted(first, chosen, side="right") - 1]
-        for population, receivers in zip(*np.unique(group, return_counts=True), strict=True):
-            pairs[number, population] = len(names)
-            names.append((topic.name, populations[population].name))
+            chosen = subscribers(graph.topology, number, seed)
+            if len(graph.stations) > 1:
+                chosen = chosen[graph.station(chosen) == station]
+        starts = np.searchsorted(chosen, first.astype(np.uint32))  # they ascend
+        of_part = np.diff(starts, append=len(chosen))
+        of_population = np.bincount(population_of, of_part, len(populations)).astype(np.int64)
+        for place in np.flatnonzero(of_population).tolist():
+            pairs[number, place] = len(names)
+            names.append((topic.name, populations[place].name))
             pair_topics.append(number)
-            copies.append(int(receivers))
-        for population in _guests(graph, number, station):
-            pairs[number, population] = len(names)
-            names.append((topic.name, populations[population].name))
+            copies.append(int(of_population[place]))
+        for place in _guests(graph, number, station):
+            pairs[number, place] = len(names)
+            names.append((topic.name, populations[place].name))
             pair_topics.append(number)
             copies.append(0)
         lists.append(chosen)

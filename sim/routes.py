@@ -86,11 +86,11 @@ class _Lists:
     """Entries that are appended list by list."""
 
     def __init__(self) -> None:
-        self._sessions: list[Integers] = []
-        self._targets: list[Integers] = []
+        self._sessions: list[Integers | Indices] = []
+        self._targets: list[Integers | Indices] = []
         self.length = 0
 
-    def append(self, sessions: Integers, targets: Integers) -> tuple[int, int]:
+    def append(self, sessions: Integers | Indices, targets: Integers | Indices) -> tuple[int, int]:
         """Where a list begins and how long it is."""
         self._sessions.append(sessions)
         self._targets.append(targets)
@@ -164,7 +164,7 @@ def _other_end(graph: Graph, answer: Answer, station: int) -> int | None:
 
 def fan_out_to(
     graph: Graph, station: int, home: Residents, topic: int, seed: int, where: Where
-) -> tuple[npt.NDArray[np.uint32], Integers, Integers]:
+) -> tuple[Indices, Integers | Indices, Integers | Indices]:
     """A Topic's subscribers, with sessions and targets of its copies in the order of their numbers.
 
     `where` says at which station Platforms are.
@@ -174,6 +174,8 @@ def fan_out_to(
         for number, line in enumerate(line for line in graph.lines if line.source == station)
     }
     chosen = subscribers(graph.topology, topic, seed)
+    if len(graph.stations) == 1:  # of a million Platforms no more is kept than there is to say
+        return chosen, home.number(chosen).astype(np.uint32), chosen
     at = where(chosen)
     sessions, targets = np.zeros(len(chosen), np.int64), chosen.astype(np.int64)
     kept = np.ones(len(chosen), np.bool_)
