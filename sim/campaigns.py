@@ -51,13 +51,20 @@ class Campaign:
                 case SlowDown():
                     control.process(self._slow_down(fault))
 
+    def _struck(self, fault: Crash | Freeze | SlowDown) -> list[tuple[int, Controller]]:
+        """The station of a Controller, or all nodes of one that is a cluster."""
+        names = [each.name for each in self._graph.topology.controllers]
+        return [
+            (number, station)
+            for number, station in enumerate(self._stations)
+            if names[station.station.controller] == fault.controller
+        ]
+
     def _crash(self, fault: Crash) -> Process:
         """A Controller dies; at the end of the fault it is up again."""
         yield self._control.timeout(fault.start)
         until_s = fault.start + fault.duration
-        for number, station in enumerate(self._stations):
-            if station.station.node.name != fault.controller:
-                continue
+        for number, station in self._struck(fault):
             if self._sessions is None:
                 station.crash(self._control.now, until_s)
                 continue
@@ -71,21 +78,20 @@ class Campaign:
         """A Controller stands still; at the end of the fault it goes on."""
         yield self._control.timeout(fault.start)
         until_s = fault.start + fault.duration
-        for number, station in enumerate(self._stations):
-            if station.station.node.name == fault.controller:
-                station.freeze(self._control.now, fault.duration, until_s)
-                if self._sessions is not None:
-                    self._sessions.sockets.close(number, until_s)
+        for number, station in self._struck(fault):
+            station.freeze(self._control.now, fault.duration, until_s)
+            if self._sessions is not None:
+                self._sessions.sockets.close(number, until_s)
         yield self._control.timeout(until_s - self._control.now)
 
     def _slow_down(self, fault: SlowDown) -> Process:
         """A Controller is slower until the end of the fault."""
         yield self._control.timeout(fault.start)
-        own = [each for each in self._stations if each.station.node.name == fault.controller]
-        for station in own:
+        own = self._struck(fault)
+        for _, station in own:
             station.slow_down(fault.factor)
         yield self._control.timeout(fault.start + fault.duration - self._control.now)
-        for station in own:
+        for _, station in own:
             station.slow_down(1.0 / fault.factor)
 
     def _cut_power(self, fault: Outage) -> Process:

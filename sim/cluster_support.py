@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topologies.schema import Outage, Partition, Topology
+from topologies.schema import Crash, Topology
 
 YET = "which is not supported by the simulator with clusters yet"
 
@@ -33,7 +33,8 @@ def _people(topology: Topology, clusters: set[str]) -> Iterator[str]:
         if clusters & {*people.ring} and people.failover:
             yield f"{place}.failover: {people.name} turns to or from a cluster, {YET}; leave it out"
         if people.login is not None and home in clusters:
-            yield f"{place}.login: {people.name} logs in to a cluster, {YET}; leave it out"
+            rule = "logs in to a cluster, and which node it comes back to has no model"
+            yield f"{place}.login: {people.name} {rule}; leave it out or write nodes: 1"
         for topic in dict.fromkeys(
             [*people.publishes, *(each.topic for each in people.subscribes)]
         ):
@@ -49,14 +50,13 @@ def _topics(topology: Topology, clusters: set[str]) -> Iterator[str]:
     for number, topic in enumerate(topology.topics):
         if topic.name in inside and topic.notify_retract:
             yield f"topics[{number}].notify_retract: true: is of a cluster, {YET}; leave it out"
-    for number, query in enumerate(topology.workload.queries):
-        if query.topic in inside:
-            place = f'workload.queries[{number}].topic: "{query.topic}"'
-            yield f"{place}: is of a cluster, {YET}; leave the query out or write nodes: 1"
 
 
 def _faults(topology: Topology, clusters: set[str]) -> Iterator[str]:
     for number, fault in enumerate(topology.faults):
-        if not isinstance(fault, Outage | Partition) and fault.controller in clusters:
-            rule = f'"{fault.controller}": strikes a cluster, {YET}; write nodes: 1'
+        if isinstance(fault, Crash) and fault.controller in clusters:
+            rule = (
+                f'"{fault.controller}": ends sessions of a cluster, and logins to clusters are not '
+                "supported by the simulator yet; write nodes: 1"
+            )
             yield f"faults[{number}].controller: {rule}"

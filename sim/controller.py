@@ -94,7 +94,7 @@ class Controller:
         if arrivals is not reaching:
             kind = self._census.kind(arrivals)
         if len(refused):
-            self._census.refuse(refused.topic)
+            self._census.refuse(refused.topic, refused.publisher)
             self._turn_away(refused, refused=True)
         self._intake.enter(arrivals, kind, self._fan_out[arrivals.topic])
         self._inbox.put(len(self._routes.inward), self._jobs(arrivals, kind))
@@ -272,8 +272,9 @@ class Controller:
         unwritten = abandon(self._server, self._study.horizon_s) if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
-        expected = self._census.expected(self._home, self.station.number)
-        total, rejected = int(expected.sum()), self._census.rejected(self._home)
+        number = self.station.number
+        expected = self._census.expected(self._home, number)
+        total, rejected = int(expected.sum()), self._census.rejected(self._home, number)
         given_up = self._server.discarded.tolist()
         came = self._reached + self._passing - unwritten - self._crashed
         return Tally(
@@ -327,7 +328,7 @@ class Controller:
         while self._server.ledger["halted"][0]:
             arrivals = self.subscriptions.made(self._server)
             kind = self._census.kind(arrivals)
-            self._census.count(kind, arrivals.topic)
+            self._census.count(kind, arrivals.topic, arrivals.publisher)
             later = put_back(self._server)
             self._append(self._entered(self._jobs(arrivals, kind)))
             self._append(later, steps=len(later), paced=True)

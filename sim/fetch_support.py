@@ -20,9 +20,15 @@ def fetch_problems(topology: Topology) -> Iterator[str]:
             yield f"platforms[{number}].network.downlink: {rule}"
     for number, topic in enumerate(topology.topics):
         if topic.flow == "direct" and topic.last_item != "never":
-            rule = "is not fetched by the simulator where flow is direct yet; write never"
+            rule = (
+                "is of direct flow: an item of before the run has no Publisher whom it could be "
+                "fetched from; write never"
+            )
             yield f'topics[{number}].last_item: "{topic.last_item}": {rule}'
     for number, query in enumerate(topology.workload.queries):
         if query.topic in direct and query.kind != "disco":
-            rule = "has direct flow, and the simulator does not follow the fetches of a query yet"
+            rule = (
+                "has direct flow: items of before the run have no Publishers whom they could be "
+                "fetched from"
+            )
             yield f'workload.queries[{number}].topic: "{query.topic}": {rule}; leave the query out'

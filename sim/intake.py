@@ -35,9 +35,13 @@ class Census:
         self._population = np.array([part.population for part in graph.parts])
         self.roles = 2 if self._adversaries.any() else 1
         self.segments = len(timetable.segment_edges_s) - 1
-        topics = len(graph.topology.topics) + len(graph.answers)
-        self._kinds = np.zeros((self.segments * self.roles, topics), np.int64)
-        self._refused = np.zeros(topics, np.int64)
+        asked = [False] * len(graph.topology.topics)
+        asked += [each.population is not None for each in graph.answers]
+        self._asked, kinds = np.array(asked, np.bool_), self.segments * self.roles
+        # What is asked counts where it was asked for: a row for each station, the first is for all.
+        rows = 1 + len(graph.stations) if graph.answers else 1
+        self._kinds = np.zeros((rows, kinds, len(asked)), np.int64)
+        self._refused = np.zeros((rows, len(asked)), np.int64)
         self._displaced: dict[tuple[int, int, int], Integers] = {}  # station, Topic, population
 
     def kind(self, arrivals: Arrivals) -> Integers:
@@ -48,11 +52,21 @@ class Census:
         population = self._population[self._graph.part(arrivals.publisher)]
         return np.asarray(segment * self.roles + self._adversaries[population], np.int64)
 
-    def count(self, kind: Integers, topic: npt.NDArray[np.uint16]) -> None:
+    def count(
+        self, kind: Integers, topic: npt.NDArray[np.uint16], publisher: npt.NDArray[np.uint32]
+    ) -> None:
         """Book publications of these kinds on these Topics."""
-        flat = np.ravel_multi_index((kind, topic), self._kinds.shape)
+        place = (self._row(topic, publisher), kind, topic)
+        flat = np.ravel_multi_index(place, self._kinds.shape)
         counts = np.bincount(flat, minlength=self._kinds.size)
         self._kinds += counts.reshape(self._kinds.shape)
+
+    def _row(self, topic: npt.NDArray[np.uint16], publisher: npt.NDArray[np.uint32]) -> Integers:
+        """Where each is counted: requests at home, what may have many receivers for all."""
+        row, asked = np.zeros(len(topic), np.int64), self._asked[topic]
+        if asked.any():
+            row[asked] = 1 + self._graph.station(publisher[asked])
+        return row
 
     def displace(
         self, kind: Integers, topic: int, moved: Sequence[tuple[int, int, int, int]]
@@ -61,24 +75,26 @@ class Census:
 
         Each entry says from which station to which, of which population, and how many.
         """
-        counts = np.bincount(kind, minlength=len(self._kinds))
+        counts = np.bincount(kind, minlength=self._kinds.shape[1])
         for home, station, population, copies in moved:
             for place, sign in ((home, -1), (station, 1)):
                 key = (place, topic, population)
                 known = self._displaced.get(key, np.zeros(len(counts), np.int64))
                 self._displaced[key] = known + sign * copies * counts
 
-    def refuse(self, topic: npt.NDArray[np.uint16]) -> None:
+    def refuse(self, topic: npt.NDArray[np.uint16], publisher: npt.NDArray[np.uint32]) -> None:
         """Book publications that a limit refuses; they are counted too."""
-        self._refused += np.bincount(topic, minlength=len(self._refused))
+        np.add.at(self._refused, (self._row(topic, publisher), topic), 1)
 
-    def rejected(self, home: Residents) -> int:
+    def rejected(self, home: Residents, station: int) -> int:
         """Copies that a station does not get because their publications were refused."""
-        return int((self._refused[home.pair_topics] * home.pair_copies).sum())
+        refused = self._refused[[0, 1 + station][: len(self._refused)]].sum(axis=0)
+        return int((refused[home.pair_topics] * home.pair_copies).sum())
 
     def expected(self, home: Residents, station: int) -> npt.NDArray[np.int64]:
         """Copies to expect on a station in each histogram, shape (segments * roles, pairs)."""
-        expected = self._kinds[:, home.pair_topics] * home.pair_copies
+        kinds = self._kinds[[0, 1 + station][: len(self._kinds)]].sum(axis=0)
+        expected: npt.NDArray[np.int64] = kinds[:, home.pair_topics] * home.pair_copies
         for (place, topic, population), copies in self._displaced.items():
             if place == station:
                 expected[:, home.pairs[topic, population]] += copies

@@ -51,9 +51,10 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
         if stanza.reached_s >= study.horizon_s:
             grid[people.home(stanza.publisher)].log.own.append(stanza)
     census, arrivals = Census(study.timetable, graph), columns(published)
-    census.count(census.kind(arrivals), arrivals.topic)
+    census.count(census.kind(arrivals), arrivals.topic, arrivals.publisher)
     logs = [controller.closed_log() for controller in grid.values()]
-    census.refuse(columns([each for log in logs for each in log.refused]).topic)
+    refused = columns([each for log in logs for each in log.refused])
+    census.refuse(refused.topic, refused.publisher)
     received = [entry for log in logs for entry in log.received]
     return [
         controller.books.tally(graph, census, published, received) for controller in grid.values()

@@ -213,10 +213,10 @@ class Books:
             publications=_rows(intake, everywhere),
             expected=expected,
             delivered=len(self._log.received),
-            rejected=census.rejected(home),
+            rejected=census.rejected(home, number),
             discarded=dict(self._log.discarded),
             lost=expected
-            - census.rejected(home)
+            - census.rejected(home, number)
             - self._log.discarded.total()
             - len(self._log.received),
             missed=len(self._log.missed) - self._log.resent,

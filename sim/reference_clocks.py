@@ -68,9 +68,9 @@ class StoppedClock:
 
 
 def freezes_of(topology: schema.Topology, controller: str) -> list[schema.Freeze]:
-    """When a Controller stands still."""
+    """When a Controller stands still, or the cluster that it is a node of."""
     freezes = (each for each in topology.faults if isinstance(each, schema.Freeze))
-    return [each for each in freezes if each.controller == controller]
+    return [each for each in freezes if each.controller == controller.partition(" node ")[0]]
 
 
 def cut_between(

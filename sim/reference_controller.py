@@ -77,12 +77,13 @@ class ReferenceController:
         )  # fmt: skip
 
     def _strike(self, fault: schema.AnyFault) -> None:
+        controller = self._node.name.partition(" node ")[0]  # all nodes of a cluster
         match fault:
             case schema.Outage():
                 self._logins.strike(fault)
-            case schema.Crash() if fault.controller == self._node.name:
+            case schema.Crash() if fault.controller == controller:
                 self._crash(fault)
-            case schema.SlowDown() if fault.controller == self._node.name:
+            case schema.SlowDown() if fault.controller == controller:
                 self._slow_down(fault.factor)
                 end = at(self._env, fault.start + fault.duration, FIRST_PRIORITY)
                 end.callbacks.append(lambda _: self._slow_down(1.0 / fault.factor))

@@ -65,7 +65,7 @@ class Results:
         topic[second] = self._retract[topic[second]]
         row[second] += self._rows
         payload_bytes[second] = self._result_bytes[topic[second] - self._topics]
-        self._census.count(jobs.kind[second], topic[second])
+        self._census.count(jobs.kind[second], topic[second], arrivals.publisher[drops])
         jobs = replace(jobs, topic=topic, row=row, payload_bytes=payload_bytes)
         return jobs, arrivals.reached_s[place]
 

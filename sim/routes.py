@@ -7,7 +7,7 @@ topology.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ class Routes:
             first, platform = self.asked
             asks = (first[topic] >= 0) & (self.published[topic] | (jobs.socket < home.count))
             start[asks] = (first - platform)[topic[asks]] + target[asks]
-            here[asks] = 0
+            here[asks] = self.sessions[start[asks]] < home.count
         return start, count, here
 
     @property
@@ -130,9 +130,9 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     asked = np.full((2, numbers), -1)
     for number, answer in enumerate(graph.answers, count):
         published[number] = station in graph.fans_out(answer.topic)
-        if (other := _other_end(graph, answer, station)) is not None:
+        if (onward := _asking(graph, answer, station, home, peer)) is not None:
             askers = graph.askers(answer)
-            asked[:, number] = lists.append(np.full(len(askers), peer[other]), askers)[0], askers[0]
+            asked[:, number] = lists.append(onward, askers)[0], askers[0]
         if answer.role == RETRACT:
             fan_out[:, number] = fan_out[:, answer.topic]
             fan_out_here[number] = fan_out_here[answer.topic]
@@ -151,15 +151,22 @@ def routes(graph: Graph, station: int, home: Residents, seed: int) -> Routes:
     )  # fmt: skip
 
 
-def _other_end(graph: Graph, answer: Answer, station: int) -> int | None:
-    """Where requests go on to from a station, or answers to them; None where they do not."""
-    owner = graph.toward(answer.topic)
-    homes = {part.station for part in graph.parts if part.population == answer.population}
-    homes -= {*graph.fans_out(answer.topic)}
-    if not homes or station not in (owner, *homes):
+def _asking(
+    graph: Graph, answer: Answer, station: int, home: Residents, peer: Mapping[int, int]
+) -> Integers | None:
+    """By which sessions requests or their answers go on from a station, one for each who asks.
+
+    None where none do.
+    """
+    askers, owner = graph.askers(answer), graph.toward(answer.topic)
+    at = graph.station(askers.astype(np.uint32))
+    if answer.population is None or np.isin(at, graph.fans_out(answer.topic)).all():
         return None
-    (home,) = homes
-    return home if station == owner else owner
+    if station != owner:
+        return np.full(len(askers), peer[owner]) if (at == station).any() else None
+    sessions = np.array([peer.get(each, 0) for each in at.tolist()])
+    sessions[at == station] = home.number(askers[at == station])
+    return sessions
 
 
 def fan_out_to(

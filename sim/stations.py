@@ -142,9 +142,12 @@ class Graph:
 
     def askers(self, answer: Answer) -> Integers:
         """Platforms of the population that gets an answer."""
-        parts = [part for part in self.parts if part.population == answer.population]
-        first, last = parts[0].first, parts[-1].first + parts[-1].count
-        return np.arange(first, last)
+        runs = [
+            np.arange(part.first, part.first + part.count)
+            for part in self.parts
+            if part.population == answer.population
+        ]
+        return np.concatenate(runs) if runs else np.zeros(0, np.int64)
 
     def number(self, name: str) -> int:
         """A station's number."""

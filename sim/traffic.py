@@ -66,7 +66,7 @@ class Traffic:
         if dropped is not None:
             self._drop(dropped)
         kind = self._census.kind(arrivals)
-        self._census.count(kind, arrivals.topic)
+        self._census.count(kind, arrivals.topic, arrivals.publisher)
         if len(self._stations) == 1:
             self._stations[0].publish(arrivals, kind, until_s)
             return
@@ -76,7 +76,7 @@ class Traffic:
             station.publish(arrivals[own], kind[own], until_s)
 
     def _drop(self, dropped: Arrivals) -> None:
-        self._census.count(self._census.kind(dropped), dropped.topic)
+        self._census.count(self._census.kind(dropped), dropped.topic, dropped.publisher)
         home = self._where.of(dropped.publisher)
         for number, station in enumerate(self._stations):
             station.drop(dropped[home == number])

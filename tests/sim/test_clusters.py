@@ -6,6 +6,7 @@ import worlds
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_oracle import ARRIVALS, FANOUT_PROCESS, FIFO, LOOP_TURNS
+from test_requests import COSTS, KINDS, SOURCE, changed
 
 import sim
 import topologies
@@ -37,12 +38,14 @@ def clustered_grids(draw):
          "controller": "a", "network": {"delay": draw(st.sampled_from(["0 s", "23 ms"]))}},
         {"name": "both", "count": draw(st.integers(1, 3)), "subscribes": ["two"],
          "controller": "a", "publishes": ["two"], "read_rate": "333/s"},
+        {"name": "ask", "count": 4, "controller": "a", "network": {"delay": "1.7 ms"}},
         {"name": "else", "count": 2, "controller": "b", "publishes": ["own"],
          "subscribes": ["own"]},
     ]  # fmt: skip
     arrivals = [{"topic": each, "by": "pub", **draw(ARRIVALS)} for each in ("one", "two")]
     arrivals.append({"topic": "own", "by": "else", **draw(ARRIVALS)})
-    limits = [{}, {"server": {"rate": "3 kB/s"}, "server_stanza": "200 B"},
+    limits = [{}, {"account": {"rate": "19/s"}},
+              {"server": {"rate": "3 kB/s"}, "server_stanza": "200 B"},
               {"client": {"rate": "9 kB/s", "burst": "2 kB"}}]  # fmt: skip
     controllers = {
         "a": {"nodes": draw(st.integers(2, 4)), "hop": draw(st.sampled_from(["1.3 ms", "17 ms"])),
@@ -50,21 +53,33 @@ def clustered_grids(draw):
               "limits": draw(st.sampled_from(limits))},
         "b": {},
     }  # fmt: skip
+    faults = []
+    if not controllers["a"]["limits"]:
+        kind = draw(st.sampled_from([{"kind": "freeze"}, {"kind": "slow-down", "factor": 2.5}]))
+        faults = [{"name": "trouble", "controller": draw(st.sampled_from("aab")),
+                   "start": "0.2011 s", "duration": "0.2 s", **kind}]  # fmt: skip
     topology = federations.topology(
         controllers,
         {"one": ("a", {"payload": {"size": "250 B", "cv": 0.6}}), "two": ("a", {}),
          "own": ("b", {})},
-        people, arrivals,
+        people, arrivals, faults=faults,
         brokers=[
             {"name": "at-b", "controller": "b"},
             {"name": "at-a", "controller": "a",
              "runs_on": draw(st.sampled_from(["every-node", "first-node"]))},
         ],
     )  # fmt: skip
+    queries = [
+        {"by": by, "topic": topic, "rate": "21/s", **draw(KINDS)}
+        for by, topic in (("sub", "one"), ("both", "one"), ("ask", "two"), ("else", "own"))
+        if draw(st.booleans())
+    ]
+    topology = changed(topology, lambda data: data["workload"].update(queries=queries))
     relay = draw(st.sampled_from([{}, {"receive": "0.9 ms", "receive_per_byte": "1.7 us/B"}]))
     discipline = draw(st.one_of(FIFO, LOOP_TURNS, FANOUT_PROCESS))
     profile = worlds.profile(
         notification="55 B", relay=relay, server=draw(st.sampled_from(["none", "ejabberd"])),
+        queries=draw(COSTS),
         **discipline,
     )  # fmt: skip
     return topology, {"a": profile, "b": profile}
@@ -84,7 +99,7 @@ def test_both_engines_carry_copies_to_the_same_instants(world, seed, window_s):
     assert len(fast) == 1 + topology.controllers[0].nodes
     for one, other in zip(fast, slow, strict=True):
         worlds.assert_agree(one, other)
-        assert one.expected == one.delivered + one.lost
+        assert one.expected == one.delivered + one.lost + one.rejected
         assert one.owed_area_s == pytest.approx(one.sojourn_s, rel=1e-9)
 
 
@@ -174,11 +189,7 @@ REFUSED = [
     ({"brokers": [{"name": "at-a", "controller": "a", "kind": "component"}]},
      r'brokers\[0\].kind: "component"'),
     ({"faults": [{"kind": "crash", "name": "x", "controller": "a", "start": "0 s",
-                  "duration": "1 s"}]}, r'faults\[0\].controller: "a": strikes a cluster'),
-    ({"workload": {"study": "campaign", "duration": "1 s", "queries": [
-        {"kind": "items", "by": "sub", "topic": "t", "rate": "1/s"}], "arrivals": [
-        {"topic": "t", "by": "pub", "process": "poisson", "rate": "1/s"}]}},
-     r'workload.queries\[0\].topic: "t"'),
+                  "duration": "1 s"}]}, r'faults\[0\].controller: "a": ends sessions of a cluster'),
     ({"platforms": [{"name": "pub", "count": 2, "controller": "a", "publishes": ["t"],
                      "login": {"mechanism": "plain"}}]}, r"platforms\[0\].login"),
 ]  # fmt: skip
@@ -190,3 +201,49 @@ def test_what_clusters_cannot_do_yet_is_refused(section, message):
     topology = topologies.schema.Topology.model_validate(described)
     with pytest.raises(topologies.TopologyError, match=message):
         require_supported(topology)
+
+
+@pytest.mark.parametrize("engine", [federations.compiled, federations.stanza_by_stanza])
+@pytest.mark.parametrize(
+    ("fault", "received"),
+    [
+        # The third node would have written its first copy 21 ms after the publication.
+        ({"kind": "freeze"}, [100 + 3, 100 + 4 + 16, 100 + 21, 100 + 27]),
+        # What is begun from 1 ms on takes twice as long: all but the publication's first copy.
+        ({"kind": "slow-down", "factor": 2.0}, [3, 3 + 2 + 10 + 12, 3 + 4 + 10 + 12,
+                                                3 + 4 + 10 + 24]),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_cluster_strikes_all_of_its_nodes(engine, fault, received):
+    faults = [{"name": "x", "controller": "a", "start": "1 ms", "duration": "100 ms", **fault}]
+    topology = cluster(PEOPLE)
+    described = topology.model_dump(mode="json", by_alias=True) | {"faults": faults}
+    topology = topologies.schema.Topology.model_validate(described)
+    require_supported(topology)
+    plan = worlds.GivenPlan(topology, [(0.0, 0, 0, 1000)])
+    found = federations.deliveries_ms(engine(topology, plan, {"a": FIFO_1_MS}))
+    assert sorted(found.values()) == received
+
+
+@pytest.mark.parametrize("engine", [federations.compiled, federations.stanza_by_stanza])
+@pytest.mark.parametrize("runs_on", ["every-node", "first-node"])
+def test_whoever_asks_a_cluster_is_answered_by_a_node_that_runs_the_broker(engine, runs_on):
+    people = [PEOPLE[0] | {"count": 1}, {"name": "ask", "count": 3}]
+    asked = [{"kind": "items", "by": "ask", "topic": "t", "rate": "3/s"}]
+    topology = changed(
+        cluster(people, runs_on=runs_on),
+        lambda data: data["workload"].update(queries=asked, duration="20 s"),
+    )
+    require_supported(topology)
+    costs = {"provenance": SOURCE, "base": "5 ms"}
+    profile = worlds.profile("fifo", copy="1 ms", relay={"receive": "5 ms"}, queries=costs)
+    tallies = engine(topology, Plan(topology, 1), {"a": profile})
+    answered = [each.delivered for each in tallies]
+    assert answered == [each.expected for each in tallies]
+    assert min(answered) > 5
+    busy_s = [float(each.intervals["busy_s"].sum()) for each in tallies]
+    # 6 ms for each answer; a node without the Broker takes in and writes what comes and goes.
+    expected_s = [6e-3 * each for each in answered]
+    if runs_on == "first-node":
+        expected_s = [6e-3 * sum(answered), *(2 * each for each in expected_s[1:])]
+    assert busy_s == pytest.approx(expected_s, rel=1e-9)

@@ -76,7 +76,7 @@ def grids_that_ask_each_other(draw):
     return topology, profiles
 
 
-@settings(SETTINGS, max_examples=14)
+@settings(SETTINGS, max_examples=9)
 @given(grids_that_ask_each_other(), st.integers(0, 3), st.sampled_from([None, 0.037]))
 def test_both_engines_ask_other_controllers_alike(world, seed, window_s):
     topology, profiles = world

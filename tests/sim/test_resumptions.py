@@ -1,5 +1,6 @@
 """Resumption: sessions outlive broken connections for a while, and what came meanwhile is late."""
 
+import absences
 import pytest
 import worlds
 from hypothesis import given, settings
@@ -15,36 +16,13 @@ from topologies.plan import Plan
 @st.composite
 def grids_that_resume(draw):
     """Subscribers whose connections break, for a while or with their Controller; much to miss."""
-
-    def population(name, **more):
-        return {
-            "name": name, "count": draw(st.integers(1, 5)), "subscribes": ["t"],
-            "network": {"delay": draw(st.sampled_from(["1 ms", "0.3 ms", "5 ms"]))},
-            "login": {"mechanism": draw(st.sampled_from(["scram-sha-1", "plain"]))},
-            "retry": {"first": "20 ms", "base": "10 ms",
-                      "timeout": draw(st.sampled_from(["70 ms", "10 s", "10 s"]))},
-        } | more  # fmt: skip
-
-    kinds = st.sampled_from(["disconnect", "disconnect", "disconnect", "outage", "crash"])
-    faults = []
-    for number, start in enumerate(["0.1 s", "0.3 s", "0.5 s", "0.7 s"]):
-        kind = draw(kinds)
-        whom = {"controller": "c"}
-        if kind != "crash":
-            whom = {"population": draw(st.sampled_from(["near", "far"])),
-                    "spread": draw(st.sampled_from(["0 s", "30 ms"]))}  # fmt: skip
-        faults.append(
-            {"kind": kind, "name": f"f{number}", "start": start, **whom,
-             "duration": draw(st.sampled_from(["30 ms", "0.11 s"]))}
-        )  # fmt: skip
+    kinds = ["disconnect", "disconnect", "disconnect", "outage", "crash"]
     topology = worlds.topology(
-        [{"name": "pub", "count": 1, "publishes": ["t"], "login": {"mechanism": "plain"},
-          "network": {"delay": "1 ms"}, "retry": {"first": "5 ms"}},
-         population("near"), population("far", read_rate="300/s")],
+        [absences.publisher(["t"]), *absences.subscribers(draw, ["t"])],
         [{"topic": "t", "by": "pub", "process": "poisson", "rate": "50/s"}],
         topics={"t": {"size": "250 B", "cv": 0.7, "max": "5 kB"}},
         cores=draw(st.integers(1, 3)),
-        faults=faults,
+        faults=absences.losses(draw, kinds),
         resumption={"window": draw(st.sampled_from(["0.15 s", "10 s", "10 s"])),
                     "queue": draw(st.sampled_from([2, 500, 500]))},
     )  # fmt: skip

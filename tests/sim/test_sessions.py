@@ -170,7 +170,7 @@ def test_a_login_without_a_way_ends_at_once_in_an_error():
         worlds.compiled(topology, Plan(topology, 1), worlds.profile("fifo", logins=costs))
 
 
-@settings(SETTINGS, max_examples=6)
+@settings(SETTINGS, max_examples=3)
 @given(grids_with_logins(crashing=True), st.integers(0, 3))
 def test_a_limit_of_sessions_is_never_reached_by_accounts_of_one_platform(world, seed):
     topology, profile = world
