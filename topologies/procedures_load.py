@@ -228,7 +228,9 @@ class SharedAddresses(Procedure):
         "none", description="what a limit goes by; `account` after the password is checked"
     )
     connections: Whole = Field(3, ge=1, le=1_000_000, description="so many are let through")
-    per: PositiveSeconds = Field(60.0, description="in any stretch of this length [s]")
+    per: PositiveSeconds = Field(
+        60.0, description="in any stretch of this length; Prosody counts addresses by windows [s]"
+    )
     allow_listed: bool = Field(False, description="whether known offices are not limited")
     login: Login = Field(Login.model_validate({}), description="how Platforms log in")
 

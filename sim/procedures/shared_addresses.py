@@ -3,9 +3,11 @@
 After an outage all Platforms log in again; who is refused tries again with full jitter. So many
 connections are let through in any stretch of the limit's length: n Platforms behind one address are
 back after (n / connections) lengths at the earliest, while A hostile addresses pass A times the
-limit. What passes is work for one server, first come, first served; so is what a limit on accounts
-refuses, for it must check the password first. The accounts that are tried are nobody's: no honest
-Platform is locked out with them.
+limit. Prosody counts otherwise: it forgets all once a window is over (`sim.gates.Windows`), and
+lets in whoever comes in that one second, so that they are back sooner. What passes is work for one
+server, first come, first served; so is what a limit on accounts refuses, for it must check the
+password first. The accounts that are tried are nobody's: no honest Platform is locked out with
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import Final
 
 import numpy as np
 
+from sim.gates import WINDOWED, Windows
 from sim.procedures.outcome import Occasion, Outcome, curve
+from topologies.limits import AddressLimit
 from topologies.procedures import SharedAddresses
 
 AXES: Final = ("time [s]", "share of the Platforms online [1]")
@@ -32,7 +36,7 @@ class Gate:
         self._connections, self._per_s = connections, per_s
         self._passed: dict[int, deque[float]] = {}
 
-    def passes(self, key: int, now_s: float) -> bool:
+    def lets_in(self, key: int, now_s: float) -> bool:
         """Whether one more may pass now; instants must not decrease."""
         passed = self._passed.setdefault(key, deque())
         while passed and passed[0] <= now_s - self._per_s:
@@ -49,7 +53,7 @@ def play(procedure: SharedAddresses, occasion: Occasion) -> Outcome:
     steps = occasion.login_steps_s(procedure.login)
     login_s = sum(work_s for _, work_s in steps)
     hostile_s = sum(work_s for name, work_s in steps if name not in ("bind", "subscribe"))
-    gate = Gate(procedure.connections, procedure.per)
+    gate = _gate(procedure, occasion)
     first, wait = occasion.stream("first"), occasion.stream("waits")
     events = [
         (float(at), who, 0) for who, at in enumerate(first.random(platforms) * procedure.first)
@@ -98,18 +102,26 @@ def play(procedure: SharedAddresses, occasion: Occasion) -> Outcome:
     )
 
 
+def _gate(procedure: SharedAddresses, occasion: Occasion) -> Gate | Windows:
+    """The limit as it is counted: of addresses as the first Controller's server does it."""
+    if procedure.key == "address" and occasion.profile.server == WINDOWED:
+        limit = {"connections": procedure.connections, "per": f"{procedure.per:.9g} s"}
+        return Windows(AddressLimit.model_validate(limit))
+    return Gate(procedure.connections, procedure.per)
+
+
 def _let_in(
-    procedure: SharedAddresses, gate: Gate, who: int, attempt: int, now_s: float
+    procedure: SharedAddresses, gate: Gate | Windows, who: int, attempt: int, now_s: float
 ) -> bool:  # fmt: skip
     """Whether a connection passes the limit. Hostile attempts go round their addresses."""
     match procedure.key:
         case "none":
             return True
         case "server":
-            return gate.passes(0, now_s)
+            return gate.lets_in(0, now_s)
         case "account":
-            return who != HOSTILE or gate.passes(-1 - attempt % procedure.accounts, now_s)
+            return who != HOSTILE or gate.lets_in(-1 - attempt % procedure.accounts, now_s)
         case "address":
             if who == HOSTILE:
-                return gate.passes(-1 - attempt % procedure.attackers, now_s)
-            return procedure.allow_listed or gate.passes(who // procedure.behind, now_s)
+                return gate.lets_in(-1 - attempt % procedure.attackers, now_s)
+            return procedure.allow_listed or gate.lets_in(who // procedure.behind, now_s)
