@@ -30,7 +30,8 @@ def _word(name: str) -> int:
 
 _PATIENCE_MS, _END_NS, _POLLED = _word("patience_ms"), _word("end_ns"), _word("polled")
 _POSITION, _COUNT, _ROWS = _word("position"), _word("count"), _word("rows")
-_CLEAR_BYTES, _PUBLICATION = _word("clear_bytes"), _word("publication")
+_CLEAR_FROM, _CLEAR_TO, _CLEAR_BYTES = _word("clear_from"), _word("clear_to"), _word("clear_bytes")
+_PUBLICATION = _word("publication")
 _READ_BYTES, _EVENTS = _word("read_bytes"), _word("events")
 
 
@@ -200,10 +201,13 @@ class CompiledReading:
         if why == compiled_turn.FAILED:
             counted.transport.again(*received)
         else:
-            data = self._tables.clear[: self._turn[_CLEAR_BYTES]].tobytes()
+            turn, clear = self._turn, self._tables.clear
+            begin = turn[_CLEAR_FROM]
             if why == compiled_turn.CHECK:
-                counted.receiver.check(data, self._turn[_PUBLICATION])
-                data = b""
+                begin = turn[_CLEAR_TO]
+                stanza = clear[turn[_CLEAR_FROM] : begin].tobytes()
+                counted.receiver.check(stanza, turn[_PUBLICATION])
+            data = clear[begin : turn[_CLEAR_BYTES]].tobytes()
             if data or counted.incoming.pending:
                 counted.transport.rest(received[0], data, received[1], received[2])
         if self._counted[place] is counted:

@@ -72,7 +72,8 @@ TURN: Final = _words(
     *("poll", "ready_words", "patience_ms", "end_ns", "polled", "check_every", "events"),
     *("head_bytes", "tail_bytes", "item_bytes"),  # how long what is compared is
     *("position", "count"),  # of entries, and how many were taken
-    *("rows", "read_bytes", "clear_bytes", "publication"),
+    *("rows", "read_bytes", "publication"),
+    *("clear_from", "clear_to", "clear_bytes"),  # of the clear text: a stanza, and where it ends
 )
 
 
@@ -99,7 +100,8 @@ _DONT_WAIT: Final = 0x40
 _STAMP_BYTES: Final = 32
 _STAMP: Final = 1 | 35 << 32  # SOL_SOCKET and SO_TIMESTAMPNS
 _WANT_READ: Final = 2
-_OPENED, _ZERO = ord(">"), ord("0")
+_OPENING, _OPENED, _ZERO = ord("<"), ord(">"), ord("0")
+_CLOSE_BYTES: Final = 10  # of "</message>", which the tail ends with
 
 
 def compiled(function: Kernel) -> Kernel:
@@ -215,22 +217,85 @@ def publication_of(tables: Tables, size: int, session: int) -> int:
         return -1
     # There is one: the tail has several.
     opened = foreign(addresses.memchr, addresses.clear, _OPENED, size, 0)
-    place = opened - addresses.clear + 1
-    number = _event_at(tables, place, size, state.event)
+    return _numbered(tables, opened - addresses.clear + 1, size, session)
+
+
+@compiled
+def _numbered(tables: Tables, place: int, end: int, session: int) -> int:
+    """The publication of the event at `place`, if there is no other item until `end`; or -1."""
+    addresses, state = tables.addresses[0], tables.sessions[session]
+    number = _event_at(tables, place, end, state.event)
     if number < 0:
         return -1
     state.event = number
     event = tables.events[number]
     place += event.size
-    digits = _digits_at(tables, place, size, event.quote)
+    digits = _digits_at(tables, place, end, event.quote)
     rest = addresses.clear + place
     item_bytes = tables.turn[0].item_bytes
-    if not digits or foreign(addresses.memmem, rest, size - place, addresses.item, item_bytes):
+    if not digits or foreign(addresses.memmem, rest, end - place, addresses.item, item_bytes):
         return -1
     publication = 0
     for k in range(digits):
         publication = 10 * publication + tables.clear[place + k] - _ZERO
     return publication
+
+
+@compiled
+def next_publication(tables: Tables, session: int) -> int:
+    """The publication of the plain notification at `clear_from`, one of several; or -1.
+
+    The rule is that of `Receiver.feed`; `clear_to` is where it ends.
+    """
+    addresses, turn = tables.addresses[0], tables.turn[0]
+    begin, size = addresses.clear + turn.clear_from, turn.clear_bytes - turn.clear_from
+    if size < turn.head_bytes or _differ(tables, begin, addresses.head, turn.head_bytes):
+        return -1
+    close = addresses.tail + turn.tail_bytes - _CLOSE_BYTES
+    closed = foreign(addresses.memmem, begin, size, close, _CLOSE_BYTES)
+    if closed == 0 or closed + _CLOSE_BYTES - turn.tail_bytes < begin:
+        return -1
+    end = closed + _CLOSE_BYTES
+    if _differ(tables, end - turn.tail_bytes, addresses.tail, turn.tail_bytes):
+        return -1
+    opened = foreign(addresses.memchr, begin, _OPENED, size, 0)
+    if foreign(addresses.memchr, begin + 1, _OPENING, size - 1, 0) != opened + 1:
+        return -1
+    turn.clear_to = end - addresses.clear
+    return _numbered(tables, opened - addresses.clear + 1, turn.clear_to, session)
+
+
+@compiled
+def _note(tables: Tables, entry: Any, session: int, publication: int) -> bool:
+    """Note a delivery; whether its stanza is to be parsed in full as well."""
+    turn, key = tables.turn[0], tables.sessions[session].key
+    row = tables.rows[turn.rows]
+    row[0], row[1], row[2] = publication << 32 | key, entry.received_ns, entry.delay_ns
+    turn.rows += 1
+    turn.publication = publication
+    return (publication + key) % turn.check_every == 0
+
+
+@compiled
+def _note_all(tables: Tables, entry: Any, session: int) -> int:
+    """Note the plain notifications of one record; why what follows them is for Python, or OVER."""
+    turn = tables.turn[0]
+    turn.clear_from, turn.clear_to = 0, turn.clear_bytes
+    publication = -1
+    if turn.rows < ROWS_MAX:
+        publication = publication_of(tables, turn.clear_bytes, session)
+    if publication >= 0:
+        return CHECK if _note(tables, entry, session, publication) else OVER
+    while tables.sessions[session].whole and turn.clear_from < turn.clear_bytes:
+        if turn.rows == ROWS_MAX:
+            return ODD
+        publication = next_publication(tables, session)
+        if publication < 0:
+            return ODD
+        if _note(tables, entry, session, publication):
+            return CHECK
+        turn.clear_from = turn.clear_to
+    return OVER if turn.clear_from == turn.clear_bytes else ODD
 
 
 @compiled
@@ -247,17 +312,9 @@ def _take(tables: Tables, place: int) -> int:
             error = foreign_int(addresses.SSL_get_error, session.ssl, size, 0, 0)
             unsent = foreign(addresses.BIO_ctrl_pending, session.outgoing, 0, 0, 0)
             return OVER if error == _WANT_READ and unsent == 0 else FAILED
-        publication = -1
-        if turn.rows < ROWS_MAX:
-            publication = publication_of(tables, size, entry.session)
-        if publication < 0:
-            return ODD
-        row = tables.rows[turn.rows]
-        row[0], row[1], row[2] = publication << 32 | session.key, entry.received_ns, entry.delay_ns
-        turn.rows += 1
-        if (publication + session.key) % turn.check_every == 0:
-            turn.publication = publication
-            return CHECK
+        why = _note_all(tables, entry, entry.session)
+        if why != OVER:
+            return why
         if foreign(addresses.BIO_ctrl_pending, session.incoming, 0, 0, 0) == 0:
             return OVER
 

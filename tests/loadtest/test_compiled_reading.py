@@ -378,6 +378,28 @@ def test_what_was_read_of_a_session_is_taken_before_another_one_makes_it_pause(c
     assert compiled["rows"] == [[(1, False), (2, False)]] * 5
 
 
+def test_several_in_one_record_are_noted_by_compiled_code(contexts):
+    """As busy servers send them; after the one that is parsed in full the interpreter goes on."""
+    noted = []
+
+    async def story(scene):
+        session = await scene.enter()
+        session.peer.send(session.peer.sealed(notification(1)))
+        await scene.settle()
+        for first in (10, 240, 300):
+            several = b"".join(map(notification, range(first, first + 30)))
+            session.peer.send(session.peer.sealed(several))
+            await scene.settle()
+        session.peer.send(session.peer.sealed(notification(2) + replay(3) + notification(4)))
+        await scene.settle()
+        noted.append(scene.compiled and scene.compiled.noted)
+
+    interpreted, compiled = both(contexts, story)
+    assert compiled == interpreted
+    assert len(compiled["rows"][0]) == 94
+    assert noted == [None, 30 + 17 + 30 + 1]
+
+
 def test_many_come_and_go_and_find_room(contexts):
     """More rows than are kept at once, numbers of sessions given anew."""
 
