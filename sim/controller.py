@@ -27,7 +27,7 @@ from sim.platforms import residents, resting_bytes
 from sim.results_of_requests import Results
 from sim.resumptions import Keeper
 from sim.routes import FAN_OUT, routes
-from sim.server import empty_server, put_back, with_room, with_rows
+from sim.server import WHOLE, empty_server, put, put_back, with_room, with_rows
 from sim.slowdowns import COSTS, slow_down
 from sim.stages import stages
 from sim.state import PUBLICATION, Floats, Integers, Records, Server
@@ -36,7 +36,6 @@ from sim.study import Study, Tally
 from sim.subscriptions import Subscriptions
 from sim.waterfalls import waterfall
 
-WHOLE = np.dtype((np.void, PUBLICATION.itemsize))
 FEED_ROWS = 2048  # publications handed to a kernel at a time: a ring of them stays in the cache
 FEED_COPIES = 2**17  # about as many copies: there is room in mailboxes for all that is known
 
@@ -213,7 +212,8 @@ class Controller:
     @property
     def pending(self) -> bool:
         """Whether anything that is known will yet come to it."""
-        return self._inbox.next_s() < np.inf or len(self._inbound.unread()) > 0
+        known_s = min(self._inbox.next_s(), self.subscriptions.next_s)
+        return known_s < np.inf or len(self._inbound.unread()) > 0
 
     def numbers(self, platforms: Integers) -> Integers:
         """Numbers that Platforms of the topology have here."""
@@ -223,13 +223,10 @@ class Controller:
         """No copy leaves before this instant, given that it has worked until `now_s`. [s]"""
         now = self._server.ledger[0]
         busy = now["owed"] or now["arrived"] < now["fed"]
-        return now_s if busy else self._inbox.next_s()
+        return now_s if busy else min(self._inbox.next_s(), self.subscriptions.next_s)
 
     def sent(self) -> Iterator[tuple[Line, Records, int]]:
-        """What has left for other stations since it was last asked, by line, with a kind's stride.
-
-        The records are good until it works again.
-        """
+        """What left for others since last asked: line, records (till it works), kinds' stride."""
         now = self._server.ledger[0]
         if not now["dispatched"]:
             return
@@ -250,12 +247,14 @@ class Controller:
         self._turn_away(self._inbound.forget(), refused=False)
         self._down_until_s = until_s
         self._keeper.crash(self._server)
+        self.subscriptions.forget()
         self._inbox.forget(len(self._routes.inward) + 1)
         self._crashed += crash(self._server, instant_s, self._allocated)
 
     def freeze(self, instant_s: float, pause_s: float, until_s: float) -> None:
         """It stands still until then."""
         self._inbox.close(until_s)
+        self.subscriptions.close(until_s)
         freeze(self._server, instant_s, pause_s)
 
     def slow_down(self, factor: float) -> None:
@@ -324,15 +323,21 @@ class Controller:
 
     def _advance(self, until_s: float) -> None:
         """Work until then; who subscribes meanwhile gets the last items at once."""
+        self._remind(until_s)
         self._discipline.advance(self._server, until_s)
-        while self._server.ledger["halted"][0]:
-            arrivals = self.subscriptions.made(self._server)
+        while self.subscriptions.halted(self._server):
+            self._remind(until_s)
+            self._discipline.advance(self._server, until_s)
+
+    def _remind(self, until_s: float) -> None:
+        """Take in, among all that has not arrived, what those ask for who subscribe till then."""
+        while (arrivals := self.subscriptions.made(self._server, self._home, until_s)) is not None:
             kind = self._census.kind(arrivals)
             self._census.count(kind, arrivals.topic, arrivals.publisher)
-            later = put_back(self._server)
+            sooner, later = put_back(self._server, arrivals.arrival_s[0])
+            self._append(sooner, steps=len(sooner), paced=True)
             self._append(self._entered(self._jobs(arrivals, kind)))
             self._append(later, steps=len(later), paced=True)
-            self._discipline.advance(self._server, until_s)
 
     def _entered(self, jobs: Jobs) -> Records:
         """Book jobs; what the kernels are to know of them."""
@@ -354,12 +359,7 @@ class Controller:
         if len(self._server.nodes):
             before = np.cumsum(records["copies"]) - records["copies"]
             records["node"] = (now["node"] + before) & (len(self._server.nodes) - 1)
-        ring = self._server.publications.view(WHOLE)  # NumPy copies records field by field
-        first = int(now["fed"]) % len(ring)
-        before_wrap = len(ring) - first
-        ring[first : first + len(records)] = records.view(WHOLE)[:before_wrap]
-        ring[: max(len(records) - before_wrap, 0)] = records.view(WHOLE)[before_wrap:]
-        now["fed"] += len(records)
+        put(self._server, records)
         now["node"] += copies
 
     def _records(self, jobs: Jobs, start: Integers, copies: Integers) -> Records:

@@ -215,7 +215,7 @@ def _receives(graph: Graph, topic: int, part: int) -> bool:
 
 
 def require_supported(topology: Topology) -> None:
-    """Refuse what has no model yet: some limits, some that clusters could do.
+    """Refuse what has no model yet, such as some of what clusters could do.
 
     Raises
     ------

@@ -161,6 +161,10 @@ class ReferenceController:
             self._study, self._env, self._graph, number, begin, self._logins.online_s, enter, ask
         )
         self._logins.tell, self._logins.subscribed = presences.log_in, presences.subscribe
+        if isinstance(self._server, LoopTurnsServer):
+            # Its last items are in the queue as the loop looks for more after that step, so that
+            # it does not go to sleep.
+            self._logins.subscribed = presences.remind
 
     def enter(self, stanza: Publication) -> None:
         """A publication of a Platform that is here reaches it, if that could send it."""

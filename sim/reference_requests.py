@@ -99,10 +99,11 @@ class Presences:
     def subscribe(self, platform: int) -> None:
         """The server has answered a Platform's subscriptions: the last items are asked for."""
         at(self._env, self._env.now, LATE_PRIORITY).callbacks.append(
-            lambda _: self._remind(platform)
+            lambda _: self.remind(platform)
         )
 
-    def _remind(self, platform: int) -> None:
+    def remind(self, platform: int) -> None:
+        """The last items are asked for now."""
         for answer in self._graph.answers:
             if answer.upon == SUBSCRIPTION and self._gets(platform, answer):
                 row, now_s = self._next_row(SUBSCRIPTION), self._env.now

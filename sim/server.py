@@ -45,6 +45,7 @@ from sim.stations import Station
 from sim.study import Study
 from topologies.problems import TopologyError
 
+WHOLE = np.dtype((np.void, PUBLICATION.itemsize))  # a job as one lump
 ASLEEP_S = np.nextafter(0.0, -1.0)  # servers sleep when the run begins, also for what comes at 0
 IN_FLIGHT_MAX = 2**23  # publications: more would take gigabytes, and say nothing new
 RING = 4096  # publications in flight that there is room for at the start
@@ -193,14 +194,25 @@ def with_room(server: Server, publications: int, copies: int, steps: int = 0) ->
     return server
 
 
-def put_back(server: Server) -> Records:
-    """Take back the jobs that are known and have not arrived; they may be put in once more."""
+def put(server: Server, records: Records) -> None:
+    """Make jobs known, behind those that are; there must be room (`with_room`)."""
+    now, ring = server.ledger[0], server.publications.view(WHOLE)  # whole: not field by field
+    first = int(now["fed"]) % len(ring)
+    before_wrap = len(ring) - first
+    ring[first : first + len(records)] = records.view(WHOLE)[:before_wrap]
+    ring[: max(len(records) - before_wrap, 0)] = records.view(WHOLE)[before_wrap:]
+    now["fed"] += len(records)
+
+
+def put_back(server: Server, instant_s: float) -> tuple[Records, Records]:
+    """Take back the jobs that are known and have not arrived, those before an instant apart."""
     now, ring = server.ledger[0], server.publications
     later: Records = ring[np.arange(now["arrived"], now["fed"]) % len(ring)]
     now["fed"] = now["arrived"]
     now["node"] -= int(later["copies"].sum()) if len(server.nodes) else 0
     now["unwritten"] = min(now["unwritten"], now["fed"])
-    return later
+    place = int(np.searchsorted(later["arrival_s"], instant_s))
+    return later[:place], later[place:]
 
 
 def with_rows(server: Server, rows: int) -> Server:

@@ -62,8 +62,8 @@ class Desk:
             self.turned_away += 1
             return
         self.waiting[who] = self.waiting.get(who, 0) + 1
-        self._look()
         with self.people.request() as turn:
+            self._look()
             yield turn
             yield self.control.timeout(request.work_s)
         self.waiting[who] -= 1

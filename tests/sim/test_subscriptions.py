@@ -5,7 +5,7 @@ import pytest
 import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_offline import COSTS
+from test_offline import COSTS, grids_that_store
 from test_requests import grids_that_ask, latencies_s
 from test_sessions import SETTINGS
 
@@ -38,6 +38,19 @@ def test_both_engines_remind_alike(world, seed, window_s, place):
     fast = worlds.compiled(topology, plan, profile, window_s)
     worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
     assert fast.expected == fast.delivered + fast.lost + fast.rejected
+
+
+@settings(SETTINGS, max_examples=10)
+@given(grids_that_store(), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_remind_alike_whoever_was_away(world, seed, window_s):
+    """Outages, disconnects, crashes and freezes, what was stored meanwhile among the last items."""
+    topology, queries = reminding(world[0]), {"provenance": SOURCE, "base": "0.9 ms"}
+    asking = worlds.profile("fifo", queries=queries | {"per_item": "0.31 ms"})
+    profile = world[1].model_copy(update={"queries": asking.queries})
+    require_supported(topology)
+    plan = Plan(topology, seed)
+    fast = worlds.compiled(topology, plan, profile, window_s)
+    worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
 
 
 DELAY_S, COPY_S, BASE_S, ITEM_S = 10e-3, 1e-3, 2e-3, 0.5e-3

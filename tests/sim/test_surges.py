@@ -52,8 +52,11 @@ def test_both_engines_carry_storms_alike(monkeypatch):
     monkeypatch.setattr(surges, "_book", lambda *each: (carried.append(each), book(*each)))
 
     @settings(SETTINGS, max_examples=15)
-    @given(storms(), st.integers(0, 3), st.sampled_from([None, 0.037]))
-    def alike(world, seed, window_s):
+    @given(
+        storms(), st.integers(0, 3), st.sampled_from([None, 0.037]), st.sampled_from([3, 7, 1024])
+    )
+    def alike(world, seed, window_s, block):
+        monkeypatch.setattr(surges, "BLOCK", block)
         assert_alike(*world, seed, window_s)
 
     alike()
