@@ -15,7 +15,8 @@ from loadtest import compiled_turn, openssl
 from loadtest.compiled_turn import NOBODY, READY_MAX, TAKEN, Tables
 from loadtest.receiver import CHECK_EVERY, HEAD, ITEM, TAIL, DeliveryLog, Receiver
 
-EVENTS_MAX: Final = 64  # Topics whose notifications are known by heart
+EVENTS_MAX: Final = 4_096  # beginnings of notifications that are known by heart
+SEARCHED_MAX: Final = 64  # of those, how many are tried where a session has another than its last
 _GROWN: Final = 1_024
 _COMPARED: Final = {
     name: np.frombuffer(text, np.uint8)
@@ -88,12 +89,13 @@ class CompiledReading:
     def __init__(
         self, poll: int, handlers: Mapping[int, Callable[[int], None]], log: DeliveryLog, tag: str
     ) -> None:
+        openssl.require_known()
         self._handlers = handlers
         self._log = log
         self._tag = tag
         self._counted: list[Counted | None] = []  # by number of a session here
         self._free: list[int] = []
-        self._known: list[bytes] = []  # events, by number
+        self._known: dict[bytes, int] = {}  # numbers of events
         self.noted = self.sessions = 0
         self.refused: str | None = None
         self._encrypted = memoryview(bytearray(READY_MAX * compiled_turn.SLOT_BYTES))
@@ -191,8 +193,16 @@ class CompiledReading:
         """Let Python do what compiled code leaves to it."""
         if why == compiled_turn.HANDLER:
             # One that was served before it may have closed it.
-            if handler := self._handlers.get(int(entry["number"])):
+            number = int(entry["number"])
+            if handler := self._handlers.get(number):
                 handler(int(entry["happened"]))
+            place = (
+                int(self._tables.session_of[number])
+                if number < len(self._tables.session_of)
+                else NOBODY
+            )
+            if place != NOBODY and (counted := self._counted[place]) is not None:
+                self._learn(place, counted.receiver)
             return
         place = int(entry["session"])
         counted = self._counted[place]
@@ -217,12 +227,16 @@ class CompiledReading:
         """Learn the newest event of a session, and whether it is in between stanzas."""
         event, session = receiver.event, self._tables.sessions[place]
         session["whole"] = not receiver.left
-        if event not in self._known and receiver.quote and len(self._known) < EVENTS_MAX:
-            known = self._tables.events[len(self._known)]
+        number = self._known.get(event)
+        if number is None and receiver.quote and len(self._known) < EVENTS_MAX:
+            number = len(self._known)
+            known = self._tables.events[number]
             known["address"] = np.frombuffer(event, np.uint8).ctypes.data
             known["size"], known["quote"] = len(event), receiver.quote
-            self._known.append(event)  # which keeps it where it is
-            self._turn[_EVENTS] = len(self._known)
+            self._known[event] = number  # which keeps it where it is
+            self._turn[_EVENTS] = min(len(self._known), SEARCHED_MAX)
+        if number is not None:
+            session["event"] = number
 
 
 def _tables(poll: int, encrypted: memoryview) -> Tables:

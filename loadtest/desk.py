@@ -53,6 +53,7 @@ class Desk:
         self._of: dict[tuple[bool, int], int] = {}
         self._programs: set[asyncio.Task[None]] = set()
         self.turned_away = self.waiting_max = 0
+        self._idle = procedure.approvers or 0
 
     def take(self, stanza: Stanza) -> None:
         """A form has come."""
@@ -69,7 +70,8 @@ class Desk:
             program.add_done_callback(self._programs.discard)
             return
         self._waits.put_nowait((stanza, request))
-        self.waiting_max = max(self.waiting_max, self._waits.qsize())
+        # Who is free will take one each, only not before the event loop's next turn.
+        self.waiting_max = max(self.waiting_max, self._waits.qsize() - self._idle)
 
     async def work(self) -> None:
         """All people at work, for ever."""
@@ -82,7 +84,10 @@ class Desk:
 
     async def _person(self) -> None:
         while True:
-            await self._answer(*await self._waits.get())
+            stanza, request = await self._waits.get()
+            self._idle -= 1
+            await self._answer(stanza, request)
+            self._idle += 1
 
     async def _answer(self, stanza: Stanza, request: Request) -> None:
         await asyncio.sleep(request.work_s)

@@ -8,7 +8,8 @@ what a Topic keeps, and the server's own files are searched.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from loadtest.grid import Grid
 
 BEGINS_WITHIN_S: Final = 0.6  # the modules look ten times a second whether they are to read
-FILE_BYTES_MAX: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,15 @@ class Insider:
         return Disclosed(
             _among(texts, [noted.read_bytes()]),
             _among(texts, [reply.text.encode()]),
-            _among(texts, (each.read_bytes()[:FILE_BYTES_MAX] for each in files)),
+            _among(texts, _contents(files)),
         )
+
+
+def _contents(files: Iterable[Path]) -> Iterator[bytes]:
+    """What is in the files that are still there: a server may write one anew meanwhile."""
+    for each in files:
+        with contextlib.suppress(FileNotFoundError):
+            yield each.read_bytes()
 
 
 def _among(texts: Collection[str], places: Iterable[bytes]) -> frozenset[str]:

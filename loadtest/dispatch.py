@@ -25,7 +25,6 @@ from loadtest.caller import Account, Door, Listener
 from loadtest.disclosure import Insider
 from loadtest.mailbox import Mailbox
 from loadtest.manners import Sender
-from loadtest.notice import settled_s
 from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
 from loadtest.provisioning import OWNER
@@ -47,6 +46,7 @@ HAD_WITHIN_S: Final = 20.0  # each of those
 SLACK_S: Final = 0.5  # before the next item is due, an item that not all have is left alone
 LEAD_S: Final = 0.4
 REST_S: Final = 0.15  # after which the server has done all that an item makes it do
+IDLE_S: Final = 1.0  # how long it is looked at what the server uses while nothing is sent
 LATE_S: Final = 0.02
 PILOT_ROUNDS: Final = 6
 PILOT_GAP_S: Final = 0.1
@@ -157,6 +157,7 @@ class Dispatch:
         )
         self._texts: dict[int, bytes] = {}
         self._come = asyncio.Event()
+        self._idle_share = 0.0  # of a core, which the server uses while nothing is sent
         self.found = Post()
 
     async def pilot(self) -> Costs:
@@ -166,6 +167,7 @@ class Dispatch:
         cipher_s = _each_s(lambda: shared.sealed(content, b"pilot"))
         async with contextlib.AsyncExitStack() as stack:
             owner = await self._enter(stack)  # the limit does not hold for it
+            await self._look_at_rest()
             relayed_s = await self._cost_s(owner, "messages") / len(self._boxes)
             return Costs(encrypt_s, cipher_s, relayed_s, await self._cost_s(owner, "publish"))
 
@@ -173,11 +175,28 @@ class Dispatch:
         """CPU time of the server for an item that is sent in this manner. [s]"""
         for number in range(PILOT_ROUNDS + 1):
             if number == 1:  # the first one costs more
-                begun_s = await settled_s(self._pid)
+                await asyncio.sleep(REST_S)
+                begun = self._clocks_s()
             for text in self._sender.stanzas(manner, number, self._content()):
                 owner.say(text)
             await asyncio.sleep(PILOT_GAP_S)
-        return (await settled_s(self._pid) - begun_s) / PILOT_ROUNDS
+        await asyncio.sleep(REST_S)
+        return self._worked_s(begun) / PILOT_ROUNDS
+
+    async def _look_at_rest(self) -> None:
+        """How much the server uses while nothing is sent: an ejabberd never rests for long."""
+        await asyncio.sleep(REST_S)
+        self._idle_share, begun = 0.0, self._clocks_s()
+        await asyncio.sleep(IDLE_S)
+        self._idle_share = self._worked_s(begun) / (time.monotonic() - begun[1])
+
+    def _clocks_s(self) -> tuple[float, float]:
+        return cpu_s(self._pid), time.monotonic()
+
+    def _worked_s(self, begun: tuple[float, float]) -> float:
+        """CPU time of the server since then, beyond what it uses at rest. [s]"""
+        used_s, now_s = self._clocks_s()
+        return used_s - begun[0] - self._idle_share * (now_s - begun[1])
 
     async def play(self) -> None:
         """All items, each at its instant; then some more while somebody reads along."""
@@ -191,7 +210,7 @@ class Dispatch:
                 # message for ten seconds until it gives up: once, if nothing is sent meanwhile.
                 self._send(publisher, FIRST)
                 await self._all_have(FIRST, HAD_WITHIN_S)
-            await settled_s(self._pid)
+            await self._look_at_rest()
             begun_ns = time.monotonic_ns() + int(LEAD_S * 1e9)
             instants_s = self._procedure.even_s
             for number, at_s in enumerate(instants_s):
@@ -240,7 +259,7 @@ class Dispatch:
     async def _post(self, publisher: Dialogue, number: int, due_ns: int) -> None:
         """One item at its instant, and until all have it or the next one is almost due."""
         await asyncio.sleep((due_ns - time.monotonic_ns()) / 1e9)
-        before_s = cpu_s(self._pid)
+        begun = self._clocks_s()
         self.found.due_ns[number] = due_ns
         self.found.late_s = max(self.found.late_s, (time.monotonic_ns() - due_ns) / 1e9)
         sealing_s = self._sender.sealing_s
@@ -248,8 +267,8 @@ class Dispatch:
         self.found.publisher_s.append(self._sender.sealing_s - sealing_s)
         next_ns = due_ns + int(1e9 / self._procedure.rate)
         if await self._all_have(number, (next_ns - time.monotonic_ns()) / 1e9 - SLACK_S):
-            await asyncio.sleep(REST_S)  # an ejabberd does not rest long enough to wait for it
-            self.found.used_s.append(cpu_s(self._pid) - before_s)
+            await asyncio.sleep(REST_S)
+            self.found.used_s.append(self._worked_s(begun))
 
     def _send(self, publisher: Dialogue, number: int) -> int:
         """One item in the procedure's manner; what was sent. [B]"""

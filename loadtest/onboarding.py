@@ -83,8 +83,12 @@ class Morning:
         When the server said so, since the request was due. [s]
     reached, lured : set
         Whose true items came, and whose false ones.
-    waiting : list
-        How many waited, at even distances.
+    spam : dict
+        The others' requests by Topic and full JID.
+    made : set
+        Which honest requests were made.
+    desk : Desk or None
+        Who answers.
     """
 
     number: int
@@ -161,12 +165,14 @@ class Onboarding:
 
     async def play(self) -> None:
         """All of it, from the Topics to who hears whom."""
+        entered: list[Dialogue] = []
         async with contextlib.AsyncExitStack() as stack:
-            owner = await self._enter(stack, OWNER)
-            squatter = await self._enter(stack, self._squatter)
+            stack.push_async_callback(_leave, entered)
+            owner = await self._enter(entered, OWNER)
+            squatter = await self._enter(entered, self._squatter)
             jids = {jid for each in self.mornings for _, jid in (*each.wishes, *each.spam)}
             for jid in sorted({each.partition("/")[0] for each in jids}):
-                self._sessions[jid] = await self._enter(stack, jid.partition("@")[0])
+                self._sessions[jid] = await self._enter(entered, jid.partition("@")[0])
             await self._furnish(owner, squatter)
             begun_s = time.monotonic() + LEAD_S
             work = [self._receive(owner)]
@@ -188,10 +194,10 @@ class Onboarding:
                 await ended(running)
             await self._hear(owner, squatter)
 
-    async def _enter(self, stack: contextlib.AsyncExitStack, name: str) -> Dialogue:
+    async def _enter(self, entered: list[Dialogue], name: str) -> Dialogue:
         password = self._passwords[f"{name}@{self._domain}"]
         session = await enter(self._grid, name, password, "onboarding")
-        stack.push_async_callback(session.leave)
+        entered.append(session)
         session.say("<presence/>")
         return session
 
@@ -270,7 +276,11 @@ class Onboarding:
                 await self._must(owner, pubsub.publish(topic, "true"))
                 if self.lookalikes:
                     await self._must(squatter, pubsub.publish(alike(topic), "false"))
-        await asyncio.sleep(HEARD_WITHIN_S)
+        latest_s = time.monotonic() + ANSWER_S
+        for topic, jid in (asked for morning in self.mornings for asked in morning.granted_s):
+            item = functools.partial(_brings, topic, "true")
+            await self._sessions[jid].hear(item, max(latest_s - time.monotonic(), 0.0))
+        await asyncio.sleep(HEARD_WITHIN_S)  # for all that nobody waits for
         for morning in self.mornings:
             for topic, jid in morning.wishes:
                 session = self._sessions[jid]
@@ -278,6 +288,11 @@ class Onboarding:
                     morning.reached.add((topic, jid))
                 if session.heard(functools.partial(_brings, alike(topic), "false")):
                     morning.lured.add((topic, jid))
+
+
+async def _leave(sessions: Sequence[Dialogue]) -> None:
+    """All at once: a server that has stopped answering holds up each for a while."""
+    await asyncio.gather(*(each.leave() for each in sessions))
 
 
 def _state(stanza: Stanza, topic: str) -> str | None:

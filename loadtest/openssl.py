@@ -4,7 +4,7 @@
 are found, and those of the objects behind an `ssl.SSLObject` and an `ssl.MemoryBIO`, so that
 compiled code can work on the very same connection. Where these addresses stand in Python's objects
 is no interface: it is looked at only where it is known, without following a pointer that is not
-readable, and believed only after a text has come through (`trial`).
+readable, and believed only where OpenSSL itself says that both belong together.
 """
 
 from __future__ import annotations
@@ -30,8 +30,20 @@ class ForeignError(RuntimeError):
 
 @cache
 def library() -> ctypes.CDLL:
-    """The library that Python's `ssl` is linked to, and no other version of it."""
-    return ctypes.CDLL(_ssl.__file__)
+    """The library that Python's `ssl` is linked to, and no other version of it.
+
+    Raises
+    ------
+    ForeignError
+        It cannot be had: `ssl` is built into the interpreter, say.
+    """
+    path = getattr(_ssl, "__file__", None)
+    if path is None:
+        raise ForeignError("Python's ssl is no library of its own here")
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise ForeignError(f"the library of Python's ssl cannot be opened: {error}") from None
 
 
 def address(name: str) -> int:
@@ -47,7 +59,7 @@ def address(name: str) -> int:
     except AttributeError:
         found = None
     if not found:
-        raise ForeignError(f"{name} is not found in {_ssl.__file__}")
+        raise ForeignError(f"{name} is not found in the library of Python's ssl")
     return found
 
 
@@ -69,6 +81,20 @@ def _member(of: object, place: int) -> int:
     return ctypes.c_size_t.from_address(id(of) + offset).value
 
 
+def require_known() -> None:
+    """Check that this Python and this machine are such as were looked at.
+
+    Raises
+    ------
+    ForeignError
+        They are not.
+    """
+    if sys.implementation.name != "cpython" or sys.version_info[:2] not in KNOWN:
+        raise ForeignError(f"{sys.implementation.name} {sys.version.split()[0]} is not known here")
+    if _WORD != 8 or sys.byteorder != "little":
+        raise ForeignError("only 64-bit machines that are little-endian are known here")
+
+
 def require(connection: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
     """Check that the addresses found are what they should be, without trusting them.
 
@@ -77,10 +103,7 @@ def require(connection: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.Me
     ForeignError
         They are not, or it cannot be known.
     """
-    if sys.implementation.name != "cpython" or sys.version_info[:2] not in KNOWN:
-        raise ForeignError(f"{sys.implementation.name} {sys.version.split()[0]} is not known here")
-    if _WORD != 8 or sys.byteorder != "little":
-        raise ForeignError("only 64-bit machines that are little-endian are known here")
+    require_known()
     found = ssl_of(connection)
     head = _readable(found, _SSL_BYTES)
     ends = {"SSL_get_rbio": bio_of(incoming), "SSL_get_wbio": bio_of(outgoing)}
@@ -95,13 +118,11 @@ def require(connection: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.Me
 
 def _readable(start: int, size: int) -> bytes:
     """What stands in this process's memory; an error, and no crash, where nothing does."""
-    memory = os.open("/proc/self/mem", os.O_RDONLY)
     try:
-        found = os.pread(memory, size, start)
+        with open("/proc/self/mem", "rb", buffering=0) as memory:
+            found = os.pread(memory.fileno(), size, start)
     except (OSError, OverflowError) as error:
         raise ForeignError(f"no memory at {start:#x}: {error}") from None
-    finally:
-        os.close(memory)
     if len(found) < size:
         raise ForeignError(f"no memory at {start:#x}")
     return found

@@ -261,6 +261,8 @@ class ReceiveShare(Share):
                 Reactor.of_loop().compile(self.log, self.spec.tag)
             except ForeignError as error:
                 self._interpreted_because = str(error)
+            except Exception as error:  # of the compiler: all that it does is save time
+                self._interpreted_because = f"{type(error).__name__}: {error}"
 
     def online(self, session: Session) -> Session | CountingSession:
         """What the spec's `receivers` says."""

@@ -134,7 +134,7 @@ def test_receivers_decrypt_what_the_server_cannot_read(shelter):
             assert (each.found.unread, each.found.seen_share) == (0, 1.0)
             assert len(each.found.had_ns[0]) == 8
         found = dispatch.measured(secret.found, procedure, "none", 1.0)
-        assert 8192 / 40e3 <= found.sample("last_receiver_s").value < 2.0
+        assert 8192 / 40e3 <= found.sample("last_receiver_s").value < 6.0
         assert secret.found.exposed_share == 0.0
         assert open_to_all.found.exposed_share == 1.0
         assert open_to_all.found.where == "stanzas, kept items, files"

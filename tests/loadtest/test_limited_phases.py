@@ -1,9 +1,12 @@
 """What is cut from a run's figures: the seconds in which the generator was the limit."""
 
 import itertools
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from loadtest import figures
 from loadtest.phases import CUTS_MAX, without_limited
 from loadtest.verdict import Second
 from results.records import Phase
@@ -62,3 +65,30 @@ def test_many_cuts_are_joined():
     for k in range(0, 200, 3):
         assert any(start_s <= k and k + 1 <= end_s for start_s, end_s in cut_s)
     assert sum(each.end_s - each.start_s for each in kept) == pytest.approx(200)
+
+
+def test_knee_takes_a_cut_step_as_one_and_what_was_cut_as_none():
+    """Step "load 1" was cut in two by a second in which nothing came in time."""
+    names = ("load 1", "limited", "load 1", "load 2")
+    limits = [0.0, 2.0, 3.0, 5.0, 9.0]
+    phases = tuple(
+        Phase(name=name, start_s=start_s, end_s=end_s, measured=name != "limited")
+        for name, start_s, end_s in zip(names, limits, limits[1:], strict=False)
+    )
+    phase_of = np.array([0, 0, 1, 2, 2, 3, 3, 3])
+    tables = SimpleNamespace(
+        phases=phases,
+        phase_of=phase_of,
+        publication=np.array([0, 1, 3, 4, 5, 6, 7]),  # the one in the limited second never came
+        latency_s=np.full(7, 0.1),
+        ledger=SimpleNamespace(expected_of=np.ones(8, dtype=np.int64)),
+    )
+    rows = {row["phase"]: row for row in figures._phases(tables)}
+    assert [*rows] == ["load 1", "limited", "load 2"]
+    assert rows["load 1"]["offered_per_s"] == pytest.approx(4 / 4.0)
+    assert rows["load 1"]["delivered_share"] == 1.0
+    assert rows["limited"]["delivered_share"] == 0.0
+    played = SimpleNamespace(topology=SimpleNamespace(slo=SimpleNamespace(deadline=1.0)))
+    knee = figures._knee(played, tables)
+    assert [step["phase"] for step in knee["steps"]] == ["load 1", "load 2"]
+    assert knee["highest_followed"] == "load 2"
