@@ -46,7 +46,8 @@ HAD_WITHIN_S: Final = 20.0  # each of those
 SLACK_S: Final = 0.5  # before the next item is due, an item that not all have is left alone
 LEAD_S: Final = 0.4
 REST_S: Final = 0.15  # after which the server has done all that an item makes it do
-IDLE_S: Final = 1.0  # how long it is looked at what the server uses while nothing is sent
+IDLE_S: Final = 0.25  # how long it is looked at what the server uses while nothing is sent
+IDLE_LOOKS: Final = 8  # how often, of which the least counts: it may be at work still
 LATE_S: Final = 0.02
 PILOT_ROUNDS: Final = 6
 PILOT_GAP_S: Final = 0.1
@@ -185,10 +186,12 @@ class Dispatch:
 
     async def _look_at_rest(self) -> None:
         """How much the server uses while nothing is sent: an ejabberd never rests for long."""
-        await asyncio.sleep(REST_S)
-        self._idle_share, begun = 0.0, self._clocks_s()
-        await asyncio.sleep(IDLE_S)
-        self._idle_share = self._worked_s(begun) / (time.monotonic() - begun[1])
+        shares = []
+        for _ in range(IDLE_LOOKS):
+            self._idle_share, begun = 0.0, self._clocks_s()
+            await asyncio.sleep(IDLE_S)
+            shares.append(self._worked_s(begun) / (time.monotonic() - begun[1]))
+        self._idle_share = min(shares)
 
     def _clocks_s(self) -> tuple[float, float]:
         return cpu_s(self._pid), time.monotonic()
