@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from loadtest import adversaries
 from loadtest.caller import Account, Door, Mechanism
 from loadtest.herd import Herd
+from loadtest.localparts import localparts
 from loadtest.membership import Member
 from loadtest.problems import LoadError
 from loadtest.retries import Retry
@@ -106,9 +107,8 @@ def pairs_on(
     """Accounts of Platforms at both of two Controllers, and where these take logins."""
     passwords, sides = grid.credentials(), []
     for node in topology.controllers[:2]:
-        names = [f"{each.name}-{place}" for each in topology.platforms
-                 if each.controller == node.name for place in range(each.count)]  # fmt: skip
-        sides.append([Account(name, passwords[f"{name}@{node.domain}"]) for name in names])
+        here = localparts(each for each in topology.platforms if each.controller == node.name)
+        sides.append([Account(name, passwords[f"{name}@{node.domain}"]) for name in here])
     doors = door_of(grid, topology, 0), door_of(grid, topology, 1)
     return list(zip(*sides, strict=False)), doors
 

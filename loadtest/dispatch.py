@@ -23,6 +23,7 @@ import numpy as np
 from loadtest import pubsub
 from loadtest.caller import Account, Door, Listener
 from loadtest.disclosure import Insider
+from loadtest.localparts import one_of_each, subscribers
 from loadtest.mailbox import Mailbox
 from loadtest.manners import Sender
 from loadtest.observation import cpu_s
@@ -62,16 +63,14 @@ def require(procedure: OneToOne, topology: Topology) -> None:
     LoadError
         With place, value, rule and repair.
     """
-    problems = []
-    if len(topology.controllers) != 1 or len(topology.topics) != 1:
-        problems.append("controllers, topics: one of each is played; leave the others out")
+    problems = one_of_each(topology)
     if not procedure.evenly:
         problems.append("procedure.evenly: false: items are played evenly spaced; set it to true")
     client = topology.controllers[0].limits.client
     if procedure.limit != (client.rate if client else None):
         rule = "must be that of controllers[0].limits.client, which the server is deployed with"
         problems.append(f"procedure.limit: {procedure.limit}: {rule}")
-    there = sum(each.count for each in topology.platforms if each.subscribes)
+    there = len(subscribers(topology))
     if there < procedure.receivers:
         rule = f"only {there} Platforms subscribe; raise platforms.count"
         problems.append(f"procedure.receivers: {procedure.receivers}: {rule}")
@@ -147,10 +146,7 @@ class Dispatch:
         self._broker = next(iter(document["brokers"].values()))
         self._topic = topology.topics[0].name
         self._passwords = grid.credentials()
-        names = [
-            f"{each.name}-{place}"
-            for each in topology.platforms if each.subscribes for place in range(each.count)
-        ][: procedure.receivers]  # fmt: skip
+        names = subscribers(topology)[: procedure.receivers]
         self._publisher = next(f"{each.name}-0" for each in topology.platforms if each.publishes)
         self._boxes = [Mailbox(each, self._had) for each in names]
         self._sender = Sender(

@@ -23,12 +23,14 @@ from loadtest import pubsub
 from loadtest.desk import AUTHORIZATION, Asked, Desk, asked_of
 from loadtest.dialogue import Dialogue, Stanza
 from loadtest.herd import ended
+from loadtest.localparts import subscribers
 from loadtest.problems import LoadError
 from loadtest.provisioning import OWNER
 from loadtest.testbed import enter
 from results import histogram, statistics
 from results.statistics import Sample
 from results.variants import Curve, Measured, thinned
+from topologies.procedures import MORNINGS
 
 if TYPE_CHECKING:
     from loadtest.grid import Grid
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from topologies.procedures_load import Request
     from topologies.schema import Topology
 
-MORNINGS: Final = 4
 LEAD_S: Final = 0.3
 HEARD_WITHIN_S: Final = 1.0
 ANSWER_S: Final = 10.0
@@ -54,7 +55,7 @@ def require(procedure: Approvals, topology: Topology, kind: str) -> None:
     """
     problems = []
     needed = MORNINGS * (procedure.platforms + procedure.spammers)
-    there = sum(each.count for each in topology.platforms if each.subscribes)
+    there = len(subscribers(topology))
     if there < needed:
         problems.append(
             f"platforms: {there} subscribe; {MORNINGS} mornings of procedure.platforms and "
@@ -139,10 +140,7 @@ class Onboarding:
         self._broker = next(iter(document["brokers"].values()))
         self._passwords = grid.credentials()
         self._squatter = next(f"{each.name}-0" for each in topology.platforms if each.publishes)
-        names = [
-            f"{each.name}-{place}"
-            for each in topology.platforms if each.subscribes for place in range(each.count)
-        ]  # fmt: skip
+        names = subscribers(topology)
         self._sessions: dict[str, Dialogue] = {}
         self._stanzas: set[int] = set()
         self.late_s, self.lookalikes = 0.0, 0

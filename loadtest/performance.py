@@ -38,6 +38,8 @@ from loadtest.processes import pinned
 from loadtest.server import Options
 from topologies import plan
 from topologies.procedures import (
+    MORNINGS,
+    THIEVES,
     Approvals,
     Duel,
     Harvest,
@@ -162,7 +164,7 @@ class Performance:
 
     def _steal(self, procedure: Harvest, topology: Topology, defence: str) -> Measured:
         with self._grid(topology, Options(activity=True, administration=True)) as grid:
-            accounts = _accounts(grid)[-theft.THIEVES :]
+            accounts = _accounts(grid)[-THIEVES:]
             burglary = theft.Burglary(grid, procedure, accounts, self._seed)
             rate_per_s = len(accounts) * (2.0 * procedure.reads + procedure.live)
             planned = rails.Caps(len(accounts) + 1, 10.0, rate_per_s, procedure.duration)
@@ -220,10 +222,10 @@ class Performance:
         options = Options(scram="SHA-1", creation=procedure.creators)
         with self._grid(topology, options) as grid:
             coming = onboarding.Onboarding(grid, procedure, topology, self._seed)
-            people = onboarding.MORNINGS * (procedure.platforms + procedure.spammers)
+            people = MORNINGS * (procedure.platforms + procedure.spammers)
             asked = procedure.platforms * procedure.topics + procedure.spammers * procedure.spam
             planned = rails.Caps(
-                people + 2, float(people), onboarding.MORNINGS * asked / procedure.spread,
+                people + 2, float(people), MORNINGS * asked / procedure.spread,
                 procedure.duration + onboarding.HEARD_WITHIN_S,
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, coming.play())

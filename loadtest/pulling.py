@@ -25,6 +25,7 @@ from loadtest import files, pubsub
 from loadtest.caller import Account, Door, Listener
 from loadtest.files import FileServer
 from loadtest.herd import ended
+from loadtest.localparts import one_of_each, subscribers
 from loadtest.payload import payload
 from loadtest.problems import LoadError, RailsError
 from loadtest.provisioning import OWNER
@@ -70,9 +71,7 @@ def require(topology: Topology) -> None:
     LoadError
         With place, value, rule and repair.
     """
-    problems = []
-    if len(topology.controllers) != 1 or len(topology.topics) != 1:
-        problems.append("controllers, topics: one of each is played; leave the others out")
+    problems = one_of_each(topology)
     senders = [each for each in topology.platforms if each.publishes]
     readers = [each for each in topology.platforms if each.subscribes]
     if sum(each.count for each in senders) != 1:
@@ -144,10 +143,7 @@ class Pull:
         self._context = ssl.create_default_context(cafile=str(grid.ca_file))
         self._fetching: set[asyncio.Task[None]] = set()
         self._all_there = asyncio.Event()
-        self.subscribers = [
-            f"{each.name}-{place}"
-            for each in topology.platforms if each.subscribes for place in range(each.count)
-        ]  # fmt: skip
+        self.subscribers = subscribers(topology)
         publisher = next(each for each in topology.platforms if each.publishes)
         self._publisher, self._rate = f"{publisher.name}-0", publisher.network.uplink
         self.found = Hoard()

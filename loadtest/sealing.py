@@ -9,6 +9,7 @@ as XML needs it.
 from __future__ import annotations
 
 import base64
+import binascii
 import secrets
 from typing import Final
 
@@ -46,8 +47,7 @@ class Recipient:
         LoadError
             It was not, or was changed.
         """
-        sealed = base64.b64decode(text)
-        head, rest = sealed[:KEY_BYTES], sealed[KEY_BYTES:]
+        head, rest = _parted(text, KEY_BYTES, name)
         shared = self._private.exchange(X25519PublicKey.from_public_bytes(head))
         return _decrypted(_derived(shared, head), _ONCE, rest, name)
 
@@ -85,8 +85,8 @@ class SharedKey:
         LoadError
             It was not, or was changed.
         """
-        sealed = base64.b64decode(text)
-        return _decrypted(self.secret, sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name)
+        nonce, rest = _parted(text, _NONCE_BYTES, name)
+        return _decrypted(self.secret, nonce, rest, name)
 
 
 def _derived(shared: bytes, head: bytes) -> bytes:
@@ -94,8 +94,23 @@ def _derived(shared: bytes, head: bytes) -> bytes:
     return derivation.derive(shared)
 
 
+def _parted(text: bytes, head_bytes: int, name: bytes) -> tuple[bytes, bytes]:
+    """What stands before the encrypted octets, and those."""
+    try:
+        sealed = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise _not_opened(name) from None
+    if len(sealed) < head_bytes:
+        raise _not_opened(name)
+    return sealed[:head_bytes], sealed[head_bytes:]
+
+
+def _not_opened(name: bytes) -> LoadError:
+    return LoadError(f"{name.decode()}: was not sealed with this key, or was changed")
+
+
 def _decrypted(key: bytes, nonce: bytes, sealed: bytes, name: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(nonce, sealed, name)
     except InvalidTag:
-        raise LoadError(f"{name.decode()}: was not sealed with this key, or was changed") from None
+        raise _not_opened(name) from None

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from loadtest.grid import Grid
     from topologies.procedures import Harvest
 
-THIEVES: Final = 4
 ALL_S: Final = 30.0  # for the answers to many requests at once
 LOOK_S: Final = 0.05  # how often the watchman looks
 RECONNECT_S: Final = 5.0  # who is thrown out is back after this, as in the model

@@ -26,6 +26,8 @@ from sim.replications import simulate
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
 from topologies.procedures import (
+    MORNINGS,
+    THIEVES,
     AnyProcedure,
     Approvals,
     Duel,
@@ -39,8 +41,6 @@ from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
 DRIVEN: Final = (Approvals, Harvest, Duel, LargeAnswers, OneToOne, SilentController)
-THIEVES: Final = 4  # as many as are played at a time
-MORNINGS: Final = 4  # likewise, of new Platforms
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known

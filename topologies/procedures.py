@@ -6,7 +6,7 @@ which attack files fill from their base by selectors. The simulator's `sim.proce
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -29,6 +29,9 @@ from topologies.procedures_trust import (
     Harvest,
     Skew,
 )
+
+THIEVES: Final = 4  # as many stolen accounts are played at a time on a real server
+MORNINGS: Final = 4  # likewise, of new Platforms who ask for subscriptions
 
 AnyProcedure = Annotated[
     Approvals
@@ -54,6 +57,8 @@ AnyProcedure = Annotated[
 ]
 
 __all__ = [
+    "MORNINGS",
+    "THIEVES",
     "AnyProcedure",
     "Approvals",
     "Authorities",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import topologies
 from loadtest import deployment
+from loadtest.authority import Authority
 
 PROFILE = """
 schema: 1
@@ -206,3 +208,15 @@ def copies():
         return sum(TWO_TOPICS_FAN_OUT[each] for each in topic)
 
     return count
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory):
+    """TLS contexts of a server called peer.test and of a client that trusts it."""
+    authority, directory = Authority(), tmp_path_factory.mktemp("certificates")
+    identity = authority.issue_server(["peer.test"])
+    (directory / "chain.pem").write_bytes(identity.certificate_pem + identity.key_pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(directory / "chain.pem")
+    client = ssl.create_default_context(cadata=authority.certificate_pem.decode())
+    return server, client

@@ -46,7 +46,13 @@ def test_only_whoever_has_the_key_opens_it_and_only_unchanged(shared):
     assert b"secret" not in text
     assert one.opened(text, NAME) == b"secret"
     changed = text[:-6] + bytes([text[-6] ^ 1]) + text[-5:]
-    for who, what, name in ((other, text, NAME), (one, text, b"item 8"), (one, changed, NAME)):
+    for who, what, name in (
+        (other, text, NAME),
+        (one, text, b"item 8"),
+        (one, changed, NAME),
+        (one, text[:-6] + b"*" + text[-5:], NAME),
+        (one, text[:9], NAME),
+    ):
         with pytest.raises(LoadError, match="not sealed with this key, or was changed"):
             who.opened(what, name)
 

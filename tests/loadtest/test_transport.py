@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loadtest import rails
-from loadtest.authority import Authority
 from loadtest.reactor import MANY
 from loadtest.receiver import DeliveryLog, Receiver, columns
 from loadtest.transport import TimedTransport
@@ -35,18 +34,6 @@ class Taken:
     async def holds(self, size: int) -> None:
         while len(self.data) < size:
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory):
-    """TLS contexts of a server called peer.test and of a client that trusts it."""
-    authority, directory = Authority(), tmp_path_factory.mktemp("certificates")
-    identity = authority.issue_server(["peer.test"])
-    (directory / "chain.pem").write_bytes(identity.certificate_pem + identity.key_pem)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(directory / "chain.pem")
-    client = ssl.create_default_context(cadata=authority.certificate_pem.decode())
-    return server, client
 
 
 @contextlib.asynccontextmanager

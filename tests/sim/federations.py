@@ -61,6 +61,17 @@ def stanza_by_stanza(topology, plan, profiles):
     return tallies
 
 
+def assert_alike(topology, plan, profiles, window_s=None):
+    """Both engines agree at every station, and no copy is lost from the books; their tallies."""
+    fast = compiled(topology, plan, profiles, window_s)
+    slow = stanza_by_stanza(topology, plan, profiles)
+    for one, other in zip(fast, slow, strict=True):
+        worlds.assert_agree(one, other)
+        assert one.expected == one.delivered + one.lost + one.rejected
+        np.testing.assert_allclose(one.owed_area_s, one.sojourn_s, rtol=1e-9)
+    return fast, slow
+
+
 def deliveries_ms(tallies) -> dict[tuple[int, str, int], float]:
     """When each (publication, station, Platform there) was received, in milliseconds."""
     return {

@@ -94,13 +94,8 @@ def test_both_engines_carry_copies_to_the_same_instants(world, seed, window_s):
     topology, profiles = world
     require_supported(topology)
     plan = Plan(topology, seed)
-    fast = federations.compiled(topology, plan, profiles, window_s)
-    slow = federations.stanza_by_stanza(topology, plan, profiles)
+    fast, _ = federations.assert_alike(topology, plan, profiles, window_s)
     assert len(fast) == 1 + topology.controllers[0].nodes
-    for one, other in zip(fast, slow, strict=True):
-        worlds.assert_agree(one, other)
-        assert one.expected == one.delivered + one.lost + one.rejected
-        assert one.owed_area_s == pytest.approx(one.sojourn_s, rel=1e-9)
 
 
 FIFO_1_MS = worlds.profile("fifo", publish="2 ms", copy="1 ms", relay={"receive": "5 ms"})
