@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NotRequired
 
@@ -87,7 +87,9 @@ class Sample:
     peak_rss_bytes: int
 
 
-def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
+def bench(
+    quick: bool = False, progress: Progress | None = None, only: Collection[str] = ()
+) -> Benchmark:
     """Play every workload on every engine, in rounds.
 
     Parameters
@@ -96,15 +98,21 @@ def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
         Smaller workloads and fewer rounds: half a minute instead of many.
     progress : callable, optional
         Called with the share done and a remark.
+    only : collection of str
+        Names of the workloads to play; all of them where none is named.
 
     Raises
     ------
     BenchmarkError
         Two engines differ by more than 1e-9 in a quantile.
     """
-    played = workloads(quick)
+    played = [
+        (number, workload)
+        for number, workload in enumerate(workloads(quick))
+        if not only or workload.name in only
+    ]
     rows: list[BenchmarkRow] = []
-    for number, workload in enumerate(played):
+    for position, (number, workload) in enumerate(played):
         engines = engines_of(workload)
         samples: dict[str, list[Sample]] = {engine: [] for engine in engines}
         rounds = QUICK_ROUNDS if quick or workload.storm else ROUNDS
@@ -113,7 +121,7 @@ def bench(quick: bool = False, progress: Progress | None = None) -> Benchmark:
                 if progress is not None:
                     done = (turn + place / len(engines)) / rounds
                     remark = f"{workload.name} {workload.size:,}: {engine}"
-                    progress((number + done) / len(played), remark)
+                    progress((position + done) / len(played), remark)
                 samples[engine].append(in_fresh_process(number, engine, quick))
         rows += compared(workload, samples)
     return {"workloads": rows}
