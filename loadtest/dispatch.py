@@ -50,9 +50,8 @@ REST_S: Final = 0.15  # after which the server has done all that an item makes i
 IDLE_S: Final = 0.25  # how long it is looked at what the server uses while nothing is sent
 IDLE_LOOKS: Final = 8  # how often, of which the least counts: it may be at work still
 LATE_S: Final = 0.02
-PILOT_ROUNDS: Final = 6
-PILOT_GAP_S: Final = 0.1
-PILOT_SEALS: Final = 400
+PILOT_ROUNDS: Final = 8
+PILOT_GAP_S: Final = 0.4  # items come one at a time, and find caches that have cooled
 
 
 def require(procedure: OneToOne, topology: Topology) -> None:
@@ -82,9 +81,20 @@ def require(procedure: OneToOne, topology: Topology) -> None:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a pilot found: CPU time of our encryption, and of the server. [s]"""
+    """What a pilot found, each as the play has it: CPU time of our encryption, and of the server.
+
+    Attributes
+    ----------
+    encrypt_s, alone_s : float
+        For one receiver of many in a row, and of one alone. [s]
+    cipher_s : float
+        For an item under a shared key. [s]
+    relayed_s, publication_s : float
+        The server's for a message, and for an item with its copies in the procedure's manner. [s]
+    """
 
     encrypt_s: float
+    alone_s: float
     cipher_s: float
     relayed_s: float
     publication_s: float
@@ -160,25 +170,33 @@ class Dispatch:
     async def pilot(self) -> Costs:
         """What encryption costs us, and what messages and publications cost the server."""
         content, recipient, shared = self._content(), Recipient(), SharedKey()
-        encrypt_s = _each_s(lambda: sealed_for(recipient.public, content, b"pilot"))
-        cipher_s = _each_s(lambda: shared.sealed(content, b"pilot"))
+        alone_s = await _alone_s(lambda: sealed_for(recipient.public, content, b"pilot"))
+        cipher_s = await _alone_s(lambda: shared.sealed(content, b"pilot"))
+        manner = self._procedure.manner
         async with contextlib.AsyncExitStack() as stack:
             owner = await self._enter(stack)  # the limit does not hold for it
+            if manner == "addressed":
+                await self._prime(owner)
             await self._look_at_rest()
-            relayed_s = await self._cost_s(owner, "messages") / len(self._boxes)
-            return Costs(encrypt_s, cipher_s, relayed_s, await self._cost_s(owner, "publish"))
+            messages, sealing_s = await self._cost_s(owner, "messages")
+            each = len(self._boxes)
+            if manner not in ("sealed", "addressed"):
+                manner = "publish"
+            publication_s, _ = await self._cost_s(owner, manner)
+            return Costs(sealing_s / each, alone_s, cipher_s, messages / each, publication_s)
 
-    async def _cost_s(self, owner: Dialogue, manner: str) -> float:
-        """CPU time of the server for an item that is sent in this manner. [s]"""
+    async def _cost_s(self, owner: Dialogue, manner: str) -> tuple[float, float]:
+        """CPU time of the server, and ours of encryption, for an item in this manner. [s]"""
         for number in range(PILOT_ROUNDS + 1):
             if number == 1:  # the first one costs more
                 await asyncio.sleep(REST_S)
-                begun = self._clocks_s()
+                begun, sealing_s = self._clocks_s(), self._sender.sealing_s
             for text in self._sender.stanzas(manner, number, self._content()):
                 owner.say(text)
             await asyncio.sleep(PILOT_GAP_S)
         await asyncio.sleep(REST_S)
-        return self._worked_s(begun) / PILOT_ROUNDS
+        sealed_s = self._sender.sealing_s - sealing_s
+        return self._worked_s(begun) / PILOT_ROUNDS, sealed_s / PILOT_ROUNDS
 
     async def _look_at_rest(self) -> None:
         """How much the server uses while nothing is sent: an ejabberd never rests for long."""
@@ -205,10 +223,7 @@ class Dispatch:
                 await self._listen(stack, OWNER, lambda message, _: self._relay(owner, message))
             publisher = await self._session(stack, self._publisher)
             if self._procedure.manner == "addressed":
-                # Ejabberd asks the receivers' domain first whether it takes lists, and keeps the
-                # message for ten seconds until it gives up: once, if nothing is sent meanwhile.
-                self._send(publisher, FIRST)
-                await self._all_have(FIRST, HAD_WITHIN_S)
+                await self._prime(publisher)
             await self._look_at_rest()
             begun_ns = time.monotonic_ns() + int(LEAD_S * 1e9)
             instants_s = self._procedure.even_s
@@ -223,6 +238,15 @@ class Dispatch:
                 self._send(publisher, number)
                 await self._all_have(number, HAD_WITHIN_S)
             await self._overlook(insider, extra, owner)
+
+    async def _prime(self, publisher: Dialogue) -> None:
+        """A first message with a list, which is not counted.
+
+        Ejabberd asks the receivers' domain first whether it takes lists, and keeps the message for
+        ten seconds until it gives up: once, if nothing is sent meanwhile.
+        """
+        self._send(publisher, FIRST)
+        await self._all_have(FIRST, HAD_WITHIN_S)
 
     async def _enter(self, stack: contextlib.AsyncExitStack) -> Dialogue:
         """Receivers online and subscribed; the owner."""
@@ -319,14 +343,16 @@ def _share(found: Iterable[str], known: dict[str, int], numbers: Sequence[int]) 
     return len({known[text] for text in found if text in known}) / len(numbers)
 
 
-def _each_s(work: Callable[[], object]) -> float:
-    """Our CPU time of doing it once, after it was done some times. [s]"""
-    for _ in range(PILOT_SEALS // 10):
+async def _alone_s(work: Callable[[], object]) -> float:
+    """Our CPU time of doing it once, with nothing alike just before. [s]"""
+    work()  # what is loaded and allocated once
+    took_s = []
+    for _ in range(PILOT_ROUNDS):
+        await asyncio.sleep(PILOT_GAP_S)
+        begun_s = time.thread_time()
         work()
-    begun_s = time.thread_time()
-    for _ in range(PILOT_SEALS):
-        work()
-    return (time.thread_time() - begun_s) / PILOT_SEALS
+        took_s.append(time.thread_time() - begun_s)
+    return float(np.mean(took_s))
 
 
 def measured(post: Post, procedure: OneToOne, defence: str, deadline_s: float) -> Measured:

@@ -1,17 +1,18 @@
-"""How much of what was given up a server still pays for: measured step by step of a login.
+"""How much of what was given up a server still pays for, over all steps of a login.
 
-Clients are brought up to a step of their login; the server is halted (SIGSTOP), so that the step's
-messages wait as they do in a queue; the clients send them and give up at once; the server goes on.
-What it then uses is set against what the same step costs it when nobody gives up, and against what
-it costs to see connections end without any message. If p is the share of abandoned steps that it
-drops unpaid,
+As many clients are brought up to each kind of step of their login; the server is halted (SIGSTOP),
+so that all their messages wait as they do in a queue; the clients send them and give up at once;
+the server goes on. What it then uses is set against what the same steps cost it when nobody gives
+up, and against what it costs to see connections end without any message. If p is the share of
+abandoned steps that it drops unpaid,
 
     1 - p = (abandoned - ended) / paid
 
 which is the `noticed` of a profile's logins. A garbage collection or a busy moment of the machine
-moves one such figure by more than it is: each step is measured in several rounds, the three arms
-forwards and backwards in turn, and p is kept as it comes out, with its interval over the rounds. It
-is brought into [0, 1] only where a profile takes it.
+moves one such figure by more than it is: so all steps are taken at once, which makes each figure
+large and leaves time for many rounds, the three arms forwards and backwards in turn. p is kept as
+it comes out, with its interval over the rounds; it is brought into [0, 1] only where a profile
+takes it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,7 @@ from loadtest.observation import cpu_s
 from results.statistics import Sample
 from results.variants import AbandonedStep
 
-CLIENTS: Final = 50
-ROUNDS: Final = 4  # forwards, backwards, backwards, forwards
+ROUNDS: Final = 12  # forwards, backwards, backwards, forwards, and so on
 TRIED: Final = ("stream", "tls", "sasl", "proof", "bind")  # one of each kind of work
 _ARMS: Final = ((True, False), (False, True), (True, True))  # sends, leaves: paid, ended, abandoned
 _ARRIVED_S: Final = 0.05  # loopback has taken everything by then
@@ -46,23 +46,21 @@ _SETTLED_WITHIN_S: Final = 10.0
 class Notice:
     """The share of abandoned steps that the server drops before it pays for them."""
 
-    steps: tuple[AbandonedStep, ...]  # the last is all of them
+    all: AbandonedStep
 
     @property
     def noticed(self) -> float:
         """All steps together, weighted by what each costs, brought into [0, 1]."""
-        return min(max(self.steps[-1]["noticed"], 0.0), 1.0)
+        return min(max(self.all["noticed"], 0.0), 1.0)
 
 
-def summary(step: str, arms_s: npt.NDArray[np.float64]) -> AbandonedStep:
-    """What a step came to.
+def summary(arms_s: npt.NDArray[np.float64]) -> AbandonedStep:
+    """What all steps came to.
 
     Parameters
     ----------
-    step : str
-        Its name.
     arms_s : ndarray, shape (rounds, 3)
-        CPU time of one client's paid, ended and abandoned step. [s]
+        CPU time of one client's paid, ended and abandoned steps. [s]
     """
     paid_s, ended_s, abandoned_s = arms_s.mean(axis=0).tolist()
     parts = share(arms_s[:, 0], arms_s[:, 2], arms_s[:, 1])
@@ -71,7 +69,7 @@ def summary(step: str, arms_s: npt.NDArray[np.float64]) -> AbandonedStep:
     assert low is not None, "several rounds give an interval"
     assert high is not None
     return AbandonedStep(
-        step=step,
+        step="all",
         paid_s=paid_s,
         abandoned_s=abandoned_s,
         ended_s=ended_s,
@@ -96,7 +94,7 @@ async def measure(
     accounts: Sequence[Account],
     tell: Callable[[float, str], None] = lambda done, remark: None,
 ) -> Notice:
-    """Halt and wake the server for each step of a login; it must be the caller's to signal.
+    """Halt and wake the server with logins under way; it must be the caller's to signal.
 
     Parameters
     ----------
@@ -105,23 +103,22 @@ async def measure(
     door : Door
         Where to log in.
     accounts : sequence of Account
-        `CLIENTS` of them are used, if there are as many.
+        Shared out evenly among the steps.
     tell : callable
         Gets the share done and a remark.
     """
-    chosen = accounts[:CLIENTS]
-    await _warm(door, chosen)
-    arms_s = np.zeros((len(TRIED), ROUNDS, len(_ARMS)))
+    each = len(accounts) // len(TRIED)
+    places = [(account, step) for step, account in zip(TRIED * each, accounts, strict=False)]
+    await _warm(door, [account for account, _ in places])
+    arms_s = np.zeros((ROUNDS, len(_ARMS)))
     for turn in range(ROUNDS):
+        tell(turn / ROUNDS, "abandoning logins")
         backwards = turn % 4 in (1, 2)
-        for number, step in enumerate(TRIED):
-            tell((turn + number / len(TRIED)) / ROUNDS, f"abandoning logins at {step}")
-            for arm in reversed(range(len(_ARMS))) if backwards else range(len(_ARMS)):
-                sends, leaves = _ARMS[arm]
-                used_s = await _arm(pid, door, chosen, step, sends=sends, leaves=leaves)
-                arms_s[number, turn, arm] = used_s / len(chosen)
-    found = [summary(step, arms) for step, arms in zip(TRIED, arms_s, strict=True)]
-    return Notice((*found, summary("all", arms_s.sum(axis=0))))
+        for arm in reversed(range(len(_ARMS))) if backwards else range(len(_ARMS)):
+            sends, leaves = _ARMS[arm]
+            used_s = await _arm(pid, door, places, sends=sends, leaves=leaves)
+            arms_s[turn, arm] = used_s / each
+    return Notice(summary(arms_s))
 
 
 async def _warm(door: Door, accounts: Sequence[Account]) -> None:
@@ -135,21 +132,22 @@ async def _warm(door: Door, accounts: Sequence[Account]) -> None:
 
 
 async def _arm(
-    pid: int, door: Door, accounts: Sequence[Account], step: str, *, sends: bool, leaves: bool
+    pid: int, door: Door, places: Sequence[tuple[Account, str]], *, sends: bool, leaves: bool
 ) -> float:
     """CPU time of the server for one step of all clients, of which it sees nothing before. [s]"""
-    callers = [Caller(door, account) for account in accounts]
-    before = STEPS[: STEPS.index(step)]
+    steps = [step for _, step in places]
+    callers = [Caller(door, account) for account, _ in places]
     answers: list[asyncio.Future[object]] = []
     try:
-        for caller in callers:
-            await caller.advance(*before)
+        for caller, step in zip(callers, steps, strict=True):
+            await caller.advance(*STEPS[: STEPS.index(step)])
         await settled_s(pid)
         os.kill(pid, signal.SIGSTOP)
         try:
             begun_s = cpu_s(pid)
             if sends:
-                answers = [asyncio.ensure_future(each.begin(step)) for each in callers]
+                begun = [each.begin(step) for each, step in zip(callers, steps, strict=True)]
+                answers = [asyncio.ensure_future(each) for each in begun]
                 await asyncio.sleep(_ARRIVED_S)
             if leaves:
                 for caller in callers:

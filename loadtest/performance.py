@@ -232,18 +232,23 @@ class Performance:
         return onboarding.measured(coming, procedure, defence)
 
     def _fit_dispatch(self, procedure: OneToOne, topology: Topology) -> OneToOne:
-        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
+        key = " ".join(
+            map(str, (topology.controllers[0].profile, procedure.receivers, procedure.size,
+                      procedure.manner))
+        )  # fmt: skip
         if key not in self._posts:
 
             async def pilot(sending: dispatch.Dispatch) -> None:
                 self._posts[key] = await piloted(sending.pilot(), PILOT_S)
 
             self._progress(0.0, "fitting what messages and encryption cost on this machine")
-            self._dispatch(procedure, topology, "pilot", pilot)
+            keyless = procedure.model_copy(update={"key_items": None})
+            self._dispatch(keyless, topology, "pilot", pilot)
         costs = self._posts[key]
         return procedure.model_copy(
             update={
                 "encrypt": costs.encrypt_s,
+                "encrypt_alone": costs.alone_s,
                 "cipher": costs.cipher_s,
                 "relayed": costs.relayed_s,
                 "publication": costs.publication_s,
@@ -258,7 +263,7 @@ class Performance:
         part: Callable[[dispatch.Dispatch], Coroutine[Any, Any, None]],
     ) -> dispatch.Dispatch:
         dispatch.require(procedure, topology)
-        listed = procedure.manner == "addressed" and defence != "pilot"
+        listed = procedure.manner == "addressed"
         options = Options(scram="SHA-1", reader=True, unlimited=True, multicast=listed)
         with self._grid(topology, options) as grid, spinner.awake():
             sending = dispatch.Dispatch(grid, procedure, topology, door_of(grid, topology))

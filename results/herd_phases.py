@@ -41,7 +41,7 @@ class RealPoint(Point):
 class RealPhases(TypedDict):
     """Herds on a real server, with the patience to which they are scaled. [s]
 
-    `noticed` is what abandoned logins cost it, step by step, `doubts` what is not to be relied on;
+    `noticed` is what abandoned logins cost it, `doubts` what is not to be relied on;
     `line_right` and `model_right` are the shares of the points of which the line and the model say
     what came. [1]
     """

@@ -4,7 +4,8 @@ Each variant of the defence is run twice on the same plan, with and without the 
 
     goodput        legitimate deliveries in time per second while the attack lasts, or from a
                    failure until the run ends
-    p99            of legitimate deliveries intended then; undelivered counts as infinite
+    p99            of legitimate deliveries intended then; undelivered counts as infinite;
+                   the same of the Topics on which nobody attacks
     collateral     share of the goodput that the defence takes without any attack
     amplification  what the server does more with the attack than without, per unit that the
                    attacker sends: bytes out per byte in, copies and CPU seconds per publication
@@ -15,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from results import histogram, slow_readers, timeline
+from results import histogram, slow_readers, statistics, timeline
 from results.figures import Figures
 from results.run import Run
 from results.sessions import WHOLE
@@ -71,6 +72,7 @@ def variant(
     samples = {
         "goodput_per_s": _goodput(attacked, window),
         "p99_s": latency.sample(0.99),
+        **_other_topics(attacked, window),
         "collateral": _collateral(calm, undefended),
         "time_to_recover_s": _recovery(attacked, window),
         "peak_memory_bytes": _peak(attacked),
@@ -116,6 +118,18 @@ def _phases(run: Run, window: Window) -> list[str]:
         for p in run.header.phases
         if p.measured and window.start_s <= p.start_s < window.until_s
     ]
+
+
+def _other_topics(run: Run, window: Window) -> dict[str, Sample]:
+    """p99 on the Topics that are not flooded; none where there are none. [s]"""
+    described = _described(run)
+    flooded = {each.get("topic") for each in described.get("attacks", ())}
+    others = [each["name"] for each in described["topics"] if each["name"] not in flooded]
+    if not flooded or not others:
+        return {}
+    latency = Figures([run], _phases(run, window)).latency
+    histograms = np.sum([latency(name).parts for name in others], axis=0)
+    return {"other_topics_p99_s": statistics.quantile(list(histograms), 0.99)}
 
 
 def _recovery(attacked: Run, window: Window) -> Sample:
@@ -249,11 +263,16 @@ def _hostile_bytes(run: Run, replication: int) -> float:
 
 def _first_adversary(run: Run) -> int:
     """Number of the first Platform that an overlay added: adversaries come last in its file."""
-    import yaml
-
     first = 0
-    for population in yaml.safe_load(run.header.topology.text)["platforms"]:
+    for population in _described(run)["platforms"]:
         if population.get("role") == "adversary" and population["count"]:
             last_adversary = first
         first += int(population["count"])
     return last_adversary
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The topology of a run as its file has it."""
+    import yaml
+
+    return dict(yaml.safe_load(run.header.topology.text))

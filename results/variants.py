@@ -68,12 +68,12 @@ class Axes(TypedDict):
 
 
 class AbandonedStep(TypedDict):
-    """A step of a login that clients have given up: CPU time of the server for one of them. [s]
+    """Steps of logins that clients have given up: CPU time of the server for one of each. [s]
 
     `paid_s` when nobody gives up, `abandoned_s` when the message is there and its sender gone,
     `ended_s` for a connection that ends without it; `noticed` is the share not paid for [1], as it
     was measured: below 0 where abandoned ones cost more. `low` and `high` are its interval from so
-    many `rounds`. The step `all` is all of them together, weighted by what each costs.
+    many `rounds`. The step `all` is all kinds of them together, weighted by what each costs.
     """
 
     step: str

@@ -1,8 +1,9 @@
 """Real points for the phase diagram of reconnect herds: predicted first, then played in a row.
 
 A point's size is the time that all its logins take the server when nobody gives up, as the model
-with the costs of this machine has it. Patience and caps are scaled down together, which leaves the
-line where it is: herds of a few hundred Platforms decide within half a minute.
+with the costs of this machine has it. Sizes and caps are multiples of the patience, which leaves
+the line where it is. The patience is as long as lets the largest herd connect at once without being
+held back by the caps of the rails: the server alone decides, within half a minute.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from typing import Final
 import numpy as np
 
 from results.herd_phases import WHOLE, RealPhases, RealPoint
+from results.variants import Measured
 from sim.herd_phases import last_login_s, point
 from sim.reenactments import Real, foretold, unsure
 from sim.replications import simulate
 from topologies import Profile, overlays
 from topologies.schema import Outage, Retry, Topology
 
-PLACES: Final = ((3.0, 0.5), (3.0, 8.0), (4.0, 1.0), (4.0, 12.0), (5.0, 1.5), (5.0, 15.0))
-PATIENCE_S: Final = 1.0
-HORIZON_S: Final = 26.0
+PLACES: Final = ((2.7, 0.3), (2.7, 6.0), (3.1, 0.5), (3.1, 8.0), (3.5, 0.8), (3.5, 10.0))
+PATIENCE_S: Final = 1.0  # at most
+PLATFORMS_MAX: Final = 850  # of a herd, all of whom connect at once: below the cap of the rails
+HORIZON_S: Final = 36.0
 PATIENT: Final = 200
 DOOR: Final = "gridlab attack"
 
@@ -43,7 +46,8 @@ def points(
     base : str, optional
         Topology instead of the scenario's own.
     places : sequence of (float, float)
-        Sizes, as the time that all logins of the herd take the server, and caps of full jitter. [s]
+        Sizes, as the time that all logins of the herd take the server, and caps of full jitter,
+        both as multiples of the patience. [1]
     changes : sequence of str
         Of the base, as `--set` takes them.
     seed : int
@@ -52,28 +56,33 @@ def points(
     laid = overlays.scenario("S-HERD", base, ["none"], changes, real=True).attacked["none"]
     profiles = real.fit_logins(laid, 1.0)
     login_s = _login_s(laid, profiles, seed)
-    herds = [herd(laid, round(work_s / login_s), cap_s) for work_s, cap_s in places]
+    largest = max(size for size, _ in places)
+    patience_s = min(PATIENCE_S, PLATFORMS_MAX * login_s / largest)
+    herds = [
+        herd(laid, round(size * patience_s / login_s), cap * patience_s, patience_s)
+        for size, cap in places
+    ]
     predicted_shares = []
     for each in herds:
         run = simulate(each, seed=seed, replications=1, processes=1, profiles=profiles, door=DOOR)
         real.predicted(each)
-        predicted_shares.append(foretold("herd", each, run).sample("online_share").value)
+        predicted_shares.append(_online_share(foretold("herd", each, run)))
     played = real.series(herds)
     found = [
-        _point(place, each, login_s, predicted, other.sample("online_share").value)
-        for place, each, predicted, other in zip(
+        _point(cap * patience_s, each, login_s, patience_s, predicted, _online_share(other))
+        for (_, cap), each, predicted, other in zip(
             places, herds, predicted_shares, played, strict=True
         )
     ]
     return {
         "login_s": login_s,
-        "patience_s": PATIENCE_S,
+        "patience_s": patience_s,
         "horizon_s": HORIZON_S,
         "noticed": real.noticed(),
         "doubts": [
             *unsure(real.noticed()),
             *(
-                f"{place[0]:g} s of logins, cap {place[1]:g} s: {doubt}"
+                f"{place[0]:g} times the patience in logins, cap {place[1]:g} times: {doubt}"
                 for place, other in zip(places, played, strict=True)
                 for doubt in other.doubts
             ),
@@ -84,11 +93,15 @@ def points(
     }
 
 
+def _online_share(played: Measured) -> float:
+    return played.sample("online_share").value
+
+
 def _share(right: Iterable[bool]) -> float:
     return float(np.mean(list(right)))
 
 
-def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float = PATIENCE_S) -> Topology:
+def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float) -> Topology:
     """The topology with a herd of this size that loses its connections and goes by this cap."""
     name = max(laid.platforms, key=lambda each: each.count).name
     retry = Retry.model_validate(
@@ -119,11 +132,12 @@ def _login_s(laid: Topology, profiles: dict[str, Profile], seed: int) -> float:
 
 
 def _point(
-    place: tuple[float, float], topology: Topology, login_s: float, predicted: float, share: float
-) -> RealPoint:
+    cap_s: float, topology: Topology, login_s: float, patience_s: float, predicted: float,
+    share: float,
+) -> RealPoint:  # fmt: skip
     platforms = max(each.count for each in topology.platforms)
     return {
-        **point(platforms, platforms * login_s, place[1], share, PATIENCE_S),
+        **point(platforms, platforms * login_s, cap_s, share, patience_s),
         "predicted_share": predicted,
         "predicted_drained": predicted >= WHOLE,
     }

@@ -176,6 +176,9 @@ class OneToOne(Procedure):
     )
     burst: Bytes = Field(0.0, description="what it reads at once after a pause [B]")
     encrypt: Seconds = Field(0.0002, description="publisher's work for one receiver [s]")
+    encrypt_alone: Seconds | None = Field(
+        None, description="the same where nothing was encrypted just before; absent: as any [s]"
+    )
     cipher: Seconds = Field(20e-6, description="and for one item under a shared key [s]")
     relayed: PositiveSeconds | None = Field(
         None, description="server's work for one message; absent: as the profile says [s]"

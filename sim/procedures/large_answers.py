@@ -1,7 +1,11 @@
 """Requests whose answer is a whole Topic, beside ordinary publications, on one server.
 
 The server works first come, first served; an answer is built whole in memory and stays there until
-its asker has taken it in. Small pages hold up others for less and take more round trips.
+its asker has taken it in. Small pages hold up others for less and take more round trips. A server
+that works in turns (Prosody's event loop) reads all that has come by then, works through it, and
+writes all answers and copies in the end: whoever asks at the same turn is answered at the same
+instant, asks again at the same instant, and so askers fall into step, and hold up others for all of
+their answers at once.
 """
 
 from __future__ import annotations
@@ -40,7 +44,10 @@ def play(procedure: LargeAnswers, occasion: Occasion) -> Outcome:
         occasion.stream("publications"), procedure.rate, 0.0, procedure.duration
     )
     answers = Answers()
-    latency_s = _serve(procedure, published_s, work_s, answers, occasion.stream("askers"))
+    latency_s = _serve(
+        procedure, published_s, work_s, answers, occasion.stream("askers"),
+        turns=occasion.profile.costs.discipline == "loop-turns",
+    )  # fmt: skip
     instants, level = _memory(answers)
     sent_bytes = answers.requests * REQUEST_BYTES
     figures = {
@@ -76,41 +83,62 @@ def _pages(procedure: LargeAnswers) -> list[int]:
 
 def _serve(
     procedure: LargeAnswers, published_s: Floats, work_s: float, answers: Answers,
-    draw: np.random.Generator,
+    draw: np.random.Generator, *, turns: bool,
 ) -> Floats:  # fmt: skip
     """Latency of each publication's last copy, beside all requests, in order of arrival."""
-    pages = _pages(procedure)
-    events = [(float(at_s), 0, -1 - number, 0.0) for number, at_s in enumerate(published_s)]
+    sizes = _pages(procedure)
+    events = [(float(at_s), -1 - number, 0, 0.0) for number, at_s in enumerate(published_s)]
     begins_s = draw.random(procedure.askers) * procedure.think
-    events += [(float(at_s), 0, who, float(at_s)) for who, at_s in enumerate(begins_s)]
+    events += [(float(at_s), who, 0, float(at_s)) for who, at_s in enumerate(begins_s)]
     heapq.heapify(events)
     latency_s, free_s = np.empty(len(published_s)), 0.0
-    gap_s = 60.0 / procedure.per_minute if procedure.per_minute else 0.0
     while events:
-        now_s, page, who, began_s = heapq.heappop(events)
-        if who < 0:
-            free_s = max(free_s, now_s) + work_s
-            latency_s[-1 - who] = free_s - now_s
-            continue
-        if now_s >= procedure.duration:
-            continue
-        size_bytes = pages[page] * (procedure.size + ENVELOPE_BYTES)
-        own_s = procedure.answer + procedure.item * pages[page]
-        start_s = max(free_s, now_s)
-        free_s = start_s + own_s
-        taken_s = free_s + size_bytes / procedure.downlink
-        answers.held += [(start_s, size_bytes), (taken_s, -size_bytes)]
-        answers.requests += 1
-        answers.bytes_out += size_bytes
-        answers.work_s += own_s
-        again_s = max(taken_s + procedure.round_trip, now_s + gap_s)
-        if page + 1 < len(pages):
-            heapq.heappush(events, (again_s, page + 1, who, began_s))
-        else:
-            answers.syncs_s.append(taken_s - began_s)
-            next_s = again_s + procedure.think
-            heapq.heappush(events, (next_s, 0, who, next_s))
+        taken = [heapq.heappop(events)]
+        start_s = free_s = max(free_s, taken[0][0])
+        while turns and events and events[0][0] <= start_s:
+            taken.append(heapq.heappop(events))
+        pages = []
+        for now_s, who, page, began_s in taken:
+            if who < 0:
+                free_s += work_s
+            elif now_s < procedure.duration:
+                pages.append((now_s, who, page, began_s))
+                free_s = _build(procedure, sizes[page], free_s, answers)
+        for now_s, who, _, _ in taken:
+            if who < 0:
+                latency_s[-1 - who] = free_s - now_s
+        for asked in pages:
+            heapq.heappush(events, _next(procedure, sizes, asked, free_s, answers))
     return latency_s
+
+
+def _build(procedure: LargeAnswers, items: int, start_s: float, answers: Answers) -> float:
+    """When an answer is built on which work begins then. [s]"""
+    own_s = procedure.answer + procedure.item * items
+    size_bytes = items * (procedure.size + ENVELOPE_BYTES)
+    answers.held.append((start_s, size_bytes))
+    answers.requests += 1
+    answers.bytes_out += size_bytes
+    answers.work_s += own_s
+    return start_s + own_s
+
+
+def _next(
+    procedure: LargeAnswers, sizes: list[int], asked: tuple[float, int, int, float],
+    written_s: float, answers: Answers,
+) -> tuple[float, int, int, float]:  # fmt: skip
+    """What an asker asks for after the answer that is written then, and when. [s]"""
+    now_s, who, page, began_s = asked
+    size_bytes = sizes[page] * (procedure.size + ENVELOPE_BYTES)
+    taken_s = written_s + size_bytes / procedure.downlink
+    answers.held.append((taken_s, -size_bytes))
+    gap_s = 60.0 / procedure.per_minute if procedure.per_minute else 0.0
+    again_s = max(taken_s + procedure.round_trip, now_s + gap_s)
+    if page + 1 < len(sizes):
+        return again_s, who, page + 1, began_s
+    answers.syncs_s.append(taken_s - began_s)
+    next_s = again_s + procedure.think
+    return next_s, who, 0, next_s
 
 
 def _memory(answers: Answers) -> tuple[Floats, Floats]:

@@ -1,11 +1,13 @@
 """A publisher that encrypts for each receiver and sends each its own message.
 
 N messages of s bytes go up one connection that the server reads at r bytes a second: the last of
-them is there N s / r later, whatever encryption costs. What arrives is relayed one by one. A relay
-lifts the limit, not the work: it encrypts for each receiver and the server passes on N messages all
-the same. A message with a list of receivers is encrypted once, under a key that they share, and so
-is an item that is published sealed: the Broker makes its copies without being able to read them.
-That key goes to each receiver one by one, now and then.
+them is there about N s / r later, whatever encryption costs; how exactly is the server's own way
+of keeping its limit (`sim.limiters`). A Prosody reads 8,192 B and then nothing for as long as those
+are worth, so that b bytes take ceil(b / 8192) - 1 pauses. What arrives is relayed one by one. A
+relay lifts the limit, not the work: it encrypts for each receiver and the server passes on N
+messages all the same. A message with a list of receivers is encrypted once, under a key that they
+share, and so is an item that is published sealed: the Broker makes its copies without being able to
+read them. That key goes to each receiver one by one, now and then.
 
 Each message passes publisher, limit, relay and server in turn, first come, first served: a stage
 that has N messages of work w at once is through with the last after N w, and the others overlap.
@@ -18,9 +20,11 @@ from typing import Final
 import numpy as np
 
 from results import histogram
+from sim import inbound, limiters
 from sim.procedures.outcome import Floats, Occasion, Outcome, curve
 from sim.procedures.waiting import poisson_s
 from topologies.procedures import OneToOne
+from topologies.schema import Limits
 
 AXES: Final = ("receivers [1]", "time until the last has it [s]")
 REASONS: Final = {"time_to_recover_s": "nothing fails"}
@@ -52,12 +56,18 @@ def publisher_s(procedure: OneToOne, receivers: int) -> float:
         case "messages":
             return receivers * procedure.encrypt
         case "relay":
-            return procedure.encrypt
+            return _alone_s(procedure)
         case "addressed":
             return procedure.cipher
         case "sealed":
             keys_s = receivers * procedure.encrypt
             return procedure.cipher + (keys_s / procedure.key_items if procedure.key_items else 0.0)
+
+
+def _alone_s(procedure: OneToOne) -> float:
+    """The publisher's CPU time of one encryption where nothing was encrypted just before. [s]"""
+    alone_s = procedure.encrypt_alone
+    return procedure.encrypt if alone_s is None else alone_s
 
 
 def _item_bytes(procedure: OneToOne) -> float:
@@ -91,6 +101,12 @@ class Courier:
         self._fan_out_s = procedure.publication or occasion.fan_out_s(receivers, item_bytes)
         self._key_s = procedure.relayed or occasion.fan_out_s(1, KEY_BYTES)
         self._free_s: dict[str, float] = {}
+        self._limit = None
+        if procedure.limit is not None:
+            wanted = {"client": {"rate": f"{procedure.limit} B/s", "burst": f"{procedure.burst} B"}}
+            self._limit = inbound.rule(Limits.model_validate(wanted), occasion.profile)
+            self._connection = np.zeros(1, limiters.CLIENT)
+            self._connection["credit_bytes"] = procedure.burst
         self._items = 0
         self.server_s = 0.0
 
@@ -103,7 +119,8 @@ class Courier:
             case "messages":
                 return self._pass(sent_s, n, procedure.encrypt, message_bytes, self._message_s)
             case "relay":
-                there_s = self._pass(sent_s, 1, procedure.encrypt, message_bytes, self._message_s)
+                alone_s = _alone_s(procedure)
+                there_s = self._pass(sent_s, 1, alone_s, message_bytes, self._message_s)
                 again_s = self._stage("relay", np.repeat(there_s, n), procedure.encrypt)
                 return self._serve(again_s, self._message_s)
             case "addressed":
@@ -123,12 +140,15 @@ class Courier:
         return self._serve(self._limited(written_s, size_bytes), server_s)
 
     def _limited(self, written_s: Floats, size_bytes: float) -> Floats:
-        """When the server has read them: a token bucket, D = max(A, F - burst / rate)."""
-        limit = self._procedure.limit
-        if limit is None:
+        """When the server has read them, by its own way of keeping the limit."""
+        if self._limit is None:
             return written_s
-        plain_s = self._stage("limit", written_s, size_bytes / limit)
-        return np.maximum(written_s, plain_s - self._procedure.burst / limit)
+        read_s, count = written_s.copy(), len(written_s)
+        limiters.scan(
+            self._limit, self._connection, np.zeros(count, np.int64),
+            np.full(count, size_bytes), read_s, np.zeros(count, np.uint8),
+        )  # fmt: skip
+        return read_s
 
     def _serve(self, arrived_s: Floats, work_s: float) -> Floats:
         self.server_s += len(arrived_s) * work_s

@@ -110,11 +110,11 @@ def test_what_is_noticed_is_what_is_not_paid_for(figures, noticed):
 
 def test_what_is_noticed_has_an_interval_over_rounds_and_is_kept_below_zero():
     arms_s = np.array([[1.0, 0.1, 1.5], [1.0, 0.1, 1.3], [1.0, 0.1, 1.6], [1.0, 0.1, 1.4]])
-    found = notice.summary("all", arms_s)
+    found = notice.summary(arms_s)
     assert found["noticed"] == pytest.approx(-0.35)
     half = 3.1824 * np.std([-0.4, -0.2, -0.5, -0.3], ddof=1) / 2.0  # t of 3 degrees of freedom
     assert (found["low"], found["high"]) == pytest.approx((-0.35 - half, -0.35 + half), rel=1e-3)
-    assert notice.Notice((found,)).noticed == 0.0
+    assert notice.Notice(found).noticed == 0.0
 
 
 def test_a_share_of_the_core_that_was_not_held_is_a_doubt():

@@ -5,58 +5,18 @@ network namespace in which there is nothing but loopback.
 """
 
 import json
-import os
-import re
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import certifi
 import pytest
+from tracing import BIN, CONSENT, FAR, Tracer, elsewhere
 
 from loadtest import casting
-
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-FAR = "192.0.2.1"  # TEST-NET-1, RFC 5737
-ADDRESS = re.compile(
-    r'_port=htons\((\d+)\),[^}]*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f:.]+)"'
-)
 
 
 @pytest.fixture
 def traced(tmp_path, shelter):
     """Callable: run a command under strace; `address:port` it reached for, and what it said."""
-    forged = tmp_path / "consent.json"
-    soon = {"until_s": time.time() + 3600, "read_s": time.time(), "sessions": 10}
-    forged.write_text(json.dumps({FAR: soon}))
-    forged.chmod(0o600)
-
-    def run(*command):
-        trace = tmp_path / "trace"
-        tracing = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace)]
-        tracing += ["-e", "trace=connect,sendto,sendmsg"]
-        namespace = (
-            ["unshare", "--net", "--map-root-user"] if os.geteuid() else ["unshare", "--net"]
-        )
-        script = 'ip link set lo up && exec "$@"'
-        ended = subprocess.run(
-            [*namespace, "sh", "-c", script, "sh", *tracing, *map(str, command)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=ROOT,
-            env={**os.environ, "GRIDLAB_CONSENT": str(forged)},
-        )
-        found = ADDRESS.findall(trace.read_text())
-        return {f"{address}:{port}" for port, address in found}, ended
-
-    return run
-
-
-def loopback(address):
-    return address.startswith(("127.", "::1:"))
+    return Tracer(tmp_path).run
 
 
 @pytest.mark.real
@@ -67,7 +27,7 @@ def test_load_reaches_loopback_alone(traced, topology_file, tmp_path):
     reached, ended = traced("sh", "-c", f"{script} --out {out}; {program} grid down")
     assert list(out.iterdir()), ended.stderr
     assert reached
-    assert all(map(loopback, reached)), reached
+    assert not elsewhere(reached)
 
 
 @pytest.mark.real
@@ -84,7 +44,7 @@ def test_an_attack_reaches_loopback_alone(traced, scenario, changes):
     reached, ended = traced(BIN / "gridlab", *command)
     assert json.loads(ended.stdout)["measured"], ended.stderr
     assert reached
-    assert all(map(loopback, reached)), reached
+    assert not elsewhere(reached)
 
 
 @pytest.fixture
@@ -124,6 +84,5 @@ def test_nothing_leads_away_from_loopback_without_consent(traced, described, com
         words = [each.replace(place, text) for each in words]
     reached, ended = traced(BIN / words[0], *words[1:])
     assert ended.returncode == 2, ended.stderr
-    far = {place for place in reached if not loopback(place)}
     assert "no consent" in ended.stderr
-    assert far == {f"{FAR}:5223"}, (reached, ended.stderr)
+    assert elsewhere(reached) == [CONSENT], (reached, ended.stderr)

@@ -5,8 +5,11 @@ import pytest
 from click.testing import CliRunner
 
 import gridlab
+from results import impact
+from results.figures import Figures
 from results.impact_table import render
 from sim import defences
+from sim.replications import simulate
 from topologies import overlays
 
 FILE = """\
@@ -98,6 +101,22 @@ def test_the_table_has_the_figures_that_differ(document):
     ]
     made = {**document, "headline": "headline", "variants": variants}
     assert _own(made) == ["headline", "a", "b", "c", "last"]
+
+
+def test_topics_that_nobody_floods_have_a_figure_of_their_own(by_name):
+    assert "other_topics_p99_s" not in by_name["none"]["figures"]  # there is one Topic
+    laid = overlays.scenario("S-FLOOD", None, ["none"], real=True)
+    (attacked,), (calm,) = (
+        [simulate(each, seed=2, replications=2, processes=1, door="a test") for each in side]
+        for side in (laid.attacked.values(), laid.calm.values())
+    )
+    window = defences.window(laid.attacked["none"])
+    shown = impact.variant("none", "", (attacked, calm), calm, window, "goodput")
+    flooded = [each.name for each in attacked.header.phases
+               if each.measured and 4.0 <= each.start_s < 10.0]  # fmt: skip
+    alone = Figures([attacked], flooded).latency("notices").sample(0.99)
+    assert shown.sample("other_topics_p99_s").value == alone.value
+    assert alone.value > 10.0 * Figures([calm]).latency("notices").sample(0.99).value
 
 
 def test_platforms_are_whole_again_so_long_after_the_start_of_the_trouble():

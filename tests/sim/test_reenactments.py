@@ -144,14 +144,33 @@ def test_what_people_do_is_not_played():
 
 def test_a_herd_of_the_diagram_loses_all_at_once_and_goes_by_its_cap():
     laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
-    herd = real_phases.herd(laid, 300, 0.5)
+    herd = real_phases.herd(laid, 300, 0.5, 1.0)
     reporter, analyst = herd.platforms
     assert (reporter.login, analyst.count) == (None, 300)
     assert (analyst.retry.cap, analyst.retry.base, analyst.retry.first) == (0.5, 0.5, 0.0)
     assert [each.kind for each in herd.faults] == ["outage"]
-    point = real_phases._point((3.0, 0.5), herd, 0.01, 0.2, 1.0)
+    point = real_phases._point(0.5, herd, 0.01, 1.0, 0.2, 1.0)
     assert point["work_s"] == 3.0
     assert (point["foretold"], point["predicted_drained"], point["drained"]) == (False, False, True)
+
+
+def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_server(monkeypatch):
+    """A login of 2 ms: with a patience of a second the largest herd would be 1,750 at once."""
+    asked = []
+    monkeypatch.setattr(real_phases, "_login_s", lambda *_: 2e-3)
+    monkeypatch.setattr(real_phases, "simulate", lambda *_, **__: None)
+    told = Measured("herd", "", {"online_share": Sample(1.0)})
+    monkeypatch.setattr(real_phases, "foretold", lambda *_: told)
+    mirror = Mirror()
+    mirror.series = lambda herds: [asked.append(each) or told for each in herds]
+    document = real_phases.points(mirror)
+    sizes = [max(each.count for each in topology.platforms) for topology in asked]
+    assert max(sizes) == real_phases.PLATFORMS_MAX
+    assert document["patience_s"] == pytest.approx(850 * 2e-3 / 3.5)
+    for point, (size, cap) in zip(document["points"], real_phases.PLACES, strict=True):
+        assert point["work_s"] == pytest.approx(size * document["patience_s"], rel=0.01)
+        assert point["cap_s"] == cap * document["patience_s"]
+        assert point["foretold"] == (cap > 2.0 * (size - 2.0))
 
 
 def test_a_file_says_what_is_played_of_it():

@@ -1,0 +1,209 @@
+"""Which sockets whole commands open, seen from outside: their system calls are traced (strace).
+
+Every `connect`, `sendto` and `sendmsg` of all processes of a command, servers among them, is looked
+at, in a network namespace in which there is nothing but loopback, and beside a forged consent.
+`python tests/tracing.py` is a long proof of `make prove`: attacks that are driven for real, the
+load and Locust reach loopback alone, and none of them opens more at a far address than the one
+reader of its consent. `tests/loadtest/test_rails_traced.py` does the same for a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import certifi
+
+from loadtest import casting
+from loadtest.localparts import localparts
+from topologies import overlays
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+BIN: Final = Path(sys.executable).parent
+FAR: Final = "192.0.2.1"  # TEST-NET-1, RFC 5737
+CONSENT: Final = f"{FAR}:5223"  # where the reader asks, and nobody else
+ADDRESS: Final = re.compile(
+    r'_port=htons\((\d+)\),[^}]*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f:.]+)"'
+)
+LIMIT_S: Final = 240.0
+# What is driven for real, at a scale that tells where it connects; the variants beside `none` are
+# those with another server or another way.
+SHORT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "S-PULL": (("pushed", "ejabberd"), ("workload.duration=5 s", "platforms[$subscriber].count=8")),
+    "S-FO": (("reset", "heartbeat-2-ejabberd"), ("procedure.duration=12 s",)),
+    "S-E2E": (("relay", "sealed-rotated", "addressed-ejabberd"), ("procedure.duration=5 s",)),
+    "S-ONBOARD": (("look-alikes", "whitelist-prosody"), ()),
+    "S-REVOKE": ((), ("procedure.duration=2 s", "procedure.items=5")),
+    "S-DUEL": ((), ("procedure.duration=2 s", "procedure.arrival=100 ms")),
+    "S-BIGQ": ((), ("procedure.duration=3 s",)),
+}
+SMALL: Final = "single-broker"
+FEW: Final = ("--set", "platforms[analyst].count=5")
+
+
+class Tracer:
+    """Runs commands under strace.
+
+    Parameters
+    ----------
+    place : Path
+        For the trace and the forged consent.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._trace, self._forged = place / "trace", place / "consent.json"
+        soon = {"until_s": time.time() + 3600, "read_s": time.time(), "sessions": 10}
+        self._forged.write_text(json.dumps({FAR: soon}))
+        self._forged.chmod(0o600)
+
+    def run(
+        self, *command: str | Path, limit_s: float = 60.0
+    ) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+        """`address:port` that a command reached for, and how it ended."""
+        tracing = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(self._trace)]
+        tracing += ["-e", "trace=connect,sendto,sendmsg"]
+        mapped = ["--map-root-user"] if os.geteuid() else []
+        script = 'ip link set lo up && exec "$@"'
+        ended = subprocess.run(
+            ["unshare", "--net", *mapped, "sh", "-c", script, "sh", *tracing, *map(str, command)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit_s,
+            cwd=ROOT,
+            env={**os.environ, "GRIDLAB_CONSENT": str(self._forged)},
+        )
+        found = ADDRESS.findall(self._trace.read_text())
+        return {f"{address}:{port}" for port, address in found}, ended
+
+
+def loopback(address: str) -> bool:
+    """Whether `address:port` is of loopback."""
+    return address.startswith(("127.", "::1:"))
+
+
+def elsewhere(reached: set[str]) -> list[str]:
+    """What is not of loopback."""
+    return sorted(each for each in reached if not loopback(each))
+
+
+def near(out: Path) -> Iterator[tuple[str, list[str | Path]]]:
+    """Commands that drive a grid of this machine."""
+    grid, locust = BIN / "gridlab", BIN / "locust"
+    changed = " ".join(FEW)
+    driven = f"{grid} load {SMALL} {changed} --duration 2 --out {out}"
+    swarm = f"{locust} -f loadtest/locustfile.py --headless -u 7 -r 10 -t 2s --only-summary"
+    script = f"{grid} grid up {SMALL} {changed} && {driven} && {swarm} --out {out}"
+    yield "load and locust", ["sh", "-c", f"{script}; {grid} grid down"]
+    for name, (defences, changes) in SHORT.items():
+        wishes = [word for change in changes for word in ("--set", change)]
+        chosen = [word for defence in ("none", *defences) for word in ("--defence", defence)]
+        yield f"attack {name}", [grid, "attack", name, "--real", *chosen, *wishes, "--json"]
+
+
+def far(place: Path) -> Iterator[tuple[str, list[str | Path]]]:
+    """The same against a grid that is said to run far away, and that never consented."""
+    grid, locust = BIN / "gridlab", BIN / "locust"
+    for name, (_, changes) in SHORT.items():
+        running = described(place, name)
+        wishes = [word for change in (*changes, *running) for word in ("--set", change)]
+        yield f"attack {name}", [grid, "attack", name, "--real", "--defence", "none", *wishes]
+    (running,) = described(place, "S-PULL")
+    yield "load", [grid, "load", SMALL, "--set", running]
+    yield "grid up", [grid, "grid", "up", SMALL, "--set", running]
+    topology = place / "far.yaml"
+    shipped = (ROOT / "topologies" / f"{SMALL}.yaml").read_text()
+    entry = running.partition("=")[2]
+    topology.write_text(
+        shipped.replace("    cores: 1\n", f"    cores: 1\n    running: {entry}\n", 1)
+    )
+    command = ["-f", "loadtest/locustfile.py", "--headless", "--host", FAR]
+    yield "locust --host", [locust, *command, "--topology", topology]
+
+
+def described(place: Path, name: str) -> list[str]:
+    """Changes that say that a scenario's Controllers run far away, with accounts for all."""
+    played = overlays.scenario(name, None, ["none"], real=True).attacked["none"]
+    accounts, changes = place / f"{name}.csv", []
+    pilots = [f"pilot-{number}" for number in range(casting.PILOT_PLATFORMS)]
+    names = ["admin", *localparts(played.platforms), *pilots]
+    rows = [f"{each}@{node.domain},x" for node in played.controllers for each in names]
+    accounts.write_text("\n".join(["jid,password", *rows, ""]))
+    for number, _ in enumerate(played.controllers):
+        running = f"{{address: {FAR}, ca: {certifi.where()}, accounts: {accounts}}}"
+        changes.append(f"controllers[{number}].running={running}")
+    return changes
+
+
+def looked_at(
+    tracer: Tracer, commands: Iterator[tuple[str, Sequence[str | Path]]], only: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Where each command connected."""
+    for name, command in commands:
+        if only and name not in only:
+            continue
+        begun_s = time.monotonic()
+        reached, ended = tracer.run(*command, limit_s=LIMIT_S)
+        found = {
+            "command": name,
+            "exit": ended.returncode,
+            "places": len(reached),
+            "elsewhere": elsewhere(reached),
+            "no_consent": "no consent" in ended.stderr,
+            "took_s": round(time.monotonic() - begun_s, 1),
+        }
+        print(json.dumps(found), file=sys.stderr, flush=True)
+        if ended.returncode not in (0, 2):
+            print(ended.stderr[-1000:], file=sys.stderr)
+        yield found
+
+
+def document(place: Path, only: Sequence[str]) -> dict[str, Any]:
+    """All commands, and whether what is claimed of them holds."""
+    tracer = Tracer(place)
+    here = list(looked_at(tracer, near(place / "runs"), only))
+    away = list(looked_at(tracer, far(place), only))
+    return {
+        "near": here,
+        "far": away,
+        "claims": {
+            "what is driven here reaches loopback alone": all(
+                each["exit"] == 0 and each["places"] and not each["elsewhere"] for each in here
+            ),
+            "nothing but its consent is asked for far away, and none is found": all(
+                each["exit"] == 2 and each["no_consent"] and each["elsewhere"] == [CONSENT]
+                for each in away
+            ),
+        },
+    }
+
+
+def main() -> int:
+    """0 if all that is claimed holds, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--only", nargs="*", default=[], help="names of commands")
+    chosen = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="gridlab-traced-"))
+    place.chmod(0o711)  # a server's user may pass through
+    os.environ["TMPDIR"], os.environ["XDG_STATE_HOME"] = str(place), str(place / "state")
+    os.environ.pop("XDG_RUNTIME_DIR", None)
+    try:
+        found = document(place, chosen.only)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    json.dump(found, sys.stdout, indent=1)
+    return 0 if all(found["claims"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
