@@ -20,7 +20,7 @@ from loadtest.calibration import Predict
 from loadtest.casting import bare, herd_on, options, pilot
 from loadtest.cores import split_cores
 from loadtest.herd import Herd, piloted, unless_stopped
-from loadtest.observation import cpu_s
+from loadtest.observation import Observer, cpu_s
 from loadtest.processes import pinned
 from loadtest.returns import measured
 from results.variants import Measured
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DOOR: Final = "gridlab attack --real"
 PILOT_WITHIN_S: Final = 180.0
+SAMPLE_S: Final = 0.1
 Progress = Callable[[float, str], None]
 
 
@@ -76,17 +77,17 @@ class Enactment:
             The grid cannot be deployed or driven.
         """
         played = pilot(topology)
-        key = played.model_dump_json()
+        key = f"{share} {played.model_dump_json()}"
         if key not in self._fitted:
             self._progress(0.0, "fitting what a login costs on this machine")
-            self._fitted[key] = self._fit(played)
+            self._fitted[key] = self._fit(played, share)
         fitted = self._fitted[key]
         return {
             name: profile.model_copy(update={"speed": profile.speed / share})
             for name, profile in fitted.items()
         }
 
-    def _fit(self, played: Topology) -> dict[str, Profile]:
+    def _fit(self, played: Topology, share: float) -> dict[str, Profile]:
         node = played.controllers[0]
         planned = rails.Caps(
             sessions=played.platform_count,
@@ -100,8 +101,9 @@ class Enactment:
             self._stage(played) as (grid, herd_of),
             rails.audited(what, vars(planned)) as ending,
         ):
-            timely = piloted(self._pilot(grid, herd_of(played, self._seed)), PILOT_WITHIN_S)
-            measured_s, seen = asyncio.run(unless_stopped(grid, timely))
+            piloting = self._pilot(grid, herd_of(played, self._seed), share)
+            timely = piloted(piloting, PILOT_WITHIN_S)
+            measured_s, pace_per_s, seen = asyncio.run(unless_stopped(grid, timely))
             ending.why = "played to the end"
         run = self._predict(
             played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
@@ -113,17 +115,26 @@ class Enactment:
         costs = shipped.logins.model_copy(update={"noticed": seen.noticed})
         self.notices.append(seen)
         factor = shipped.speed * measured_s / predicted_s
-        return {node.name: shipped.model_copy(update={"speed": factor, "logins": costs})}
+        found = {"speed": factor, "logins": costs, "pace_per_s": pace_per_s}
+        return {node.name: shipped.model_copy(update=found)}
 
-    async def _pilot(self, grid: Grid, herd: Herd) -> tuple[float, notice.Notice]:
-        """CPU time of a login in a patient crowd, and what abandoned ones cost. [s]"""
+    async def _pilot(
+        self, grid: Grid, herd: Herd, share: float
+    ) -> tuple[float, float | None, notice.Notice]:
+        """CPU time of a login in a patient crowd [s], pace meanwhile, and what abandoned ones cost.
+
+        The crowd meets the server as the play does, on its share of a core: what is halted and
+        woken finds colder caches, and pays more.
+        """
         pid = grid.server_pid(next(iter(grid.document()["controllers"])))
         try:
             await herd.enter(herd.members)  # a server's first logins cost more
             herd.leave()
             await notice.settled_s(pid)
             begun_s = cpu_s(pid)
-            await herd.enter(herd.members, concurrent=len(herd.members))
+            with burden.held(share, pid, self._cores[1]), Observer(pid, SAMPLE_S) as observer:
+                await herd.enter(herd.members, concurrent=len(herd.members))
+                pace_per_s = observer.stop().pace_per_s(0.0)
             used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
             herd.leave()
             await notice.settled_s(pid)
@@ -131,7 +142,7 @@ class Enactment:
             seen = await notice.measure(pid, herd.door, accounts, self._progress)
         finally:
             herd.leave()
-        return used_s, seen
+        return used_s, pace_per_s, seen
 
     def play(self, topology: Topology, defence: str, share: float = 1.0) -> Measured:
         """What becomes of a topology's Platforms on a fresh grid; who calls has predicted it.
@@ -193,15 +204,18 @@ class Enactment:
                 await _whole_second()
             before_pid = grid.server_pid(controller)
             before_s, own_s, begun_s = cpu_s(before_pid), time.process_time(), time.monotonic()
-            await herd.play(topology.faults, duration_s, tell)
+            with Observer(before_pid, SAMPLE_S) as observer:
+                await herd.play(topology.faults, duration_s, tell)
+                pace_per_s = observer.stop().pace_per_s(0.0)
             pid, elapsed_s = grid.server_pid(controller), time.monotonic() - begun_s
             there_s = duration_s  # once all are in it rests until the end
             if pid != before_pid and herd.books.back_s is not None:
                 before_s, there_s = 0.0, duration_s - herd.books.back_s
-            return {
+            used = {
                 "server_cpu_share": (cpu_s(pid) - before_s) / there_s,
                 "generator_cpu_share": (time.process_time() - own_s) / elapsed_s,
             }
+            return used if pace_per_s is None else {**used, "pace_per_s": pace_per_s}
         finally:
             herd.leave()
 

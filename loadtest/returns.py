@@ -33,7 +33,7 @@ def measured(
     Parameters
     ----------
     used : mapping
-        Shares of their cores that the server and the generator used.
+        Shares of their cores that the server and the generator used, and what pace those had.
     share : float
         Of its core that the server was to get. [1]
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -52,17 +54,11 @@ def render(document: Attack) -> RenderableType:
 
 def _agreement(document: Attack) -> list[RenderableType]:
     """Predicted and measured, figure by figure, and what abandoned logins did cost."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("defence", "figure", "predicted", "measured", "measured / predicted"):
-        table.add_column(title, justify="left" if title in ("defence", "figure") else "right")
-    for each in document.get("agreement", []):
-        table.add_row(
-            each["defence"],
-            each["figure"].replace("_", " "),
-            _shown(each["predicted"], 1.0, ""),
-            _shown(each["measured"], 1.0, ""),
-            _ratio(each),
-        )
+    tables: list[RenderableType] = [_ratios(document.get("agreement", []))]
+    if told := document.get("given_pace"):
+        headlines = [each for each in told if each["figure"] == document["headline"]]
+        tables += [Text("The same by a model that was told the pace of the server's core:")]
+        tables += [_ratios(headlines)]
     doubts = [
         Text(f"Invalid: {each['defence']}: {doubt}", style="bold red")
         for each in document.get("measured", [])
@@ -71,14 +67,29 @@ def _agreement(document: Attack) -> list[RenderableType]:
     doubts += [Text(f"In doubt: {each}", style="bold red") for each in document.get("doubts", [])]
     noticed = document.get("noticed", [])
     if not noticed:
-        return [table, *doubts]
+        return [*tables, *doubts]
     shares = ", ".join(
         f"{each['step']} {100 * each['noticed']:.0f} % "
         f"({100 * each['low']:.0f} to {100 * each['high']:.0f})"
         for each in noticed
     )
     unpaid = Text(f"Of logins that were given up the server dropped unpaid: {shares}")
-    return [table, *doubts, unpaid]
+    return [*tables, *doubts, unpaid]
+
+
+def _ratios(rows: Sequence[Agreement]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for title in ("defence", "figure", "predicted", "measured", "measured / predicted"):
+        table.add_column(title, justify="left" if title in ("defence", "figure") else "right")
+    for each in rows:
+        table.add_row(
+            each["defence"],
+            each["figure"].replace("_", " "),
+            _shown(each["predicted"], 1.0, ""),
+            _shown(each["measured"], 1.0, ""),
+            _ratio(each),
+        )
+    return table
 
 
 def _ratio(each: Agreement) -> str:

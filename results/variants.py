@@ -106,8 +106,10 @@ class Attack(TypedDict):
     """The document of `gridlab attack --json`; `headline` names the figure that matters most.
 
     With `--real`, `measured` has the same variants on a real server, one run each, `variants` what
-    was predicted for it, and `agreement` figure by figure measured over predicted; `noticed` says
-    what logins that were given up did cost the server, `doubts` why that is not to be relied on.
+    was predicted for it, and `agreement` figure by figure measured over predicted; `given_pace` is
+    the same with a model that was told the pace of the server's core during the play; `noticed`
+    says what logins that were given up did cost the server, `doubts` why that is not to be relied
+    on.
     """
 
     id: str
@@ -120,6 +122,7 @@ class Attack(TypedDict):
     variants: list[Variant]
     measured: NotRequired[list[Variant]]
     agreement: NotRequired[list[Agreement]]
+    given_pace: NotRequired[list[Agreement]]
     noticed: NotRequired[list[AbandonedStep]]
     doubts: NotRequired[list[str]]
 

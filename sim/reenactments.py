@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from results import Run, comebacks, pulls, statistics
+from results import Run, comebacks, pacing, pulls, statistics
 from results.impact import PICTURES, variant
 from results.statistics import Sample
 from results.variants import AbandonedStep, Agreement, Measured, thinned
@@ -221,9 +221,10 @@ def _foretold_thefts(name: str, procedure: Harvest, topology: Topology, seed: in
 def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Trial:
     """Sessions lost and logins: every variant is predicted before the first is played."""
     share = scenario.share
-    predicted, runs = [], []
+    predicted, runs, fitted = [], [], []
     for name, topology in scenario.attacked.items():
         profiles = real.fit_logins(topology, share)
+        fitted.append(profiles)
         run = simulate(topology, seed=seed, replications=HERDS, profiles=profiles, door=DOOR)
         if out is not None:
             run.save(out)
@@ -233,10 +234,39 @@ def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Tri
     played = [real.come_back(topology, name, share) for name, topology in scenario.attacked.items()]
     axes = ("time [s]", PICTURES["online"])
     trial = _side_by_side(scenario, predicted, played, axes, tuple(runs))
+    told = [
+        _told_the_pace(scenario.attacked[each.defence], each, profiles, seed, share)
+        for each, profiles in zip(played, fitted, strict=True)
+    ]
+    if given := [row for rows in told for row in rows]:
+        trial.document["given_pace"] = given
     trial.document["noticed"] = real.noticed()
     if doubts := unsure(trial.document["noticed"]):
         trial.document["doubts"] = doubts
     return trial
+
+
+def _told_the_pace(
+    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float
+) -> list[Agreement]:
+    """A play beside what the model says when it is told how fast the cores were meanwhile.
+
+    A neighbour on the same physical core is no wrong cost, nor a wrong cost a neighbour.
+    """
+    pace = played.samples.get("pace_per_s")
+    known = [each.pace_per_s for each in (profiles or {}).values()]
+    if pace is None or not known or None in known:
+        return []
+    slower = {
+        name: each.model_copy(
+            update={"speed": each.speed * pacing.slowdown(pace.value, each.pace_per_s or math.nan)}
+        )
+        for name, each in profiles.items()
+    }
+    run = simulate(topology, seed=seed, replications=HERDS, profiles=slower, door=DOOR)
+    again = foretold(played.defence, topology, run, share)
+    names = [name for name in again.samples if name in played.samples]
+    return [agreement(name, again, played) for name in names]
 
 
 def unsure(steps: Sequence[AbandonedStep]) -> list[str]:
