@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import topologies
 from loadtest import adversaries, burden, deployment, notice, rails, spinner
 from loadtest.calibration import Predict
-from loadtest.casting import bare, herd_on, options, pilot
+from loadtest.casting import PILOT_S, bare, herd_on, options, pilot
 from loadtest.cores import split_cores
 from loadtest.herd import Herd, piloted, unless_stopped
 from loadtest.observation import Observer, cpu_s
@@ -76,18 +76,18 @@ class Enactment:
         DeploymentError, LoadError, rails.RailsError
             The grid cannot be deployed or driven.
         """
-        played = pilot(topology)
-        key = f"{share} {played.model_dump_json()}"
+        played, patient = pilot(topology), _patient(topology)
+        key = f"{share} {patient} {played.model_dump_json()}"
         if key not in self._fitted:
             self._progress(0.0, "fitting what a login costs on this machine")
-            self._fitted[key] = self._fit(played, share)
+            self._fitted[key] = self._fit(played, share, patient)
         fitted = self._fitted[key]
         return {
             name: profile.model_copy(update={"speed": profile.speed / share})
             for name, profile in fitted.items()
         }
 
-    def _fit(self, played: Topology, share: float) -> dict[str, Profile]:
+    def _fit(self, played: Topology, share: float, patient: bool) -> dict[str, Profile]:
         node = played.controllers[0]
         planned = rails.Caps(
             sessions=played.platform_count,
@@ -101,7 +101,7 @@ class Enactment:
             self._stage(played) as (grid, herd_of),
             rails.audited(what, vars(planned)) as ending,
         ):
-            piloting = self._pilot(grid, herd_of(played, self._seed), share)
+            piloting = self._pilot(grid, herd_of(played, self._seed), share, patient)
             timely = piloted(piloting, PILOT_WITHIN_S)
             measured_s, pace_per_s, seen = asyncio.run(unless_stopped(grid, timely))
             ending.why = "played to the end"
@@ -112,19 +112,21 @@ class Enactment:
         predicted_s = float(run.intervals["busy_s"].sum()) / logins
         shipped = topologies.profile(played, node.name)
         assert shipped.logins is not None
-        costs = shipped.logins.model_copy(update={"noticed": seen.noticed})
-        self.notices.append(seen)
+        costs = shipped.logins
+        if seen is not None:
+            costs = costs.model_copy(update={"noticed": seen.noticed})
+            self.notices.append(seen)
         factor = shipped.speed * measured_s / predicted_s
         found = {"speed": factor, "logins": costs, "pace_per_s": pace_per_s}
         return {node.name: shipped.model_copy(update=found)}
 
     async def _pilot(
-        self, grid: Grid, herd: Herd, share: float
-    ) -> tuple[float, float | None, notice.Notice]:
+        self, grid: Grid, herd: Herd, share: float, patient: bool
+    ) -> tuple[float, float | None, notice.Notice | None]:
         """CPU time of a login in a patient crowd [s], pace meanwhile, and what abandoned ones cost.
 
         The crowd meets the server as the play does, on its share of a core: what is halted and
-        woken finds colder caches, and pays more.
+        woken finds colder caches, and pays more. Where nobody gives up, nothing is abandoned.
         """
         pid = grid.server_pid(next(iter(grid.document()["controllers"])))
         try:
@@ -138,6 +140,8 @@ class Enactment:
             used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
             herd.leave()
             await notice.settled_s(pid)
+            if patient:
+                return used_s, pace_per_s, None
             accounts = [each.account for each in herd.members]
             seen = await notice.measure(pid, herd.door, accounts, self._progress)
         finally:
@@ -230,6 +234,12 @@ class Enactment:
             pinned(own),
         ):
             yield grid, lambda played, seed: herd_on(grid, played, seed)
+
+
+def _patient(topology: Topology) -> bool:
+    """Whether nobody gives up a login sooner than a pilot's crowd would."""
+    own = [each.retry for each in topology.platforms if each.login is not None]
+    return all(each.timeout >= PILOT_S for each in own)
 
 
 async def _whole_second() -> None:
