@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from loadtest import paces
 from loadtest.calibration import Fit
 from results import beyond, evidence, pacing, twin
 from results.evidence import Evidence
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 KIND = "validation"
 
 
+Predict: TypeAlias = Callable[["Topology", dict[str, "Profile"], float], "Run"]
+
+
 @dataclass
 class Point:
     """One load: the prediction as stored, its measurements, and the model told their cost.
 
     `pace_per_s` is the pace of the cores for which the predicted costs hold [1/s]; `given_pace` the
-    model told the pace of each measurement that counts.
+    model told the pace of each measurement that counts, `structure` told what each did cost.
     """
 
     load: float
@@ -35,7 +39,7 @@ class Point:
     stored: str
     sha256: str
     repeats: list[Run] = field(default_factory=list)
-    structure: Run | None = None
+    structure: list[Run] = field(default_factory=list)
     pace_per_s: float | None = None
     given_pace: list[Run] = field(default_factory=list)
 
@@ -44,67 +48,61 @@ class Point:
         """Measurements that the generator, or noise on the machine, did not spoil."""
         return [run for run in self.repeats if run.header.verdict.valid]
 
-    def tell(
-        self, predict: Callable[[dict[str, Profile], float], Run], profiles: Mapping[str, Profile]
-    ) -> None:
-        """Tell the model what a publication did cost on each Controller, and let it answer again.
+    def tell(self, predict: Predict, topology: Topology, profiles: Mapping[str, Profile]) -> None:
+        """Tell the model what a publication did cost in each measurement, and let it answer again.
+
+        Also when its cores were how fast, where that is known: the mean of a run whose core was
+        slow for a while is not what any of its publications did cost.
 
         Parameters
         ----------
         predict : callable
-            The model, of profiles and load.
+            The model, of grid, profiles and load.
+        topology : Topology
+            The grid that was played.
         profiles : mapping of str to Profile
             Those of the prediction.
         """
-        if not self.valid:
-            return
-        predicted, measured = Figures([self.predicted]), Figures(self.valid)
-        told = {}
-        done = [side.rate("delivered").value for side in (predicted, measured)]
-        for name, profile in profiles.items():
-            if name not in measured.controllers:  # a process that could not be watched
-                told[name] = profile
-                continue
-            busy = [side.utilisation(name).value for side in (predicted, measured)]
-            known = min(*busy, *done) > 0.0
-            factor = (busy[1] / done[1]) / (busy[0] / done[0]) if known else 1.0
-            told[name] = profile.model_copy(update={"speed": profile.speed * factor})
-        self.structure = predict(told, self.load)
+        self.tell_pace(predict, topology, profiles)
+        answers = self.given_pace or [self.predicted] * len(self.valid)
+        self.structure = []
+        for run, answer in zip(self.valid, answers, strict=True):
+            grid, costs = topology, profiles
+            if self.given_pace:
+                grid, costs = paces.told(topology, profiles, run) or (topology, profiles)
+            told = at_cost(costs, Figures([answer]), Figures([run]))
+            self.structure.append(predict(grid, told, self.load))
 
     def tell_pace(
-        self, predict: Callable[[dict[str, Profile], float], Run], profiles: Mapping[str, Profile]
+        self, predict: Predict, topology: Topology, profiles: Mapping[str, Profile]
     ) -> None:
-        """Tell the model how fast the cores were in each measurement, and let it answer again.
+        """Tell the model when the cores were how fast in each measurement, and let it answer again.
 
         Nothing is told where the pace of any is not known, now or for the costs.
         """
         answers = []
         for run in self.valid:
-            told = paced(profiles, pacing.paces_per_s(run))
+            told = paces.told(topology, profiles, run)
             if told is None:
                 return
-            answers.append(predict(told, self.load))
+            answers.append(predict(*told, self.load))
         self.given_pace = answers
 
     def document(self, changed: bool = False) -> TwinPoint:
         """What `gridlab validate --json` says of it; a grid that was changed is told apart."""
         measured = None
         if self.valid:
-            paces = [pacing.pace_per_s(run) for run in self.valid]
-            measured = evidence.gather(self.valid, apart=True, pace_per_s=paces)
-        told = evidence.gather([self.structure], apart=False) if self.structure else None
+            each_per_s = [pacing.pace_per_s(run) for run in self.valid]
+            measured = evidence.gather(self.valid, apart=True, pace_per_s=each_per_s)
         kept: PointEvidence = {
             "predicted": prediction(self.predicted, self.pace_per_s),
             "stored": self.stored,
             "sha256": self.sha256,
             "measured": measured,
             "begun": [run.header.created for run in self.valid],
-            "structure": told,
-            "given_pace": None,
+            "structure": _together(self.structure),
+            "given_pace": _together(self.given_pace),
         }
-        if self.given_pace:
-            each = [evidence.gather([run], apart=False) for run in self.given_pace]
-            kept["given_pace"] = evidence.together(each)
         facts = self._facts(measured)
         if changed:
             facts["server"] += twin.CHANGED
@@ -129,9 +127,32 @@ class Point:
                 "predicted": self.predicted.header.run_id,
                 "measured": kept,
                 "invalid": [r.header.run_id for r in self.repeats if r.header.run_id not in kept],
-                "structure": self.structure.header.run_id if self.structure else None,
+                "structure": self.structure[0].header.run_id if self.structure else None,
             },
         }
+
+
+def _together(answers: list[Run]) -> Evidence | None:
+    """What is kept of the model's answers for each measurement; None where there are none."""
+    each = [evidence.gather([run], apart=False) for run in answers]
+    return evidence.together(each) if each else None
+
+
+def at_cost(
+    profiles: Mapping[str, Profile], predicted: Figures, measured: Figures
+) -> dict[str, Profile]:
+    """The profiles of Controllers on which a delivery costs what was measured."""
+    told = {}
+    done = [side.rate("delivered").value for side in (predicted, measured)]
+    for name, profile in profiles.items():
+        if name not in measured.controllers:  # a process that could not be watched
+            told[name] = profile
+            continue
+        busy = [side.utilisation(name).value for side in (predicted, measured)]
+        known = min(*busy, *done) > 0.0
+        factor = (busy[1] / done[1]) / (busy[0] / done[0]) if known else 1.0
+        told[name] = profile.model_copy(update={"speed": profile.speed * factor})
+    return told
 
 
 def prediction(run: Run, pace_per_s: float | None) -> Evidence:
@@ -145,21 +166,6 @@ def reference_per_s(run: Run, profiles: Mapping[str, Profile]) -> float | None:
     used = {name: figures.utilisation(name).value for name in figures.controllers}
     paces = {name: each.pace_per_s for name, each in profiles.items()}
     return pacing.reference_per_s(paces, used)
-
-
-def paced(
-    profiles: Mapping[str, Profile], paces_per_s: Mapping[str, float | None]
-) -> dict[str, Profile] | None:
-    """The profiles on cores of these paces [1/s]; None where one is not known."""
-    told = {}
-    for name, profile in profiles.items():
-        pace_per_s = paces_per_s.get(name)
-        if pace_per_s is None or profile.pace_per_s is None:
-            return None
-        slower = pacing.slowdown(pace_per_s, profile.pace_per_s)
-        update = {"speed": profile.speed * slower, "pace_per_s": pace_per_s}
-        told[name] = profile.model_copy(update=update)
-    return told
 
 
 def server(run: Run) -> str:

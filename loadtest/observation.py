@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CPUCLOCK_SCHED: Final = 2
 TOLD_BY_S: Final = 0.01  # of spinning: in less there are too few rounds to tell a core's pace
+PACES_MAX: Final = 400  # of a run that are kept
 
 
 def cpu_s(pid: int) -> float:
@@ -128,18 +129,48 @@ class Observation:
         """
         import numpy as np
 
-        series = np.array([self.cpu_s, self.spun, self.spun_s])
-        series = series[:, int(np.searchsorted(self.time_s, since_s)) :]
+        told = self._told(since_s)
+        if told is None:
+            return None
+        used_s, spun, spun_s = np.diff(told[1:], axis=1)
+        return float((used_s * spun / spun_s).sum() / used_s.sum())
+
+    def paces(self, since_s: float) -> list[list[float]]:
+        """The same over time, each until the next: [seconds since then, rounds per CPU second].
+
+        Empty where it is not known. Of a long time there are `PACES_MAX` at most.
+        """
+        import numpy as np
+
+        told = self._told(since_s)
+        if told is None:
+            return []
+        kept = [0]
+        for place in range(1, told.shape[1]):
+            lasts_s = told[0, place] - told[0, kept[-1]]
+            if lasts_s >= (self.time_s[-1] - since_s) / PACES_MAX:
+                kept.append(place)
+        time_s, _, spun, spun_s = told[:, kept]
+        paces = np.diff(spun) / np.diff(spun_s)
+        begins_s = np.maximum(time_s[:-1] - since_s, 0.0)
+        rows: list[list[float]] = np.column_stack([begins_s.round(3), paces.round()]).tolist()
+        return rows
+
+    def _told(self, since_s: float) -> npt.NDArray[np.float64] | None:
+        """Samples between which spinners ran long enough: time, CPU time, rounds and their time."""
+        import numpy as np
+
+        series = np.array([self.time_s, self.cpu_s, self.spun, self.spun_s])
+        series = series[:, max(int(np.searchsorted(self.time_s, since_s)), 0) :]
         if series.shape[1] < 2:
             return None
         edges = [0]
-        for place, spun_s in enumerate(series[2].tolist()):
-            if spun_s - series[2, edges[-1]] > TOLD_BY_S:
+        for place, spun_s in enumerate(series[3].tolist()):
+            if spun_s - series[3, edges[-1]] > TOLD_BY_S:
                 edges.append(place)
-        used_s, spun, spun_s = np.diff(series[:, edges], axis=1)
-        if not used_s.sum() > 0.5 * (series[0, -1] - series[0, 0]) > 0.0:
-            return None
-        return float((used_s * spun / spun_s).sum() / used_s.sum())
+        told = series[:, edges]
+        seen_s = told[1, -1] - told[1, 0]
+        return told if seen_s > 0.5 * (series[1, -1] - series[1, 0]) > 0.0 else None
 
 
 class Observer:

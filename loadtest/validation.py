@@ -10,9 +10,10 @@ the machine's drift. A stopped validation goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from loadtest.calibration import (
     Fit,
     Measure,
     Predict,
+    counted,
     fit,
     given,
     pilot,
@@ -135,8 +137,7 @@ def validate(
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
-        point.tell(partial(sweep.predict, played), fitted.profiles)
-        point.tell_pace(partial(sweep.predict, played), fitted.profiles)
+        point.tell(sweep.predict, played, fitted.profiles)
     outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, terms.changes)
     outcome.kept = kept.close(outcome.document)
     return outcome
@@ -185,7 +186,7 @@ class _Sweep:
         self._out, self._book, self._told = out, kept, told
         self._cores = cores_for(played)
         self._settings = engine.Settings(cores=self._cores[1])
-        self.order: list[list[int]] = []
+        self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
 
     def fitted(self) -> Fit:
@@ -247,33 +248,46 @@ class _Sweep:
         return [1.0, round(NEAR_SATURATION / max(used, 1e-6), 2)]
 
     def play(self, topology: Topology, points: Sequence[Point]) -> None:
-        """Play what the book lacks, on a fresh grid, points and repeats in random order."""
-        terms = self._terms
-        self.order = [[k, r] for r in range(terms.repeats) for k in range(len(points))]
-        random.Random(terms.seed).shuffle(self.order)
-        for k, repeat in self.order:
-            if run_id := self._book.played(points[k].load, repeat):
-                points[k].repeats.append(results.open_run(self._out / run_id))
-        missing = [
-            (k, repeat) for k, repeat in self.order if not self._book.played(points[k].load, repeat)
-        ]
-        if not missing:
-            return
-        with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
-            if terms.profile is not None:
-                self._bracket(grid, topology)
-            for number, (k, repeat) in enumerate(missing, start=1):
+        """Play what the book lacks, on a fresh grid, turn by turn."""
+        terms, number, grid = self._terms, 0, None
+        with contextlib.ExitStack() as held:
+            for k, repeat in self._turns(points):
                 load = points[k].load
-                remark = f"run {number} of {len(missing)}, load {load:.3g}"
-                self._told.next(remark, terms.duration_s + 4.0)
+                self.order.append([k, repeat])
+                if run_id := self._book.played(load, repeat):
+                    points[k].repeats.append(results.open_run(self._out / run_id))
+                    continue
+                if grid is None:
+                    ephemeral = deployment.ephemeral(topology, cores=self._cores[0])
+                    grid = held.enter_context(ephemeral)
+                    if terms.profile is not None:
+                        self._bracket(grid, topology)
+                number += 1
+                self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
                 points[k].repeats.append(run)
                 self._book.enter(load, repeat, run.header.run_id)
-            if terms.profile is not None or not terms.changes:
+            if grid is not None and (terms.profile is not None or not terms.changes):
                 self._bracket(grid, topology)
-        if terms.profile is None and terms.changes:
+        if grid is not None and terms.profile is None and terms.changes:
             with deployment.ephemeral(self._topology, cores=self._cores[0]) as grid:
                 self._bracket(grid, self._topology)
+
+    def _turns(self, points: Sequence[Point]) -> Iterator[tuple[int, int]]:
+        """Point and number of each repeat: every point once in each round, in random order.
+
+        What drifts is the same for all points so. Then rounds of those points alone of which too
+        few repeats count, at most half as many rounds as before: the generator was the limit in
+        them, or the server had to wait for its core, whatever they would have shown.
+        """
+        draws, repeats = random.Random(self._terms.seed), self._terms.repeats
+        for repeat in range(repeats + -(-repeats // 2)):
+            turn = [
+                k for k, point in enumerate(points)
+                if repeat < repeats or len(point.valid) < repeats
+            ]  # fmt: skip
+            draws.shuffle(turn)
+            yield from ((k, repeat) for k in turn)
 
     def _bracket(self, grid: deployment.Grid, topology: Topology) -> None:
         """Play the pilot beside the runs: what the machine does to it, it does to them.
@@ -283,7 +297,7 @@ class _Sweep:
         self._told.next("looking whether the machine has changed", self._terms.bracket_s + 4.0)
         light = pilot(topology, self._terms.bracket_s)
         key = self._terms.seed + PILOT_SEED_SHIFT
-        self._brackets.append(self._measure(grid, light, seed=key, load=1.0))
+        self._brackets.append(counted(partial(self._measure, grid), light, key))
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]

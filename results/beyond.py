@@ -12,18 +12,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from typing_extensions import TypedDict
 
-from results.evidence import Evidence, Metric, samples
-from results.knee import knee
+from results.evidence import Evidence, samples
+from results.knee import knee_of_curve
 
 if TYPE_CHECKING:
     from results.twin_documents import TwinPoint
 
 SATURATED = 0.97
 KNEE_POINTS_MIN = 4
-CURVE: tuple[Metric, Metric] = ("throughput", "p50")
+GIVEN_PACE = ", given pace"
 BOUNDS = {
     "capacity": 0.05, "knee": 0.05, "memory": 0.10, "makespan": 0.10, "limiter rate": 0.02,
     "limiter burst": 0.05, "what-if CPU": 0.15,
@@ -77,31 +76,47 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
             found.append(row("what-if CPU", name, where, cost["predicted"]["value"],
                              cost["measured"]["value"]))  # fmt: skip
         full = [each for each in own if each["utilisation"] >= SATURATED]
-        for point in full:
-            for figure, metric in (("capacity", "throughput"), ("memory", "memory")):
-                sides = point[metric]  # type: ignore[literal-required]
-                where = f"load {point['load']:.3g}"
-                found.append(row(figure, name, where, sides["predicted"]["value"],
-                                 sides["measured"]["value"]))  # fmt: skip
+        found += [each for point in full for each in _of_full(name, point)]
         if full and len(own) >= KNEE_POINTS_MIN:
             found.append(row("knee", name, f"{len(own)} loads", *_knees(own)))
+            if all(each["evidence"].get("given_pace") for each in own):
+                where = f"{len(own)} loads{GIVEN_PACE}"
+                found.append(row("knee", name, where, *_knees(own, given_pace=True)))
     return found
 
 
-def _knees(points: Sequence[TwinPoint]) -> tuple[float, float]:
-    """The load at which throughput over median latency is greatest, predicted and measured."""
-    loads = [each["load"] for each in points]
-    kept: list[list[Evidence | None]] = [
-        [each["evidence"]["predicted"] for each in points],
+def _of_full(name: str, point: TwinPoint) -> Iterator[Beyond]:
+    """Capacity and memory where a server is full, and capacity given the pace of its cores."""
+    where = f"load {point['load']:.3g}"
+    shown = [("capacity", point["throughput"], ""), ("memory", point["memory"], "")]
+    if "throughput" in point["given_pace"]:
+        shown.insert(1, ("capacity", point["given_pace"]["throughput"], GIVEN_PACE))
+    for figure, sides, given in shown:
+        values = (sides["predicted"]["value"], sides["measured"]["value"])
+        yield row(figure, name, f"{where}{given}", *values)
+
+
+def _knees(points: Sequence[TwinPoint], given_pace: bool = False) -> tuple[float, float]:
+    """The load at which throughput over median latency is greatest, predicted and measured.
+
+    Of a curve through all points of a side: the greatest of a few noisy ones may be any of them.
+    """
+    sides: list[list[Evidence | None]] = [
+        [each["evidence"].get("given_pace") for each in points]
+        if given_pace
+        else [each["evidence"]["predicted"] for each in points],
         [each["evidence"]["measured"] for each in points],
     ]
     found = []
-    for side in kept:
-        known = [samples(evidence) for evidence in side if evidence is not None]
-        throughputs, latencies_s = (
-            np.array([[each[metric].value] for each in known]) for metric in CURVE
+    for side in sides:
+        known = [(point["load"], kept) for point, kept in zip(points, side, strict=True) if kept]
+        found.append(
+            knee_of_curve(
+                [load for load, _ in known],
+                [max(kept["used"].values()) for _, kept in known],
+                [samples(kept)["p50"].value for _, kept in known],
+            )
         )
-        found.append(knee(loads, throughputs, latencies_s).value)
     return found[0], found[1]
 
 

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from results.statistics import CONFIDENCE, Estimate, Sample
 
 Floats = npt.NDArray[np.float64]
+USED_MAX = 0.9
+CURVE_POINTS_MIN = 3
 FAR = 100.0  # times the largest size: what is said to be there is said of nothing seen
 
 
@@ -125,6 +127,44 @@ def knee(loads: Sequence[float], throughputs: Floats, latencies_s: Floats) -> Sa
     whole = _summit(x, power.mean(axis=1))
     parts = np.array([_summit(x, column) for column in power.T])
     return Sample(whole, parts, 0.0)
+
+
+def knee_of_curve(
+    loads: Sequence[float], used: Sequence[float], latencies_s: Sequence[float]
+) -> float:
+    """The same load from a queueing curve through all points, for few and noisy ones.
+
+    Latency is alone (1 + growth used / (1 - used)), as in M/G/1 with growth (1 + cv^2) / 2, fitted
+    by relative least squares where the server is used by `USED_MAX` at most: a run is too short for
+    its queue beyond. Its power is greatest where used is 1 / (1 + sqrt(growth)).
+
+    Parameters
+    ----------
+    loads : sequence of float
+        Offered loads, in any unit.
+    used : sequence of float
+        How much of its time the server worked at each. [1]
+    latencies_s : sequence of float
+        A latency at each. [s]
+
+    Returns
+    -------
+    float
+        In the unit of `loads`; nan with fewer than `CURVE_POINTS_MIN` points that tell.
+    """
+    from scipy.optimize import nnls
+
+    load, busy, latency_s = (np.asarray(each, np.float64) for each in (loads, used, latencies_s))
+    tells = (busy > 0.0) & (busy <= USED_MAX) & np.isfinite(latency_s) & (latency_s > 0.0)
+    if np.count_nonzero(tells) < CURVE_POINTS_MIN:
+        return math.nan
+    load, busy, latency_s = load[tells], busy[tells], latency_s[tells]
+    terms = np.column_stack([np.ones(len(busy)), busy / (1.0 - busy)]) / latency_s[:, None]
+    (alone_s, grown_s), _ = nnls(terms, np.ones(len(busy)))
+    if alone_s <= 0.0:
+        return math.nan
+    best = 1.0 / (1.0 + math.sqrt(grown_s / alone_s))
+    return float(best * load.sum() / busy.sum())
 
 
 def _summit(x: Floats, power: Floats) -> float:

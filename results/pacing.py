@@ -6,13 +6,15 @@ loop made in a CPU second of its own, when and where the server worked. Costs ho
 which they were measured, and take longer where it is lower: by the ratio of the paces to the power
 of `EXPONENT`.
 
-The exponent is less than 1: a loop of few instructions loses more to a neighbour than a server does
-that waits for memory anyway. In two loaded runs of 45 s on each server (paces from 34 to 66 million
-a second), the slope of log(CPU time per copy) in log(pace), with the paces of the windows before
-and after as instruments, was over windows of 0.5, 1 and 2 s for ejabberd 0.80 [0.67, 0.93], 0.88
-[0.72, 1.04] and 0.89 [0.69, 1.16], for Prosody 0.55 [-0.33, 0.89], 0.83 [0.50, 1.13] and 0.92
-[0.64, 1.26]. So 0.8 is a choice among what these allow; Prosody's may as well be 1. Light and
-mixed runs gave lower ones. `gridlab calibrate` tells it anew of its light run (`pace_exponent`).
+What a neighbour takes is above all the core's own caches. A Prosody of 50 sessions at a constant
+load of 20/s made 4.2 collections a publication throughout, and one took from 2.7 to 7.2 ms within
+40 s; after a restart it was the same. An empty loop had 1.7 times less pace then, one that walks
+through half a megabyte 3.2 times less (2026-11-26, two servers of 40 s). So the idle loop walks
+(`loadtest/spinner.py`). Of log(CPU time per copy) in log(pace), over windows of 0.5 s with the
+windows before and after as instruments, the slope was -0.70 [-0.77, -0.59] for that Prosody and
+-0.57 [-0.86, -0.46] for an ejabberd with 200 sessions at 25/s, and -1.06 and -0.93 with the empty
+loop, which leaves a fifth more unexplained of Prosody's cost. One exponent within both intervals is
+a choice; `gridlab calibrate` tells it anew of its light run (`pace_exponent`).
 
 The pace is told by a loop that knows nothing of the server, so that correcting by it leaves a wrong
 cost wrong.
@@ -31,7 +33,7 @@ from results.statistics import Sample
 if TYPE_CHECKING:
     from results.run import Run
 
-EXPONENT: Final = 0.8
+EXPONENT: Final = 0.65
 
 
 Pace = TypeVar("Pace", float, npt.NDArray[np.float64])
@@ -61,6 +63,12 @@ def pace_per_s(run: Run) -> float | None:
     if not paces or None in paces.values() or not sum(used_s.values()):
         return None
     return float(sum(paces[name] * used_s[name] for name in paces) / sum(used_s.values()))
+
+
+def steps(run: Run) -> dict[str, list[tuple[float, float]]]:
+    """The pace of each server's core over time, each until the next: (s, 1/s); {} if not kept."""
+    known = run.header.measurement.get("server", {}).get("paces", {})
+    return {name: [(begin_s, pace) for begin_s, pace in kept] for name, kept in known.items()}
 
 
 def reference_per_s(

@@ -121,8 +121,8 @@ def compared(
 ) -> dict[Metric, MetricError]:
     """Every metric of both sides, its error, its noise, and whether it is fit to be scored.
 
-    Given the pace, each measured repeat has a prediction of its own: noise is what is between the
-    repeats beyond that.
+    Where each measured repeat has a prediction of its own, of the model told its pace or its cost,
+    noise is what is between the repeats beyond that.
     """
     if predicted is None:
         return {}
@@ -137,11 +137,11 @@ def compared(
             limit = bound(server, level, name)
         a, b = ours[name], theirs.get(name, Sample(math.nan, reason="not measured"))
         known = math.isfinite(a.value) and math.isfinite(b.value) and b.value > 0.0
-        own = level == "given_pace"
-        noise = None
-        if measured and len(measured["runs"]) > 1:
-            noise = noise_floor(_over(b, a) if own else b)
-        publications = measured["publications"] if measured else 0
+        repeats = len(measured["runs"]) if measured else 0
+        own = 1 < repeats == len(predicted["runs"])
+        noise = noise_floor(_over(b, a) if own else b) if repeats > 1 else None
+        # Of all repeats: they are of one plan, which the prediction knows, and differ in the rest.
+        publications = repeats * measured["publications"] if measured else 0
         found[name] = {
             "predicted": a.estimate(),
             "measured": b.estimate(),
@@ -155,13 +155,17 @@ def compared(
 
 
 def noise_floor(measured: Sample) -> float | None:
-    """How far two measured repeats are from each other, on average over pairs. [1]"""
+    """How far two such measurements, of as many repeats each, would be from each other. [1]
+
+    The mean difference between two repeats, over the root of their number.
+    """
     repeats = measured.parts
     if len(repeats) < 2 or not np.isfinite(repeats).all():
         return None
     middle = float(np.mean(repeats))
     pairs = [abs(a - b) for a, b in itertools.combinations(repeats.tolist(), 2)]
-    return float(np.mean(pairs)) / middle if middle > 0.0 else None
+    between = float(np.mean(pairs)) / math.sqrt(len(repeats))
+    return between / middle if middle > 0.0 else None
 
 
 def _over(measured: Sample, predicted: Sample) -> Sample:
@@ -193,7 +197,9 @@ def _noisy(noise: float | None, limit: float) -> str:
     """Why the noise is too much, or unknown; empty where neither."""
     if noise is None:
         return "one run: how far repeats are from each other is not known"
-    return f"repeats differ by {noise:.1%}, more than half the bound" if noise > limit / 2 else ""
+    if noise <= limit / 2:
+        return ""
+    return f"such measurements differ by {noise:.1%}, more than half the bound"
 
 
 def _inside(predicted: Sample, measured: Sample, paired: bool) -> bool | None:

@@ -15,7 +15,7 @@ class MetricError(TypedDict):
     """A figure on both sides. [1/s, s, B or core seconds per second]
 
     `error` is predicted / measured - 1, null where there is none; `inside_interval` whether it is
-    within the joint 95 % interval; `noise_floor` how far two measured repeats are from each other
+    within the joint 95 % interval; `noise_floor` how far two such measurements would be apart
     on average, relative; `not_scored` why it does not count for the summary, empty where it does.
     """
 

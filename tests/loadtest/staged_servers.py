@@ -105,6 +105,11 @@ def only(run, replication):
     return results.Run(results.Draft(header, tables["intervals"], latency, tables["publications"]))
 
 
+def answer(topology, profiles, load):
+    """The model, as a point asks it."""
+    return simulate(topology, profiles["a"], load=load)
+
+
 def validated(topology, model, truth, loads=LOADS, **server):
     """The document of a validation of one profile against a server that works by another."""
     points = []
@@ -115,8 +120,7 @@ def validated(topology, model, truth, loads=LOADS, **server):
         stored = "2026-01-01T00:00:00.000+00:00"
         point = Point(load, predicted, stored, kept, pace_per_s=pace_per_s)
         point.repeats += play(topology, truth, load, **server)
-        for tell in (point.tell, point.tell_pace):
-            tell(lambda told, load: simulate(topology, told["a"], load=load), {"a": model})
+        point.tell(answer, topology, {"a": model})
         points.append(point)
     fit = calibration.given(topology, model)
     return Outcome(topology, fit, points).document

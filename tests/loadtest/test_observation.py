@@ -119,3 +119,18 @@ def test_the_pace_is_that_of_the_seconds_in_which_the_process_works():
 def test_there_is_no_pace_where_spinners_had_no_time_while_it_worked():
     assert spun([4e7, 2e7], [0.1, 1.0], [0.9, 0.0]).pace_per_s(-1.0) is None
     assert spun([4e7, 2e7], [0.0, 0.0], [0.9, 0.9]).pace_per_s(-1.0) is None
+
+
+def test_the_pace_over_time_has_a_step_for_each_window_that_tells():
+    seen = spun([4e7, 2e7, 9e7, 1e7], [0.1, 0.8, 0.1, 0.1], [0.9, 0.2, 0.001, 0.9])
+    told = (9e7 * 0.001 + 1e7 * 0.9) / 0.901  # a window in which nothing tells goes with the next
+    assert seen.paces(0.0) == [[0.0, 4e7], [1.0, 2e7], [2.0, round(told)]]
+    assert seen.paces(0.5)[0] == [0.5, 2e7]
+    assert spun([4e7, 2e7], [0.1, 1.0], [0.9, 0.0]).paces(-1.0) == []
+
+
+def test_of_a_long_time_few_paces_are_kept():
+    n = 5 * observation.PACES_MAX
+    kept = spun([4e7] * n, [0.5] * n, [0.5] * n).paces(0.0)
+    assert len(kept) == observation.PACES_MAX
+    assert {pace for _, pace in kept} == {4e7}

@@ -57,13 +57,22 @@ def test_they_tell_the_pace_of_their_cores():
             time.sleep(0.1)  # others' work goes first
         rounds, used_s = spinner.counted([core])
         assert spinner.counted([4095]) == (0.0, 0.0)
+    place = spinner.ring()
     begun_s = time.process_time()
     for _ in range(10 * spinner.ROUNDS):
-        pass
+        place = place[0]
     here_per_s = 10 * spinner.ROUNDS / (time.process_time() - begun_s)
     assert used_s > 0.0
     assert here_per_s / 6.0 < rounds / used_s < 6.0 * here_per_s
     assert spinner.counted([core]) == (0.0, 0.0)
+
+
+def test_the_ring_leads_through_all_its_places():
+    start = place = spinner.ring()
+    places = 0
+    while places == 0 or place is not start:
+        place, places = place[0], places + 1
+    assert places == spinner.RING
 
 
 def test_a_server_in_its_own_session_hardly_waits_for_them():

@@ -1,6 +1,7 @@
 """Predict, then measure: the order, the verdicts, and that a wrong model is caught and named."""
 
 import json
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -115,6 +116,17 @@ def test_what_the_noise_hides_is_neither_agreement_nor_disagreement(topology, sh
     assert document["summary"]["servers"]["prosody"]["blind"]["cpu"]["points"] == 0
 
 
+def test_repeats_that_cost_differently_are_each_told_their_own_cost(topology, shipped):
+    """Their tails together are not those of their mean cost, and differ by no more than draws."""
+    truth = shipped.model_copy(update={"speed": 1.1})
+    document = validated(topology, shipped, truth, loads=(2.5,), repeats=5, noise=0.25)
+    (point,) = document["points"]
+    assert len(point["evidence"]["structure"]["runs"]) == 5
+    blind, told = point["p95"], point["structure"]["p95"]
+    assert told["noise_floor"] < 0.5 * blind["noise_floor"]
+    assert abs(told["error"]) < 0.10
+
+
 def test_an_invalid_measurement_is_no_result(topology, shipped):
     predicted = simulate(topology, shipped, load=1.0)
     (run,) = play(topology, shipped.model_copy(update={"speed": 1.25}), 1.0, repeats=1)
@@ -123,7 +135,7 @@ def test_an_invalid_measurement_is_no_result(topology, shipped):
     )
     run.header = run.header.model_copy(update={"verdict": verdict})
     point = Point(1.0, predicted, "2026-01-01T00:00:00.000+00:00", "", [run])
-    point.tell(lambda told, load: pytest.fail("there is no cost to tell"), {"a": shipped})
+    point.tell(lambda *told: pytest.fail("there is no cost to tell"), topology, {"a": shipped})
     outcome = Outcome(topology, calibration.given(topology, shipped), [point])
     assert not outcome.valid
     document = outcome.document
@@ -212,6 +224,42 @@ def test_the_pilot_never_plays_a_points_plan(topology):
 def test_points_that_are_no_loads_are_refused(text):
     with pytest.raises(LoadError, match=r"write for example|is there twice"):
         validation.read_points(text)
+
+
+@pytest.mark.parametrize(("spoilt", "played"), [(0, 1), (2, 3), (9, calibration.PILOTS_MAX)])
+def test_a_light_load_that_does_not_count_is_played_again(topology, spoilt, played):
+    runs = []
+
+    def measure(light, *, seed, load):
+        valid = len(runs) >= spoilt
+        runs.append(SimpleNamespace(header=SimpleNamespace(verdict=SimpleNamespace(valid=valid))))
+        return runs[-1]
+
+    assert calibration.counted(measure, topology, 1) is runs[-1]
+    assert len(runs) == played
+
+
+class Booked:
+    """Points whose repeats count or not, as they are said to."""
+
+    def __init__(self, counts):
+        self.counts, self.valid = counts, []
+
+
+def test_every_point_is_played_once_a_round_and_again_what_did_not_count():
+    """Three points; of the second no repeat counts, of the third the second one does not."""
+    sweep = validation._Sweep.__new__(validation._Sweep)
+    sweep._terms = validation.Terms(repeats=3, seed=5)
+    points = [Booked([True] * 9), Booked([False] * 9), Booked([True, False, True, True])]
+    rounds = {}
+    for k, repeat in sweep._turns(points):
+        rounds.setdefault(repeat, []).append(k)
+        points[k].valid += [repeat] * points[k].counts[repeat]
+    assert [sorted(rounds[repeat]) for repeat in range(3)] == [[0, 1, 2]] * 3
+    assert sorted(rounds[3]) == [1, 2]
+    assert rounds[4] == [1]
+    assert list(rounds) == [0, 1, 2, 3, 4]
+    assert len({tuple(order) for order in list(rounds.values())[:3]}) > 1
 
 
 def test_points_are_read_in_their_order():

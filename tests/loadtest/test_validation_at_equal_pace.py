@@ -3,16 +3,19 @@
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import jsonschema
+import numpy as np
 import pytest
 from rich.console import Console
-from staged_servers import PACE_PER_S, SMALL, validated
+from staged_servers import PACE_PER_S, SMALL, answer, as_measured, simulate, validated
 
 import results
 import topologies
-from loadtest import agreement
+from loadtest import agreement, paces
 from results import evidence, pacing, trust, twin, twin_report, twin_table
+from results.figures import Figures
 
 SLOW = (0.62 * PACE_PER_S, 0.85 * PACE_PER_S, 0.7 * PACE_PER_S)
 LIGHT = (0.5, 1.0)
@@ -42,7 +45,7 @@ def named(document):
 def test_a_core_that_slows_down_is_not_called_a_wrong_cost(slowed):
     mean = sum(pacing.slowdown(pace, PACE_PER_S) for pace in SLOW) / len(SLOW)
     for point in slowed["points"]:
-        assert point["cpu_per_publication"]["error"] < -0.2  # as predicted: shown as it is
+        assert point["cpu_per_publication"]["error"] < -0.15  # as predicted: shown as it is
         assert abs(point["given_pace"]["cpu_per_publication"]["error"]) < 0.03
         assert point["slowdown"] == pytest.approx(mean, rel=1e-6)
         assert point["verdict_given_pace"]["verdict"] == "agrees"
@@ -56,7 +59,7 @@ def test_what_is_too_noisy_as_it_was_measured_may_be_quiet_at_equal_pace(slowed)
     for point in slowed["points"]:
         raw, paced = point["cpu"], point["given_pace"]["cpu"]
         assert raw["noise_floor"] > raw["bound"] / 2 > paced["noise_floor"]
-        assert "repeats differ" in raw["not_scored"]
+        assert "such measurements differ" in raw["not_scored"]
         assert paced["not_scored"] == ""
     scored = slowed["summary"]["servers"]["prosody"]
     assert scored["blind"]["cpu"]["points"] == 0
@@ -125,15 +128,60 @@ def test_a_proof_of_a_machine_that_changed_in_nothing_but_its_pace_is_scored_giv
             assert "| prosody | given pace | CPU | 2 of 2 |" in trust.markdown(found)
 
 
-def test_each_server_has_a_pace_and_one_that_is_not_known_tells_nothing(model):
+class Told:
+    """A run as far as its pace goes."""
+
+    def __init__(self, paces_per_s, steps=None):
+        server = {"pace_per_s": paces_per_s, "paces": steps or {}}
+        self.header = SimpleNamespace(measurement={"server": server})
+
+
+def test_each_server_has_a_pace_and_one_that_is_not_known_tells_nothing(topology, model):
     profiles = {"a": model, "b": model.model_copy(update={"speed": 2.0})}
-    told = agreement.paced(profiles, {"a": PACE_PER_S / 2, "b": PACE_PER_S})
+    grid, told = paces.told(topology, profiles, Told({"a": PACE_PER_S / 2, "b": PACE_PER_S}))
     assert told["a"].speed == pytest.approx(2.0**pacing.EXPONENT)
     assert told["b"].speed == 2.0
-    assert agreement.paced(profiles, {"a": PACE_PER_S, "b": None}) is None
-    assert agreement.paced(profiles, {"a": PACE_PER_S}) is None
+    assert grid.faults == ()
+    assert paces.told(topology, profiles, Told({"a": PACE_PER_S, "b": None})) is None
+    assert paces.told(topology, profiles, Told({"a": PACE_PER_S})) is None
     other = {**profiles, "b": model.model_copy(update={"pace_per_s": None})}
-    assert agreement.paced(other, {"a": PACE_PER_S, "b": PACE_PER_S}) is None
+    assert paces.told(topology, other, Told({"a": PACE_PER_S, "b": PACE_PER_S})) is None
+
+
+def test_a_core_that_is_slow_for_a_while_slows_down_the_controller_for_that_while(topology, model):
+    steps = {"a": [[0.004, PACE_PER_S], [10.0, PACE_PER_S / 2], [16.0, PACE_PER_S]]}
+    grid, told = paces.told(topology, {"a": model}, Told({"a": 0.9 * PACE_PER_S}, steps))
+    (slow,) = grid.faults
+    assert told["a"].speed == model.speed
+    assert (slow.controller, slow.start, slow.duration) == ("a", 10.0, 6.0)
+    assert slow.factor == pytest.approx(2.0**pacing.EXPONENT)
+    run = simulate(grid, told["a"], load=2.0)
+    columns = run.publications
+    late_s = columns["last_s"] - columns["intended_s"]
+    slowly = (columns["intended_s"] >= 10.0) & (columns["intended_s"] < 16.0)
+    assert np.median(late_s[slowly]) > 1.4 * np.median(late_s[~slowly])
+    assert {phase.name for phase in run.header.phases} <= {"warm-up", "steady"}
+
+
+def test_tails_that_slow_stretches_make_are_predicted_given_when_they_were(topology, model):
+    """The same pace on average, once as it was and once as a mean: the mean knows no queue."""
+    pace = [PACE_PER_S if place % 2 else 0.45 * PACE_PER_S for place in range(20)]
+    steps = {"a": [[2.0 * place, each] for place, each in enumerate(pace)]}
+    run = Told({"a": sum(pace) / len(pace)}, steps)
+    grid, costs = paces.told(topology, {"a": model}, run)
+    measured = as_measured(simulate(grid, costs["a"], load=2.4), 0)
+    server = {**run.header.measurement["server"], "cpu_s": {"a": 1.0}}
+    errors = []
+    for known in (steps, {}):
+        measurement = {"server": {**server, "paces": known}}
+        measured.header = measured.header.model_copy(update={"measurement": measurement})
+        point = agreement.Point(2.4, simulate(topology, model, load=2.4), "", "", [measured])
+        point.tell_pace(answer, topology, {"a": model})
+        sides = [Figures([each]).latency().sample(0.95).value
+                 for each in (*point.given_pace, measured)]  # fmt: skip
+        errors.append(abs(sides[0] / sides[1] - 1.0))
+    assert errors[0] < 0.05
+    assert errors[1] > 3.0 * errors[0]
 
 
 def test_the_page_of_a_validation_has_both_ways(slowed):
@@ -166,6 +214,6 @@ def test_sides_put_together_have_a_part_for_each(slowed):
     costs_s = side["parts"]["cpu_per_publication"]
     paces = sorted(zip(SLOW, costs_s, strict=True))
     assert [cost_s for _, cost_s in paces] == sorted(costs_s, reverse=True)
-    assert twin.noise_floor(figures["cpu"]) > 0.1
+    assert twin.noise_floor(figures["cpu"]) > 0.05
     with pytest.raises(ValueError, match="no side"):
         evidence.together([])

@@ -17,6 +17,7 @@ def full(load, predicted, measured, used=1.0, **more):
     def side(values):
         throughput, latency_s = values
         return {
+            "used": {"a": used},
             "totals": [{"seconds": 10.0, "offered": 100, "delivered": round(10.0 * throughput),
                         "busy_s": 1.0, "memory_bytes": 1e6}],
             "latency": [beyond_text(latency_s)], "last": [beyond_text(latency_s)], "parts": {},
@@ -27,7 +28,7 @@ def full(load, predicted, measured, used=1.0, **more):
     metric = {"predicted": estimates[0], "measured": estimates[1]}
     return {
         "server": "prosody", "load": load, "repeats": 1, "utilisation": used,
-        "throughput": metric, "memory": metric,
+        "throughput": metric, "memory": metric, "given_pace": {},
         "evidence": {"predicted": side(predicted), "measured": side(measured)}, **more,
     }  # fmt: skip
 
@@ -39,20 +40,33 @@ def beyond_text(latency_s):
 
 
 def test_capacity_and_memory_are_shown_where_the_server_is_full_and_the_knee_of_all():
-    loads = [0.25, 0.5, 1.0, 2.0]
-    curve = [(25.0, 0.010), (50.0, 0.012), (80.0, 0.030), (80.0, 2.0)]
-    used = [0.3, 0.6, 0.98, 1.0]
+    loads = [0.25, 0.5, 0.75, 1.0, 2.0]
+    curve = [(25.0, 0.0133), (50.0, 0.02), (75.0, 0.04), (80.0, 0.5), (80.0, 2.0)]
+    used = [0.25, 0.5, 0.75, 0.98, 1.0]
     points = [full(*each) for each in zip(loads, curve, curve, used, strict=True)]
     rows = beyond.of_points(points)
     assert [(each["figure"], each["where"]) for each in rows] == [
         ("capacity", "load 1"), ("memory", "load 1"), ("capacity", "load 2"), ("memory", "load 2"),
-        ("knee", "4 loads"),
+        ("knee", "5 loads"),
     ]  # fmt: skip
     assert all(each["error"] == pytest.approx(0.0) for each in rows)
     knee = rows[-1]["measured"]
-    assert 0.4 < knee < 0.7  # throughput over latency: 2500, 4167, 2667, 40
-    slower = [full(2.0, (88.0, 2.0), (80.0, 2.0)), *points[:3]]
+    assert knee == pytest.approx(0.5, rel=0.02)  # an M/M/1 of capacity 1
+    slower = [full(2.0, (88.0, 2.0), (80.0, 2.0)), *points[:4]]
     assert beyond.of_points(slower)[2]["error"] == pytest.approx(0.1)
+
+
+def test_capacity_and_knee_are_shown_given_the_pace_where_that_is_known():
+    paced = {"throughput": {"predicted": {"value": 82.0}, "measured": {"value": 80.0}}}
+    points = [full(share, (1.0, 0.01 / (1.0 - share)), (1.0, 0.01 / (1.0 - share)), share)
+              for share in (0.2, 0.4, 0.6)]  # fmt: skip
+    points.append(full(2.0, (88.0, 2.0), (80.0, 2.0), given_pace=paced))
+    for each in points:  # on slower cores all of it comes at four fifths of the load
+        given = {**each["evidence"]["predicted"], "used": {"a": min(1.25 * each["load"], 1.0)}}
+        each["evidence"]["given_pace"] = given
+    rows = {(each["figure"], each["where"]): each for each in beyond.of_points(points)}
+    assert rows["capacity", "load 2, given pace"]["error"] == pytest.approx(0.025)
+    assert rows["knee", "4 loads, given pace"]["error"] != rows["knee", "4 loads"]["error"]
 
 
 def test_without_a_full_server_there_is_nothing_beyond():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from results.knee import knee, law, scaling
+from results.knee import knee, knee_of_curve, law, scaling
 
 SIZES = np.array([1, 2, 4, 8, 12, 16, 24, 32.0])
 
@@ -63,3 +63,27 @@ def test_the_knee_of_mm1_is_at_half_its_capacity():
 def test_unbounded_latency_is_no_knee():
     latency_s = np.array([[1.0], [1.1], [np.inf]])
     assert knee([1.0, 2.0, 4.0], np.array([[1.0], [2.0], [4.0]]), latency_s).value < 4.0
+
+
+@pytest.mark.parametrize("growth", [0.5, 1.0, 3.0])
+def test_the_knee_of_a_curve_through_few_noisy_points(growth):
+    """M/G/1 of capacity 8, four points that tell, 10 % noise: within 10 %, and without bias.
+
+    Power rho / (1 + growth rho / (1 - rho)) is greatest where (1 - rho)^2 = growth rho^2.
+    """
+    loads, generator = np.array([0.8, 2.4, 4.0, 5.6, 7.6, 9.6]), np.random.default_rng(7)
+    used = np.minimum(loads / 8.0, 1.0)
+    truth = 8.0 / (1.0 + np.sqrt(growth))
+    found = []
+    for _ in range(200):
+        noise = 1.0 + 0.1 * generator.standard_normal(len(loads))
+        with np.errstate(divide="ignore"):
+            latency_s = 0.01 * (1.0 + growth * used / (1.0 - used)) * noise
+        found.append(knee_of_curve(loads, used, latency_s))
+    error_of_mean = np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(truth, abs=4 * error_of_mean + 0.01 * truth)
+    assert np.std(found) < 0.1 * truth
+
+
+def test_two_points_are_no_curve():
+    assert np.isnan(knee_of_curve([1, 2, 3], [0.2, 0.4, 0.97], [0.01, 0.02, 1.0]))

@@ -169,14 +169,18 @@ def test_figures_of_the_evidence_are_those_of_the_run():
     )
 
 
-def test_the_noise_floor_is_the_mean_difference_of_two_repeats():
-    """Of independent normal figures it is 2 / sqrt(pi) times their standard deviation."""
+@pytest.mark.parametrize("repeats", [2, 4, 9])
+def test_the_noise_floor_is_the_mean_difference_of_two_measurements_of_all_repeats(repeats):
+    """Of independent normal means it is 2 / sqrt(pi) times their standard deviation."""
     draws = random.Random(1)
-    floors = []
+    floors, apart = [], []
     for _ in range(400):
-        parts = [1.0 + 0.05 * draws.gauss(0.0, 1.0) for _ in range(4)]
-        floors.append(twin.noise_floor(twin.Sample(1.0, twin.np.array(parts))))
-    assert sum(floors) / len(floors) == pytest.approx(0.05 * 1.1284, rel=0.06)
+        both = [[1.0 + 0.05 * draws.gauss(0.0, 1.0) for _ in range(repeats)] for _ in range(2)]
+        floors.append(twin.noise_floor(twin.Sample(1.0, twin.np.array(both[0]))))
+        apart.append(abs(sum(both[0]) - sum(both[1])) / repeats)
+    mean = sum(floors) / len(floors)
+    assert mean == pytest.approx(0.05 * 1.1284 / repeats**0.5, rel=0.1)
+    assert mean == pytest.approx(sum(apart) / len(apart), rel=0.15)
 
 
 def test_the_page_of_the_docs_has_every_score_and_failure(tmp_path):

@@ -95,8 +95,8 @@ def test_predicts_first_then_measures_the_same_plan(tmp_path, validate):
     assert [point["subscribers"] for point in document["points"]] == [200, 200]
     for point in document["points"]:
         played = [*point["runs"]["measured"], *point["runs"]["invalid"]]
-        assert len(played) == 1
-        predicted, measured = (
+        assert 1 <= len(played) <= 2  # once more where the first does not count
+        predicted, measured, *_ = (
             results.open_run(tmp_path / run) for run in (point["runs"]["predicted"], *played)
         )
         assert point["evidence"]["stored"] < measured.header.created

@@ -1,0 +1,66 @@
+"""What the model is told of the machine's pace in a measured run: when its cores were how fast.
+
+On a shared machine a core is up to twice as slow for some seconds, and what queues meanwhile makes
+the tail of the latencies: a mean over the run knows nothing of that. So the costs hold for the
+fastest pace of the run, and each slower stretch is a slow-down of the Controller. A stretch that is
+not told, beside a server that does not rest, has the pace of the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from results import pacing
+from topologies.schema import SlowDown
+
+if TYPE_CHECKING:
+    from results import Run
+    from topologies.profiles import Profile
+    from topologies.schema import Topology
+
+Steps = Sequence[tuple[float, float]]  # from when [s], pace [1/s]
+
+
+def told(
+    topology: Topology, profiles: Mapping[str, Profile], run: Run
+) -> tuple[Topology, dict[str, Profile]] | None:
+    """The grid and the costs on cores as fast as those of a run; None where one is not known.
+
+    Step by step where each server is a Controller, else at the mean pace of each: a slow-down
+    strikes a Controller with all that runs on it.
+    """
+    means = pacing.paces_per_s(run)
+    controllers = {each.name for each in topology.controllers}
+    steps = pacing.steps(run) if set(profiles) <= controllers else {}
+    costs, faults = {}, []
+    for name, profile in profiles.items():
+        mean, reference = means.get(name), profile.pace_per_s
+        if mean is None or reference is None:
+            return None
+        own = steps.get(name) or [(0.0, mean)]
+        fastest = max(pace for _, pace in own)
+        slower = pacing.slowdown(fastest, reference)
+        changes = {"speed": profile.speed * slower, "pace_per_s": fastest}
+        costs[name] = profile.model_copy(update=changes)
+        faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
+    # A steady study has no faults in a file; these are no study of theirs, but the machine's.
+    return topology.model_copy(update={"faults": (*topology.faults, *faults)}), costs
+
+
+def _slow_downs(
+    controller: str, steps: Steps, fastest: float, duration_s: float
+) -> Iterator[SlowDown]:
+    """One for each step that is slower than the fastest."""
+    edges_s = [0.0, *(min(begin_s, duration_s) for begin_s, _ in steps[1:]), duration_s]
+    for number, (begin_s, end_s) in enumerate(pairwise(edges_s)):
+        factor = pacing.slowdown(steps[number][1], fastest)
+        if factor > 1.0 and end_s > begin_s:
+            yield SlowDown.model_validate(
+                {
+                    "kind": "slow-down", "name": f"{controller}-{number}", "factor": factor,
+                    "controller": controller, "start": f"{begin_s:.6f} s",
+                    "duration": f"{end_s - begin_s:.6f} s",
+                }
+            )  # fmt: skip
