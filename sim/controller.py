@@ -16,7 +16,7 @@ from sim.failovers import Detours, Whereabouts
 from sim.freezes import freeze
 from sim.inbound import Inbound
 from sim.intake import Census, Intake
-from sim.jobs import Inbox, Jobs
+from sim.jobs import Inbox, Jobs, feeds
 from sim.kept_items import kept_bytes
 from sim.latency_tables import latencies
 from sim.messages import Messages, nothing
@@ -62,6 +62,7 @@ class Controller:
         known = len(graph.topology.topics) if graph.answers else None
         self._intake = Intake(study.timetable, census.roles, study.row_stride, known)
         self._inbound = Inbound(station.node, station.profile, self._home)
+        self.limited = self._inbound.limited  # publications may wait at its door
         self._detours = Detours(graph, station.number, self._home, self._routes, study.seed)
         self._keeper = self._keeping(census.segments * census.roles)
         self._inbox = Inbox(len(self._routes.inward) + 2)  # lines, Platforms, what was kept
@@ -195,13 +196,12 @@ class Controller:
         if len(self._messages) and self._messages.arrival_s[0] < end_s:
             self._carry_mixed(due, end_s)
             return
-        count = 0 if due is None else len(due)
-        rows = min(FEED_ROWS, max(1, FEED_COPIES // max(1, int(self._fan_out.max(initial=1)))))
-        for first in range(0, max(count, 1), rows):
-            following = first + rows
-            if due is not None:
-                self._append(self._entered(due[first:following]))
-            until_s = due.arrival_s[following] if due is not None and following < count else end_s
+        if due is None:
+            self._advance(end_s)
+            return
+        for first, following in feeds(self._fan_out[due.topic], FEED_ROWS, FEED_COPIES):
+            self._append(self._entered(due[first:following]))
+            until_s = due.arrival_s[following] if following < len(due) else end_s
             self._advance(float(until_s))
 
     @property

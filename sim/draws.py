@@ -146,8 +146,8 @@ def fill_exponentials(
     `out` has room for whole groups.
     """
     key, who = np.uint64(seed), np.uint64(entity)
-    c2 = np.uint64(purpose) + ((who >> _HALF) << _PURPOSE_BITS)
-    c3, k0, k1 = np.uint64(replication), key & _LOW, key >> _HALF
+    c2 = (np.uint64(purpose) + ((who >> _HALF) << _PURPOSE_BITS)) & _LOW  # each below 2^32, which
+    c3, k0, k1 = np.uint64(replication) & _LOW, key & _LOW, key >> _HALF  # makes products cheap
     groups = (count + GROUP - 1) // GROUP
     for group in range(groups):
         place = group * GROUP
@@ -155,7 +155,7 @@ def fill_exponentials(
         two = out[place + PAIRS : place + GROUP].view(np.uint64)
         counter = np.uint64((first + place) // 2)
         for i in range(PAIRS):
-            words = philox(counter + np.uint64(i), who & _LOW, c2, c3, k0, k1)
+            words = philox((counter + np.uint64(i)) & _LOW, who & _LOW, c2, c3, k0, k1)
             one[i] = mantissa(words[0], words[1])
             two[i] = mantissa(words[2], words[3])
     whole = out[: groups * GROUP]

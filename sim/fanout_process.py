@@ -24,6 +24,7 @@ import numpy as np
 from sim import journeys
 from sim.completions import begin_job, complete_job
 from sim.delivery import (
+    Index,
     absent,
     admit,
     bin_of,
@@ -41,6 +42,7 @@ from sim.delivery import (
     take,
     weigh,
 )
+from sim.spans import BLOCK, WRITTEN, book, deliver_run
 from sim.state import NOBODY, UNTOUCHED, Server
 
 ABSENT, QUEUED, RUNNING = 0, 1, 2
@@ -229,6 +231,56 @@ def _arrive(server: Server, time_s: float) -> None:
             core.task, core.ready_s = WAKING, time_s + server.setting[0].wake_s
 
 
+@inlined
+def _first_to_end(server: Server) -> tuple[float, Index]:
+    """When the first slice ends, and on which core."""
+    cores, time_s, number = server.cores, np.inf, np.uint32(0)
+    for i in range(cores.size):
+        if cores[i].ready_s < time_s:
+            time_s, number = cores[i].ready_s, np.uint32(i)
+    return time_s, number
+
+
+@compiled
+def _end_slices(server: Server, time_s: float, number: Index, stop_s: float) -> int:
+    """End sessions' slices before `stop_s` and begin others; how many.
+
+    It goes on while those that end have taken a copy each, of one publication to one population:
+    these copies are carried on together. All cores are at work when it begins; the first slice to
+    end is that of core `number`, at `time_s`.
+    """
+    now, cores, platforms = server.ledger[0], server.cores, server.platforms
+    population = platforms[cores[number].task].population
+    slot = server.nodes[cores[number].chain].publication
+    if journeys.followed(server, slot):
+        return 0
+    stop_s, count = min(stop_s, server.intervals[np.uint32(now.interval)].end_s), 0
+    while count < BLOCK and time_s < stop_s:
+        task = cores[number].task
+        if task >= server.setting[0].residents:
+            break
+        platform, node = platforms[task], server.nodes[cores[number].chain]
+        if node.publication != slot or node.next != NOBODY or platform.population != population:
+            break
+        if platform.mail_head != NOBODY or platform.offline:
+            break
+        server.numbers[np.uint32(count)] = task
+        server.scratch[np.uint32(WRITTEN + count)] = time_s
+        server.processes[task].written_s = time_s
+        platform.session_state = ABSENT
+        count += 1
+        if now.queue_length > 0:
+            _dispatch(server, number, time_s)
+        else:
+            cores[number].ready_s = np.inf
+            now.idle_cores += 1
+        time_s, number = _first_to_end(server)
+    if count > 0:
+        book(server, slot, count, 0.0, 0.0)
+        deliver_run(server, slot, count, population)
+    return count
+
+
 @compiled
 def advance(server: Server, end_s: float) -> None:
     """Work until every event before `end_s` is done; all arrivals before `end_s` are known.
@@ -238,10 +290,7 @@ def advance(server: Server, end_s: float) -> None:
     now, cores, platforms = server.ledger[0], server.cores, server.platforms
     arrival_s = next_arrival_s(server)
     while True:
-        time_s, number = np.inf, np.uint32(0)
-        for i in range(cores.size):
-            if cores[i].ready_s < time_s:
-                time_s, number = cores[i].ready_s, np.uint32(i)
+        time_s, number = _first_to_end(server)
         if min(arrival_s, time_s) >= end_s or now.halted:
             break
         if arrival_s <= time_s:
@@ -249,6 +298,13 @@ def advance(server: Server, end_s: float) -> None:
             arrival_s = next_arrival_s(server)
             continue
         task = cores[number].task
+        if (
+            task < platforms.size
+            and now.idle_cores == 0
+            and server.queues.size == 0
+            and _end_slices(server, time_s, number, min(arrival_s, end_s)) > 0
+        ):
+            continue
         if WAKING > task >= platforms.size:
             _end_publisher_slice(server, number, np.uint32(task - platforms.size), time_s)
         elif task != WAKING:

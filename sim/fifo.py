@@ -27,7 +27,7 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, exponential_at, fill_exponentials
 from sim.progressions import align, deliver_evenly, written_s
-from sim.spans import BLOCK, DRAWN, deliver_block
+from sim.spans import BLOCK, DRAWN, LEFT, WRITTEN, book, deliver_block
 from sim.state import Server
 
 COPY = int(Purpose.COPY)
@@ -122,49 +122,65 @@ def _work(server: Server, number: int, stop_s: float) -> None:
             break
 
 
-@compiled
-def _write(server: Server, before_s: float, most: int) -> int:
-    """Let the first core write its next copies, at most `most` of them and all before `before_s`.
+@inlined
+def _instants(server: Server, most: int) -> float:
+    """When the first core's next `most` copies are written, and have crossed the link.
 
-    The instants go to the scratch; how many there are. The core is then at work on the next copy.
-    `before_s` is not past the end of the present interval.
+    Both go to the scratch, at `WRITTEN` and at `LEFT`. Then comes the next copy, at the instant
+    that is returned (without meaning if there is none). What is not taken of it is done again.
     """
-    core, now, instants_s = server.cores[0], server.ledger[0], server.scratch
+    core, now, scratch = server.cores[0], server.ledger[0], server.scratch
     publication = server.publications[core.slot]
-    exponential, copy_s, arrival_s = (
-        server.setting[0].exponential, publication.copy_s, publication.arrival_s,
-    )  # fmt: skip
-    time_s, since_s, busy_s = core.ready_s, now.owed_since_s, 0.0
-    owed, area_s, sojourn_s = now.owed, now.owed_area_s, now.sojourn_s
-    copy, count, last = core.copy, 0, publication.copies - 1
-    end_s = server.intervals[now.interval].end_s
+    wire_s = publication.wire_bytes * server.setting[0].wire_s_per_byte
+    time_s, link_s, copy_s = core.ready_s, now.link_free_s, publication.copy_s
+    if server.setting[0].exponential:
+        draws = scratch[DRAWN + core.copy + 1 - core.drawn_first :]
+        for i in range(most):
+            scratch[WRITTEN + i] = time_s
+            link_s = max(time_s, link_s) + wire_s
+            scratch[LEFT + i] = link_s
+            time_s += copy_s * draws[i]
+        return float(time_s)
+    even_s, place = core.even_s, core.copy - core.even_copy
+    for i in range(most):
+        scratch[WRITTEN + i] = time_s
+        link_s = max(time_s, link_s) + wire_s
+        scratch[LEFT + i] = link_s
+        time_s = even_s + (place + i + 1) * copy_s
+    return float(time_s)
+
+
+@compiled
+def _write(server: Server, before_s: float) -> int:
+    """Let the first core write its next copies, up to `BLOCK` of them and all before `before_s`.
+
+    The instants go to the scratch; how many there are. The core is then at work on the next copy,
+    which is due before `before_s` as the first one is. That is not past the end of the present
+    interval.
+    """
+    core, now, scratch = server.cores[0], server.ledger[0], server.scratch
+    publication = server.publications[core.slot]
+    most = min(BLOCK, publication.copies - core.copy)
+    if server.setting[0].exponential and most > 1:
+        if core.copy + 1 >= core.drawn_end:
+            _draw(server, core.copy + 1)
+        if core.drawn_end < publication.copies:
+            most = min(most, core.drawn_end - 1 - core.copy)
+    likely = (before_s - core.ready_s) / publication.copy_s * 1.25 + 16.0
+    most = np.int64(min(likely, np.float64(most)))
+    next_s, count = _instants(server, most), most
+    while scratch[WRITTEN + count - 1] >= before_s:
+        count -= 1
+        next_s = scratch[WRITTEN + count]
     busy_s = server.intervals[now.interval].busy_s
-    while count < most and time_s < before_s:
-        instants_s[count] = time_s
-        area_s += owed * (time_s - since_s)
-        sojourn_s += time_s - arrival_s
-        since_s, owed, count = time_s, owed - 1, count + 1
-        if copy == last:
-            copy += 1
-            break
-        copy += 1
-        if not exponential:
-            next_s = written_s(server, np.uint32(0), copy)
-        else:
-            if copy >= core.drawn_end:
-                _draw(server, copy)
-            next_s = time_s + copy_s * instants_s[DRAWN + copy - core.drawn_first]
-        if next_s < end_s:
-            busy_s += next_s - time_s
-            time_s = next_s
-        else:
-            server.intervals[now.interval].busy_s = busy_s
-            charge(server, time_s, next_s)
-            busy_s = server.intervals[now.interval].busy_s
-            time_s = next_s
+    busy_s = book(server, core.slot, count, scratch[WRITTEN], busy_s)
     server.intervals[now.interval].busy_s = busy_s
-    now.owed_since_s, now.owed, now.owed_area_s, now.sojourn_s = since_s, owed, area_s, sojourn_s
-    core.ready_s, core.copy = time_s, copy
+    now.link_free_s = scratch[LEFT + count - 1]
+    core.copy += count
+    core.ready_s = scratch[WRITTEN + count - 1]
+    if core.copy < publication.copies:
+        core.ready_s = next_s
+        charge(server, scratch[WRITTEN + count - 1], next_s)
     return count
 
 
@@ -179,9 +195,8 @@ def _work_alone(server: Server, stop_s: float) -> None:
         if core.copy < copies:
             before_s = min(stop_s, server.intervals[now.interval].end_s)
             if not deliver_evenly(server, before_s):
-                copy, most = core.copy, min(BLOCK, copies - core.copy)
-                count = _write(server, before_s, most)
-                deliver_block(server, core.slot, copy, count)
+                copy = core.copy
+                deliver_block(server, core.slot, copy, _write(server, before_s))
         core.idle_since_s = core.ready_s
         if core.copy >= copies:
             _finish(server, np.uint32(0), core.ready_s)

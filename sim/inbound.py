@@ -30,10 +30,10 @@ class Inbound:
 
     def __init__(self, node: schema.Controller, profile: Profile, home: Residents) -> None:
         self._home, self._envelope_bytes = home, profile.publication_bytes
-        self._limited = bool(node.limits.client or node.limits.client_stanza)
-        self._limited |= node.limits.account.rate is not None
+        self.limited = bool(node.limits.client or node.limits.client_stanza)
+        self.limited |= node.limits.account.rate is not None
         self._rules = rule(node.limits, profile)
-        self._clients = np.zeros(home.count if self._limited else 0, CLIENT)
+        self._clients = np.zeros(home.count if self.limited else 0, CLIENT)
         self._clients["credit_bytes"] = self._rules["burst_bytes"]
         self._pending: Arrivals | None = None  # handled later, in order
 
@@ -47,7 +47,7 @@ class Inbound:
         end_s : float
             Until when all arrivals are known. [s]
         """
-        if not self._limited:
+        if not self.limited:
             return arrivals, arrivals[:0]
         instants_s = arrivals.arrival_s.copy()
         outcomes = np.zeros(len(arrivals), np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.network import Arrivals
+from sim.network import Arrivals, nothing
 from sim.phases import Timetable
 from sim.platforms import Residents
 from sim.state import Floats, Integers, Records
@@ -126,6 +126,8 @@ class Intake:
             (4, intervals), np.int64
         )
         self._rows: list[dict[str, npt.NDArray[Any]]] = []
+        nobody = np.zeros(0, np.int64)
+        self.enter(nothing(), nobody, nobody)  # a table without rows has its columns, too
 
     def enter(self, arrivals: Arrivals, kind: Integers, copies: Integers) -> None:
         """Book publications of these kinds that have `copies` subscribers each."""
@@ -165,6 +167,8 @@ class Intake:
         self.legitimate += np.bincount(legitimate, minlength=size)
         kept = arrivals.row % self._row_stride == 0
         chosen = arrivals[kept]
+        if not len(chosen) and self._rows:
+            return
         self._rows.append(
             {
                 "publication": chosen.row,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +50,17 @@ def together(parts: list[Jobs]) -> Jobs:
     columns = zip(*(part.columns() for part in parts), strict=True)
     whole = Jobs(*(np.concatenate(column) for column in columns))
     return whole[np.argsort(whole.arrival_s, kind="stable")]
+
+
+def feeds(copies: Integers, rows_most: int, copies_most: int) -> Iterator[tuple[int, int]]:
+    """Stretches of jobs with so many rows and copies at most, or of one job with more copies."""
+    total, first = np.cumsum(copies), 0
+    while first < len(total):
+        room = total[first] - copies[first] + copies_most
+        following = int(np.searchsorted(total, room, side="right"))
+        following = min(max(following, first + 1), first + rows_most)
+        yield first, min(following, len(total))
+        first = following
 
 
 class Inbox:

@@ -19,7 +19,7 @@ from sim.keeping import keeps, quota
 from sim.phases import Timetable
 from sim.platforms import Residents
 from sim.routes import Routes
-from sim.spans import SCRATCH
+from sim.spans import BLOCK, SCRATCH
 from sim.state import (
     COMPLETION,
     CORE,
@@ -83,6 +83,7 @@ def empty_server(
         span_ends=home.span_ends(paths.sessions),
         reader_free_s=np.zeros(home.count),
         scratch=np.zeros(SCRATCH),
+        numbers=np.zeros(BLOCK, np.uint32),
         nodes=np.zeros(1 if event else 0, NODE),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),

@@ -9,34 +9,65 @@ subscribers that belong to one population.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from results import histogram
-from sim.delivery import bin_of, compiled, inlined, send_on, settle
+from sim.delivery import bin_of, compiled, inlined, payload_bytes, send_on, settle
 from sim.state import Server
 
 BLOCK = 512  # copies worked on together: their instants stay in the first-level cache
-WRITTEN, RECEIVED = 0, BLOCK + 1  # places in `Server.scratch`; one more instant ends a block
-DRAWN = 2 * BLOCK + 2
-SCRATCH = 3 * BLOCK + 2
+# Places in `Server.scratch`: instants of having left the link, of being received, of being written
+# (later whose bins), and draws; one more draw ends a block.
+LEFT, RECEIVED, WRITTEN, DRAWN = 0, BLOCK, 2 * BLOCK, 3 * BLOCK
+SCRATCH = 4 * BLOCK + 1
+ROW = 8  # bins looked at together
+
+
+@inlined
+def book(server: Server, slot: int, count: int, before_s: float, busy_s: float) -> float:
+    """So many copies of a publication are written at the instants in the scratch: the sums.
+
+    The last of them is `busy_s` with the time from `before_s` to the last instant. [s]
+    """
+    now, scratch = server.ledger[0], server.scratch
+    arrival_s, owed = server.publications[slot].arrival_s, np.float64(now.owed)
+    since_s, area_s, sojourn_s = now.owed_since_s, now.owed_area_s, now.sojourn_s
+    for i in range(WRITTEN, WRITTEN + count):
+        time_s = scratch[i]
+        area_s += owed * (time_s - since_s)
+        sojourn_s += time_s - arrival_s
+        busy_s += time_s - before_s
+        before_s = since_s = time_s
+        owed -= 1.0
+    now.owed_since_s, now.owed_area_s, now.sojourn_s = since_s, area_s, sojourn_s
+    now.owed -= count
+    return busy_s
 
 
 @inlined
 def _cross_link(server: Server, slot: int, count: int) -> None:
-    """The link carries `count` copies: instants of writing become instants of having left."""
-    now, instants_s = server.ledger[0], server.scratch
-    wire_bytes = server.publications[slot].wire_bytes
-    wire_s = wire_bytes * server.setting[0].wire_s_per_byte
+    """The link carries what was written at the instants in the scratch."""
+    now, scratch = server.ledger[0], server.scratch
+    wire_s = server.publications[slot].wire_bytes * server.setting[0].wire_s_per_byte
     link_s = now.link_free_s
     for i in range(count):
-        link_s = max(instants_s[i], link_s) + wire_s
-        instants_s[i] = link_s
+        link_s = max(scratch[WRITTEN + i], link_s) + wire_s
+        scratch[LEFT + i] = link_s
     now.link_free_s = link_s
+
+
+@inlined
+def _count_egress(server: Server, slot: int, count: int) -> None:
+    """Copies that have left by the link, in the intervals that hold those instants."""
+    now, instants_s = server.ledger[0], server.scratch
+    wire_bytes = server.publications[slot].wire_bytes
     interval = np.uint32(now.link_interval)
-    if link_s < server.intervals[interval].end_s:
+    if instants_s[LEFT + count - 1] < server.intervals[interval].end_s:
         server.intervals[interval].egress_bytes += count * wire_bytes
         return
-    for i in range(count):
+    for i in range(LEFT, LEFT + count):
         while instants_s[i] >= server.intervals[interval].end_s:
             interval = np.uint32(interval + 1)
         server.intervals[interval].egress_bytes += wire_bytes
@@ -44,17 +75,20 @@ def _cross_link(server: Server, slot: int, count: int) -> None:
 
 
 @inlined
-def _arrive(server: Server, place: int, first: int, count: int, population: int) -> None:
-    """Copies reach subscribers `first` and following, and are read there. [s]"""
+def _arrive(server: Server, place: int, numbers: Any, ascending: bool, population: int) -> None:
+    """Copies that left at the instants from `place` on reach these Platforms, and are read there.
+
+    With `ascending` numbers the first and the last tell whether there are gaps.
+    """
     delay_s, read_s = server.populations[population].delay_s, server.populations[population].read_s
+    count = numbers.size
     sent_s = server.scratch[place : place + count]
     received_s = server.scratch[RECEIVED : RECEIVED + count]
     if read_s == 0.0:
         for i in range(count):
             received_s[i] = sent_s[i] + delay_s
         return
-    numbers = server.subscribers[first : first + count]
-    if numbers[count - 1] - numbers[0] == count - 1:
+    if ascending and numbers[count - 1] - numbers[0] == count - 1:
         free_s = server.reader_free_s[numbers[0] : numbers[0] + count]
         for i in range(count):
             read_at_s = max(sent_s[i] + delay_s, free_s[i]) + read_s
@@ -66,10 +100,10 @@ def _arrive(server: Server, place: int, first: int, count: int, population: int)
 
 
 @inlined
-def _count_one_by_one(server: Server, slot: int, row: int, first: int, count: int) -> None:
+def _count_one_by_one(server: Server, slot: int, row: int, numbers: Any) -> None:
     """Count copies of which some are late, or very fast, or whose deliveries are traced."""
     now, setting, publication = server.ledger[0], server.setting[0], server.publications[slot]
-    for i in range(count):
+    for i in range(numbers.size):
         received_s = server.scratch[RECEIVED + i]
         if received_s > setting.horizon_s:
             server.histograms[row, histogram.UNDELIVERED] += 1
@@ -84,26 +118,55 @@ def _count_one_by_one(server: Server, slot: int, row: int, first: int, count: in
         publication.last_s = max(publication.last_s, received_s)
         if server.trace.size > 0:
             entry = server.trace[now.traced]
-            entry.row, entry.platform = publication.row, server.subscribers[first + i]
+            entry.row, entry.platform = publication.row, numbers[i]
             entry.received_s = received_s
             now.traced += 1
 
 
 @inlined
-def _count_together(server: Server, slot: int, row: int, count: int) -> None:
-    """Count copies that are all received in time for the run and slower than a nanosecond."""
+def _count_bins(counts: Any, places: Any) -> None:
+    """One more in each of these bins.
+
+    Copies in a row mostly fall into one bin, and adding to the same place again and again waits for
+    memory each time: those of a whole row are added together.
+    """
+    count = places.size
+    for i in range(0, count - ROW + 1, ROW):
+        place, others = places[i], np.uint64(0)
+        for k in range(1, ROW):
+            others |= places[i + k] ^ place
+        if others == 0:
+            counts[place] += ROW
+        else:
+            for k in range(ROW):
+                counts[places[i + k]] += 1
+    for i in range(count - count % ROW, count):
+        counts[places[i]] += 1
+
+
+@inlined
+def _count_together(server: Server, slot: int, row: int, count: int, late: bool) -> None:
+    """Count copies that are all received in time for the run and slower than a nanosecond.
+
+    Whether some may be too `late` for the deadline.
+    """
     publication = server.publications[slot]
     intended_s, deadline_s = publication.intended_s, server.setting[0].deadline_s
     received_s = server.scratch[RECEIVED : RECEIVED + count]
-    counts, untimely, sum_s = server.histograms[row], 0, publication.latency_s
+    places = server.scratch[WRITTEN : WRITTEN + count].view(np.uint64)
+    sum_s = publication.latency_s
     for i in range(count):
-        latency_s = received_s[i] - intended_s
-        sum_s += latency_s
-        untimely += latency_s > deadline_s
-        place = (np.float64(latency_s).view(np.int64) >> histogram.SHIFT) - histogram.OFFSET
-        counts[np.uint32(place)] += 1
+        sum_s += received_s[i] - intended_s
     publication.latency_s = sum_s
-    publication.untimely += untimely
+    for i in range(count):
+        bits = np.float64(received_s[i] - intended_s).view(np.uint64)
+        places[i] = (bits >> np.uint64(histogram.SHIFT)) - np.uint64(histogram.OFFSET)
+    _count_bins(server.histograms[row], places)
+    if late:
+        untimely = 0
+        for i in range(count):
+            untimely += received_s[i] - intended_s > deadline_s
+        publication.untimely += untimely
 
 
 @inlined
@@ -131,23 +194,35 @@ def _count_received(server: Server, earliest_s: float, latest_s: float, count: i
 
 
 @inlined
-def _deliver_span(
-    server: Server, slot: int, place: int, first: int, count: int, population: int
-) -> None:
-    """Copies of one span, whose instants of leaving the link start at `place` of the scratch."""
-    publication = server.publications[slot]
-    _arrive(server, place, first, count, population)
+def _extremes(instants_s: Any) -> tuple[float, float]:
+    """The earliest and the latest of these instants, none of which is before the run.
+
+    Compared as whole numbers, which compilers turn into vector code: floats have the same order.
+    """
+    bits = instants_s.view(np.int64)
+    earliest = latest = bits[0]
+    for i in range(bits.size):
+        earliest, latest = min(earliest, bits[i]), max(latest, bits[i])
+    return np.int64(earliest).view(np.float64), np.int64(latest).view(np.float64)
+
+
+@inlined
+def _receive(
+    server: Server, slot: int, place: int, numbers: Any, ascending: bool, population: int
+) -> None:  # fmt: skip
+    """Copies of one publication to Platforms of one population, from `place` of a block on."""
+    publication, count = server.publications[slot], numbers.size
+    _arrive(server, LEFT + place, numbers, ascending, population)
     received_s = server.scratch[RECEIVED : RECEIVED + count]
-    earliest_s, latest_s = np.inf, -np.inf
-    for i in range(count):
-        earliest_s, latest_s = min(earliest_s, received_s[i]), max(latest_s, received_s[i])
+    earliest_s, latest_s = _extremes(received_s)
     row = np.uint32(publication.segment + server.pairs[publication.topic, population])
     fast = earliest_s - publication.intended_s < histogram.LOWEST_S
     slow = latest_s - publication.intended_s >= histogram.HIGHEST_S
     if fast or slow or latest_s > server.setting[0].horizon_s or server.trace.size > 0:
-        _count_one_by_one(server, slot, row, first, count)
+        _count_one_by_one(server, slot, row, numbers)
     else:
-        _count_together(server, slot, row, count)
+        late = latest_s - publication.intended_s > server.setting[0].deadline_s
+        _count_together(server, slot, row, count, late)
         publication.first_s = min(publication.first_s, earliest_s)
         publication.last_s = max(publication.last_s, latest_s)
     _count_received(server, earliest_s, latest_s, count)
@@ -155,9 +230,9 @@ def _deliver_span(
 
 @compiled
 def deliver_block(server: Server, slot: int, copy: int, count: int) -> None:
-    """Carry copies `copy` .. `copy + count - 1`, written at the instants in the scratch."""
+    """Carry copies `copy` .. `copy + count - 1`, which left at the instants in the scratch."""
     publication = server.publications[slot]
-    _cross_link(server, slot, count)
+    _count_egress(server, slot, count)
     first, done = publication.start + copy, np.int64(0)
     while done < count:
         number = server.subscribers[first + done]
@@ -165,12 +240,34 @@ def deliver_block(server: Server, slot: int, copy: int, count: int) -> None:
         stretch = min(count - done, end - (first + done))
         if number < server.setting[0].residents:
             population = server.platforms[number].population
-            _deliver_span(server, slot, done, first + done, stretch, population)
+            numbers = server.subscribers[first + done : first + done + stretch]
+            _receive(server, slot, done, numbers, True, population)
         else:
             for i in range(done, done + stretch):
                 peer = server.subscribers[first + i]
-                send_on(server, slot, peer, np.uint32(first + i), server.scratch[i])
+                send_on(server, slot, peer, np.uint32(first + i), server.scratch[LEFT + i])
         done += stretch
+    publication.missing -= count
+    if publication.missing == 0:
+        settle(server, slot)
+
+
+@compiled
+def deliver_run(server: Server, slot: int, count: int, population: int) -> None:
+    """Carry copies of one publication, written at the instants in the scratch to `numbers`.
+
+    Those are so many Platforms of one population; the copies were in their mailboxes.
+    """
+    now, publication = server.ledger[0], server.publications[slot]
+    held_bytes, size_bytes = now.held_bytes, payload_bytes(server, publication)
+    for _ in range(count):
+        held_bytes -= size_bytes
+    now.held_bytes = held_bytes
+    now.held -= count
+    _cross_link(server, slot, count)
+    _count_egress(server, slot, count)
+    _receive(server, slot, np.int64(0), server.numbers[:count], False, population)
+    publication.unwritten -= count
     publication.missing -= count
     if publication.missing == 0:
         settle(server, slot)

@@ -296,8 +296,8 @@ FIELDS = {
     "platforms": (PLATFORM, 1), "processes": (PROCESS, 1),
     "populations": (POPULATION, 1), "subscribers": (INDEX, 1),
     "targets": (INDEX, 1), "span_ends": (INDEX, 1), "reader_free_s": (FLOAT, 1),
-    "scratch": (FLOAT, 1), "nodes": (NODE, 1), "cores": (CORE, 1), "ring": (INDEX, 1),
-    "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
+    "scratch": (FLOAT, 1), "numbers": (INDEX, 1), "nodes": (NODE, 1), "cores": (CORE, 1),
+    "ring": (INDEX, 1), "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
     "histograms": (np.dtype("i4"), 2), "pairs": (INDEX, 2), "outcomes": (OUTCOME, 1),
     "trace": (DELIVERY, 1), "outbox": (DISPATCH, 1), "kept": (DISPATCH, 1), "queues": (QUEUE, 1),
     "waits": (WAIT, 1), "calendar": (INDEX, 1), "discarded": (np.dtype("i8"), 1),
@@ -316,9 +316,10 @@ class Server:
     other stations that carry a copy on to its `targets` entry. `pairs` says which histogram of a
     segment belongs to (Topic, receiving population). `warmth` holds log age and relative cost.
     `span_ends` says of each subscriber of the list up to where those of its population stand.
-    `scratch` is room for what a kernel computes and does not keep. `queues` are the sessions' ways
-    out (none where copies are written and gone), `waits` their copies, `calendar` a heap of those
-    with something due, `discarded` copies given up by policy, `cuts` a log of sessions that ended.
+    `scratch` and `numbers` are room for what a kernel computes and does not keep. `queues` are the
+    sessions' ways out (none where copies are written and gone), `waits` their copies, `calendar` a
+    heap of those with something due, `discarded` copies given up by policy, `cuts` a log of
+    sessions that ended.
     `kept` are copies for sessions that may be resumed (`peer`: whose), `journeys` publications some
     of whose copies are `followed`, with their `instants_s`.
     `calls` has the addresses of rare paths.
@@ -336,6 +337,7 @@ class Server:
     span_ends: Indices
     reader_free_s: Floats
     scratch: Floats
+    numbers: Indices
     nodes: Records
     cores: Records
     ring: Indices

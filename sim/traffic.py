@@ -44,6 +44,7 @@ class Traffic:
         self._carriers = [self._carrier(line) for line in graph.lines]
         self._groups = [(group, _least_delay_s(graph, group)) for group in graph.cycles()]
         self._time_s = np.zeros(len(self._groups))
+        self._limited = any(station.limited for station in self._stations)
 
     def _carrier(self, line: Line) -> Carrier:
         source, target = (self._graph.stations[end] for end in (line.source, line.target))
@@ -65,6 +66,8 @@ class Traffic:
         """
         if dropped is not None:
             self._drop(dropped)
+        if not len(arrivals) and not self._limited:
+            return
         kind = self._census.kind(arrivals)
         self._census.count(kind, arrivals.topic, arrivals.publisher)
         if len(self._stations) == 1:

@@ -53,6 +53,7 @@ def even_worlds(draw):
     )  # fmt: skip
     costs = {"publish": draw(st.sampled_from(["0 s", "0.4 ms"])),
              "copy": draw(st.sampled_from(["33 us", "220 us", "2.7 ms"])),
+             "copy_distribution": draw(st.sampled_from(["constant", "constant", "exponential"])),
              "cv": draw(st.sampled_from([0.0, 0.5]))}  # fmt: skip
     return topology, worlds.profile("fifo", **costs)
 

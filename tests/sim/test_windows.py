@@ -7,6 +7,7 @@ import worlds
 import sim.controller
 from sim import phases
 from sim.grid import Grid
+from sim.jobs import feeds
 from sim.study import Study
 from topologies.plan import Plan
 
@@ -25,10 +26,10 @@ PROFILES = {
 }  # fmt: skip
 
 
-def tally(topology, profile, window_s=None):
-    """A replication, untraced."""
+def tally(topology, profile, window_s=None, *, traced=False):
+    """A replication."""
     plan = Plan(topology, 3)
-    study = Study(topology, phases.timetable(topology), 3, 1, plan.rows)
+    study = Study(topology, phases.timetable(topology), 3, 1, plan.rows, 1, traced)
     return Grid(study, plan, {"c": profile}, window_s=window_s).run()[0]
 
 
@@ -87,6 +88,20 @@ def test_what_is_fed_at_a_time_does_not_matter(name, monkeypatch):
     one = tally(topology, PROFILES[name])
     monkeypatch.setattr(sim.controller, "FEED_ROWS", 7)
     assert_same(one, tally(topology, PROFILES[name]))
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+@pytest.mark.parametrize("name", PROFILES)
+def test_copies_counted_together_are_counted_as_one_by_one(name, cores):
+    """Deliveries that are traced are counted each for itself."""
+    topology = overloaded(cores)
+    assert_same(tally(topology, PROFILES[name]), tally(topology, PROFILES[name], traced=True))
+
+
+def test_jobs_are_fed_by_rows_and_by_copies():
+    copies = np.array([3, 3, 9, 1, 1, 1, 1, 1])
+    assert list(feeds(copies, 4, 6)) == [(0, 2), (2, 3), (3, 7), (7, 8)]
+    assert list(feeds(copies[:0], 4, 6)) == []
 
 
 @pytest.mark.parametrize("name", PROFILES)
