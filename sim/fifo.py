@@ -181,7 +181,7 @@ def _write(server: Server, before_s: float) -> int:
     if core.copy < publication.copies:
         core.ready_s = next_s
         charge(server, scratch[WRITTEN + count - 1], next_s)
-    return count
+    return int(count)
 
 
 @compiled
