@@ -4,13 +4,15 @@ Every `connect`, `sendto` and `sendmsg` of all processes of a command, servers a
 at, in a network namespace in which there is nothing but loopback, and beside a forged consent.
 `python tests/tracing.py` is a long proof of `make prove`: attacks that are driven for real, the
 load and Locust reach loopback alone, and none of them opens more at a far address than the one
-reader of its consent. `tests/loadtest/test_rails_traced.py` does the same for a few.
+reader of its consent. It goes on where it was stopped, command by command (`--minutes 2`).
+`tests/loadtest/test_rails_traced.py` does the same for a few.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import certifi
+from parts import PROOFS, Parts
 
 from loadtest import casting
 from loadtest.localparts import localparts
@@ -146,61 +149,81 @@ def described(place: Path, name: str) -> list[str]:
 
 
 def looked_at(
-    tracer: Tracer, commands: Iterator[tuple[str, Sequence[str | Path]]], only: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Where each command connected."""
+    tracer: Tracer,
+    parts: Parts,
+    where: str,
+    commands: Iterator[tuple[str, Sequence[str | Path]]],
+    until_s: float,
+) -> list[dict[str, Any] | None]:
+    """Where each command connected, by now or before; None where it was not tried yet."""
+    found = []
     for name, command in commands:
-        if only and name not in only:
-            continue
-        begun_s = time.monotonic()
-        reached, ended = tracer.run(*command, limit_s=LIMIT_S)
-        found = {
-            "command": name,
-            "exit": ended.returncode,
-            "places": len(reached),
-            "elsewhere": elsewhere(reached),
-            "no_consent": "no consent" in ended.stderr,
-            "took_s": round(time.monotonic() - begun_s, 1),
-        }
-        print(json.dumps(found), file=sys.stderr, flush=True)
-        if ended.returncode not in (0, 2):
-            print(ended.stderr[-1000:], file=sys.stderr)
-        yield found
+        part = f"{where} {name}".replace(" ", "-")
+        kept = parts.read(part)
+        if kept is None and time.monotonic() < until_s:
+            kept = traced(tracer, name, command)
+            parts.keep(part, kept)
+        found.append(kept)
+    return found
 
 
-def document(place: Path, only: Sequence[str]) -> dict[str, Any]:
-    """All commands, and whether what is claimed of them holds."""
-    tracer = Tracer(place)
-    here = list(looked_at(tracer, near(place / "runs"), only))
-    away = list(looked_at(tracer, far(place), only))
+def traced(tracer: Tracer, name: str, command: Sequence[str | Path]) -> dict[str, Any]:
+    """Where a command connected."""
+    begun_s = time.monotonic()
+    reached, ended = tracer.run(*command, limit_s=LIMIT_S)
+    found = {
+        "command": name,
+        "exit": ended.returncode,
+        "places": len(reached),
+        "elsewhere": elsewhere(reached),
+        "no_consent": "no consent" in ended.stderr,
+        "took_s": round(time.monotonic() - begun_s, 1),
+    }
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    if ended.returncode not in (0, 2):
+        print(ended.stderr[-1000:], file=sys.stderr)
+    return found
+
+
+def document(place: Path, until_s: float) -> dict[str, Any] | None:
+    """All commands, and whether what is claimed of them holds; None while some are missing."""
+    tracer, parts = Tracer(place), Parts(PROOFS / "traced", "traced")
+    here = looked_at(tracer, parts, "near", near(place / "runs"), until_s)
+    away = looked_at(tracer, parts, "far", far(place), until_s)
+    if missing := [*here, *away].count(None):
+        print(f"{missing} commands are missing", file=sys.stderr)
+        return None
     return {
         "near": here,
         "far": away,
         "claims": {
             "what is driven here reaches loopback alone": all(
-                each["exit"] == 0 and each["places"] and not each["elsewhere"] for each in here
+                each["exit"] == 0 and each["places"] and not each["elsewhere"]
+                for each in here if each
             ),
             "nothing but its consent is asked for far away, and none is found": all(
                 each["exit"] == 2 and each["no_consent"] and each["elsewhere"] == [CONSENT]
-                for each in away
+                for each in away if each
             ),
         },
-    }
+    }  # fmt: skip
 
 
 def main() -> int:
-    """0 if all that is claimed holds, else 1."""
+    """0 if all that is claimed holds, 1 if not, 3 while commands are missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", nargs="*", default=[], help="names of commands")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no command after")
     chosen = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="gridlab-traced-"))
     place.chmod(0o711)  # a server's user may pass through
     os.environ["TMPDIR"], os.environ["XDG_STATE_HOME"] = str(place), str(place / "state")
     os.environ.pop("XDG_RUNTIME_DIR", None)
     try:
-        found = document(place, chosen.only)
+        found = document(place, time.monotonic() + 60.0 * chosen.minutes)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+    if found is None:
+        return 3
     json.dump(found, sys.stdout, indent=1)
     return 0 if all(found["claims"].values()) else 1
 
