@@ -11,25 +11,32 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from loadtest import bout, deployment, floor, nullgrid, shares, spinner, tsung
+from loadtest import bout, deployment, floor, nullgrid, publishing_bout, shares, spinner, tsung
 from loadtest.bout import Cost, Ring
+from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
+from loadtest.publishing_bout import Pace, PublishCost
 
 Progress = Callable[[float, str], None]
+Paid = TypeVar("Paid", bound=Cost)
 Server = Literal["null", "prosody", "ejabberd"]
 
 DELIVERIES_PER_S: dict[str, float] = {"null": 20_000.0, "prosody": 4_000.0, "ejabberd": 4_000.0}
 STOCK_PER_S = 5_000.0  # slixmpp's own handlers manage no more than twice that
-PUBLISHERS = 256
-PUBLISH_PER_S = 8_192.0
+PACES = (
+    Pace("one session", 1, 8_192.0, together=False),
+    Pace("together", 256, 8_192.0, together=True),
+    Pace("apart", 256, 8_192.0, together=False),
+)
+PUBLISHERS = ("counting", "interpreted", "tsung")
 PROFILES = {"null": "prosody-0.12", "prosody": "prosody-0.12", "ejabberd": "ejabberd-23"}
 
 
@@ -60,6 +67,7 @@ class Bench:
     quick: bool = False
     servers: tuple[Server, ...] = ("prosody",)
     costs: dict[Arm, list[Cost]] = field(default_factory=dict)
+    published: dict[tuple[str, str], list[PublishCost]] = field(default_factory=dict)  # pace, whose
     missing: dict[str, str] = field(default_factory=dict)  # contender: why it was left out
 
     @property
@@ -144,7 +152,10 @@ class Bench:
             else:
                 kind = cast(shares.Receivers, arm.contender)
                 receivers = stack.enter_context(bout.own(ring, kind, due_s))
+            logged_in_s = cpu_s(receivers.pid)
             cost = bout.measure(ring, receivers, due_s, self._idle_s)
+            if isinstance(receivers, floor.Floor):
+                cost = replace(cost, login_cpu_s=logged_in_s / arm.sessions)
             if isinstance(receivers, bout.Own):
                 costs = receivers.costs
                 cost = replace(
@@ -158,28 +169,33 @@ class Bench:
         self.costs.setdefault(arm, []).append(cost)
 
     def _publish(self, cores: list[int]) -> None:
-        """Publications one to a write, from many sessions, with nobody subscribed."""
-        turns = np.arange(1, round(PUBLISH_PER_S / PUBLISHERS * self._duration_s) + 1)
-        due_s = np.repeat(turns * PUBLISHERS / PUBLISH_PER_S, PUBLISHERS)
-        topology = bout.topology(1, PUBLISHERS)
+        """Publications one to a write, with nobody subscribed."""
+        topology = bout.topology(1, max(pace.sessions for pace in PACES))
         with nullgrid.ephemeral(topology, cores=cores[:1]) as grid:
             ring = Ring(grid, topology, cores[1], cores[1])
-            for _ in range(self._rounds):
-                self._book(Arm("null", PUBLISHERS, "publisher"), bout.publish(ring, due_s))
-                if "tsung" not in self.missing:
-                    cost = bout.publish_with_tsung(ring, 10_000 if self.quick else 20_000)
-                    self._book(Arm("null", 1, "tsung publisher"), cost)
+            for pace in PACES * self._rounds:
+                for name in PUBLISHERS:
+                    if name in self.missing:
+                        continue
+                    if name == "tsung":
+                        cost = publishing_bout.of_tsung(ring, pace, self._duration_s)
+                    else:
+                        kind = cast(shares.Receivers, name)
+                        cost = publishing_bout.own(ring, pace, self._duration_s, kind)
+                    self.published.setdefault((pace.name, name), []).append(cost)
 
     def _cost(self, sessions: int, contender: str, server: Server = "null") -> Cost | None:
         """The round in the middle, by CPU time; of an even number, the dearer of both."""
-        rounds = sorted(self.costs.get(Arm(server, sessions, contender), []), key=_cpu_s)
-        return rounds[len(rounds) // 2] if rounds else None
+        return _middle(self.costs.get(Arm(server, sessions, contender), []))
+
+    def _publishing(self, pace: Pace, name: str) -> PublishCost | None:
+        return _middle(self.published.get((pace.name, name), []))
 
     def document(self) -> dict[str, Any]:
         """What `gridlab bench load --json` prints."""
         ours, full = self._cost(200, "counting"), self._cost(200, "full")
         assert ours is not None
-        publisher = self._cost(PUBLISHERS, "publisher")
+        publisher = self._publishing(PACES[0], "counting")
         return {
             "delivery": {
                 "cpu_us": ours.cpu_s * 1e6,
@@ -187,21 +203,44 @@ class Bench:
                 "ours_over_c": _over(ours, self._cost(200, "floor")),
                 "interpreted_over_ours": _over(self._cost(200, "interpreted"), ours),
                 "stock_over_ours": _over(self._cost(200, "stock"), ours),
-                "at": [self._row(arm) for arm in self.costs if "publisher" not in arm.contender],
+                "at": [self._row(arm) for arm in self.costs],
             },
             "login": {
                 "cpu_ms": full.login_cpu_s * 1e3 if full and full.login_cpu_s else None,
                 "mechanism": "SCRAM-SHA-256, the salted password cached",
+                "ours_over_c": _login_over(full, self._cost(200, "floor")),
             },
             "publish": {
                 "cpu_us": publisher.cpu_s * 1e6 if publisher else None,
-                "tsung_over_ours": _over(self._cost(1, "tsung publisher"), publisher),
+                "tsung_over_ours": _over(self._publishing(PACES[0], "tsung"), publisher),
+                "at": [self._published_row(pace, name) for pace, name in self._publishers()],
             },
             "session": {
                 "full_rss_bytes": _bytes(full),
                 "counting_rss_bytes": _bytes(ours),
             },
             "missing": self.missing,
+        }
+
+    def _publishers(self) -> list[tuple[Pace, str]]:
+        pairs = [(pace, name) for pace in PACES for name in PUBLISHERS]
+        return [(pace, name) for pace, name in pairs if (pace.name, name) in self.published]
+
+    def _published_row(self, pace: Pace, name: str) -> dict[str, Any]:
+        cost = self._publishing(pace, name)
+        assert cost is not None
+        each_us = [round_.cpu_s * 1e6 for round_ in self.published[pace.name, name]]
+        return {
+            "pace": pace.name,
+            "sessions": pace.sessions,
+            "contender": name,
+            "cpu_us": cost.cpu_s * 1e6,
+            "least_us": min(each_us),
+            "most_us": max(each_us),
+            "rounds": len(each_us),
+            "over_ours": _over(cost, self._publishing(pace, "counting")),
+            "busy": cost.busy,
+            "lateness_ms": None if cost.lateness_s is None else cost.lateness_s * 1e3,
         }
 
     def _row(self, arm: Arm) -> dict[str, Any]:
@@ -225,75 +264,21 @@ class Bench:
         }
 
 
-def _cpu_s(cost: Cost) -> float:
-    return cost.cpu_s
+def _middle(rounds: Sequence[Paid]) -> Paid | None:
+    """The round in the middle, by CPU time; of an even number, the dearer of both."""
+    ranked = sorted(rounds, key=lambda cost: cost.cpu_s)
+    return ranked[len(ranked) // 2] if ranked else None
 
 
 def _over(upper: Cost | None, lower: Cost | None) -> float | None:
     return upper.cpu_s / lower.cpu_s if upper and lower else None
 
 
+def _login_over(upper: Cost | None, lower: Cost | None) -> float | None:
+    if upper is None or lower is None or not upper.login_cpu_s or not lower.login_cpu_s:
+        return None
+    return upper.login_cpu_s / lower.login_cpu_s
+
+
 def _bytes(cost: Cost | None) -> int | None:
     return round(cost.session_rss_bytes) if cost and cost.session_rss_bytes else None
-
-
-def render(document: dict[str, Any]) -> Any:
-    """The document as a table for people."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), title="CPU time of a delivery")
-    for name in (
-        "server",
-        "sessions",
-        "receiver",
-        "us",
-        "from",
-        "to",
-        "over ours",
-        "server us",
-        "busy",
-    ):
-        table.add_column(name, justify="left" if name in ("server", "receiver") else "right")
-    for row in document["delivery"]["at"]:
-        table.add_row(
-            row["server"],
-            f"{row['sessions']:,}",
-            LABELS[row["contender"]],
-            f"{row['cpu_us']:.1f}",
-            f"{row['least_us']:.1f}",
-            f"{row['most_us']:.1f}",
-            f"{row['over_ours']:.2f}" if row["over_ours"] else "",
-            f"{row['server_cpu_us']:.1f}",
-            f"{row['busy']:.2f}",
-        )
-    return table
-
-
-LABELS = {
-    "counting": "ours, counting",
-    "interpreted": "ours, no compiled code",
-    "full": "ours, slixmpp kept",
-    "stock": "stock slixmpp",
-    "tsung": "Tsung",
-    "floor": "C",
-}
-
-
-def summary(document: dict[str, Any]) -> str:
-    """The other figures, one line each."""
-
-    def number(value: float | None, unit: str, digits: int = 1) -> str:
-        return "not measured" if value is None else f"{value:,.{digits}f} {unit}"
-
-    session, publish = document["session"], document["publish"]
-    kilo = {name: value and value / 1e3 for name, value in session.items()}
-    lines = [
-        f"login       {number(document['login']['cpu_ms'], 'ms')} through slixmpp, "
-        f"{document['login']['mechanism']}",
-        f"publication {number(publish['cpu_us'], 'us')}, one to a write; Tsung over ours "
-        f"{number(publish['tsung_over_ours'], '', 2).strip()}",
-        f"session     {number(kilo['full_rss_bytes'], 'kB')} with slixmpp, "
-        f"{number(kilo['counting_rss_bytes'], 'kB')} counting",
-    ]
-    lines += [f"left out    {name}: {why}" for name, why in document["missing"].items()]
-    return "\n".join(lines)

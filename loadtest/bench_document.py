@@ -38,17 +38,40 @@ class Delivery(TypedDict):
 
 
 class Login(TypedDict):
-    """CPU time of a login through slixmpp."""
+    """CPU time of a login through slixmpp, with a subscription and presence.
+
+    `ours_over_c` compares with the C program, which does the same with SASL PLAIN.
+    """
 
     cpu_ms: float | None
     mechanism: str
+    ours_over_c: float | None
+
+
+class Publisher(TypedDict):
+    """One publisher at one pace: CPU time a publication, and what it is over ours.
+
+    `lateness_ms` is the p99 of sent minus intended, null where nothing was intended.
+    """
+
+    pace: str
+    sessions: int
+    contender: str
+    cpu_us: float
+    least_us: float
+    most_us: float
+    rounds: int
+    over_ours: float | None
+    busy: float
+    lateness_ms: float | None
 
 
 class Publish(TypedDict):
-    """CPU time of a publication, one to a write, its answer included."""
+    """CPU time of a publication of one session, one to a write, its answer included."""
 
     cpu_us: float | None
     tsung_over_ours: float | None
+    at: list[Publisher]
 
 
 class Session(TypedDict):

@@ -37,7 +37,6 @@ CONCURRENT_LOGINS = 16
 LOGIN_COSTS = ("login_cpu_s", "session_rss_bytes")
 QUIET_S = 2.0
 PAYLOAD_BYTES = 700
-LOGIN_BYTES = 4_000  # more than a client sends until it is online
 NODE = "incidents"
 
 TOPOLOGY = """
@@ -140,9 +139,16 @@ class Ring:
         }
 
     def specs(
-        self, directory: Path, due_s: Instants, receivers: shares.Receivers
+        self,
+        directory: Path,
+        due_s: Instants,
+        receivers: shares.Receivers,
+        publishing: int | None = None,
     ) -> list[shares.Spec]:
-        """A receiving and a publishing share; publications go round among the publishers."""
+        """A receiving and a publishing share.
+
+        Publications go round among the publishers, or among so many of them.
+        """
         sizes = [each.count for each in self.topology.platforms]
         publishers = np.arange(sizes[0], dtype=np.uint32)
         subscribers = np.arange(sizes[0], sum(sizes), dtype=np.uint32)
@@ -150,7 +156,7 @@ class Ring:
         np.savez(
             plan_file,
             intended_s=due_s,
-            publisher=np.arange(len(due_s), dtype=np.uint32) % sizes[0],
+            publisher=np.arange(len(due_s), dtype=np.uint32) % (publishing or sizes[0]),
             topic=np.zeros(len(due_s), dtype=np.uint16),
             payload_bytes=np.full(len(due_s), PAYLOAD_BYTES, dtype=np.uint32),
         )
@@ -337,43 +343,3 @@ def _until_all_came(
             count, moved_s = now, time.monotonic()
         time.sleep(0.02)
     return count
-
-
-def publish(ring: Ring, due_s: Instants) -> Cost:
-    """Publish with our publisher, with nobody subscribed; what it and the server pay."""
-    with tempfile.TemporaryDirectory(prefix="gridlab-bout-") as place:
-        spec = replace(ring.specs(Path(place), due_s, "counting")[1], cores=(ring.core,))
-        with Generator(Path(place), [spec]) as publisher:
-            costs = online(publisher)
-            pid, server = publisher.pid(0), ring.grid.server_pid("alpha")
-            before_s, before = time.monotonic(), (cpu_s(pid), cpu_s(server))
-            publisher.tell(start_ns=time.monotonic_ns() + 250_000_000)
-            for _ in publisher.wait_for("played", float(due_s[-1]) + 60.0):
-                pass
-            time.sleep(0.2)
-            used, took_s = (cpu_s(pid) - before[0]), time.monotonic() - before_s
-            count = len(due_s)
-            served_s = (cpu_s(server) - before[1]) / count
-    return Cost(count, used / count, served_s, used / took_s, **costs)
-
-
-def publish_with_tsung(ring: Ring, count: int) -> Cost:
-    """Publish with one session of Tsung, as fast as it can, never looking at the answers."""
-    served, accounts = ring.served, dict([next(iter(ring.accounts("sensor").items()))])
-    work = tsung.publishing(f"broker.{served['domain']}", NODE, count, PAYLOAD_BYTES)
-    used: list[tuple[float, float, int]] = []  # time, CPU time, bytes sent so far
-    deadline_s = time.monotonic() + 90.0
-    with (
-        tempfile.TemporaryDirectory(prefix="gridlab-bout-") as place,
-        tsung.running(Path(place), served, accounts, work, (ring.core,)) as pid,
-    ):
-        while len(used) < 5 or used[-5][2] < max(used[-1][2], count * PAYLOAD_BYTES):
-            if time.monotonic() > deadline_s:
-                raise LoadError("tsung did not publish in time")
-            sent = sum(connection_bytes(served, pid, "sent"))
-            used.append((time.monotonic(), cpu_s(pid), sent))
-            time.sleep(0.05)
-    begun = max(k for k, each in enumerate(used) if each[2] < LOGIN_BYTES)
-    ended = next(k for k, each in enumerate(used) if each[2] == used[-1][2])
-    spent_s = used[ended][1] - used[begun][1]
-    return Cost(count, spent_s / count, 0.0, spent_s / (used[ended][0] - used[begun][0]))

@@ -307,15 +307,14 @@ def bench_load(output: Output, quick: bool, servers: tuple[Any, ...]) -> None:
     gridlab bench load --quick
     gridlab bench load --server prosody --server ejabberd --json
     """
-    from loadtest import bench
+    from loadtest import bench, bench_report
 
     with output.progress("bench") as advance:
         outcome = bench.Bench(quick=quick, servers=servers)
         outcome.run(advance)
     document = outcome.document()
     output.document(document)
-    output.say(bench.render(document))
-    output.say(bench.summary(document))
+    output.say(bench_report.render(document))
 
 
 @click.command("sessions")

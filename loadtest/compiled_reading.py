@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from loadtest import compiled_turn, openssl
-from loadtest.compiled_turn import NOBODY, READY_MAX, TAKEN, Tables
+from loadtest import compiled_tables, compiled_turn, openssl
+from loadtest.compiled_tables import NOBODY, READY_MAX, TAKEN, Tables
+from loadtest.publications import WORDS, Publications
 from loadtest.receiver import CHECK_EVERY, HEAD, ITEM, TAIL, DeliveryLog, Receiver
 
 EVENTS_MAX: Final = 4_096  # beginnings of notifications that are known by heart
@@ -22,11 +23,15 @@ _COMPARED: Final = {
     name: np.frombuffer(text, np.uint8)
     for name, text in (("head", HEAD), ("tail", TAIL), ("item", ITEM))
 }
+_SOUGHT: Final = {
+    name: np.frombuffer(text, np.uint8)
+    for name, text in (("iq_open", b"<iq"), ("iq_close", b"</iq>"), ("mark", b"<!"))
+}
 
 
 def _word(name: str) -> int:
     """Where a turn has one of its words."""
-    return list(compiled_turn.TURN.names or ()).index(name)
+    return list(compiled_tables.TURN.names or ()).index(name)
 
 
 _PATIENCE_MS, _END_NS, _POLLED = _word("patience_ms"), _word("end_ns"), _word("polled")
@@ -44,6 +49,12 @@ class Transport(Protocol):
 
     def again(self, size: int, received_ns: int, delay_ns: int) -> None:
         """Decrypt what is there."""
+
+    def send_rest(self, data: bytes) -> None:
+        """Send encrypted bytes, and then what else is encrypted already."""
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has not taken yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class CompiledReading:
         Where deliveries are noted.
     tag : str
         The run's tag.
+    publications : Publications, optional
+        Those whose answers are noted.
 
     Attributes
     ----------
@@ -87,7 +100,12 @@ class CompiledReading:
     """
 
     def __init__(
-        self, poll: int, handlers: Mapping[int, Callable[[int], None]], log: DeliveryLog, tag: str
+        self,
+        poll: int,
+        handlers: Mapping[int, Callable[[int], None]],
+        log: DeliveryLog,
+        tag: str,
+        publications: Publications | None = None,
     ) -> None:
         openssl.require_known()
         self._handlers = handlers
@@ -98,11 +116,16 @@ class CompiledReading:
         self._known: dict[bytes, int] = {}  # numbers of events
         self.noted = self.sessions = 0
         self.refused: str | None = None
-        self._encrypted = memoryview(bytearray(READY_MAX * compiled_turn.SLOT_BYTES))
-        self._tables = _tables(poll, self._encrypted)
+        self._encrypted = memoryview(bytearray(READY_MAX * compiled_tables.SLOT_BYTES))
+        self._tables = _tables(poll, self._encrypted, publications)
         # As plain words: to Python a field of a record costs ten times as much.
         self._turn = self._tables.turn.view(np.int64).data
         compiled_turn.serve(self._tables)  # which compiles it, or loads it
+
+    @property
+    def tables(self) -> Tables:
+        """What compiled code works on; others once there are more sessions."""
+        return self._tables
 
     @property
     def read_bytes(self) -> int:
@@ -129,7 +152,8 @@ class CompiledReading:
         session["incoming"] = openssl.bio_of(counted.incoming)
         session["outgoing"] = openssl.bio_of(counted.outgoing)
         session["key"] = receiver.key
-        session["event"] = 0
+        session["event"] = session["sealed"] = 0
+        session["number"] = number
         self._learn(place, receiver)
         self._tables.session_of[number] = place
         self.sessions += 1
@@ -141,7 +165,7 @@ class CompiledReading:
             more = np.full(number + _GROWN - len(tables.session_of), NOBODY, np.int32)
             tables = tables._replace(session_of=np.concatenate([tables.session_of, more]))
         if place >= len(tables.sessions):
-            more = np.zeros(_GROWN, compiled_turn.SESSION)
+            more = np.zeros(_GROWN, compiled_tables.SESSION)
             tables = tables._replace(sessions=np.concatenate([tables.sessions, more]))
         self._tables = tables
 
@@ -151,7 +175,7 @@ class CompiledReading:
         place = int(tables.session_of[number]) if number < len(tables.session_of) else NOBODY
         if place == NOBODY:
             return
-        tables.session_of[number] = NOBODY
+        tables.session_of[number] = tables.sessions[place]["number"] = NOBODY
         counted, self._counted[place] = self._counted[place], None
         self._free.append(place)
         assert counted is not None
@@ -159,7 +183,7 @@ class CompiledReading:
             entry = tables.entries[at]
             if entry["session"] == place:
                 entry["session"] = TAKEN
-                start, size = at * compiled_turn.SLOT_BYTES, int(entry["size"])
+                start, size = at * compiled_tables.SLOT_BYTES, int(entry["size"])
                 turn[_READ_BYTES] += size
                 counted.incoming.write(self._encrypted[start : start + size])
                 counted.transport.again(size, int(entry["received_ns"]), int(entry["delay_ns"]))
@@ -177,21 +201,30 @@ class CompiledReading:
         turn = self._turn
         turn[_PATIENCE_MS] = int(patience_s * 1e3)
         turn[_END_NS] = time.monotonic_ns() + int(lasting_s * 1e9)
-        turn[_POLLED] = 0
-        while True:
-            why = compiled_turn.serve(self._tables)
-            if rows := turn[_ROWS]:
-                self._log.extend(self._tables.rows[:rows])
-                self.noted += rows
-                turn[_ROWS] = 0
-            if why == compiled_turn.OVER:
-                return
-            if why != compiled_turn.FULL:
-                self._hand_over(why, self._tables.entries[turn[_POSITION] - 1])
+        self.begin()
+        while (why := compiled_turn.serve(self._tables)) != compiled_tables.OVER:
+            self.hand_over(why)
+        self.note()
+
+    def begin(self) -> None:
+        """Begin a turn: look at least once what is ready."""
+        self._turn[_POLLED] = 0
+
+    def note(self) -> None:
+        """Note the deliveries that compiled code has read."""
+        if rows := self._turn[_ROWS]:
+            self._log.extend(self._tables.rows[:rows])
+            self.noted += rows
+            self._turn[_ROWS] = 0
+
+    def hand_over(self, why: int) -> None:
+        """Let Python do what compiled code leaves to it."""
+        self.note()
+        if why != compiled_tables.FULL:
+            self._hand_over(why, self._tables.entries[self._turn[_POSITION] - 1])
 
     def _hand_over(self, why: int, entry: np.void) -> None:
-        """Let Python do what compiled code leaves to it."""
-        if why == compiled_turn.HANDLER:
+        if why == compiled_tables.HANDLER:
             # One that was served before it may have closed it.
             number = int(entry["number"])
             if handler := self._handlers.get(number):
@@ -208,12 +241,12 @@ class CompiledReading:
         counted = self._counted[place]
         assert counted is not None
         received = [int(entry[name]) for name in ("size", "received_ns", "delay_ns")]
-        if why == compiled_turn.FAILED:
+        if why == compiled_tables.FAILED:
             counted.transport.again(*received)
         else:
             turn, clear = self._turn, self._tables.clear
             begin = turn[_CLEAR_FROM]
-            if why == compiled_turn.CHECK:
+            if why == compiled_tables.CHECK:
                 begin = turn[_CLEAR_TO]
                 stanza = clear[turn[_CLEAR_FROM] : begin].tobytes()
                 counted.receiver.check(stanza, turn[_PUBLICATION])
@@ -222,6 +255,19 @@ class CompiledReading:
                 counted.transport.rest(received[0], data, received[1], received[2])
         if self._counted[place] is counted:
             self._learn(place, counted.receiver)
+
+    def send_rest(self, place: int, data: bytes) -> None:
+        """Send what the kernel did not take of a session; compiled code leaves it alone then."""
+        if (counted := self._counted[place]) is not None:
+            counted.transport.send_rest(data)
+
+    def free(self, number: int) -> None:
+        """Let compiled code send to a descriptor again, if nothing waits to be sent any more."""
+        known = 0 <= number < len(self._tables.session_of)
+        place = int(self._tables.session_of[number]) if known else NOBODY
+        counted = self._counted[place] if place != NOBODY else None
+        if counted is not None and not counted.transport.get_write_buffer_size():
+            self._tables.sessions[place]["sealed"] &= ~compiled_tables.STUCK
 
     def _learn(self, place: int, receiver: Receiver) -> None:
         """Learn the newest event of a session, and whether it is in between stanzas."""
@@ -239,33 +285,42 @@ class CompiledReading:
             session["event"] = number
 
 
-def _tables(poll: int, encrypted: memoryview) -> Tables:
+def _tables(poll: int, encrypted: memoryview, publications: Publications | None) -> Tables:
+    none, told = np.empty(0, np.int64), publications
     words = 3 if platform.machine() == "x86_64" else 4  # where struct epoll_event is packed
     tables = Tables(
-        addresses=np.zeros(1, compiled_turn.ADDRESSES),
-        turn=np.zeros(1, compiled_turn.TURN),
-        message=np.zeros(1, compiled_turn.MESSAGE),
-        time=np.zeros(1, compiled_turn.TIME),
+        addresses=np.zeros(1, compiled_tables.ADDRESSES),
+        turn=np.zeros(1, compiled_tables.TURN),
+        message=np.zeros(1, compiled_tables.MESSAGE),
+        time=np.zeros(1, compiled_tables.TIME),
         ready=np.zeros(READY_MAX * words, np.uint32),
-        entries=np.zeros(READY_MAX, compiled_turn.ENTRY),
-        clear=np.zeros(compiled_turn.RECORD_BYTES, np.uint8),
+        entries=np.zeros(READY_MAX, compiled_tables.ENTRY),
+        clear=np.zeros(compiled_tables.RECORD_BYTES, np.uint8),
         session_of=np.full(_GROWN, NOBODY, np.int32),
-        sessions=np.zeros(_GROWN, compiled_turn.SESSION),
-        events=np.zeros(EVENTS_MAX, compiled_turn.EVENT),
-        rows=np.zeros((compiled_turn.ROWS_MAX, 3), np.int64),
+        sessions=np.zeros(_GROWN, compiled_tables.SESSION),
+        events=np.zeros(EVENTS_MAX, compiled_tables.EVENT),
+        rows=np.zeros((compiled_tables.ROWS_MAX, 3), np.int64),
+        progress=told.progress if told else np.zeros(WORDS, np.int64),
+        published=told.rows if told else none,
+        sent_ns=told.sent_ns if told else none,
+        answered_ns=told.answered_ns if told else none,
+        answers=told.answers if told else none,
     )
     addresses, message, turn = tables.addresses[0], tables.message[0], tables.turn[0]
-    for name in compiled_turn.FUNCTIONS:
+    for name in compiled_tables.FUNCTIONS:
         addresses[name] = openssl.address(name)
     for name in ("ready", "clear", "message", "time"):
         addresses[name] = getattr(tables, name).ctypes.data
     addresses["encrypted"] = np.frombuffer(encrypted, np.uint8).ctypes.data
     for name, text in _COMPARED.items():
         addresses[name], turn[f"{name}_bytes"] = text.ctypes.data, len(text)
+    for name, text in _SOUGHT.items():
+        addresses[name] = text.ctypes.data
+    turn["ready_most"] = READY_MAX if publications is None else compiled_tables.READY_MOST
     turn["poll"], turn["ready_words"], turn["check_every"] = poll, words, CHECK_EVERY
-    fields = compiled_turn.MESSAGE.fields
+    fields = compiled_tables.MESSAGE.fields
     assert fields is not None
     message["parts"] = tables.message.ctypes.data + fields["part"][1]
     message["control"] = tables.message.ctypes.data + fields["stamp_bytes"][1]
-    message["part_count"], message["part_bytes"] = 1, compiled_turn.SLOT_BYTES
+    message["part_count"], message["part_bytes"] = 1, compiled_tables.SLOT_BYTES
     return tables

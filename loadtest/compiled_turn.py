@@ -5,98 +5,38 @@ calls and the same functions of OpenSSL, with no interpreter between them. It ta
 notification like one before and nothing else: all else goes back to Python at once, with what has
 been decrypted of it, so that a session's stanzas stay in the order in which they came.
 
-Addresses of functions and of what is compared come in tables: this module's text is all that the
-code kept on disk depends on.
+Where publications of the same process are known, results that answer them are noted as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final
 
-import numba
 import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.core.typing import signature
-from numba.extending import intrinsic
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-READY_MAX: Final = 64  # descriptors that are read before what they gave is taken
-SLOT_BYTES: Final = 8_256  # no power of two: neighbours shall not compete for the same cache lines
-RECORD_BYTES: Final = 16_384  # most that one TLS record holds (RFC 8446 section 5.1)
-ROWS_MAX: Final = 4_096
-
-# Why a turn gives way to Python.
-OVER: Final = 0  # nothing is ready any more, or its time is up
-HANDLER: Final = 1  # a descriptor is for its handler
-ODD: Final = 2  # what was decrypted is for `Receiver.feed`
-CHECK: Final = 3  # noted, and to be parsed in full as well
-FAILED: Final = 4  # no clear text: reading once more tells why, and what is to be sent goes out
-FULL: Final = 5  # no room for more rows
-
-# Instead of an entry's session.
-NOBODY: Final = -1  # it is its handler's
-TAKEN: Final = -2  # Python has taken it already
-
-FUNCTIONS: Final = (
-    "epoll_wait", "recvmsg", "clock_gettime", "memcmp", "memchr", "memmem",
-    "SSL_read", "SSL_get_error", "BIO_write", "BIO_ctrl_pending",
-)  # fmt: skip
-BUFFERS: Final = ("ready", "encrypted", "clear", "message", "time", "head", "tail", "item")
-
-
-def _words(*names: str) -> np.dtype[np.void]:
-    return np.dtype([(name, np.int64) for name in names])
-
-
-ADDRESSES: Final = _words(*FUNCTIONS, *BUFFERS)
-MESSAGE: Final = _words(  # struct msghdr, iovec, cmsghdr and timespec, one after another
-    *("name", "name_bytes", "parts", "part_count", "control", "control_bytes", "flags"),
-    *("part", "part_bytes", "stamp_bytes", "stamp_kind", "stamp_s", "stamp_ns"),
+from loadtest.compiled_answers import note_answer
+from loadtest.compiled_tables import (
+    CHECK,
+    FAILED,
+    FULL,
+    HANDLER,
+    NOBODY,
+    ODD,
+    OVER,
+    READY_MAX,
+    RECORD_BYTES,
+    ROWS_MAX,
+    SLOT_BYTES,
+    Tables,
+    compiled,
+    foreign,
+    foreign_int,
 )
-TIME: Final = _words("s", "ns")  # struct timespec
-SESSION: Final = _words(  # a cache line
-    *("ssl", "incoming", "outgoing", "key"),
-    "event",  # which event its newest notification had
-    "whole",  # whether it is in between stanzas
-    *("spare_1", "spare_2"),
-)
-EVENT: Final = _words("address", "size", "quote")
-ENTRY: Final = _words(  # what a ready descriptor gave
-    *("number", "happened", "session", "size", "received_ns", "delay_ns")
-)
-TURN: Final = _words(
-    *("poll", "ready_words", "patience_ms", "end_ns", "polled", "check_every", "events"),
-    *("head_bytes", "tail_bytes", "item_bytes"),  # how long what is compared is
-    *("position", "count"),  # of entries, and how many were taken
-    *("rows", "read_bytes", "publication"),
-    *("clear_from", "clear_to", "clear_bytes"),  # of the clear text: a stanza, and where it ends
-)
-
-
-class Tables(NamedTuple):
-    """All that a turn works on."""
-
-    addresses: npt.NDArray[Any]  # ADDRESSES, one
-    turn: npt.NDArray[Any]  # TURN, one
-    message: npt.NDArray[Any]  # MESSAGE, one
-    time: npt.NDArray[Any]  # TIME, one
-    ready: npt.NDArray[np.uint32]  # struct epoll_event, as words
-    entries: npt.NDArray[Any]  # ENTRY, READY_MAX
-    clear: npt.NDArray[Any]  # clear text
-    session_of: npt.NDArray[np.int32]  # by descriptor; NOBODY
-    sessions: npt.NDArray[Any]  # SESSION
-    events: npt.NDArray[Any]  # EVENT
-    rows: npt.NDArray[np.int64]  # ROWS_MAX as `DeliveryLog` has them
-
 
 READABLE: Final = 1
 _REALTIME: Final = 0
-_MONOTONIC: Final = 1
-_DONT_WAIT: Final = 0x40
+MONOTONIC: Final = 1
+DONT_WAIT: Final = 0x40
 _STAMP_BYTES: Final = 32
 _STAMP: Final = 1 | 35 << 32  # SOL_SOCKET and SO_TIMESTAMPNS
 _WANT_READ: Final = 2
@@ -104,38 +44,9 @@ _OPENING, _OPENED, _ZERO = ord("<"), ord(">"), ord("0")
 _CLOSE_BYTES: Final = 10  # of "</message>", which the tail ends with
 
 
-def compiled(function: Kernel) -> Kernel:
-    """Compile a kernel, and keep it on disk where there is a place for it."""
-    options = {"nogil": True, "error_model": "numpy", "_nrt": False}
-    try:
-        kernel: Kernel = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        kernel = numba.njit(**options)(function)
-    return kernel
-
-
-def _call(returned: ir.Type) -> Callable[..., Any]:
-    """How to call the C function at an address; those of fewer parameters do not see the rest."""
-
-    @intrinsic
-    def call(context: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-        def generate(context: Any, builder: Any, sign: Any, values: Any) -> Any:
-            function = ir.FunctionType(returned, [_WORD] * 4).as_pointer()
-            found = builder.call(builder.inttoptr(values[0], function), values[1:])
-            return found if returned is _WORD else builder.sext(found, _WORD)
-
-        return signature(types.int64, *[types.int64] * 5), generate
-
-    return cast(Callable[..., Any], call)
-
-
-_WORD: Final = ir.IntType(64)
-foreign: Final = _call(_WORD)  # of a function that returns a pointer, a size or nothing
-foreign_int: Final = _call(ir.IntType(32))
-
-
 @compiled
-def _now_ns(tables: Tables, clock: int) -> int:
+def now_ns(tables: Tables, clock: int) -> int:
+    """The instant on a clock. [ns]"""
     foreign(tables.addresses[0].clock_gettime, clock, tables.addresses[0].time, 0, 0)
     time = tables.time[0]
     return time.s * 1_000_000_000 + time.ns
@@ -149,15 +60,15 @@ def _receive(tables: Tables, place: int) -> bool:
     message.control_bytes = _STAMP_BYTES
     message.flags = 0
     message.part = addresses.encrypted + place * SLOT_BYTES
-    size = foreign(addresses.recvmsg, entry.number, addresses.message, _DONT_WAIT, 0)
+    size = foreign(addresses.recvmsg, entry.number, addresses.message, DONT_WAIT, 0)
     if size < 1:
         return False
-    received_ns = _now_ns(tables, _MONOTONIC)
+    received_ns = now_ns(tables, MONOTONIC)
     delay_ns = 0
     if message.control_bytes >= _STAMP_BYTES and message.stamp_kind == _STAMP:
         # The stamp is on the wall clock; only a difference is taken, right here.
         stamp_ns = message.stamp_s * 1_000_000_000 + message.stamp_ns
-        delay_ns = max(_now_ns(tables, _REALTIME) - stamp_ns, 0)
+        delay_ns = max(now_ns(tables, _REALTIME) - stamp_ns, 0)
     entry.size = size
     entry.received_ns = received_ns - delay_ns
     entry.delay_ns = delay_ns
@@ -165,7 +76,7 @@ def _receive(tables: Tables, place: int) -> bool:
 
 
 @compiled
-def _differ(tables: Tables, first: int, second: int, size: int) -> bool:
+def differ(tables: Tables, first: int, second: int, size: int) -> bool:
     """Whether the bytes at two addresses differ."""
     return foreign_int(tables.addresses[0].memcmp, first, second, size, 0) != 0
 
@@ -177,7 +88,7 @@ def _event_at(tables: Tables, place: int, size: int, likely: int) -> int:
     for number in range(-1, tables.turn[0].events):
         tried = likely if number < 0 else number
         event = tables.events[tried]
-        if 0 < event.size < size - place and not _differ(tables, at, event.address, event.size):
+        if 0 < event.size < size - place and not differ(tables, at, event.address, event.size):
             return tried
     return -1
 
@@ -201,8 +112,8 @@ def _plain(tables: Tables, size: int) -> bool:
         return False
     tail = addresses.clear + size - turn.tail_bytes
     return not (
-        _differ(tables, addresses.clear, addresses.head, turn.head_bytes)
-        or _differ(tables, tail, addresses.tail, turn.tail_bytes)
+        differ(tables, addresses.clear, addresses.head, turn.head_bytes)
+        or differ(tables, tail, addresses.tail, turn.tail_bytes)
     )
 
 
@@ -249,14 +160,14 @@ def next_publication(tables: Tables, session: int) -> int:
     """
     addresses, turn = tables.addresses[0], tables.turn[0]
     begin, size = addresses.clear + turn.clear_from, turn.clear_bytes - turn.clear_from
-    if size < turn.head_bytes or _differ(tables, begin, addresses.head, turn.head_bytes):
+    if size < turn.head_bytes or differ(tables, begin, addresses.head, turn.head_bytes):
         return -1
     close = addresses.tail + turn.tail_bytes - _CLOSE_BYTES
     closed = foreign(addresses.memmem, begin, size, close, _CLOSE_BYTES)
     if closed == 0 or closed + _CLOSE_BYTES - turn.tail_bytes < begin:
         return -1
     end = closed + _CLOSE_BYTES
-    if _differ(tables, end - turn.tail_bytes, addresses.tail, turn.tail_bytes):
+    if differ(tables, end - turn.tail_bytes, addresses.tail, turn.tail_bytes):
         return -1
     opened = foreign(addresses.memchr, begin, _OPENED, size, 0)
     if foreign(addresses.memchr, begin + 1, _OPENING, size - 1, 0) != opened + 1:
@@ -289,6 +200,9 @@ def _note_all(tables: Tables, entry: Any, session: int) -> int:
     while tables.sessions[session].whole and turn.clear_from < turn.clear_bytes:
         if turn.rows == ROWS_MAX:
             return ODD
+        if note_answer(tables, entry.received_ns):
+            turn.clear_from = turn.clear_to
+            continue
         publication = next_publication(tables, session)
         if publication < 0:
             return ODD
@@ -323,7 +237,7 @@ def _take(tables: Tables, place: int) -> int:
 def _read(tables: Tables, wait_ms: int) -> Any:
     """Wait for descriptors and read all that are ready; how many there are, or below 1."""
     addresses, turn = tables.addresses[0], tables.turn[0]
-    count = foreign_int(addresses.epoll_wait, turn.poll, addresses.ready, READY_MAX, wait_ms)
+    count = foreign_int(addresses.epoll_wait, turn.poll, addresses.ready, turn.ready_most, wait_ms)
     words = turn.ready_words
     for place in range(count):
         entry = tables.entries[place]
@@ -361,7 +275,7 @@ def serve(tables: Tables) -> int:
                     return why
             if turn.rows > ROWS_MAX - READY_MAX:
                 return FULL
-        if turn.polled and _now_ns(tables, _MONOTONIC) > turn.end_ns:
+        if turn.polled and now_ns(tables, MONOTONIC) > turn.end_ns:
             return OVER
         wait_ms = turn.patience_ms if turn.polled else 0
         turn.polled = 1

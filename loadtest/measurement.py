@@ -69,7 +69,8 @@ def _generator(played: Played, tables: Tables) -> dict[str, Any]:
         "login_s": _spread(logins_s.sum(axis=1))
         | {name: float(np.median(logins_s[:, k])) for k, name in enumerate(steps)},
         "cpu_per_delivery_s": own_s / deliveries if deliveries else None,
-        "receive_path": _receive_path(harvest.facts),
+        "receive_path": _path("receive_path", harvest.facts),
+        "publish_path": _path("publish_path", harvest.facts),
         "loop_lag_s_max": max((window["lag_s"] for window in harvest.windows), default=0.0),
         "peak_rss_bytes": [facts["peak_rss_bytes"] for facts in harvest.facts],
         "lost_sessions": [lost for facts in harvest.facts for lost in facts["lost_sessions"]],
@@ -80,9 +81,9 @@ def _generator(played: Played, tables: Tables) -> dict[str, Any]:
     }
 
 
-def _receive_path(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Deliveries that compiled code noted, and those that the interpreter did, with the reasons."""
-    paths = [each["receive_path"] for each in facts if "receive_path" in each]
+def _path(name: str, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What compiled code read or sent, and what the interpreter did, with the reasons."""
+    paths = [each[name] for each in facts if name in each]
     because = sorted({path["because"] for path in paths if path["because"]})
     return {
         "compiled": sum(path["compiled"] for path in paths),

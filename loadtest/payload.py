@@ -52,6 +52,18 @@ def template(kind: Kind, size_bytes: int) -> bytes:
     return _TEMPLATES[kind].replace(_PAD, b"x" * padding)
 
 
+def parts(kind: Kind) -> tuple[bytes, bytes, bytes, bytes]:
+    """What all payloads of a kind have in common.
+
+    Their beginning, what fills the ten places of the number on its left, what stands between the
+    number and the padding, their end.
+    """
+    begin, _, rest = _TEMPLATES[kind].partition(b"%")
+    number, _, rest = rest.partition(b"d")
+    inside, _, end = rest.partition(_PAD)
+    return begin, b"0" if number.startswith(b"0") else b" ", inside, end
+
+
 def payload(kind: Kind, size_bytes: int, publication: int) -> bytes:
     """The payload of one publication.
 
@@ -71,6 +83,6 @@ def payload(kind: Kind, size_bytes: int, publication: int) -> bytes:
     return template(kind, size_bytes) % publication
 
 
-def item_id(tag: str, publication: int) -> str:
+def item_id(tag: str, publication: int | str) -> str:
     """Item id of a publication: the run's tag and the row of the plan."""
     return f"{tag}-{publication}"

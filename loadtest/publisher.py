@@ -7,15 +7,23 @@ import os
 import re
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from loadtest.client import Session
+from loadtest.counting import CountingSession
 from loadtest.pacer import UNSENT, Pacer
-from loadtest.payload import item_id, payload
-from loadtest.share import Share, tell
-from loadtest.shares import Login, Node, Spec
+from loadtest.payload import MINIMUM_BYTES, item_id, parts, payload
+from loadtest.publications import ANSWERED, WRITTEN, Publications
+from loadtest.reactor import Reactor
+from loadtest.receiver import DeliveryLog
+from loadtest.share import COMPILED_FROM, Share, tell
+from loadtest.shares import Node, Spec
+
+if TYPE_CHECKING:
+    from loadtest.compiled_publishing import CompiledPublishing, Parts
 
 _ANSWER = re.compile(
     rb"<iq (?=[^>]*\bid=[\"']p(\d{1,10})[\"'])[^>]*\btype=[\"'](result|error)[\"']"
@@ -24,15 +32,56 @@ LIMITS = ("resource-constraint", "policy-violation")
 _CONDITION = re.compile(rb"<error[^>]*>.*?<([a-z-]+) [^>]*xmpp-stanzas", re.S)
 
 
-def publish_stanza(node: Node, tag: str, publication: int, payload_bytes: int) -> bytes:
-    """The whole publish request (XEP-0060 section 7.1); its id is `p` and the publication."""
+def publish_parts(node: Node, tag: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """The publish request (XEP-0060 section 7.1) around its two numbers and its payload.
+
+    Its id is `p` and the publication.
+    """
     return (
-        f"<iq type='set' id='p{publication}' to='{node.broker}'>"
-        "<pubsub xmlns='http://jabber.org/protocol/pubsub'>"
-        f"<publish node='{node.name}'><item id='{item_id(tag, publication)}'>"
-    ).encode() + (
-        payload(node.kind, payload_bytes, publication) + b"</item></publish></pubsub></iq>"
+        b"<iq type='set' id='p",
+        f"' to='{node.broker}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"
+        f"<publish node='{node.name}'><item id='{item_id(tag, '')}".encode(),
+        b"'>",
+        b"</item></publish></pubsub></iq>",
     )
+
+
+def publish_stanza(node: Node, tag: str, publication: int, payload_bytes: int) -> bytes:
+    """The whole publish request."""
+    opening, middle, begin, end = publish_parts(node, tag)
+    number = b"%d" % publication
+    inside = payload(node.kind, payload_bytes, publication)
+    return b"".join((opening, number, middle, number, begin, inside, end))
+
+
+def compiled_parts(node: Node, tag: str) -> Parts:
+    """The pieces of which compiled code makes the same request."""
+    opening, middle, begin, end = publish_parts(node, tag)
+    before, fill, inside, after = parts(node.kind)
+    least_bytes = MINIMUM_BYTES[node.kind]
+    return opening, middle, begin + before, inside, after + end, fill, least_bytes
+
+
+class PublishingSession(CountingSession):
+    """What stays of a session that publishes.
+
+    Parameters
+    ----------
+    answered : callable
+        Sees each other stanza first, with its instant of receipt [ns]; true if it took it.
+    """
+
+    __slots__ = ("_answered",)
+
+    def __init__(
+        self, session: Session, tag: str, log: DeliveryLog, answered: Callable[[bytes, int], bool]
+    ) -> None:
+        self._answered = answered
+        super().__init__(session, tag, log)
+
+    def _other(self, stanza: bytes, received_ns: int) -> None:
+        if not self._answered(stanza, received_ns):
+            super()._other(stanza, received_ns)
 
 
 class PublishShare(Share):
@@ -42,28 +91,55 @@ class PublishShare(Share):
         super().__init__(spec)
         with np.load(spec.plan_file) as plan:
             mine = np.isin(plan["publisher"], [login.platform for login in spec.logins])
-            self._rows = np.flatnonzero(mine)
             self._intended_s = plan["intended_s"][mine]
-            self._columns = [
-                plan[name][mine].tolist() for name in ("publisher", "topic", "payload_bytes")
-            ]
-        self._row_list: list[int] = self._rows.tolist()
-        self._pending: dict[int, int] = {}  # rows on their way, and their places in the columns
-        self._sent_ns, self._answered_ns, self._refused = self.spool.publications(self._rows)
+            self._plan = tuple(plan[name][mine] for name in ("publisher", "topic", "payload_bytes"))
+        self._publications = Publications(np.flatnonzero(mine), self.spool)
+        self._columns: list[list[int]] = [each.tolist() for each in self._plan]
         self._conditions: Counter[str] = Counter()
-        self._answers: list[int] = []
-        self._done = self._reported = self._limited = 0
-        self._by_platform: dict[int, Session] = {}
+        self._reported = self._told_answers = self._limited = self._answered_here = 0
+        self._by_platform: dict[int, PublishingSession] = {}
         self._scheduling = ""
-        self._pacer: Pacer | None = None
+        self._interpreted_because: str | None = None
+        self._compiled: CompiledPublishing | None = None
 
-    def open(self, login: Login) -> Session:
-        """A session whose publish results are matched before slixmpp sees them."""
-        session = super().open(login)
-        if login.platform >= 0:
-            session.filter = self._answer
-            self._by_platform[login.platform] = session
-        return session
+    def prepare(self) -> None:
+        """Let compiled code send and read answers, where that pays."""
+        if self.spec.receivers == "interpreted":
+            self._interpreted_because = "receivers: interpreted"
+        elif len(self._publications) < COMPILED_FROM:
+            self._interpreted_because = f"fewer than {COMPILED_FROM:,} publications are due"
+        else:
+            self._interpreted_because = self._compile()
+
+    def _compile(self) -> str | None:
+        """Load the compiled code; why it cannot work here."""
+        reactor = Reactor.of_loop()
+        refused = reactor.compile(self.log, self.spec.tag, self._publications)
+        if refused or reactor.compiled is None:
+            return refused
+        from loadtest.compiled_publishing import CompiledPublishing
+
+        platforms = np.array([login.platform for login in self.spec.logins])
+        order = np.argsort(platforms)
+        publisher, *others = self._plan
+        login = order[np.searchsorted(platforms, publisher, sorter=order)]
+        try:
+            self._compiled = CompiledPublishing(
+                reactor.compiled,
+                self._publications,
+                [compiled_parts(node, self.spec.tag) for node in self.spec.nodes],
+                (login, *others),
+                lambda place: self._write(place, place + 1),
+            )
+        except Exception as error:  # of the compiler: all that it does is save time
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def online(self, session: Session) -> Session | CountingSession:
+        """A session whose publish results are matched."""
+        own = PublishingSession(session, self.spec.tag, self.log, self._answer)
+        self._by_platform[own.number] = own
+        return own
 
     def stand_by(self) -> None:
         """Be first in line from here on."""
@@ -71,67 +147,77 @@ class PublishShare(Share):
 
     async def play(self) -> None:
         """Publish every row at its instant."""
-        self._pacer = Pacer(
-            self.start_ns + (self._intended_s * 1e9).astype(np.int64),
-            self._send,
-            clock=time.monotonic_ns,
-            sleep=asyncio.sleep,
-            nap=time.sleep,
-            sent_ns=self._sent_ns,
-        )
-        await self._pacer.run()
+        due_ns = self.start_ns + (self._intended_s * 1e9).astype(np.int64)
+        if self._compiled is None:
+            pacer = Pacer(
+                due_ns,
+                self._write,
+                clock=time.monotonic_ns,
+                sleep=asyncio.sleep,
+                nap=time.sleep,
+                sent_ns=self._publications.sent_ns,
+            )
+            await pacer.run()
+        else:
+            sessions = [self._by_platform[login.platform] for login in self.spec.logins]
+            await self._compiled.run(due_ns, [each.transport for each in sessions])
         tell(event="played")
 
-    def _send(self, first: int, last: int) -> None:
+    def _write(self, first: int, last: int) -> None:
         """Write the publications first .. last - 1, those of one session in one write."""
-        assert self._pacer is not None
         publisher, topic, payload_bytes = self._columns
         batches: dict[int, bytes] = {}
         for place in range(first, last):
             session = self._by_platform[publisher[place]]
             if session.transport is None:
-                self._pacer.sent_ns[place] = UNSENT
+                self._publications.never_sent(place)
                 continue
-            row = self._row_list[place]
-            self._pending[row] = place
             stanza = publish_stanza(
-                self.spec.nodes[topic[place]], self.spec.tag, row, payload_bytes[place]
+                self.spec.nodes[topic[place]],
+                self.spec.tag,
+                self._publications.row(place),
+                payload_bytes[place],
             )
             batches[publisher[place]] = batches.get(publisher[place], b"") + stanza
         for platform, data in batches.items():
-            self._by_platform[platform].transport.write(data)
-        self._done = last
+            transport = self._by_platform[platform].transport
+            assert transport is not None
+            transport.write(data)
+        self._publications.progress[WRITTEN] = last
 
     def _answer(self, stanza: bytes, received_ns: int) -> bool:
-        """Take a publication's result; other stanzas are slixmpp's."""
+        """Take a publication's result; other stanzas are not its business."""
         answer = _ANSWER.match(stanza)
-        place = self._pending.pop(int(answer[1]), None) if answer else None
+        place = self._publications.answer(int(answer[1]), received_ns) if answer else None
         if answer is None or place is None:
             return False
-        self._answered_ns[place] = received_ns
-        self._answers.append(place)
+        self._answered_here += 1
         if answer[2] == b"error":
-            self._refused[place] = 1
+            self._publications.refused[place] = 1
             condition = _CONDITION.search(stanza)
             self._conditions[condition[1].decode() if condition else "unnamed"] += 1
         return True
+
+    async def wind_up(self) -> None:
+        """Count the answers that compiled code has read among what was no delivery."""
+        self.log.others += int(self._publications.progress[ANSWERED]) - self._answered_here
 
     def window(self) -> dict[str, Any]:
         """What was sent in the window and how late, and the answers with their latency."""
         from results import histogram
 
-        assert self._pacer is not None
-        sent = slice(self._reported, self._done)
-        sent_s = (self._pacer.sent_ns[sent] - self.start_ns) / 1e9
-        late_s = (sent_s - self._intended_s[sent])[self._pacer.sent_ns[sent] != UNSENT]
-        answers, self._answers = np.array(self._answers, dtype=np.int64), []
-        answered_s = (self._answered_ns[answers] - self.start_ns) / 1e9
+        ours = self._publications
+        sent = slice(self._reported, ours.written)
+        sent_s = (ours.sent_ns[sent] - self.start_ns) / 1e9
+        late_s = (sent_s - self._intended_s[sent])[ours.sent_ns[sent] != UNSENT]
+        answers = ours.answers[self._told_answers : ours.progress[ANSWERED]]
+        answered_s = (ours.answered_ns[answers] - self.start_ns) / 1e9
         took_s = answered_s - self._intended_s[answers]
-        self._reported = self._done
+        self._reported, self._told_answers = sent.stop, self._told_answers + len(answers)
         return {
             "sent": len(late_s),
             "lateness_s": float(np.quantile(late_s, 0.99)) if len(late_s) else 0.0,
-            "refused": int(np.count_nonzero(self._refused[answers])),
+            "refused": int(np.count_nonzero(ours.refused[answers])),
             "limited": self._limited_since(),
             "answer": histogram.pairs(took_s),
             "late": histogram.pairs(late_s),
@@ -145,11 +231,20 @@ class PublishShare(Share):
 
     def count(self) -> dict[str, int]:
         """Publications sent, and those of them that the server has not answered."""
-        return {"sent": self._done, "unanswered": len(self._pending)}
+        return {"sent": self._publications.written, "unanswered": self._publications.unanswered}
 
     def facts(self) -> dict[str, Any]:
-        """Why publications were refused, and how this process was scheduled."""
-        return {"scheduling": self._scheduling, "conditions": dict(self._conditions)}
+        """Why publications were refused, how they were sent, how this process was scheduled."""
+        compiled = self._compiled.sent if self._compiled else 0
+        return {
+            "scheduling": self._scheduling,
+            "conditions": dict(self._conditions),
+            "publish_path": {
+                "compiled": compiled,
+                "interpreted": self._publications.written - compiled,
+                "because": self._interpreted_because,
+            },
+        }
 
 
 def _go_first() -> str:

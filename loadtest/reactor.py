@@ -17,8 +17,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from loadtest.openssl import ForeignError
+
 if TYPE_CHECKING:
     from loadtest.compiled_reading import CompiledReading
+    from loadtest.publications import Publications
     from loadtest.receiver import DeliveryLog
 
 TURN_S = 5e-3  # after that the event loop has its turn
@@ -78,17 +81,34 @@ class Reactor:
             _reactors[loop] = cls(loop)
         return _reactors[loop]
 
-    def compile(self, log: DeliveryLog, tag: str) -> None:
+    def compile(
+        self, log: DeliveryLog, tag: str, publications: Publications | None = None
+    ) -> str | None:
         """Let compiled code read counting sessions from now on; it takes a while to load.
 
-        Raises
-        ------
-        openssl.ForeignError
-            It cannot work here.
-        """
-        from loadtest.compiled_reading import CompiledReading
+        Parameters
+        ----------
+        log, tag
+            Where deliveries are noted, and of which run.
+        publications : Publications, optional
+            Those whose answers it notes as well.
 
-        self.compiled = CompiledReading(self._poll.fileno(), self._handlers, log, tag)
+        Returns
+        -------
+        str or None
+            Why it cannot work here.
+        """
+        try:
+            from loadtest.compiled_reading import CompiledReading
+
+            self.compiled = CompiledReading(
+                self._poll.fileno(), self._handlers, log, tag, publications
+            )
+        except ForeignError as error:
+            return str(error)
+        except Exception as error:  # of the compiler: all that it does is save time
+            return f"{type(error).__name__}: {error}"
+        return None
 
     def watch(self, number: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` whenever the descriptor is readable."""

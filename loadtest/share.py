@@ -31,7 +31,6 @@ from loadtest.client import Endpoint, Session
 from loadtest.counting import CountingSession
 from loadtest.monitor import Monitor, Window
 from loadtest.observation import resident_bytes
-from loadtest.openssl import ForeignError
 from loadtest.problems import LoadError
 from loadtest.reactor import Reactor
 from loadtest.receiver import DeliveryLog, columns
@@ -257,12 +256,7 @@ class ReceiveShare(Share):
         elif self._expected < COMPILED_FROM:
             self._interpreted_because = f"fewer than {COMPILED_FROM:,} deliveries are expected"
         else:
-            try:
-                Reactor.of_loop().compile(self.log, self.spec.tag)
-            except ForeignError as error:
-                self._interpreted_because = str(error)
-            except Exception as error:  # of the compiler: all that it does is save time
-                self._interpreted_because = f"{type(error).__name__}: {error}"
+            self._interpreted_because = Reactor.of_loop().compile(self.log, self.spec.tag)
 
     def online(self, session: Session) -> Session | CountingSession:
         """What the spec's `receivers` says."""

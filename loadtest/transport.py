@@ -302,6 +302,12 @@ class TimedTransport(asyncio.Transport):
             self._reactor.want_write(self._socket.fileno(), True)
         self._unsent += data
 
+    def send_rest(self, data: bytes) -> None:
+        """Send encrypted bytes, and then what else is encrypted already."""
+        if not self._closing:
+            self._send(data)
+            self._flush()
+
     def _writable(self) -> None:
         try:
             del self._unsent[: self._socket.send(self._unsent)]

@@ -75,12 +75,19 @@ def subscribing(broker: str, node: str, domain: str) -> str:
     )
 
 
-def publishing(broker: str, node: str, count: int, payload_bytes: int) -> str:
-    """Work of a session that publishes `count` items without waiting for answers."""
+def publishing(
+    broker: str, node: str, count: int, payload_bytes: int, sessions: int = 1, think_s: float = 0.0
+) -> str:
+    """Work of a session that publishes `count` items without waiting for answers.
+
+    It begins once `sessions` have had the time to log in, and waits `think_s` [s] after each item.
+    """
     stanza = _PUBLISH.format(broker=broker, node=node, fill="x" * (payload_bytes - 50))
+    think = f'<thinktime value="{think_s:g}"/>' if think_s else ""
     return (
-        f'<thinktime value="3"/><for from="1" to="{count}" var="i"><request subst="true">'
-        f'<jabber type="raw" ack="no_ack" data={quoteattr(stanza)}/></request></for>'
+        f'<thinktime value="{3 + sessions // USERS_PER_S}"/>'
+        f'<for from="1" to="{count}" var="i"><request subst="true">'
+        f'<jabber type="raw" ack="no_ack" data={quoteattr(stanza)}/></request>{think}</for>'
     )
 
 

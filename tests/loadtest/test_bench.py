@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from loadtest import bench, bench_document, bout, floor, nullgrid, tsung
+from loadtest import (
+    bench,
+    bench_document,
+    bench_report,
+    bout,
+    floor,
+    nullgrid,
+    publishing_bout,
+    tsung,
+)
 
 SESSIONS = 20
 DUE_S = np.arange(1, 51) / 50.0
@@ -52,12 +61,23 @@ def test_tsung_gets_all(ring):
     assert cost.count == SESSIONS * len(DUE_S)
 
 
-def test_publications_are_counted(ring):
+@pytest.mark.parametrize("together", [True, False])
+def test_publications_are_counted(ring, together):
     topology = bout.topology(1, 8)
+    pace = publishing_bout.Pace("short", 4, 400.0, together)
     with nullgrid.ephemeral(topology) as grid:
-        cost = bout.publish(bout.Ring(grid, topology, ring.core, ring.core), np.repeat(DUE_S, 8))
-    assert cost.count == 8 * len(DUE_S)
+        cost = publishing_bout.own(bout.Ring(grid, topology, ring.core, ring.core), pace, 1.0)
+    assert cost.count == 400
     assert 0 < cost.cpu_s < 0.01
+    assert 0 <= cost.lateness_s < 1.0
+
+
+def test_paces_are_what_they_say():
+    together = publishing_bout.Pace("together", 4, 100.0, together=True).due_s(0.1)
+    assert together.tolist() == pytest.approx([0.0] * 4 + [0.04] * 4)
+    apart = publishing_bout.Pace("apart", 4, 100.0, together=False)
+    assert apart.due_s(0.1).tolist() == pytest.approx([k / 100 for k in range(8)])
+    assert apart.think_s == pytest.approx(0.04)
 
 
 def test_document_has_its_schema_and_holds_the_ratios():
@@ -69,7 +89,12 @@ def test_document_has_its_schema_and_holds_the_ratios():
         bench.Arm("null", 200, "interpreted"): [bout.Cost(1000, 30e-6, 9e-6, 0.5)],
         bench.Arm("null", 200, "full"): [bout.Cost(1000, 24e-6, 9e-6, 0.4, 0.003, 90_000.0)],
         bench.Arm("null", 200, "tsung"): [bout.Cost(1000, 50e-6, 9e-6, 0.8)],
-        bench.Arm("null", 256, "publisher"): [bout.Cost(1000, 14e-6, 9e-6, 0.2, 0.003, 80_000.0)],
+        bench.Arm("null", 200, "floor"): [bout.Cost(1000, 10e-6, 9e-6, 0.2, 0.001)],
+    }
+    told.published = {
+        (pace.name, name): [publishing_bout.PublishCost(1000, cpu_s, 9e-6, 0.2, lateness_s=1e-4)]
+        for pace in bench.PACES
+        for name, cpu_s in (("counting", 14e-6), ("tsung", 35e-6))
     }
     document = json.loads(json.dumps(told.document()))
     schema = TypeAdapter(bench_document.BenchLoad).json_schema(mode="serialization")
@@ -78,8 +103,13 @@ def test_document_has_its_schema_and_holds_the_ratios():
     assert document["delivery"]["interpreted_over_ours"] == pytest.approx(1.5)
     row = document["delivery"]["at"][0]
     assert (row["rounds"], row["least_us"], row["most_us"]) == (3, *map(pytest.approx, (15, 35)))
-    assert document["delivery"]["ours_over_c"] is None
+    assert document["delivery"]["ours_over_c"] == pytest.approx(2.0)
+    assert document["login"]["ours_over_c"] == pytest.approx(3.0)
     assert document["login"]["cpu_ms"] == pytest.approx(3.0)
-    assert document["publish"] == {"cpu_us": pytest.approx(14.0), "tsung_over_ours": None}
+    publish = document["publish"]
+    assert (publish["cpu_us"], publish["tsung_over_ours"]) == pytest.approx((14.0, 2.5))
+    assert [row["over_ours"] for row in publish["at"]] == pytest.approx([1.0, 2.5] * 3)
+    assert [row["lateness_ms"] for row in publish["at"]] == pytest.approx([0.1] * 6)
     assert document["session"] == {"full_rss_bytes": 90_000, "counting_rss_bytes": 26_000}
-    assert "no compiler" in bench.summary(document)
+    assert len(bench_report.render(document).renderables) == 3
+    assert "no compiler" in bench_report.summary(document)

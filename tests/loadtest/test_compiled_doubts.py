@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from counted_sessions import Scene, notification
 
-from loadtest import compiled_turn, openssl
+from loadtest import compiled_tables, compiled_turn, openssl
 from loadtest.compiled_reading import CompiledReading
 from loadtest.receiver import DeliveryLog
 from loadtest.share import ReceiveShare
@@ -36,8 +36,8 @@ def test_kernels_work_where_nothing_can_be_kept_on_disk(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(compiled_turn.numba, "njit", njit)
-    assert compiled_turn.compiled(abs)(-1) == 1
+    monkeypatch.setattr(compiled_tables.numba, "njit", njit)
+    assert compiled_tables.compiled(abs)(-1) == 1
 
 
 class Elsewhere:
@@ -104,7 +104,7 @@ def test_memory_that_cannot_be_looked_at_is_refused(monkeypatch):
 
 
 def test_missing_function_keeps_to_the_interpreter(monkeypatch):
-    monkeypatch.setattr("loadtest.compiled_turn.FUNCTIONS", ("no_such_function",))
+    monkeypatch.setattr("loadtest.compiled_tables.FUNCTIONS", ("no_such_function",))
     with pytest.raises(openssl.ForeignError, match="no_such_function is not found"):
         CompiledReading(0, {}, DeliveryLog(), "run")
 
@@ -163,5 +163,5 @@ def test_compiled_code_is_loaded_where_it_pays(tmp_path, publications, receivers
 
 
 def test_reason_why_it_cannot_work_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("loadtest.compiled_turn.FUNCTIONS", ("no_such_function",))
+    monkeypatch.setattr("loadtest.compiled_tables.FUNCTIONS", ("no_such_function",))
     assert "no_such_function is not found" in Plan(tmp_path, 10_000).path()["because"]

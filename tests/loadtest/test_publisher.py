@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from loadtest.publications import WRITTEN
 from loadtest.publisher import PublishShare, publish_stanza
 from loadtest.shares import Login, Node, Spec
 
@@ -41,7 +42,8 @@ def share(tmp_path):
             result=str(tmp_path / "share-1"),
         )
     )
-    share._pending = {1: 0, 3: 1}
+    share._publications.sent_ns[:] = 1
+    share._publications.progress[WRITTEN] = 2
     return share
 
 
@@ -71,7 +73,7 @@ def test_request_is_a_publish_of_xep_0060():
 def test_result_is_matched_by_its_id(share, answer):
     assert share._answer(answer, 99)
     rows, sent_ns, answered_ns, refused = left(share)
-    assert (rows, sent_ns, answered_ns, refused) == ([1, 3], [-1, -1], [-1, 99], [0, 0])
+    assert (rows, sent_ns, answered_ns, refused) == ([1, 3], [1, 1], [-1, 99], [0, 0])
     assert share.count()["unanswered"] == 1
 
 

@@ -1,0 +1,241 @@
+"""Publications sent at their instants by compiled code, one call for many of them.
+
+What `Pacer`, `PublishShare` and `TimedTransport.write` do together: it waits for the absolute
+deadline of the next publication, writes all that are due, and reads what has come meanwhile. What a
+session cannot take at once, and what is larger than usual, goes back to Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy.typing as npt
+
+from loadtest.compiled_tables import (
+    BLOCKED,
+    DONE,
+    LATER,
+    NOBODY,
+    OVER,
+    RECORD_BYTES,
+    SEALED,
+    STUCK,
+    WRITE,
+    Tables,
+    compiled,
+    foreign,
+    foreign_int,
+    words,
+)
+from loadtest.compiled_turn import DONT_WAIT, MONOTONIC, now_ns, serve
+from loadtest.publications import BEGUN, WRITTEN
+
+TOGETHER: Final = 32  # publications that are sealed before any of them is sent
+SEALED_BYTES: Final = 4 * RECORD_BYTES  # sent at once
+# Answers are read so often at least: the kernel says when they came, but says it once for all that
+# one session has unread. Less often is cheaper.
+READ_EVERY_NS: Final = 500_000
+NUMBER_BYTES: Final = 10  # of a publication's number in its payload
+
+PUBLICATION: Final = words("due_ns", "login", "node", "payload_bytes")
+NODE: Final = words(  # the pieces of its stanzas, between which numbers and padding stand
+    *("opening", "opening_bytes", "middle", "middle_bytes", "begin", "begin_bytes"),
+    *("inside", "inside_bytes", "end", "end_bytes"),
+    "fill",  # what pads the payload's number on the left
+    "least_bytes",  # of a payload
+)
+SENDING: Final = words(
+    *("stanza", "sealed"),  # addresses
+    *("early_ns", "spin_ns", "spin_ns_max"),
+    "yield_ns",  # when others shall run
+    "read_ns",  # when to read what has come
+    *("dirty", "flushed"),  # sessions that have something to send, and those of them that sent it
+    *("sealed_from", "sealed_to"),  # what the kernel did not take
+    *("session", "waits", "compiled"),
+)
+
+
+class Sending(NamedTuple):
+    """What publications are made of, beside the tables."""
+
+    state: npt.NDArray[Any]  # SENDING, one
+    publications: npt.NDArray[Any]  # PUBLICATION
+    nodes: npt.NDArray[Any]  # NODE
+    doors: npt.NDArray[Any]  # descriptors by login; NOBODY
+    dirty: npt.NDArray[Any]  # numbers of sessions, TOGETHER
+    stanza: npt.NDArray[Any]  # RECORD_BYTES
+
+
+_SIGNALS_NOT: Final = 0x4000  # MSG_NOSIGNAL
+_FILL: Final = ord("x")
+_ZERO: Final = ord("0")
+_ABSOLUTE: Final = 1
+_SPIN_STEP_NS: Final = 500
+_SPIN_NS_MIN: Final = 2_000
+
+
+@compiled
+def _digits(sending: Sending, place: int, number: int) -> int:
+    """Write a number at a place of the stanza; where it ends."""
+    size, left = 1, number
+    while left >= 10:
+        left //= 10
+        size += 1
+    for k in range(size):
+        sending.stanza[place + size - 1 - k] = _ZERO + number % 10
+        number //= 10
+    return place + size
+
+
+@compiled
+def _piece(tables: Tables, sending: Sending, place: int, piece: int, size: int) -> int:
+    """Write a piece at a place of the stanza; where it ends."""
+    foreign(tables.addresses[0].memcpy, sending.state[0].stanza + place, piece, size, 0)
+    return place + size
+
+
+@compiled
+def compose(tables: Tables, sending: Sending, place: int) -> int:
+    """Write the stanza of a publication; its size, or 0 where it is larger than a record."""
+    publication = sending.publications[place]
+    node = sending.nodes[publication.node]
+    row = tables.published[place]
+    padding = max(publication.payload_bytes - node.least_bytes, 0)
+    pieces = node.opening_bytes + node.middle_bytes + node.begin_bytes
+    if pieces + node.inside_bytes + node.end_bytes + padding + 4 * NUMBER_BYTES > RECORD_BYTES:
+        return 0
+    at = _piece(tables, sending, 0, node.opening, node.opening_bytes)
+    at = _digits(sending, at, row)
+    at = _piece(tables, sending, at, node.middle, node.middle_bytes)
+    at = _digits(sending, at, row)
+    at = _piece(tables, sending, at, node.begin, node.begin_bytes)
+    for k in range(NUMBER_BYTES):
+        sending.stanza[at + NUMBER_BYTES - 1 - k] = _ZERO + row % 10 if row or not k else node.fill
+        row //= 10
+    at = _piece(tables, sending, at + NUMBER_BYTES, node.inside, node.inside_bytes)
+    foreign(tables.addresses[0].memset, sending.state[0].stanza + at, _FILL, padding, 0)
+    return _piece(tables, sending, at + padding, node.end, node.end_bytes)
+
+
+@compiled
+def _seal(tables: Tables, sending: Sending, place: int) -> bool:
+    """Encrypt a publication for its session; false where Python has to write it."""
+    state, publication = sending.state[0], sending.publications[place]
+    number = sending.doors[publication.login]
+    if number == NOBODY or tables.session_of[number] == NOBODY:
+        return False
+    slot = tables.session_of[number]
+    session = tables.sessions[slot]
+    if session.sealed & STUCK:
+        return False
+    size = compose(tables, sending, place)
+    if size == 0:
+        return False
+    written = foreign_int(tables.addresses[0].SSL_write, session.ssl, state.stanza, size, 0)
+    if written != size:
+        return False
+    if not session.sealed & SEALED:
+        session.sealed |= SEALED
+        sending.dirty[state.dirty] = slot
+        state.dirty += 1
+    state.compiled += 1
+    return True
+
+
+@compiled
+def _send(tables: Tables, sending: Sending, slot: int) -> bool:
+    """Send all that a session has encrypted; false where the kernel does not take it."""
+    addresses, state, session = tables.addresses[0], sending.state[0], tables.sessions[slot]
+    session.sealed &= ~SEALED
+    while session.number != NOBODY:
+        size = foreign_int(addresses.BIO_read, session.outgoing, state.sealed, SEALED_BYTES, 0)
+        if size < 1:
+            return True
+        flags = DONT_WAIT | _SIGNALS_NOT
+        sent = max(foreign(addresses.send, session.number, state.sealed, size, flags), 0)
+        if sent < size:
+            session.sealed |= STUCK
+            state.session, state.sealed_from, state.sealed_to = slot, sent, size
+            return False
+    return True
+
+
+@compiled
+def _write(tables: Tables, sending: Sending) -> int:
+    """Write all that is due; why Python has to go on, or OVER."""
+    state, progress = sending.state[0], tables.progress
+    while True:
+        while state.flushed < state.dirty:
+            slot = sending.dirty[state.flushed]
+            state.flushed += 1
+            if not _send(tables, sending, slot):
+                return BLOCKED
+        state.flushed = state.dirty = 0
+        if progress[WRITTEN] == progress[BEGUN]:
+            return OVER
+        last = min(progress[WRITTEN] + TOGETHER, progress[BEGUN])
+        while progress[WRITTEN] < last:
+            progress[WRITTEN] += 1
+            if not _seal(tables, sending, progress[WRITTEN] - 1):
+                return WRITE
+
+
+@compiled
+def _begin(tables: Tables, sending: Sending, now: int) -> None:
+    """Take all publications that are due, as sent from now on."""
+    progress, publications = tables.progress, sending.publications
+    while progress[BEGUN] < len(publications) and publications[progress[BEGUN]].due_ns <= now:
+        tables.sent_ns[progress[BEGUN]] = now
+        progress[BEGUN] += 1
+
+
+@compiled
+def _wait(tables: Tables, sending: Sending, due_ns: int, now: int) -> int:
+    """Wait until an instant and no longer than that; the instant after it. [ns]
+
+    A sleep ends a little late. How much is learnt: it is left so much earlier, the rest is spun.
+    """
+    state, time = sending.state[0], tables.time[0]
+    until_ns = due_ns - state.spin_ns
+    if now < until_ns:
+        time.s, time.ns = until_ns // 1_000_000_000, until_ns % 1_000_000_000
+        sleep = tables.addresses[0].clock_nanosleep
+        foreign_int(sleep, MONOTONIC, _ABSOLUTE, tables.addresses[0].time, 0)
+        state.waits += 1
+        now = now_ns(tables, MONOTONIC)
+        step = _SPIN_STEP_NS if now > due_ns else -_SPIN_STEP_NS
+        state.spin_ns = min(max(state.spin_ns + step, _SPIN_NS_MIN), state.spin_ns_max)
+    while now < due_ns:
+        now = now_ns(tables, MONOTONIC)
+    return now
+
+
+@compiled
+def publish(tables: Tables, sending: Sending) -> int:
+    """Send what is due and read what comes, until Python has something to do.
+
+    The reasons are those of `compiled_turn.serve`, and LATER, WRITE, BLOCKED and DONE; it is called
+    again then, and goes on where it was.
+    """
+    turn, state, progress = tables.turn[0], sending.state[0], tables.progress
+    publications = sending.publications
+    while True:
+        why = _write(tables, sending)
+        if why != OVER:
+            return why
+        more = progress[BEGUN] < len(publications)
+        due_ns = publications[progress[BEGUN]].due_ns if more else state.yield_ns
+        now = now_ns(tables, MONOTONIC)
+        if turn.polled or now >= state.read_ns or not more:
+            turn.end_ns = due_ns - state.spin_ns
+            why = serve(tables)
+            if why != OVER:
+                return why
+            turn.polled = 0
+            now = now_ns(tables, MONOTONIC)
+            state.read_ns = now + READ_EVERY_NS
+        if not more:
+            return DONE
+        if now > state.yield_ns or due_ns - now > state.early_ns:
+            return LATER
+        _begin(tables, sending, _wait(tables, sending, due_ns, now))
