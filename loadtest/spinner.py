@@ -12,7 +12,9 @@ no counter of this guest's kernel shows it. The rounds that the loop makes in a 
 own do (`counted`). It walks through a ring of small objects as large as the core's own caches, as a
 server does all the time: a neighbour takes those, and an empty loop hardly notices (at a third less
 pace of one, a Prosody's publication cost two and a half times as much, because its collector walks
-through the whole heap; `results.pacing`).
+through the whole heap; `results.pacing`). A server takes them, too: rounds in which it had a turn,
+and those after them, in which the ring comes back, do not count. Else the core would seem the
+slower the busier the server is.
 
 Run as `python -m loadtest.spinner CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.
@@ -35,7 +37,8 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 3600.0
-ROUNDS = 50_000  # some milliseconds: what a reading may lag behind
+ROUNDS = 10_000  # a few tenths of a millisecond: what a reading may lag behind
+ALONE_NS = 30_000  # what a timer's interrupt may take; beyond, somebody else had the core
 RING = 4_000  # lists of one: with what the allocator adds, half a megabyte
 _COUNTS = struct.Struct("=QQ")  # rounds, and CPU time they took [ns]
 _boards: dict[int, mmap.mmap] = {}  # of the spinners that this process keeps, by core
@@ -92,6 +95,31 @@ def ring() -> list[Any]:
     return places[0]
 
 
+class Tally:
+    """Rounds that count, and the CPU time they took [ns].
+
+    Parameters
+    ----------
+    passed_ns, used_ns : int
+        The monotonic clock, and CPU time used, as the first rounds begin. [ns]
+    """
+
+    def __init__(self, passed_ns: int, used_ns: int) -> None:
+        self.rounds = self.spent_ns = 0
+        self._passed_ns, self._used_ns, self._alone = passed_ns, used_ns, False
+
+    def add(self, passed_ns: int, used_ns: int) -> bool:
+        """`ROUNDS` more have been made by now; whether they count."""
+        own_ns = used_ns - self._used_ns
+        alone, before = passed_ns - self._passed_ns - own_ns < ALONE_NS, self._alone
+        self._passed_ns, self._used_ns, self._alone = passed_ns, used_ns, alone
+        if not (alone and before):
+            return False
+        self.rounds += ROUNDS
+        self.spent_ns += own_ns
+        return True
+
+
 def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
     """Loop on one core until the time is up or the parent is gone, and count."""
     os.sched_setaffinity(0, {core})
@@ -102,12 +130,12 @@ def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
     board = mmap.mmap(descriptor, _COUNTS.size)
     place = ring()
     gc.disable()  # it would walk the same ring
-    end_s, rounds, begin_ns = time.monotonic() + limit_s, 0, time.process_time_ns()
+    end_s, tally = time.monotonic() + limit_s, Tally(time.monotonic_ns(), time.process_time_ns())
     while time.monotonic() < end_s and os.getppid() == parent:
         for _ in range(ROUNDS):
             place = place[0]
-        rounds += ROUNDS
-        board[:] = _COUNTS.pack(rounds, time.process_time_ns() - begin_ns)
+        if tally.add(time.monotonic_ns(), time.process_time_ns()):
+            board[:] = _COUNTS.pack(tally.rounds, tally.spent_ns)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from loadtest.calibration import (
     counted,
     fit,
     given,
+    light_rate_per_s,
     pilot,
     recalled,
 )
@@ -201,11 +202,17 @@ class _Sweep:
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
             fitted = fit(
-                topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s
-            )
+                topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
+                rate_per_s=self._light_per_s,
+            )  # fmt: skip
         self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
+
+    @cached_property
+    def _light_per_s(self) -> float:
+        """Publications of the light load, before the runs and after. [1/s]"""
+        return light_rate_per_s(self._topology, self._predict, self._terms.seed)
 
     def predict(self, topology: Topology, profiles: dict[str, Profile], load: float) -> Run:
         """The model's answer on the very plan that is played, over draws of its own."""
@@ -295,7 +302,7 @@ class _Sweep:
         On the grid that the first one was played on, also where the runs are of a changed one.
         """
         self._told.next("looking whether the machine has changed", self._terms.bracket_s + 4.0)
-        light = pilot(topology, self._terms.bracket_s)
+        light = pilot(topology, self._terms.bracket_s, self._light_per_s)
         key = self._terms.seed + PILOT_SEED_SHIFT
         self._brackets.append(counted(partial(self._measure, grid), light, key))
 

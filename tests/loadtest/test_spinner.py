@@ -67,6 +67,19 @@ def test_they_tell_the_pace_of_their_cores():
     assert spinner.counted([core]) == (0.0, 0.0)
 
 
+def test_rounds_in_which_another_had_a_turn_do_not_count_nor_those_after_them():
+    """Three times alone, a server's turn of 2 ms with slow rounds around it, and twice more."""
+    tally, passed_ns, used_ns = spinner.Tally(0, 0), 0, 0
+    steps_us = [(300, 0), (300, 0), (300, 5), (400, 2000), (500, 0), (300, 0), (300, 0)]
+    counted = []
+    for own_us, others_us in steps_us:
+        used_ns += 1000 * own_us
+        passed_ns += 1000 * (own_us + others_us)
+        counted.append(tally.add(passed_ns, used_ns))
+    assert counted == [False, True, True, False, False, True, True]
+    assert (tally.rounds, tally.spent_ns) == (4 * spinner.ROUNDS, 1_200_000)
+
+
 def test_the_ring_leads_through_all_its_places():
     start = place = spinner.ring()
     places = 0

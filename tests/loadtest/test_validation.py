@@ -239,6 +239,22 @@ def test_a_light_load_that_does_not_count_is_played_again(topology, spoilt, play
     assert len(runs) == played
 
 
+def test_the_light_load_is_a_fifth_of_what_the_server_can_do_or_six_a_second(topology, shipped):
+    def asked(profile):
+        def predict(light, *, seed, load, **asked):
+            return simulate(light, profile, seed=seed, load=load)
+
+        rate_per_s = calibration.light_rate_per_s(topology, predict, 1)
+        light = calibration.pilot(topology, 60.0, rate_per_s)
+        return rate_per_s, max(simulate(light, profile).utilisation().values())
+
+    quick = shipped.model_copy(update={"speed": 0.1})
+    rate_per_s, used = asked(quick)
+    assert rate_per_s > 2.0 * calibration.PILOT_RATE_PER_S
+    assert used == pytest.approx(calibration.PILOT_SHARE, rel=0.2)
+    assert asked(shipped.model_copy(update={"speed": 4.0}))[0] == calibration.PILOT_RATE_PER_S
+
+
 class Booked:
     """Points whose repeats count or not, as they are said to."""
 
