@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from results.evidence import Evidence, samples
-from results.knee import knee_of_curve
+from results.knee import CURVE_POINTS_MIN, knee_of_curve
 
 if TYPE_CHECKING:
     from results.twin_documents import TwinPoint
@@ -79,9 +79,11 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
         found += [each for point in full for each in _of_full(name, point)]
         if full and len(own) >= KNEE_POINTS_MIN:
             found.append(row("knee", name, f"{len(own)} loads", *_knees(own)))
-            if all(each["evidence"].get("given_pace") for each in own):
-                where = f"{len(own)} loads{GIVEN_PACE}"
-                found.append(row("knee", name, where, *_knees(own, given_pace=True)))
+            # Beside a full server no pace is told; the curve does without that point.
+            paced = [each for each in own if each["evidence"].get("given_pace")]
+            if len(paced) >= CURVE_POINTS_MIN:
+                where = f"{len(paced)} loads{GIVEN_PACE}"
+                found.append(row("knee", name, where, *_knees(paced, given_pace=True)))
     return found
 
 

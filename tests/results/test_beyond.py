@@ -67,6 +67,10 @@ def test_capacity_and_knee_are_shown_given_the_pace_where_that_is_known():
     rows = {(each["figure"], each["where"]): each for each in beyond.of_points(points)}
     assert rows["capacity", "load 2, given pace"]["error"] == pytest.approx(0.025)
     assert rows["knee", "4 loads, given pace"]["error"] != rows["knee", "4 loads"]["error"]
+    del points[-1]["evidence"]["given_pace"]  # a full server: no pace is told beside it
+    fewer = {(each["figure"], each["where"]): each for each in beyond.of_points(points)}
+    same = rows["knee", "4 loads, given pace"]["predicted"]
+    assert fewer["knee", "3 loads, given pace"]["predicted"] == pytest.approx(same)
 
 
 def test_without_a_full_server_there_is_nothing_beyond():
