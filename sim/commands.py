@@ -193,7 +193,7 @@ def attack(  # noqa: PLR0913 (an option each)
     gridlab attack S-HERD --phase --plot phases.svg
     gridlab attack S-HERD --real
     gridlab attack S-HERD --phase --real --plot phases.svg
-    gridlab attack S-FLOOD single-broker --real --defence tight-byte-limit
+    gridlab attack S-FLOOD --real --defence stock-byte-limit
     """
     from topologies import overlays
 

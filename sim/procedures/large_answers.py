@@ -2,10 +2,10 @@
 
 The server works first come, first served; an answer is built whole in memory and stays there until
 its asker has taken it in. Small pages hold up others for less and take more round trips. A server
-that works in turns (Prosody's event loop) reads all that has come by then, works through it, and
-writes all answers and copies in the end: whoever asks at the same turn is answered at the same
-instant, asks again at the same instant, and so askers fall into step, and hold up others for all of
-their answers at once.
+that works in turns (Prosody's event loop) reads all that has come by then and builds its answers
+and copies; they are written in the next turn, after what has come meanwhile was read and built.
+Who asks while another's answer is built is answered at the same instant as that one, asks again at
+the same instant, and so askers fall into step, and hold up others for all of their answers at once.
 """
 
 from __future__ import annotations
@@ -92,23 +92,25 @@ def _serve(
     events += [(float(at_s), who, 0, float(at_s)) for who, at_s in enumerate(begins_s)]
     heapq.heapify(events)
     latency_s, free_s = np.empty(len(published_s)), 0.0
-    while events:
-        taken = [heapq.heappop(events)]
-        start_s = free_s = max(free_s, taken[0][0])
-        while turns and events and events[0][0] <= start_s:
-            taken.append(heapq.heappop(events))
-        pages = []
-        for now_s, who, page, began_s in taken:
+    built: list[tuple[float, int, int, float]] = []  # in the turn before, and not written yet
+    while events or built:
+        start_s = free_s = free_s if built else max(free_s, events[0][0])
+        taken: list[tuple[float, int, int, float]] = []
+        while events and events[0][0] <= start_s and (turns or not taken):
+            now_s, who, page, _ = job = heapq.heappop(events)
             if who < 0:
                 free_s += work_s
             elif now_s < procedure.duration:
-                pages.append((now_s, who, page, began_s))
                 free_s = _build(procedure, sizes[page], free_s, answers)
-        for now_s, who, _, _ in taken:
-            if who < 0:
-                latency_s[-1 - who] = free_s - now_s
-        for asked in pages:
-            heapq.heappush(events, _next(procedure, sizes, asked, free_s, answers))
+            else:
+                continue
+            taken.append(job)
+        written, built = (built, taken) if turns else (taken, [])
+        for job in written:
+            if job[1] < 0:
+                latency_s[-1 - job[1]] = free_s - job[0]
+            else:
+                heapq.heappush(events, _next(procedure, sizes, job, free_s, answers))
     return latency_s
 
 

@@ -217,7 +217,8 @@ def test_answers_hold_their_bytes_and_pages_bound_them():
 def test_askers_of_a_server_that_works_in_turns_fall_into_step():
     """Ten answers of 0.1 s fit into a pause of 2 s, and first come, first served spreads them.
 
-    In turns those that are answered together ask together again, and catch up with others.
+    In turns those that are answered together ask together again, and whoever asks while an answer
+    is built joins them.
     """
     procedure = procedures.LargeAnswers.model_validate(
         {"model": "large-answers", "rate": "20/s", "receivers": 1, "askers": 10, "items": 100,
@@ -231,8 +232,9 @@ def test_askers_of_a_server_that_works_in_turns_fall_into_step():
         latency = np.sum([each.latency for each in played], axis=0)
         found[server] = sync_s, histogram.quantile(latency, 0.99)
     assert found["fifo-sketch"] == pytest.approx((0.1, 0.1), rel=0.05)
-    assert found["prosody-0.12"][0] > 0.15
-    assert found["prosody-0.12"][1] > 0.3
+    sync_s, p99_s = found["prosody-0.12"]
+    assert 0.8 < sync_s <= 1.0  # all ten answers, but for the first minutes
+    assert 0.8 < p99_s <= 1.1
 
 
 @pytest.mark.parametrize(
