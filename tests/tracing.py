@@ -27,9 +27,11 @@ from typing import Any, Final
 import certifi
 from parts import PROOFS, Parts
 
+import topologies
 from loadtest import casting
 from loadtest.localparts import localparts
 from topologies import overlays
+from topologies.schema import Topology
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BIN: Final = Path(sys.executable).parent
@@ -118,11 +120,11 @@ def far(place: Path) -> Iterator[tuple[str, list[str | Path]]]:
     """The same against a grid that is said to run far away, and that never consented."""
     grid, locust = BIN / "gridlab", BIN / "locust"
     for name, (_, changes) in SHORT.items():
-        running = described(place, name)
+        played = overlays.scenario(name, None, ["none"], real=True).attacked["none"]
+        running = described(place, played)
         wishes = [word for change in (*changes, *running) for word in ("--set", change)]
         yield f"attack {name}", [grid, "attack", name, "--real", "--defence", "none", *wishes]
-    (running,) = described(place, "S-PULL")
-    yield "load", [grid, "load", SMALL, "--set", running]
+    (running,) = described(place, topologies.load(SMALL))
     yield "grid up", [grid, "grid", "up", SMALL, "--set", running]
     topology = place / "far.yaml"
     shipped = (ROOT / "topologies" / f"{SMALL}.yaml").read_text()
@@ -134,10 +136,9 @@ def far(place: Path) -> Iterator[tuple[str, list[str | Path]]]:
     yield "locust --host", [locust, *command, "--topology", topology]
 
 
-def described(place: Path, name: str) -> list[str]:
-    """Changes that say that a scenario's Controllers run far away, with accounts for all."""
-    played = overlays.scenario(name, None, ["none"], real=True).attacked["none"]
-    accounts, changes = place / f"{name}.csv", []
+def described(place: Path, played: Topology) -> list[str]:
+    """Changes that say that all Controllers run far away, with accounts for all Platforms."""
+    accounts, changes = place / f"{len(list(place.glob('*.csv')))}.csv", []
     pilots = [f"pilot-{number}" for number in range(casting.PILOT_PLATFORMS)]
     names = ["admin", *localparts(played.platforms), *pilots]
     rows = [f"{each}@{node.domain},x" for node in played.controllers for each in names]
