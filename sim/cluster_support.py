@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topologies.schema import Crash, Topology
+from topologies.schema import Topology
 
 YET = "which is not supported by the simulator with clusters yet"
 
@@ -16,7 +16,6 @@ def cluster_problems(topology: Topology) -> Iterator[str]:
         yield from _brokers(topology, clusters)
         yield from _people(topology, clusters)
         yield from _topics(topology, clusters)
-        yield from _faults(topology, clusters)
 
 
 def _brokers(topology: Topology, clusters: set[str]) -> Iterator[str]:
@@ -32,9 +31,6 @@ def _people(topology: Topology, clusters: set[str]) -> Iterator[str]:
         place, home = f"platforms[{number}]", people.controller
         if clusters & {*people.ring} and people.failover:
             yield f"{place}.failover: {people.name} turns to or from a cluster, {YET}; leave it out"
-        if people.login is not None and home in clusters:
-            rule = "logs in to a cluster, and which node it comes back to has no model"
-            yield f"{place}.login: {people.name} {rule}; leave it out or write nodes: 1"
         for topic in dict.fromkeys(
             [*people.publishes, *(each.topic for each in people.subscribes)]
         ):
@@ -50,13 +46,3 @@ def _topics(topology: Topology, clusters: set[str]) -> Iterator[str]:
     for number, topic in enumerate(topology.topics):
         if topic.name in inside and topic.notify_retract:
             yield f"topics[{number}].notify_retract: true: is of a cluster, {YET}; leave it out"
-
-
-def _faults(topology: Topology, clusters: set[str]) -> Iterator[str]:
-    for number, fault in enumerate(topology.faults):
-        if isinstance(fault, Crash) and fault.controller in clusters:
-            rule = (
-                f'"{fault.controller}": ends sessions of a cluster, and logins to clusters are not '
-                "supported by the simulator yet; write nodes: 1"
-            )
-            yield f"faults[{number}].controller: {rule}"

@@ -38,6 +38,11 @@ def node_name(controller: str, place: int) -> str:
     return f"{controller} node {place + 1}" if place else controller
 
 
+def controller_of(station: str) -> str:
+    """The Controller that a station is a node of, by its name."""
+    return station.partition(" node ")[0]
+
+
 def runs(topology: Topology) -> Iterator[Run]:
     """Where the Platforms of a topology are at home, in the order of their numbers."""
     nodes = {node.name: node.nodes for node in topology.controllers}

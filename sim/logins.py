@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.clusters import controller_of
 from sim.state import Floats, Integers
 from topologies.profiles import Logins, Profile
 from topologies.schema import Login, Population, Topology
@@ -79,7 +80,7 @@ def works_s(
         (station, number): steps(each, each.login, profiles[name])
         for number, each in enumerate(topology.platforms)
         for station, name in enumerate(profiles)
-        if each.login is not None and name in each.ring
+        if each.login is not None and controller_of(name) in each.ring
     }
     counts, proof = np.zeros((2, len(topology.platforms)), np.int64)
     longest = max(map(len, found.values()), default=0)

@@ -48,10 +48,11 @@ class ReferenceSessions:
         self._presences: dict[float, list[tuple[int, Callable[[], bool]]]] = {}
         self._platforms: dict[int, ReferencePlatform] = {}
         self._guests: dict[int, ReferencePlatform] = {}
-        first = 0
+        first, people = 0, Directory(study.topology, study.seed)
+        self._cluster = [self]
         for number, population in enumerate(study.topology.platforms):
-            if population.controller == node.name and population.login is not None:
-                for platform in range(first, first + population.count):
+            for platform in range(first, first + population.count):
+                if people.home(platform) == node.name and population.login is not None:
                     place = (platform - first) % (population.addresses or population.count)
                     address = f"{population.name} {place}"
                     self._platforms[platform] = ReferencePlatform(self, number, platform, address)
@@ -73,10 +74,13 @@ class ReferenceSessions:
             platform.hang_up(self, notice_s)
 
     def meet(self, others: Mapping[str, ReferenceSessions], people: Directory) -> None:
-        """Get to know the other Controllers, to which its Platforms may turn."""
+        """Get to know the other Controllers, to which its Platforms may turn, and nodes."""
+        self._cluster = [
+            each for name, each in others.items() if name.partition(" node ")[0] == self.node.name
+        ]
         for number, platform in self._platforms.items():
-            names = self.study.topology.platforms[platform.population].ring
-            platform.ring, platform.people = [others[name] for name in names], people
+            names = self.study.topology.platforms[platform.population].failover
+            platform.ring, platform.people = [self, *(others[name] for name in names)], people
             for other in platform.ring[1:]:
                 other._guests[number] = platform
 
@@ -173,12 +177,13 @@ class ReferenceSessions:
             for what in ("attempt", "login", "given up", "refused", "lost")
         }
         latencies: list[list[float]] = [[] for _ in counts]
-        for what, population, instant_s, latency_s in self.log:
+        log = [entry for each in self._cluster for entry in each.log]
+        for what, population, instant_s, latency_s in log:
             tables[what][int(table.intervals(np.array([instant_s]))[0]), population] += 1
             if what == "login":
                 latencies[population].append(latency_s)
         away = np.zeros(len(counts), np.int64)
-        for platform in self._platforms.values():
+        for platform in (one for each in self._cluster for one in each._platforms.values()):
             away[platform.population] += platform.away
         return SessionTally(
             populations=tuple(each.name for each in topology.platforms),

@@ -183,10 +183,12 @@ def test_paper_has_the_busy_time_of_the_busiest_node(runs_on):
 REFUSED = [
     ({"brokers": [{"name": "at-a", "controller": "a", "kind": "component"}]},
      r'brokers\[0\].kind: "component"'),
-    ({"faults": [{"kind": "crash", "name": "x", "controller": "a", "start": "0 s",
-                  "duration": "1 s"}]}, r'faults\[0\].controller: "a": ends sessions of a cluster'),
-    ({"platforms": [{"name": "pub", "count": 2, "controller": "a", "publishes": ["t"],
-                     "login": {"mechanism": "plain"}}]}, r"platforms\[0\].login"),
+    ({"platforms": [PEOPLE[0] | {"controller": "a", "failover": ["b"], "login": {}}],
+      "controllers": [{"name": name, "domain": f"{name}.test", "profile": "test", "nodes": nodes}
+                      for name, nodes in (("a", 2), ("b", 1))]},
+     r"platforms\[0\].failover: pub turns to or from a cluster"),
+    ({"topics": [{"name": "t", "broker": "at-a", "payload": {"size": "1 kB"},
+                  "notify_retract": True}]}, r"topics\[0\].notify_retract: true: is of a cluster"),
 ]  # fmt: skip
 
 
