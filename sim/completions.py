@@ -16,6 +16,7 @@ from sim.state import (
     FIRST,
     NOTICED,
     REFUSED,
+    REMINDED,
     RESUME,
     RESUMED,
     ROUND_TRIP,
@@ -73,12 +74,13 @@ def complete_job(server: Server, slot: int, time_s: float) -> None:
         elif server.setting[0].stores:  # its presence comes when it knows of its session
             platform.offline = AWAITED
             process.resumable_s = time_s + ROUND_TRIP * delay_s
-            now.halted = server.setting[0].halts
+            now.halted |= publication.job & REMINDED
         else:
             platform.offline = 0
             now.offline -= 1
             process.resumable_s = -np.inf
-            now.halted = server.setting[0].halts * (publication.job & RESUMED == 0)
+            if publication.job & RESUMED == 0:
+                now.halted |= publication.job & REMINDED
     publication.missing = SETTLED
     while now.oldest < now.arrived and publication_of(server, now.oldest).missing == SETTLED:
         now.oldest += 1

@@ -74,7 +74,6 @@ class Controller:
             study, station, self._discipline, self._home, self._routes,
             census.segments * census.roles * self._keeper.layers,
         )  # fmt: skip
-        self._server.setting["halts"] = self.subscriptions.any
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
         self._messages = nothing()
         self._dropped = self._dropped_copies = self._crashed = 0
@@ -310,6 +309,7 @@ class Controller:
         ripe = int(np.searchsorted(self._messages.arrival_s, end_s, side="left"))
         messages, envelope = self._messages[:ripe], self.station.profile.envelope
         mixed = messages.records(self._home.number(messages.platform), envelope.notification)
+        self.subscriptions.mark(mixed, messages.platform)
         self._messages = self._messages[ripe:]
         if due is not None:
             mixed = np.concatenate([mixed, self._entered(due)])

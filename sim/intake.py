@@ -15,6 +15,7 @@ from sim.state import Floats, Integers, Records
 from sim.stations import Graph
 
 ROLES = ("legitimate", "adversary")
+FEW = 64  # counters for each publication: then they are counted one by one
 
 
 class Census:
@@ -57,6 +58,9 @@ class Census:
     ) -> None:
         """Book publications of these kinds on these Topics."""
         place = (self._row(topic, publisher), kind, topic)
+        if FEW * len(topic) < self._kinds.size:
+            np.add.at(self._kinds, place, 1)
+            return
         flat = np.ravel_multi_index(place, self._kinds.shape)
         counts = np.bincount(flat, minlength=self._kinds.size)
         self._kinds += counts.reshape(self._kinds.shape)

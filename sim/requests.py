@@ -229,6 +229,14 @@ def asked_upon(
     return found
 
 
+def among(ascending: Integers, platform: Integers) -> npt.NDArray[np.bool_]:
+    """Which Platforms are among these."""
+    if not len(ascending):
+        return np.zeros(len(platform), np.bool_)
+    place = np.searchsorted(ascending, platform)
+    return np.asarray(ascending[np.minimum(place, len(ascending) - 1)] == platform)
+
+
 class Requests:
     """All requests of a grid on their way, for the compiled engine.
 
@@ -265,7 +273,7 @@ class Requests:
     def log_in(self, platform: Integers, online_s: Floats, delay_s: Floats) -> None:
         """Platforms know at these instants that they are online, and send their presence."""
         for number, askers in enumerate(self._askers if self.any else []):
-            own = np.isin(platform, askers)
+            own = among(askers, platform)
             if own.any():
                 topic = np.full(own.sum(), self._topics + number)
                 when_s = online_s[own]

@@ -158,10 +158,11 @@ def _asking(
 
     None where none do.
     """
+    homes = {part.station for part in graph.parts if part.population == answer.population}
+    if homes <= {*graph.fans_out(answer.topic)}:
+        return None
     askers, owner = graph.askers(answer), graph.toward(answer.topic)
     at = graph.station(askers.astype(np.uint32))
-    if answer.population is None or np.isin(at, graph.fans_out(answer.topic)).all():
-        return None
     if station != owner:
         return np.full(len(askers), peer[owner]) if (at == station).any() else None
     sessions = np.array([peer.get(each, 0) for each in at.tolist()])

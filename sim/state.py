@@ -65,8 +65,9 @@ PUBLICATION = np.dtype(
 # A step of a login is a job without copies: it has these flags, its key in `row`, and the instant
 # at which its Platform gives up. Flags: it is one; with it the session is complete; the server
 # notices that its Platform has given up before it pays; it is the first step, at which the door is;
-# it was refused; it asks to resume a session; it has done so.
-JOB, FINAL, NOTICED, FIRST, REFUSED, RESUME, RESUMED = 1, 2, 4, 8, 16, 32, 64
+# it was refused; it asks to resume a session; it has done so; last items follow from it, for which
+# the kernel stops.
+JOB, FINAL, NOTICED, FIRST, REFUSED, RESUME, RESUMED, REMINDED = 1, 2, 4, 8, 16, 32, 64, 128
 GONE, ASLEEP, AWAITED = 1, 2, 3  # offline: no session; one to resume; one without presence yet
 ROUND_TRIP = 2.0  # delays from a session's begin until the Platform's next message is there
 STAMP_SHIFT = 32  # a job's key: its Platform's number in the topology, above it its stamp
@@ -211,8 +212,8 @@ DISPATCH = np.dtype(
 
 # The server's clock and totals. `owed` copies belong to publications that have arrived and are not
 # yet written; `held` copies exist in the server's memory; jobs before `unwritten` have no copies in
-# mailboxes, the nodes of the next job begin at `node`. It is `halted` as somebody has subscribed,
-# if anything follows from that (`halts`).
+# mailboxes, the nodes of the next job begin at `node`. It is `halted` as somebody has subscribed
+# who gets last items.
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -284,7 +285,7 @@ SETTING = np.dtype(
         ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
         ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),
-        ("refuse_s", "f8"), ("kept_most", "i8"), ("stores", "i8"), ("halts", "i8"),
+        ("refuse_s", "f8"), ("kept_most", "i8"), ("stores", "i8"),
     ],
     align=True,
 )  # fmt: skip

@@ -5,9 +5,10 @@ that, the Broker turns to the last items at once: a request for each Topic that 
 the server's queue from that very instant on, behind what is there. Nobody sends it, so that no
 limit of the door applies. A session that is resumed keeps its subscriptions and gets none.
 
-The kernel stops as it completes such a step (`halted`): what follows is put before all that arrives
-later, and it goes on. An answer whose writing ends only after the kernel is to pause waits until it
-works again: what happens to the server or to the session meanwhile holds for it, too.
+The kernel stops as it completes such a step of somebody who gets any (`halted`): what follows is
+put before all that arrives later, and it goes on. An answer whose writing ends only after the
+kernel is to pause waits until it works again: what happens to the server or to the session
+meanwhile holds for it, too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ import numpy as np
 
 from sim.network import Arrivals
 from sim.platforms import Residents
-from sim.requests import SUBSCRIPTION, asked_upon, login_row, requested, sources
-from sim.state import FINAL, PLATFORM_MASK, STAMP_SHIFT, Floats, Integers, Server
+from sim.requests import SUBSCRIPTION, among, asked_upon, login_row, requested, sources
+from sim.state import (
+    FINAL,
+    PLATFORM_MASK,
+    REMINDED,
+    STAMP_SHIFT,
+    Floats,
+    Integers,
+    Records,
+    Server,
+)
 from sim.stations import Graph
 
 
@@ -47,7 +57,8 @@ class Subscriptions:
 
     def __init__(self, graph: Graph, station: int, seed: int) -> None:
         self._source, self._sources = station + len(graph.stations), sources(graph)
-        self._wanted: dict[int, list[int]] = {}  # numbers of answers, by Platform
+        self._wanted: list[tuple[int, Integers]] = []  # numbers of answers, with who gets them
+        self._reminded = np.zeros(0, np.int64)  # who gets any
         self._count = self.first_row = 0
         self._due: list[_Subscribed] = []
         self._closed_s = 0.0
@@ -56,13 +67,14 @@ class Subscriptions:
         askers = asked_upon(SUBSCRIPTION, graph.topology, graph.answers, seed)
         for topic, platforms in enumerate(askers, len(graph.topology.topics)):
             here = platforms[graph.station(platforms.astype(np.uint32)) == station]
-            for platform in here.tolist():
-                self._wanted.setdefault(platform, []).append(topic)
+            if len(here):
+                self._wanted.append((topic, here))
+                self._reminded = np.union1d(self._reminded, here)
 
-    @property
-    def any(self) -> bool:
-        """Whether there is anybody."""
-        return bool(self._wanted)
+    def mark(self, records: Records, platform: Integers) -> None:
+        """Have the kernel stop with those last steps of these Platforms that something follows."""
+        reminded = among(self._reminded, platform) & (records["job"] & FINAL != 0)
+        records["job"][reminded] |= REMINDED
 
     @property
     def next_s(self) -> float:
@@ -76,11 +88,10 @@ class Subscriptions:
             return False
         now["halted"] = 0
         log = server.completions[: now["completed"]]
-        entry = log[np.flatnonzero(log["flags"] & FINAL)[-1]]
+        entry = log[np.flatnonzero(log["flags"] & REMINDED)[-1]]
         job = int(entry["job"])
-        if job & PLATFORM_MASK in self._wanted:
-            step = job & PLATFORM_MASK, job >> STAMP_SHIFT, float(entry["done_s"])
-            self._due.append(_Subscribed(*step))
+        step = job & PLATFORM_MASK, job >> STAMP_SHIFT, float(entry["done_s"])
+        self._due.append(_Subscribed(*step))
         return True
 
     def forget(self) -> None:
@@ -102,7 +113,8 @@ class Subscriptions:
         return None
 
     def _requests(self, platform: int, done_s: float) -> Arrivals:
-        topics = self._wanted[platform]
+        own = np.array([platform])
+        topics = [topic for topic, askers in self._wanted if among(askers, own)[0]]
         count = len(topics)
         place: Integers = self._count + np.arange(count)
         self._count += count
