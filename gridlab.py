@@ -43,6 +43,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "knee": ("results.saturations", "SaturationDocument"),
     "plan": ("results.plans", "PlanDocument"),
     "regress": ("results.regression", "Regression"),
+    "rare": ("results.rarities", "RareBacklog"),
     "sensitivity": ("results.influences", "SensitivityDocument"),
     "trust": ("results.trust", "Trust"),
     "calibrate": ("loadtest.documents", "Calibration"),
@@ -56,7 +57,7 @@ SCHEMAS = (
 PLATFORMS = click.IntRange(1, 5_000_000)
 ORDER = (
     "init", "check", "list", "schema", "draw",
-    "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "compare", "report",
+    "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "rare", "compare", "report",
     "attack", "threats",
     "grid", "load", "calibrate", "validate", "trust", "limits", "conform",
     "regress", "history", "doctor", "verify", "bench",
@@ -331,7 +332,7 @@ bench.add_command(loadtest.commands.bench_grid)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
-    *(sim.capacity_commands.sensitivity, sim.capacity_commands.draw),
+    *(sim.capacity_commands.sensitivity, sim.capacity_commands.rare, sim.capacity_commands.draw),
     *(sim.capacity_commands.knee, sim.capacity_commands.compare),
     *(
         results.commands.report,

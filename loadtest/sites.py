@@ -52,7 +52,7 @@ UNSUPPORTED: Final = (
     "platforms.failover",
     "platforms.login",
     "topics.last_item",
-    "topics.notify_retract",
+    "topics.notify_retract", "topics.priority",
     "workload.queries",
     "platforms.retry",
     "controllers.admission",

@@ -52,12 +52,13 @@ class Campaign:
                     control.process(self._slow_down(fault))
 
     def _struck(self, fault: Crash | Freeze | SlowDown) -> list[tuple[int, Controller]]:
-        """The station of a Controller, or all nodes of one that is a cluster."""
+        """The station of a Controller, or all nodes of one that is a cluster; no component."""
         names = [each.name for each in self._graph.topology.controllers]
         return [
             (number, station)
             for number, station in enumerate(self._stations)
             if names[station.station.controller] == fault.controller
+            and station.station.place is not None
         ]
 
     def _crash(self, fault: Crash) -> Process:

@@ -24,6 +24,7 @@ from sim.network import Arrivals
 from sim.offline import Store
 from sim.outflow import abandon_queues
 from sim.platforms import residents, resting_bytes
+from sim.priorities import ranks
 from sim.results_of_requests import Results
 from sim.resumptions import Keeper
 from sim.routes import FAN_OUT, routes
@@ -70,15 +71,15 @@ class Controller:
         self._results = Results(graph, study.rows, census, self._routes.published)
         self.subscriptions = Subscriptions(graph, station.number, study.seed)
         self._discipline = discipline(station.profile)
+        self._ranks = ranks(graph, station.number)
         self._server = empty_server(
             study, station, self._discipline, self._home, self._routes,
-            census.segments * census.roles * self._keeper.layers,
+            census.segments * census.roles * self._keeper.layers, int(self._ranks.max()) + 1,
         )  # fmt: skip
         self._kinds = max(len(self._home.pair_names), 1)  # a kind's stride among histograms
-        self._messages = nothing()
         self._dropped = self._dropped_copies = self._crashed = 0
         self._down_until_s, self._pace = -np.inf, 1.0
-        self._allocated = float(self._server.ledger["allocated"][0])
+        self._allocated, self._messages = float(self._server.ledger["allocated"][0]), nothing()
         self._reached = self._passing = 0  # copies fed for Platforms here, for other stations
 
     def _keeping(self, kinds: int) -> Keeper | Store:
@@ -165,8 +166,7 @@ class Controller:
 
     def present(self, now_s: float) -> None:
         """Send what is stored to those whose presence comes now."""
-        due = self._keeper.due(self._server, now_s, self._kinds)
-        if due is not None:
+        if (due := self._keeper.due(self._server, now_s, self._kinds)) is not None:
             self._inbox.add(len(self._routes.inward) + 1, due)
 
     def cut_off(
@@ -270,10 +270,9 @@ class Controller:
         unwritten = abandon(self._server, self._study.horizon_s) if now["owed"] else 0
         instants = (now["received_s"], now["owed_since_s"], cores["idle_since_s"].max())
         drained_s = float(max(self._study.timetable.duration_s, *instants))
-        number = self.station.number
+        number, given_up = self.station.number, self._server.discarded
         expected = self._census.expected(self._home, number)
         total, rejected = int(expected.sum()), self._census.rejected(self._home, number)
-        given_up = self._server.discarded.tolist()
         came = self._reached + self._passing - unwritten - self._crashed
         return Tally(
             controller=self.station.name,
@@ -288,7 +287,7 @@ class Controller:
             expected=total,
             delivered=int(now["delivered"]),
             rejected=rejected,
-            discarded={cause: n for cause, n in zip(POLICIES, given_up, strict=True) if n},
+            discarded={cause: n for cause, n in zip(POLICIES, given_up.tolist(), strict=True) if n},
             lost=int(now["late"]) + int(now["missed"]) + total - rejected - came,
             missed=int(now["missed"]) - self._keeper.resent,
             dropped=self._dropped,
@@ -309,6 +308,7 @@ class Controller:
         ripe = int(np.searchsorted(self._messages.arrival_s, end_s, side="left"))
         messages, envelope = self._messages[:ripe], self.station.profile.envelope
         mixed = messages.records(self._home.number(messages.platform), envelope.notification)
+        mixed["rank"] = self._ranks[-1]
         self.subscriptions.mark(mixed, messages.platform)
         self._messages = self._messages[ripe:]
         if due is not None:
@@ -377,7 +377,7 @@ class Controller:
         records["first_s"], records["last_s"] = np.inf, -np.inf
         key = (self._study.seed, Purpose.SERVICE, self._study.replication)
         records["factor"] = draws.lognormals(*key, jobs.row, self._discipline.settings["cv"])
-        records["answered"] = True
+        records["answered"], records["rank"] = True, self._ranks[jobs.topic]
         for name, column in self._discipline.per_publication(payload_bytes, copies).items():
             records[name] = column
         passed_on = ~self._routes.published[jobs.topic] | (jobs.target != FAN_OUT)

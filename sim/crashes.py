@@ -90,6 +90,7 @@ def _forget(server: Server) -> None:
     for chain in ("mail_head", "mail_tail", "input_head"):
         platforms[chain] = NOBODY
     platforms["session_state"] = platforms["results"] = 0
+    server.ranks[:] = NOBODY
     processes = empty_processes(len(server.processes))
     processes["cut"] = server.processes["cut"]
     server.processes.view(np.uint8)[:] = processes.view(np.uint8)  # faster than field by field

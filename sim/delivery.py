@@ -16,7 +16,7 @@ import numpy as np
 
 from results import histogram
 from sim import compiling, journeys, outflow
-from sim.state import AWAITED, NOBODY, SETTLED, Server
+from sim.state import AWAITED, BEGUN_ANEW, NOBODY, SETTLED, WAITED_FOR, Server
 
 compiled, inlined = compiling.compiled, compiling.inlined
 Index = np.uint32  # indices are unsigned: compiled code need not look for negative ones
@@ -66,6 +66,9 @@ def admit(server: Server) -> Index:
     publication.next = NOBODY
     interval = server.intervals[now.interval]
     interval.backlog = max(interval.backlog, now.owed)
+    if server.setting[0].watched > 0:
+        now.halted |= WAITED_FOR * (now.owed >= server.setting[0].watched)
+        now.halted |= BEGUN_ANEW * (now.owed == publication.copies)
     return slot
 
 

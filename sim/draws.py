@@ -43,6 +43,7 @@ class Purpose(IntEnum):
     COLLECTION_START = 4
     READER_PHASE = 5
     FETCH = 6
+    SPLITTING = 7
     RETRY = 20
     RETURN = 21
     LOGIN = 22

@@ -3,7 +3,8 @@
 A publication is one job on one core: its own cost, then its copies one after another, each on its
 way as soon as it is done. Jobs start in order of arrival on the lowest idle core. At one instant
 arrivals go before completions, and completions in the order of their cores' numbers. With one core
-the first, mean and last copy are those of a batch in M^X/G/1.
+the first, mean and last copy are those of a batch in M^X/G/1. Where Topics have priorities, a core
+takes the first of those that wait with the highest (`ranks.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, exponential_at, fill_exponentials
 from sim.progressions import align, deliver_evenly, written_s
+from sim.ranks import next_waiting, stand_in_line
 from sim.spans import BLOCK, DRAWN, LEFT, WRITTEN, book, deliver_block
 from sim.state import Server
 
@@ -63,7 +65,7 @@ def _draw(server: Server, copy: int) -> None:
 def _start(server: Server, number: int, time_s: float) -> None:
     """Core `number`, which is idle, begins with the next waiting publication."""
     now, core = server.ledger[0], server.cores[number]
-    slot = np.uint32(now.started & (server.publications.size - 1))
+    slot = next_waiting(server)
     publication = server.publications[slot]
     now.started += 1
     now.idle_cores -= 1
@@ -221,7 +223,7 @@ def advance(server: Server, end_s: float) -> None:
         if min(arrival_s, time_s) >= end_s or now.halted:
             break
         if arrival_s <= time_s:
-            admit(server)
+            stand_in_line(server, admit(server))
             if now.idle_cores > 0:
                 _start(server, lowest_idle(server), arrival_s)
         elif (

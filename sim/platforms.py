@@ -235,16 +235,12 @@ def require_supported(topology: Topology) -> None:
 
 def _component_problems(topology: Topology) -> Iterator[str]:
     """What a Broker that is a component has no model for."""
-    faulty = topology.faults or any(each.login is not None for each in topology.platforms)
     for number, broker in enumerate(topology.brokers):
         if broker.kind != "component":
             continue
         if broker.costs is None:
             rule = "a component's CPU times are needed; write for example costs: {copy: 60 us}"
             yield f"brokers[{number}].costs: {rule}"
-        if faulty:
-            rule = "is not supported by the simulation of logins and faults yet; use in-process"
-            yield f'brokers[{number}].kind: "component": {rule}'
         kept = {topic.name for topic in topology.topics if topic.broker == broker.name}
         for place, people in enumerate(topology.platforms):
             used = kept & {*people.publishes, *(each.topic for each in people.subscribes)}

@@ -118,6 +118,7 @@ class ReferenceController:
             lambda socket: life is self._life and self._logins.has_session(socket),
             self._logins.holds_back,
             lambda stanza, socket: self._miss(life, stanza, socket),
+            self._priority,
         )  # fmt: skip
         match self._profile.costs:
             case LoopTurns() as costs:
@@ -126,6 +127,12 @@ class ReferenceController:
                 return FanoutProcessServer(costs, around)
             case Fifo() as costs:
                 return FifoServer(costs, around)
+
+    def _priority(self, stanza: Publication) -> int:
+        if stanza.job is not None:
+            return 0
+        topic = stanza.topic if stanza.answer is None else stanza.answer.topic
+        return self._study.topology.topics[topic].priority
 
     def _worked(self, life: Life, start_s: float, stop_s: float) -> None:
         if start_s < life.end_s:

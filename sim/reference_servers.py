@@ -348,12 +348,12 @@ class FifoServer:
         if self._idle:
             core = min(self._idle)
             self._idle.remove(core)
-            self._env.process(self._serve(core))
+            self._env.process(self._serve(core, self._next()))
 
-    def _serve(self, core: int) -> Process:
+    def _serve(self, core: int, publication: Publication | None) -> Process:
         costs = self._costs
-        while self._waiting:
-            publication, speed = self._waiting.popleft(), self._around.speed
+        while publication is not None:
+            speed = self._around.speed
             payload, started_s = publication.payload_bytes, self._env.now
             intake_s = self._around.intake_s(publication)
             if publication.published:
@@ -372,7 +372,16 @@ class FifoServer:
             self._around.worked(started_s, self._env.now)
             if publication.job is not None:
                 publication.job.done()
+            publication = self._next()
         self._idle.add(core)
+
+    def _next(self) -> Publication | None:
+        """The first that came of those that wait with the highest priority."""
+        if not self._waiting:
+            return None
+        found = max(self._waiting, key=self._around.priority)
+        self._waiting.remove(found)
+        return found
 
     def _draw(self, publication: Publication, place: int) -> float:
         if self._costs.copy_distribution == "constant":

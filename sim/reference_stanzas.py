@@ -93,7 +93,8 @@ class Surroundings:
     `send` is called as a copy is written, `worked` with each stretch of a core's time, `hold` with
     copies that begin (positive) or cease to exist in memory; `receive_s` is what it takes to read a
     stanza of so many payload bytes that is only passed on; `online` tells whether a socket has a
-    session, `holds_back` whether a copy is stored all the same, `miss` takes what does not go out.
+    session, `holds_back` whether a copy is stored all the same, `miss` takes what does not go out,
+    `priority` is a stanza's.
     """
 
     env: simpy.Environment
@@ -108,6 +109,7 @@ class Surroundings:
     online: Callable[[Socket], bool]
     holds_back: Callable[[Socket, Publication], bool]
     miss: Callable[[Publication, Socket], None]
+    priority: Callable[[Publication], int]
 
     @property
     def speed(self) -> float:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from sim.keeping import keeps
 from topologies.schema import Population, Topology
 
-NOT_ON_PAPER = ("brokers.kind", "workload.queries", "topics.notify_retract", "topics.flow")
+NOT_ON_PAPER = (
+    "brokers.kind", "workload.queries", "topics.notify_retract", "topics.flow", "topics.priority",
+)  # fmt: skip
 
 
 def request_problems(topology: Topology) -> Iterator[str]:

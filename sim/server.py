@@ -53,9 +53,12 @@ RING = 4096  # publications in flight that there is room for at the start
 
 def empty_server(
     study: Study, station: Station, discipline: Discipline, home: Residents, paths: Routes,
-    kinds: int,
+    kinds: int, ranks: int = 1,
 ) -> Server:  # fmt: skip
-    """The server of a station before the first arrival; histograms are for `kinds` of jobs."""
+    """The server of a station before the first arrival.
+
+    Histograms are for `kinds` of jobs, of which some go before others if there are several `ranks`.
+    """
     cores = np.zeros(station.node.cores if discipline.parallel else 1, CORE)
     cores["ready_s"] = np.inf
     ledger = np.zeros(1, LEDGER)
@@ -88,6 +91,7 @@ def empty_server(
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
         batch=np.zeros(discipline.events_max, np.uint32),
+        ranks=np.full((ranks if ranks > 1 else 0, 2), NOBODY),
         warmth=discipline.warmth,
         intervals=_intervals(study.timetable),
         histograms=np.zeros((kinds * len(home.pair_names), histogram.SIZE), np.int32),
@@ -302,6 +306,6 @@ def _grown_ring(server: Server, in_flight: int) -> Server:
     chains = [server.platforms["input_head"]]
     chains += [server.processes[chain] for chain in ("input_tail", "answers")]
     chains += [new["next"], server.nodes["publication"], server.waits["publication"]]
-    for links in (*chains, server.cores["slot"]):
+    for links in (*chains, server.cores["slot"], server.ranks):
         _move(links, place)
     return replace(server, publications=new)

@@ -25,8 +25,8 @@ UNTOUCHED = -1.0  # a publication whose set-up has not begun
 # received (SETTLED: done with), `unwritten` are in mailboxes or (before it is `begun`) not built,
 # `node` is their first node, `elsewhere` counts those that do not end here: sent on to another
 # station, or received past the horizon. `answered` jobs end with a result, `storable` ones are
-# stored for whoever is offline. The costs are CPU seconds before the publication's own factor;
-# `segment` is the first histogram row of its kind.
+# stored for whoever is offline, `rank` says who goes first where a server heeds that (0). The costs
+# are CPU seconds before the publication's own factor; `segment` is its kind's first histogram row.
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
@@ -54,6 +54,7 @@ PUBLICATION = np.dtype(
         ("storable", "i1"),
         ("unwritten", "i4"),
         ("node", "u4"),
+        ("rank", "u4"),
         ("first_s", "f8"),
         ("last_s", "f8"),
         ("latency_s", "f8"),
@@ -213,7 +214,8 @@ DISPATCH = np.dtype(
 # The server's clock and totals. `owed` copies belong to publications that have arrived and are not
 # yet written; `held` copies exist in the server's memory; jobs before `unwritten` have no copies in
 # mailboxes, the nodes of the next job begin at `node`. It is `halted` as somebody has subscribed
-# who gets last items.
+# who gets last items, or where its backlog is `watched`: that many copies are owed, or none were
+# as a publication came.
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -271,6 +273,7 @@ LEDGER = np.dtype(
     ],
     align=True,
 )
+WAITED_FOR, BEGUN_ANEW = 1, 2
 # What does not change during a run, for every discipline.
 SETTING = np.dtype(
     [
@@ -285,7 +288,7 @@ SETTING = np.dtype(
         ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
         ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),
-        ("refuse_s", "f8"), ("kept_most", "i8"), ("stores", "i8"),
+        ("refuse_s", "f8"), ("kept_most", "i8"), ("stores", "i8"), ("watched", "i8"),
     ],
     align=True,
 )  # fmt: skip
@@ -298,7 +301,8 @@ FIELDS = {
     "populations": (POPULATION, 1), "subscribers": (INDEX, 1),
     "targets": (INDEX, 1), "span_ends": (INDEX, 1), "reader_free_s": (FLOAT, 1),
     "scratch": (FLOAT, 1), "numbers": (INDEX, 1), "nodes": (NODE, 1), "cores": (CORE, 1),
-    "ring": (INDEX, 1), "batch": (INDEX, 1), "warmth": (FLOAT, 1), "intervals": (INTERVAL, 1),
+    "ring": (INDEX, 1), "batch": (INDEX, 1), "ranks": (INDEX, 2), "warmth": (FLOAT, 1),
+    "intervals": (INTERVAL, 1),
     "histograms": (np.dtype("i4"), 2), "pairs": (INDEX, 2), "outcomes": (OUTCOME, 1),
     "trace": (DELIVERY, 1), "outbox": (DISPATCH, 1), "kept": (DISPATCH, 1), "queues": (QUEUE, 1),
     "waits": (WAIT, 1), "calendar": (INDEX, 1), "discarded": (np.dtype("i8"), 1),
@@ -315,8 +319,9 @@ class Server:
     `ring`, which holds the run queue or the ready list. `subscribers` lists who gets the copies of
     a job, one list after another: sessions of Platforms, numbered from 0, then those of peers,
     other stations that carry a copy on to its `targets` entry. `pairs` says which histogram of a
-    segment belongs to (Topic, receiving population). `warmth` holds log age and relative cost.
-    `span_ends` says of each subscriber of the list up to where those of its population stand.
+    segment belongs to (Topic, receiving population). `ranks` has first and last of the jobs that
+    wait, by rank (none where they are served as they come). `warmth` holds log age and relative
+    cost. `span_ends` says of each subscriber of the list up to where those of its population stand.
     `scratch` and `numbers` are room for what a kernel computes and does not keep. `queues` are the
     sessions' ways out (none where copies are written and gone), `waits` their copies, `calendar` a
     heap of those with something due, `discarded` copies given up by policy, `cuts` a log of
@@ -343,6 +348,7 @@ class Server:
     cores: Records
     ring: Indices
     batch: Indices
+    ranks: Indices
     warmth: Floats
     intervals: Records
     histograms: npt.NDArray[np.int32]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.clusters import node_name, runs
+from sim.priorities import require_heeded
 from sim.requests import Answer, answers
 from topologies.problems import TopologyError
 from topologies.profiles import Fifo, LoopTurns, Memory, Profile, Relay
@@ -95,6 +96,7 @@ class Graph:
         self.parts = tuple(_parts(topology, self._numbers))
         brokers = {broker.name: self._runs_on(broker) for broker in topology.brokers}
         self._fans_out = [brokers[topic.broker] for topic in topology.topics]
+        require_heeded(self)
         self.lines = tuple(self._lines())
         self._line_of = {(line.source, line.target): line for line in self.lines}
 

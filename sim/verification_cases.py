@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from results.run import Run
-from sim import queues
+from sim import queues, splitting
 from sim.queues import Flow, Moments
 from sim.verification_retrials import retrials
+from sim.verification_storms import retry_storms
 from sim.verification_worlds import (
     SERVICE_S,
     WARM_UP,
@@ -30,12 +31,12 @@ JOBS = {0.3: 100_000, 0.7: 200_000, 0.9: 300_000, 0.95: 600_000}
 NARROW = {0.3: 0.01, 0.7: 0.02, 0.9: 0.05, 0.95: 0.08}
 
 
-def _settled(run: Run, column: str) -> Floats:
-    """Mean latency of first or last copies, after the warm-up. [s]"""
+def _settled(run: Run, column: str, topic: int = 0) -> Floats:
+    """Mean latency of first or last copies of a Topic, after the warm-up. [s]"""
     warm_s = WARM_UP * run.header.duration_s
 
     def mean(rows: Mapping[str, Any]) -> float:
-        kept = rows["intended_s"] >= warm_s
+        kept = (rows["intended_s"] >= warm_s) & (rows["topic"] == topic)
         return float((rows[column] - rows["intended_s"])[kept].mean())
 
     return by_replication(run, mean)
@@ -118,18 +119,63 @@ def batches(effort: Effort) -> Iterator[Figure]:
         yield Figure("M^X/D/1, geometric batches of 4: mean", theory_s, values, narrow, rho)
 
 
+def priorities(effort: Effort) -> Iterator[Figure]:
+    """Three classes of M/D/1 and M/M/1 without interruption: W_k = R / ((1 - s_<k) (1 - s_<=k)).
+
+    A fifth of the jobs are urgent, three tenths normal, half of them bulk (Cobham 1954).
+    """
+    shares = {"urgent": 0.2, "normal": 0.3, "bulk": 0.5}
+    topics = {name: 1 - place for place, name in enumerate(shares)}
+    kinds = (("M/D/1", 0.0, "constant", 4), ("M/M/1", 1.0, "exponential", 3))
+    for kind, scv, distribution, count in kinds:
+        for rho in UTILISATIONS[:count]:
+            arrivals = tuple(
+                {"topic": name, "process": "poisson", "rate": _per_second(share * rho / SERVICE_S)}
+                for name, share in shares.items()
+            )
+            costs = {"copy": _seconds(SERVICE_S), "copy_distribution": distribution}
+            jobs = JOBS[rho] * effort.jobs
+            world = World(arrivals, jobs * SERVICE_S / rho, costs, topics=topics)
+            run, before = world.play(effort), 0.0
+            residual_s = 0.5 * rho * SERVICE_S * (1.0 + scv)
+            for place, (name, share) in enumerate(shares.items()):
+                upto = before + share * rho
+                theory_s = SERVICE_S + residual_s / ((1.0 - before) * (1.0 - upto))
+                before = upto
+                values = _settled(run, "first_s", place)
+                narrow = effort.widened(2.5 * NARROW[rho])
+                yield Figure(f"{kind} with priorities, {name}: mean", theory_s, values, narrow, rho)
+
+
+def rare_backlogs(effort: Effort) -> Iterator[Figure]:
+    """One busy period of M/M/1 in a million reaches L jobs: (r - 1) / (r^L - 1), r = 1 / rho."""
+    trials = 1000 if effort.jobs == 1.0 else 400
+    for rho, jobs in ((0.7, 36),):
+        arrivals = {"process": "poisson", "rate": _per_second(rho / SERVICE_S)}
+        costs = {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}
+        world = World((arrivals,), 100.0, costs)
+        profiles = {"c": world.profile()}
+        _, parts = splitting.in_parts(world.topology(), jobs, profiles, effort.seed, trials)
+        found = np.array([next(parts).probability for _ in range(effort.replications)])
+        theory = (1.0 / rho - 1.0) / (rho**-jobs - 1.0)
+        name = f"M/M/1: a busy period reaches {jobs} jobs"
+        narrow = 0.75 * (250 / trials * 16 / effort.replications) ** 0.5
+        yield Figure(name, theory, found, narrow, rho)
+
+
 KAUL = "Kaul, Yates, Gruteser 2012: real-time status, how often should one update?"
 
 
 def ages(effort: Effort) -> Iterator[Figure]:
     """Age of information of M/M/1: (1 + 1 / rho + rho^2 / (1 - rho)) S, least near 0.53."""
     published = {0.53: (3.484 * SERVICE_S, KAUL)}
-    for rho in (0.3, 0.53, 0.8):
+    for rho in (0.3, 0.53, 0.7, 0.9, 0.95):
         theory_s = SERVICE_S * (1.0 + 1.0 / rho + rho**2 / (1.0 - rho))
         arrivals = {"process": "poisson", "rate": _per_second(rho / SERVICE_S)}
         costs = {"copy": _seconds(SERVICE_S), "copy_distribution": "exponential"}
-        run = World((arrivals,), 200_000 * effort.jobs * SERVICE_S / rho, costs).play(effort)
-        narrow = effort.widened(0.03)
+        jobs = JOBS.get(rho, 200_000) * effort.jobs
+        run = World((arrivals,), jobs * SERVICE_S / rho, costs).play(effort)
+        narrow = effort.widened(2.0 * NARROW.get(rho, 0.015))
         values = by_replication(run, _age_s)
         name = "age of information, M/M/1: mean"
         yield Figure(name, theory_s, values, narrow, rho, published=published.get(rho))
@@ -257,6 +303,6 @@ def _ciw(rate_per_s: float, read_s: float, effort: Effort) -> Floats:
 
 
 CASES: tuple[Callable[[Effort], Iterator[Figure]], ...] = (
-    single_queues, fan_outs, batches, retrials, ages, herds, recoveries, token_buckets,
-    other_program,
+    single_queues, fan_outs, batches, priorities, retrials, ages, herds, recoveries,
+    token_buckets, retry_storms, rare_backlogs, other_program,
 )  # fmt: skip

@@ -54,7 +54,7 @@ def retrials(effort: Effort) -> Iterator[Figure]:
 
 def _mean_s(count: int, rho: float, cv: float, seed: int) -> float:
     """Mean time from the first attempt to the session in one run. [s]"""
-    topology, profile = _topology(count, rho), _profile(cv)
+    topology, profile = _topology(count, rho), free_logins(cv)
     plan = Plan(topology, seed)
     study = Study(topology, phases.timetable(topology), seed, 0, plan.rows)
     tally = reference.run(study, plan, {"c": profile})[0].sessions
@@ -95,7 +95,7 @@ def _topology(count: int, rho: float) -> Topology:
     )  # fmt: skip
 
 
-def _profile(cv: float) -> Profile:
+def free_logins(cv: float) -> Profile:
     """A server whose work is all in the first step of a login."""
     assumed = {"kind": "assumed", "source": "a queue with a closed form"}
     nothing = {"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}

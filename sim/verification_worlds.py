@@ -61,7 +61,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class World:
-    """One Topic, its subscribers, a `fifo` server and how publications come."""
+    """Topics, their subscribers, a `fifo` server and how publications come, on Topic `t` or others.
+
+    `topics` has the priority of each.
+    """
 
     arrivals: tuple[Mapping[str, Any], ...]
     duration_s: float
@@ -70,6 +73,7 @@ class World:
     cores: int = 1
     more: Mapping[str, Any] = field(default_factory=dict)
     reader: Mapping[str, Any] = field(default_factory=dict)
+    topics: Mapping[str, int] = field(default_factory=lambda: {"t": 0})
 
     def topology(self) -> Topology:
         """The grid."""
@@ -80,11 +84,14 @@ class World:
                 "name": "known",
                 "controllers": [{**controller, "nic": "1 TB/s", **self.more}],
                 "brokers": [{"name": "b", "controller": "c"}],
-                "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
+                "topics": [
+                    {"name": name, "broker": "b", "payload": {"size": "1000 B"}, "priority": rank}
+                    for name, rank in self.topics.items()
+                ],
                 "platforms": [
-                    {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
+                    {"name": "pub", "count": 1, "controller": "c", "publishes": [*self.topics]},
                     {"name": "sub", "count": self.copies, "controller": "c",
-                     "subscribes": ["t"], **self.reader},
+                     "subscribes": [*self.topics], **self.reader},
                 ],
                 "workload": {
                     "study": "campaign",

@@ -155,6 +155,13 @@ class Topic(Sourced):
     notify_retract: bool = Field(
         False, description="whether subscribers are told of each item that a full Topic drops"
     )
+    priority: Whole = Field(
+        0,
+        ge=-9,
+        le=9,
+        description="what waits at its server goes before what is of lower priority; steps of "
+        "logins have 0 (only simulated, of components and profiles of discipline fifo)",
+    )
     notification: Literal["headline", "normal"] = Field(
         "headline",
         description="type of its notifications; headlines, the default of both servers, are never "

@@ -1,0 +1,273 @@
+"""How seldom a backlog is reached: multilevel splitting of busy periods.
+
+The probability that a busy period reaches a backlog of L copies is a product of probabilities that
+are not small, of going on from one level of backlog to the next before the period ends. As many
+trials are made for each level as for the others (*fixed effort* [1]_), each from one of the states
+in which the level before was reached; the product of the shares is unbiased. Parts are independent
+and are added until their interval is narrow enough; levels are laid by trials of their own, such
+that about a quarter goes on. Where no level is needed, this is counting busy periods.
+
+References
+----------
+.. [1] P. L'Ecuyer, F. Le Gland, P. Lezaud, B. Tuffin, "Splitting techniques," in G. Rubino,
+       B. Tuffin (eds.), "Rare Event Simulation using Monte Carlo Methods," 2009, section 3.2.
+.. [2] M. Villen-Altamirano, J. Villen-Altamirano, "RESTART: a method for accelerating rare event
+       simulations," 1991.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import topologies
+from results import statistics
+from results.rarities import RareBacklog
+from sim import draws
+from sim.busy_periods import NEVER, Moment, WatchedServer
+from sim.draws import Purpose
+from sim.platforms import require_supported
+from sim.state import BEGUN_ANEW, WAITED_FOR
+from topologies import support
+from topologies.plan import Plan
+from topologies.problems import TopologyError
+from topologies.profiles import Profile
+from topologies.schema import Poisson, Topology
+
+Progress = Callable[[float, str], None]
+
+UNSUPPORTED = (
+    "attacks", "faults", "workload.queries", "controllers.queue", "controllers.limits",
+    "controllers.nodes", "platforms.login", "platforms.reader", "platforms.network.uplink",
+    "platforms.network.downlink", "topics.notify_retract", "topics.last_item", "topics.flow",
+    "controllers.offline", "controllers.resumption", "brokers.kind",
+)  # fmt: skip
+PLAN_ROWS = 100_000
+PARTS_MIN, PARTS_MAX = 8, 256
+WARM_UP = 50  # busy periods that nothing is taken from
+PILOT, GO_ON = 400, 0.25
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part has found: the probability, and busy periods per second."""
+
+    probability: float
+    periods_per_s: float
+
+
+def rare_backlog(
+    topology: Topology,
+    copies: int,
+    *,
+    profiles: Mapping[str, Profile] | None = None,
+    seed: int = 1,
+    precision: float = 0.1,
+    trials: int = 1000,
+    progress: Progress | None = None,
+) -> RareBacklog:
+    """How seldom a Controller owes so many copies at once.
+
+    Parameters
+    ----------
+    topology : Topology
+        One Controller, whose publications come as Poisson processes.
+    copies : int
+        The backlog: copies of publications that have arrived, and are not written yet.
+    profiles : mapping of str to Profile, optional
+        Cost profile of the Controller; the one that the topology names by default.
+    seed : int
+        Key of all draws.
+    precision : float
+        Half-width of the 95 % interval to stop at, relative to the probability. [1]
+    trials : int
+        Trials from each level in each part.
+    progress : callable, optional
+        Called with the share done and a remark.
+
+    Raises
+    ------
+    TopologyError
+        The grid has more than that, or one publication alone makes that backlog.
+    """
+    require_possible(topology, copies)
+    if profiles is None:
+        name = topology.controllers[0].name
+        profiles = {name: topologies.profile(topology, name)}
+    levels, further = in_parts(topology, copies, profiles, seed, trials)
+    parts: list[Part] = []
+    half_width = math.inf
+    while len(parts) < PARTS_MIN or (half_width > precision and len(parts) < PARTS_MAX):
+        parts.append(next(further))
+        half_width = _half_width(parts)
+        if progress is not None:
+            needed = max(PARTS_MIN, len(parts) * min((half_width / precision) ** 2, 1e6))
+            remark = f"{len(parts)} parts, +- {100 * half_width:.2g} %"
+            progress(min(len(parts) / needed, 1.0), remark)
+    reached = np.array([each.probability for each in parts])
+    periods = np.array([each.periods_per_s for each in parts])
+    return {
+        "topology": topology.name,
+        "controller": topology.controllers[0].name,
+        "copies": copies,
+        "seed": seed,
+        "levels": levels,
+        "trials": trials,
+        "parts": len(parts),
+        "probability": statistics.mean(reached, 0.0),
+        "periods_per_s": statistics.mean(periods, 0.0),
+        "per_hour": statistics.mean(3600.0 * reached * periods, 0.0),
+        "half_width": half_width if math.isfinite(half_width) else None,
+        "precise": half_width <= precision,
+    }
+
+
+def in_parts(
+    topology: Topology, copies: int, profiles: Mapping[str, Profile], seed: int, trials: int
+) -> tuple[list[int], Iterator[Part]]:
+    """Levels on the way to a backlog, and independent estimates, each made as it is asked for."""
+    topology = _long(topology, seed)
+    least = max(topology.fan_out().values(), default=0) + 1
+    levels = _levels(WatchedServer(topology, profiles, seed, 0), least, copies)
+    parts = (
+        _part(WatchedServer(topology, profiles, seed, number), levels, trials, (seed, number))
+        for number in itertools.count(1)
+    )
+    return levels, parts
+
+
+def require_possible(topology: Topology, copies: int) -> None:
+    """Refuse what is not followed through busy periods.
+
+    Raises
+    ------
+    TopologyError
+        One line for each.
+    """
+    require_supported(topology)
+    support.refuse(topology, UNSUPPORTED, "the splitting of busy periods")
+    problems = []
+    if len(topology.controllers) > 1:
+        problems.append(
+            f'controllers: "{len(topology.controllers)}": one Controller is followed; leave the '
+            "others out"
+        )
+    for number, each in enumerate(topology.workload.arrivals):
+        if not isinstance(each, Poisson) or each.start or each.end is not None:
+            problems.append(
+                f'workload.arrivals[{number}].process: "{each.process}": only Poisson processes of '
+                "the whole run forget what was; write process: poisson without start and end"
+            )
+    largest = max(topology.fan_out().values(), default=0)
+    if copies <= largest:
+        problems.append(
+            f'copies: "{copies}": one publication alone has {largest:,} of them; ask for more'
+        )
+    if problems:
+        raise TopologyError(problems)
+
+
+def _long(topology: Topology, seed: int) -> Topology:
+    """The same with a run of which a plan has many publications."""
+    rate_per_s = Plan(topology, seed).rows / topology.workload.duration
+    duration_s = PLAN_ROWS / max(rate_per_s, 1e-9)
+    workload = topology.workload.model_copy(update={"duration": duration_s})
+    return topology.model_copy(update={"workload": workload})
+
+
+def _half_width(parts: list[Part]) -> float:
+    found = statistics.mean([each.probability for each in parts])
+    if not found["value"] or found["high"] is None:
+        return math.inf
+    return (found["high"] - found["value"]) / found["value"]
+
+
+def _next_period(server: WatchedServer) -> None:
+    """Work until the next busy period has begun."""
+    while not server.go_on(NEVER) & BEGUN_ANEW:
+        pass
+
+
+def _part(server: WatchedServer, levels: list[int], trials: int, key: tuple[int, int]) -> Part:
+    """One estimate, from busy periods one after another and trials from each level but the last."""
+    states, periods, periods_per_s = _entrances(server, levels[0], trials)
+    probability = len(states) / periods
+    for place, level in enumerate(levels[1:]):
+        if not states:
+            return Part(0.0, periods_per_s)
+        origin = _chosen(len(states), trials, key, place)
+        reached: list[Moment] = []
+        for each in origin.tolist():
+            server.put_back(states[each])
+            if server.go_on(level) == WAITED_FOR:
+                reached.append(server.moment())
+        probability *= len(reached) / trials
+        states = reached
+    return Part(probability, periods_per_s)
+
+
+def _chosen(states: int, trials: int, key: tuple[int, int], place: int) -> Any:
+    """From which state each trial begins, at random."""
+    seed, part = key
+    entities = np.arange(trials) + (place << 32)
+    share = draws.uniforms(seed, Purpose.SPLITTING, part, entities)
+    return (share * states).astype(np.int64)
+
+
+def _entrances(server: WatchedServer, level: int, wanted: int) -> tuple[list[Moment], int, float]:
+    """States in which the first level was reached in busy periods one after another.
+
+    Of so many periods that about as many are expected as are `wanted`, with the number of periods
+    and how many there are per second.
+    """
+    for _ in range(WARM_UP):
+        _next_period(server)
+    begun_s, states, periods = server.time_s, [], 0
+    count = math.ceil(wanted / GO_ON)
+    while periods < count:
+        why = server.go_on(level)
+        periods += bool(why & BEGUN_ANEW)
+        if why & WAITED_FOR:
+            states.append(server.moment())
+            _next_period(server)
+            periods += 1
+    return states, periods, periods / (server.time_s - begun_s)
+
+
+def _levels(server: WatchedServer, least: int, copies: int) -> list[int]:
+    """Backlogs on the way to `copies`, the last one, of which each is reached from a quarter.
+
+    None is below `least`.
+    """
+    for _ in range(WARM_UP):
+        _next_period(server)
+    peaks = []
+    for _ in range(PILOT):
+        _next_period(server)
+        peaks.append(server.take_peak())
+    levels = [min(max(least, math.ceil(np.quantile(peaks, 1.0 - GO_ON))), copies)]
+    states = _entrances(server, levels[-1], PILOT)[0]
+    while levels[-1] < copies:
+        if not states:
+            rule = f"nothing was seen beyond {levels[-1]:,}"
+            raise TopologyError([f'copies: "{copies}": {rule}; ask for less'])
+        peaks = []
+        for trial in range(PILOT):
+            server.put_back(states[trial % len(states)])
+            server.take_peak()
+            server.go_on(copies)
+            peaks.append(server.take_peak())
+        level = max(levels[-1] + 1, math.ceil(np.quantile(peaks, 1.0 - GO_ON)))
+        levels.append(min(level, copies))
+        following = []
+        for trial in range(PILOT):
+            server.put_back(states[trial % len(states)])
+            if server.go_on(levels[-1]) == WAITED_FOR:
+                following.append(server.moment())
+        states = following
+    return levels

@@ -1,0 +1,101 @@
+"""Rare backlogs: splitting against a closed form and against counting in plain runs."""
+
+import numpy as np
+import pytest
+import worlds
+
+from results import rarities
+from sim.busy_periods import NEVER, WatchedServer
+from sim.splitting import rare_backlog
+from sim.state import BEGUN_ANEW, WAITED_FOR
+from sim.verification_worlds import World
+from topologies.plan import Plan
+from topologies.problems import TopologyError
+
+QUEUE = World(
+    ({"process": "poisson", "rate": "50/s"},), 100.0,
+    {"copy": "10 ms", "copy_distribution": "exponential"},
+)  # fmt: skip
+SERVERS = {
+    "fifo": {"publish": "2 ms", "copy": "1 ms", "cv": 0.5},
+    "loop-turns": {"publish": "2 ms", "build": "0.5 ms", "write": "0.6 ms", "cv": 0.5},
+    "fanout-process": {"setup": "2 ms", "route": "0.4 ms", "write": "0.8 ms", "cv": 0.5},
+}
+
+
+def test_a_full_queue_of_m_m_1_is_as_rare_as_gamblers_are_ruined():
+    """One busy period in a million reaches 20 jobs at half load: (r - 1) / (r^L - 1), r = 2."""
+    found = rare_backlog(
+        QUEUE.topology(), 20, profiles={"c": QUEUE.profile()}, trials=150, precision=0.4
+    )
+    theory, estimate = 1.0 / (2.0**20 - 1.0), found["probability"]
+    error = (estimate["high"] - estimate["low"]) / 4.0
+    assert abs(estimate["value"] - theory) < 4.0 * error
+    assert found["half_width"] <= 0.4
+    assert found["levels"][-1] == 20
+    assert found["periods_per_s"]["value"] == pytest.approx(25.0, rel=0.05)  # lambda (1 - rho)
+    assert "one busy period of" in rarities.render(found)
+
+
+def counted(topology, profile, copies, replication):
+    """Busy periods of a plain run, and how many reach a backlog, from all its instants."""
+    plan = Plan(topology, 1, replication)
+    study = worlds.study_of(topology, plan, replication)
+    tally = worlds.Grid(study, plan, {"c": profile}).run()[0]
+    arrived_s = np.sort(tally.publications["accepted_s"])
+    written_s, each = np.sort(tally.trace["received_s"]), len(tally.trace) // len(arrived_s)
+    before = each * np.arange(len(arrived_s)) - np.searchsorted(written_s, arrived_s, "left")
+    period = np.cumsum(before == 0)
+    reached = np.unique(period[before + each >= copies])
+    return int(period[-1]), len(reached)
+
+
+def seen(topology, profile, copies, part):
+    """The same as an event loop sees it, which looks for arrivals only between its steps."""
+    server, periods, hits = WatchedServer(topology, {"c": profile}, 2, part), 0, 0
+    while periods < 1500:
+        why = server.go_on(copies)
+        if why & WAITED_FOR:
+            hits += 1
+            while not server.go_on(NEVER) & BEGUN_ANEW:
+                pass
+        periods += 1
+    return periods, hits
+
+
+@pytest.mark.parametrize("discipline", SERVERS)
+def test_what_is_not_so_rare_is_as_often_as_it_is_counted(discipline):
+    copies, fan_out = 25, 5
+    topology = worlds.topology(
+        [{"name": "pub", "count": 3, "publishes": ["t"]},
+         {"name": "sub", "count": fan_out, "subscribes": ["t"]}],
+        [{"topic": "t", "by": "pub", "process": "poisson", "rate": "70/s"}],
+        duration="100 s",
+    )  # fmt: skip
+    profile = worlds.profile(discipline, **SERVERS[discipline])
+    count = seen if discipline == "loop-turns" else counted
+    periods, hits = np.sum([count(topology, profile, copies, each) for each in range(4)], axis=0)
+    found = rare_backlog(topology, copies, profiles={"c": profile}, trials=100, precision=0.25)
+    share, estimate = hits / periods, found["probability"]
+    assert len(found["levels"]) > 1
+    assert hits > 30
+    error = np.hypot(np.sqrt(share / periods), (estimate["high"] - estimate["low"]) / 4.0)
+    assert abs(estimate["value"] - share) < 4.0 * error < 1.2 * share
+
+
+def test_what_has_a_memory_of_its_own_is_refused():
+    people = [{"name": "pub", "count": 1, "publishes": ["t"]},
+              {"name": "sub", "count": 9, "subscribes": ["t"], "login": {}}]  # fmt: skip
+    topology = worlds.topology(
+        people, [{"topic": "t", "by": "pub", "process": "deterministic", "rate": "1/s"}]
+    )
+    with pytest.raises(TopologyError, match=r"platforms\[1\].login"):
+        rare_backlog(topology, 30)
+    topology = worlds.topology(
+        [people[0], {**people[1], "login": None}],
+        [{"topic": "t", "by": "pub", "process": "deterministic", "rate": "1/s"}],
+    )
+    with pytest.raises(TopologyError) as refused:
+        rare_backlog(topology, 9)
+    told = [line.partition(":")[0] for line in refused.value.problems]
+    assert told == ["workload.arrivals[0].process", "copies"]
