@@ -1,8 +1,9 @@
 """One session of a Platform: slixmpp for all that is XMPP, on a transport that times what it reads.
 
-slixmpp's own ways that a load test must not take are closed here: PBKDF2 in a Python loop, a TLS
-context for each client, a second connection attempt over the other kind of TLS, reconnecting for
-ever, and a whitespace keep-alive that cannot be switched off.
+slixmpp's own ways that a load test must not take are closed here: PBKDF2 in a Python loop,
+stringprep of the same words again, features that are set to what they are, a TLS context for each
+client, a second connection attempt over the other kind of TLS, reconnecting for ever, and a
+whitespace keep-alive that cannot be switched off.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any, Literal
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.stanza import StreamFeatures
+from slixmpp.util.sasl import client
 from slixmpp.util.sasl.mechanisms import SCRAM
-from slixmpp.xmlstream import ElementBase
+from slixmpp.xmlstream import ElementBase, StanzaBase
 
 from loadtest import rails
 from loadtest.problems import LoadError
@@ -43,6 +46,17 @@ def _hi(mechanism: Any, text: bytes, salt: bytes, iterations: int) -> bytes:
 
 
 SCRAM.Hi = _hi
+
+# Stringprep looks up each character in a dozen tables; an account's words stay the same.
+client.saslprep = functools.lru_cache(maxsize=20_000)(client.saslprep)
+
+
+def _setup(features: Any, xml: ET.Element | None = None) -> bool:
+    """What slixmpp does, without setting each of the features' values to itself afterwards."""
+    return bool(StanzaBase.setup(features, xml))
+
+
+StreamFeatures.setup = _setup
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,15 @@ import hashlib
 import hmac
 import ssl
 import time
+import xml.etree.ElementTree as ET
 
 import pytest
+from slixmpp.features.feature_mechanisms.stanza import Mechanisms
+from slixmpp.stanza import StreamFeatures
+from slixmpp.util.sasl import client as sasl_client
 from slixmpp.util.sasl.mechanisms import SCRAM
+from slixmpp.util.stringprep_profiles import StringPrepError
+from slixmpp.xmlstream import register_stanza_plugin
 
 from loadtest import deployment
 from loadtest.client import Endpoint, Session, salted_password
@@ -46,6 +52,29 @@ def test_slixmpp_uses_it() -> None:
     mechanism.hash = hashlib.sha256
     want = salted_password("sha256", b"pw", b"salt", 3)
     assert mechanism.Hi(b"pw", b"salt", 3) == want
+
+
+def test_words_are_prepared_once_and_refused_each_time() -> None:
+    prepared = sasl_client.saslprep.cache_info().hits
+    assert [sasl_client.saslprep("I\u00adX") for _ in range(3)] == ["IX"] * 3  # RFC 4013 section 3
+    assert sasl_client.saslprep.cache_info().hits >= prepared + 2
+    for _ in range(2):
+        with pytest.raises(StringPrepError):
+            sasl_client.saslprep("\u0007")
+
+
+def test_features_are_read_as_they_come() -> None:
+    register_stanza_plugin(StreamFeatures, Mechanisms)
+    text = (
+        "<features xmlns='http://etherx.jabber.org/streams'>"
+        "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism>"
+        "<mechanism>SCRAM-SHA-1</mechanism></mechanisms><unknown/></features>"
+    )
+    xml = ET.fromstring(text)
+    features = StreamFeatures(xml=xml)
+    assert list(features["features"]) == ["mechanisms"]
+    assert set(features["mechanisms"]) == {"PLAIN", "SCRAM-SHA-1"}
+    assert ET.tostring(xml) == ET.tostring(ET.fromstring(text))
 
 
 def endpoint(grid: deployment.Grid, tls: str, **changes: object) -> Endpoint:

@@ -70,7 +70,7 @@ def answering(seed):
     return answer
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_both_ways_send_and_account_the_same(contexts, tmp_path, monkeypatch, seed):
     async def story(stage):
         await stage.enter()
