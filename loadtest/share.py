@@ -110,6 +110,7 @@ class Share:
         """Log in, wait for the start, play until told to finish, hand over."""
         commands = await _commands()
         self.prepare()
+        gc.freeze()  # a compiler's objects need not be walked while sessions log in
         await self._log_in()
         gc.collect()
         gc.freeze()
