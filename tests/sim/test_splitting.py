@@ -26,12 +26,12 @@ SERVERS = {
 def test_a_full_queue_of_m_m_1_is_as_rare_as_gamblers_are_ruined():
     """One busy period in a million reaches 20 jobs at half load: (r - 1) / (r^L - 1), r = 2."""
     found = rare_backlog(
-        QUEUE.topology(), 20, profiles={"c": QUEUE.profile()}, trials=150, precision=0.4
+        QUEUE.topology(), 20, profiles={"c": QUEUE.profile()}, trials=100, precision=0.6
     )
     theory, estimate = 1.0 / (2.0**20 - 1.0), found["probability"]
     error = (estimate["high"] - estimate["low"]) / 4.0
     assert abs(estimate["value"] - theory) < 4.0 * error
-    assert found["half_width"] <= 0.4
+    assert found["half_width"] <= 0.6
     assert found["levels"][-1] == 20
     assert found["periods_per_s"]["value"] == pytest.approx(25.0, rel=0.05)  # lambda (1 - rho)
     assert "one busy period of" in rarities.render(found)
