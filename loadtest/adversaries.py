@@ -164,7 +164,7 @@ class Reenactment:
 
     def noticed(self) -> list[AbandonedStep]:
         """What abandoned logins cost where logins were fitted first."""
-        return [each.all for each in self._enactment.notices[:1]]
+        return [each.total for each in self._enactment.notices[:1]]
 
     def _within(self, procedure: AnyProcedure) -> None:
         if procedure.duration > CAPS.attack_s:

@@ -13,7 +13,7 @@ from results import beyond, evidence, pacing, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
-from results.twin_documents import PointEvidence, TwinPoint, Validation
+from results.twin_documents import LightLoad, PointEvidence, TwinPoint, Validation
 
 if TYPE_CHECKING:
     from results import Run
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KIND = "validation"
 
 
-Predict: TypeAlias = Callable[["Topology", dict[str, "Profile"], float], "Run"]
+Answer: TypeAlias = Callable[["Topology", dict[str, "Profile"], float], "Run"]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Point:
         """Measurements that the generator, or noise on the machine, did not spoil."""
         return [run for run in self.repeats if run.header.verdict.valid]
 
-    def tell(self, predict: Predict, topology: Topology, profiles: Mapping[str, Profile]) -> None:
+    def tell(self, answer: Answer, topology: Topology, profiles: Mapping[str, Profile]) -> None:
         """Tell the model what a publication did cost in each measurement, and let it answer again.
 
         Also when its cores were how fast, where that is known: the mean of a run whose core was
@@ -56,25 +56,25 @@ class Point:
 
         Parameters
         ----------
-        predict : callable
+        answer : callable
             The model, of grid, profiles and load.
         topology : Topology
             The grid that was played.
         profiles : mapping of str to Profile
             Those of the prediction.
         """
-        self.tell_pace(predict, topology, profiles)
+        self.tell_pace(answer, topology, profiles)
         answers = self.given_pace or [self.predicted] * len(self.valid)
         self.structure = []
-        for run, answer in zip(self.valid, answers, strict=True):
+        for run, told_pace in zip(self.valid, answers, strict=True):
             grid, costs = topology, profiles
             if self.given_pace:
                 grid, costs = paces.told(topology, profiles, run) or (topology, profiles)
-            told = at_cost(costs, Figures([answer]), Figures([run]))
-            self.structure.append(predict(grid, told, self.load))
+            told = at_cost(costs, Figures([told_pace]), Figures([run]))
+            self.structure.append(answer(grid, told, self.load))
 
     def tell_pace(
-        self, predict: Predict, topology: Topology, profiles: Mapping[str, Profile]
+        self, answer: Answer, topology: Topology, profiles: Mapping[str, Profile]
     ) -> None:
         """Tell the model when the cores were how fast in each measurement, and let it answer again.
 
@@ -85,7 +85,7 @@ class Point:
             told = paces.told(topology, profiles, run)
             if told is None:
                 return
-            answers.append(predict(*told, self.load))
+            answers.append(answer(*told, self.load))
         self.given_pace = answers
 
     def document(self, changed: bool = False) -> TwinPoint:
@@ -102,6 +102,7 @@ class Point:
             "begun": [run.header.created for run in self.valid],
             "structure": _together(self.structure),
             "given_pace": _together(self.given_pace),
+            "pace_exponent": pacing.EXPONENT,
         }
         facts = self._facts(measured)
         if changed:
@@ -164,8 +165,8 @@ def reference_per_s(run: Run, profiles: Mapping[str, Profile]) -> float | None:
     """The pace of the cores for which a prediction's costs hold, of all its servers. [1/s]"""
     figures = Figures([run])
     used = {name: figures.utilisation(name).value for name in figures.controllers}
-    paces = {name: each.pace_per_s for name, each in profiles.items()}
-    return pacing.reference_per_s(paces, used)
+    known = {name: each.pace_per_s for name, each in profiles.items()}
+    return pacing.reference_per_s(known, used)
 
 
 def server(run: Run) -> str:
@@ -174,9 +175,15 @@ def server(run: Run) -> str:
     return "+".join(sorted(kinds))
 
 
+def _light(run: Run) -> LightLoad:
+    """A light load that was played, before the runs or after; whether it counts, and why not."""
+    verdict = run.header.verdict
+    return {"run": run.header.run_id, "valid": verdict.valid, "reasons": list(verdict.reasons)}
+
+
 @dataclass
 class Outcome:
-    """All points, and the fit that the predictions rest on."""
+    """All points, and the fit that the predictions rest on; `light` are all light loads."""
 
     topology: Topology
     fit: Fit
@@ -186,6 +193,7 @@ class Outcome:
     drift: Estimate | None = None
     drift_given_pace: Estimate | None = None
     changes: tuple[str, ...] = ()
+    light: tuple[Run, ...] = ()
     kept: Path | None = None
 
     @property
@@ -213,6 +221,7 @@ class Outcome:
             "duration_s": self.topology.workload.duration,
             "order": self.order,
             "fit": self.fit.document(),
+            "light_loads": [_light(run) for run in self.light],
             "changes": list(self.changes),
             "drift": self.drift,
             "drift_given_pace": self.drift_given_pace,

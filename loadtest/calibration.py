@@ -114,6 +114,8 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
     """Publications of a light load by which points are predicted: a fifth of capacity or six. [1/s]
 
+    Of the capacity that the shipped profile predicts.
+
     What a server pays for each that rests most of the time says too little of one that is used:
     fitted at a tenth, an ejabberd with 50 subscribers was 5 % cheaper at a fifth of its capacity
     and 11 % at two thirds, at equal pace of its core.

@@ -50,7 +50,7 @@ def _row_at(clear: Any, place: int) -> int:
 
 @compiled
 def _is_result(clear: Any, place: int) -> bool:
-    """Whether the value at a place is `result`."""
+    """Whether the value at a place is `result`; the rest of a record is long enough to tell."""
     same = clear[place + len(_RESULT)] in (_QUOTE, _QUOTES)
     for k in range(len(_RESULT)):
         same = same and clear[place + k] == _RESULT[k]

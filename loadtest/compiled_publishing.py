@@ -35,8 +35,8 @@ class CompiledPublishing:
         Those to send.
     nodes : sequence of Parts
         What the stanzas of each Topic are made of.
-    login, topic, payload_bytes : ndarray
-        Of each publication: which session sends it, to which Topic, and the size of its payload.
+    columns : tuple of ndarray
+        Of each publication: which login sends it, to which Topic, the size of its payload. [B]
     write : callable
         `write(place)` sends a publication by the interpreter.
 
@@ -119,15 +119,9 @@ class CompiledPublishing:
                 self._reading.note()
                 return why
             if why == compiled_tables.WRITE:
-                self._write_here(int(self._publications.progress[WRITTEN]) - 1)
+                self._write(int(self._publications.progress[WRITTEN]) - 1)
             elif why == compiled_tables.BLOCKED:
                 rest = self._sealed[state["sealed_from"] : state["sealed_to"]].tobytes()
                 self._reading.send_rest(int(state["session"]), rest)
             else:
                 self._reading.hand_over(why)
-
-    def _write_here(self, place: int) -> None:
-        """Send one by the interpreter, and by compiled code again once nothing waits any more."""
-        self._write(place)
-        login = self._sending.publications[place]["login"]
-        self._reading.free(int(self._sending.doors[login]))

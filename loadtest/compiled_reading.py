@@ -156,6 +156,7 @@ class CompiledReading:
         session["number"] = number
         self._learn(place, receiver)
         self._tables.session_of[number] = place
+        self.hold(number)
         self.sessions += 1
         return True
 
@@ -257,17 +258,22 @@ class CompiledReading:
             self._learn(place, counted.receiver)
 
     def send_rest(self, place: int, data: bytes) -> None:
-        """Send what the kernel did not take of a session; compiled code leaves it alone then."""
+        """Send what the kernel did not take of a session, and hold it if it still does not."""
         if (counted := self._counted[place]) is not None:
             counted.transport.send_rest(data)
+            self.hold(int(self._tables.sessions[place]["number"]))
 
-    def free(self, number: int) -> None:
-        """Let compiled code send to a descriptor again, if nothing waits to be sent any more."""
+    def hold(self, number: int) -> None:
+        """Let compiled code send to a descriptor only where Python has nothing waiting for it."""
         known = 0 <= number < len(self._tables.session_of)
         place = int(self._tables.session_of[number]) if known else NOBODY
-        counted = self._counted[place] if place != NOBODY else None
-        if counted is not None and not counted.transport.get_write_buffer_size():
-            self._tables.sessions[place]["sealed"] &= ~compiled_tables.STUCK
+        if place == NOBODY or (counted := self._counted[place]) is None:
+            return
+        session = self._tables.sessions[place]
+        if counted.transport.get_write_buffer_size():
+            session["sealed"] |= compiled_tables.STUCK
+        else:
+            session["sealed"] &= ~compiled_tables.STUCK
 
     def _learn(self, place: int, receiver: Receiver) -> None:
         """Learn the newest event of a session, and whether it is in between stanzas."""

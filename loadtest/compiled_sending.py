@@ -51,7 +51,7 @@ SENDING: Final = words(
     "read_ns",  # when to read what has come
     *("dirty", "flushed"),  # sessions that have something to send, and those of them that sent it
     *("sealed_from", "sealed_to"),  # what the kernel did not take
-    *("session", "waits", "compiled"),
+    *("session", "compiled"),
 )
 
 
@@ -122,7 +122,9 @@ def _seal(tables: Tables, sending: Sending, place: int) -> bool:
     """Encrypt a publication for its session; false where Python has to write it."""
     state, publication = sending.state[0], sending.publications[place]
     number = sending.doors[publication.login]
-    if number == NOBODY or tables.session_of[number] == NOBODY:
+    if number == NOBODY or number >= len(tables.session_of):
+        return False
+    if tables.session_of[number] == NOBODY:
         return False
     slot = tables.session_of[number]
     session = tables.sessions[slot]
@@ -201,7 +203,6 @@ def _wait(tables: Tables, sending: Sending, due_ns: int, now: int) -> int:
         time.s, time.ns = until_ns // 1_000_000_000, until_ns % 1_000_000_000
         sleep = tables.addresses[0].clock_nanosleep
         foreign_int(sleep, MONOTONIC, _ABSOLUTE, tables.addresses[0].time, 0)
-        state.waits += 1
         now = now_ns(tables, MONOTONIC)
         step = _SPIN_STEP_NS if now > due_ns else -_SPIN_STEP_NS
         state.spin_ns = min(max(state.spin_ns + step, _SPIN_NS_MIN), state.spin_ns_max)
@@ -227,7 +228,7 @@ def publish(tables: Tables, sending: Sending) -> int:
         due_ns = publications[progress[BEGUN]].due_ns if more else state.yield_ns
         now = now_ns(tables, MONOTONIC)
         if turn.polled or now >= state.read_ns or not more:
-            turn.end_ns = due_ns - state.spin_ns
+            turn.end_ns = min(due_ns - state.spin_ns, state.yield_ns)
             why = serve(tables)
             if why != OVER:
                 return why

@@ -215,6 +215,8 @@ class Enactment:
             there_s = duration_s  # once all are in it rests until the end
             if pid != before_pid and herd.books.back_s is not None:
                 before_s, there_s = 0.0, duration_s - herd.books.back_s
+            if pid != before_pid:  # the one whose pace was seen rested until it was killed
+                pace_per_s = None
             used = {
                 "server_cpu_share": (cpu_s(pid) - before_s) / there_s,
                 "generator_cpu_share": (time.process_time() - own_s) / elapsed_s,

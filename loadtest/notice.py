@@ -46,12 +46,12 @@ _SETTLED_WITHIN_S: Final = 10.0
 class Notice:
     """The share of abandoned steps that the server drops before it pays for them."""
 
-    all: AbandonedStep
+    total: AbandonedStep
 
     @property
     def noticed(self) -> float:
         """All steps together, weighted by what each costs, brought into [0, 1]."""
-        return min(max(self.all["noticed"], 0.0), 1.0)
+        return min(max(self.total["noticed"], 0.0), 1.0)
 
 
 def summary(arms_s: npt.NDArray[np.float64]) -> AbandonedStep:

@@ -1,7 +1,7 @@
 """Open-loop pacing: every publication at its absolute deadline, whatever the server does.
 
 The schedule is the plan's and never waits for a reply. A publication that is late is sent late, at
-once; one that is never sent keeps `UNSENT`. Both are the generator's doing and are reported.
+once; one that is never sent keeps `NEVER`. Both are the generator's doing and are reported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import numpy.typing as npt
 
-UNSENT = -1
+from loadtest.spool import NEVER
 
 # An event loop wakes up to 1 ms late: it is left early, the rest is slept exactly, the end is spun.
 EARLY_NS = 1_500_000
@@ -54,10 +54,10 @@ class Pacer:
         self._sleep = sleep
         self._nap = nap
         self.sent_ns = np.empty(len(due_ns), dtype=np.int64) if sent_ns is None else sent_ns
-        self.sent_ns[:] = UNSENT
+        self.sent_ns[:] = NEVER
 
     async def run(self) -> None:
-        """Send all; cancelling it leaves the rest `UNSENT`."""
+        """Send all; cancelling it leaves the rest `NEVER`."""
         first, count = 0, len(self._due_ns)
         while first < count:
             await self._wait_until(int(self._due_ns[first]))

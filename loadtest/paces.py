@@ -2,8 +2,9 @@
 
 On a shared machine a core is up to twice as slow for some seconds, and what queues meanwhile makes
 the tail of the latencies: a mean over the run knows nothing of that. So the costs hold for the
-fastest pace of the run, and each slower stretch is a slow-down of the Controller. A stretch that is
-not told, beside a server that does not rest, has the pace of the one before.
+fastest pace of the run, and each slower stretch is a slow-down of the Controller. A stretch in
+which a server does not rest long enough to tell is told together with the next one; what is left at
+the end has the pace of the one before.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ import numpy as np
 
 from loadtest.client import Session
 from loadtest.counting import CountingSession
-from loadtest.pacer import UNSENT, Pacer
+from loadtest.pacer import Pacer
 from loadtest.payload import MINIMUM_BYTES, item_id, parts, payload
-from loadtest.publications import ANSWERED, WRITTEN, Publications
+from loadtest.publications import ANSWERED, UNSENT, WRITTEN, Publications
 from loadtest.reactor import Reactor
 from loadtest.receiver import DeliveryLog
 from loadtest.share import COMPILED_FROM, Share, tell
 from loadtest.shares import Node, Spec
+from loadtest.spool import NEVER
 
 if TYPE_CHECKING:
     from loadtest.compiled_publishing import CompiledPublishing, Parts
@@ -169,7 +170,7 @@ class PublishShare(Share):
         batches: dict[int, bytes] = {}
         for place in range(first, last):
             session = self._by_platform[publisher[place]]
-            if session.transport is None:
+            if session.transport is None or session.transport.is_closing():
                 self._publications.never_sent(place)
                 continue
             stanza = publish_stanza(
@@ -209,7 +210,7 @@ class PublishShare(Share):
         ours = self._publications
         sent = slice(self._reported, ours.written)
         sent_s = (ours.sent_ns[sent] - self.start_ns) / 1e9
-        late_s = (sent_s - self._intended_s[sent])[ours.sent_ns[sent] != UNSENT]
+        late_s = (sent_s - self._intended_s[sent])[ours.sent_ns[sent] != NEVER]
         answers = ours.answers[self._told_answers : ours.progress[ANSWERED]]
         answered_s = (ours.answered_ns[answers] - self.start_ns) / 1e9
         took_s = answered_s - self._intended_s[answers]
@@ -231,7 +232,9 @@ class PublishShare(Share):
 
     def count(self) -> dict[str, int]:
         """Publications sent, and those of them that the server has not answered."""
-        return {"sent": self._publications.written, "unanswered": self._publications.unanswered}
+        ours = self._publications
+        sent = ours.written - int(ours.progress[UNSENT])
+        return {"sent": sent, "unanswered": ours.unanswered}
 
     def facts(self) -> dict[str, Any]:
         """Why publications were refused, how they were sent, how this process was scheduled."""
@@ -241,7 +244,7 @@ class PublishShare(Share):
             "conditions": dict(self._conditions),
             "publish_path": {
                 "compiled": compiled,
-                "interpreted": self._publications.written - compiled,
+                "interpreted": self.count()["sent"] - compiled,
                 "because": self._interpreted_because,
             },
         }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadtest import deployment, engine, pulling, reading, spinner
-from loadtest.calibration import Measure, Predict, fit
+from loadtest.calibration import Measure, Predict, fit, light_rate_per_s
 from loadtest.cores import split_cores
 from loadtest.problems import LoadError
 from loadtest.validation import PILOT_S
@@ -66,7 +66,10 @@ class Rehearsal:
         topology = pulling.deployed(reading.deployed(topology))
         with deployment.ephemeral(topology, cores=split_cores()[0]) as grid:
             on_grid: Measure = partial(self._measure, grid)
-            fitted = fit(topology, self._predict, on_grid, seed=self._seed, duration_s=PILOT_S)
+            fitted = fit(
+                topology, self._predict, on_grid, seed=self._seed, duration_s=PILOT_S,
+                rate_per_s=light_rate_per_s(topology, self._predict, self._seed),
+            )  # fmt: skip
         return fitted.profiles
 
     def reenactment(self) -> Reenactment:

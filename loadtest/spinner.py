@@ -10,11 +10,11 @@ A spinner also tells how fast its core is. On a shared machine another guest on 
 core makes a CPU second worth less, from second to second (`gridlab doctor` tells by how much), and
 no counter of this guest's kernel shows it. The rounds that the loop makes in a CPU second of its
 own do (`counted`). It walks through a ring of small objects as large as the core's own caches, as a
-server does all the time: a neighbour takes those, and an empty loop hardly notices (at a third less
-pace of one, a Prosody's publication cost two and a half times as much, because its collector walks
-through the whole heap; `results.pacing`). A server takes them, too: rounds in which it had a turn,
-and those after them, in which the ring comes back, do not count. Else the core would seem the
-slower the busier the server is.
+server does all the time: a neighbour takes those, and an empty loop hardly notices (a Prosody's
+collector, which walks through the whole heap, took 2.7 times as long where an empty loop lost 1.7
+times its pace, and this one 3.2 times; `results.pacing`). A server takes them, too: rounds in which
+it had a turn, and those after them, in which the ring comes back, do not count. Else the core would
+seem the slower the busier the server is.
 
 Run as `python -m loadtest.spinner CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.

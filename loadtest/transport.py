@@ -301,6 +301,7 @@ class TimedTransport(asyncio.Transport):
                 return
             self._reactor.want_write(self._socket.fileno(), True)
         self._unsent += data
+        self._tell_waiting()
 
     def send_rest(self, data: bytes) -> None:
         """Send encrypted bytes, and then what else is encrypted already."""
@@ -318,6 +319,12 @@ class TimedTransport(asyncio.Transport):
             return
         if not self._unsent:
             self._reactor.want_write(self._socket.fileno(), False)
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        """What waits here must leave before anything that compiled code sends."""
+        if (compiled := self._reactor.compiled) is not None:
+            compiled.hold(self._socket.fileno())
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has not taken yet. [B]"""

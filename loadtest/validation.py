@@ -139,7 +139,8 @@ def validate(
     told.next("telling the model what it cost", 2.0)
     for point in points:
         point.tell(sweep.predict, played, fitted.profiles)
-    outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, terms.changes)
+    told_apart = (terms.changes, tuple(sweep.light))
+    outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, *told_apart)
     outcome.kept = kept.close(outcome.document)
     return outcome
 
@@ -189,6 +190,7 @@ class _Sweep:
         self._settings = engine.Settings(cores=self._cores[1])
         self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
+        self.light: list[Run] = []  # all light loads, those that did not count, too
 
     def fitted(self) -> Fit:
         """The costs of this machine: given, recalled from the book, or from a pilot."""
@@ -197,10 +199,11 @@ class _Sweep:
             return given(topology, terms.profile)
         if "fit" in self._book.entries:
             entry = self._book.entries["fit"]
-            return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
+            self.light.append(results.open_run(self._out / entry["pilot"]))
+            return recalled(topology, entry, self.light[-1])
         self._told.next("fitting costs", terms.pilot_s + 4.0)
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
-            on_grid: Measure = partial(self._measure, grid)
+            on_grid: Measure = partial(self._measure_light, grid)
             fitted = fit(
                 topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
                 rate_per_s=self._light_per_s,
@@ -304,7 +307,7 @@ class _Sweep:
         self._told.next("looking whether the machine has changed", self._terms.bracket_s + 4.0)
         light = pilot(topology, self._terms.bracket_s, self._light_per_s)
         key = self._terms.seed + PILOT_SEED_SHIFT
-        self._brackets.append(counted(partial(self._measure, grid), light, key))
+        self._brackets.append(counted(partial(self._measure_light, grid), light, key))
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]
@@ -322,6 +325,12 @@ class _Sweep:
             return drift, None
         after = pacing.scaled(after, 1.0 / pacing.slowdown(paces[1], paces[0]))
         return drift, statistics.ratio(before, after, paired=False)
+
+    def _measure_light(
+        self, grid: deployment.Grid, played: Topology, *, seed: int, load: float
+    ) -> Run:
+        self.light.append(self._measure(grid, played, seed=seed, load=load))
+        return self.light[-1]
 
     def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():

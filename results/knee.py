@@ -150,7 +150,8 @@ def knee_of_curve(
     Returns
     -------
     float
-        In the unit of `loads`; nan with fewer than `CURVE_POINTS_MIN` points that tell.
+        In the unit of `loads`; nan with fewer than `CURVE_POINTS_MIN` points that tell, and where
+        latency does not grow.
     """
     from scipy.optimize import nnls
 
@@ -161,7 +162,7 @@ def knee_of_curve(
     load, busy, latency_s = load[tells], busy[tells], latency_s[tells]
     terms = np.column_stack([np.ones(len(busy)), busy / (1.0 - busy)]) / latency_s[:, None]
     (alone_s, grown_s), _ = nnls(terms, np.ones(len(busy)))
-    if alone_s <= 0.0:
+    if alone_s <= 0.0 or grown_s <= 0.0:
         return math.nan
     best = 1.0 / (1.0 + math.sqrt(grown_s / alone_s))
     return float(best * load.sum() / busy.sum())

@@ -55,7 +55,9 @@ CHANGED = " (changed)"
 # Beyond, latencies are shown but not scored.
 UTILISATION_MAX = {"blind": 0.7, "given_pace": 0.7, "structure": 0.85}
 SATURATED = 0.97
-PUBLICATIONS_MIN = 400  # for a p99
+PUBLICATIONS_MIN = 400  # for a p99, of all repeats
+PLANNED_MIN = 100  # of the plan
+REPEATS_MIN = 3  # to know how far they are from each other
 INVARIANT = "below saturation all that is offered is delivered"
 AT_ANY_LOAD = ("throughput", "memory", "cpu_per_publication")
 
@@ -113,7 +115,8 @@ def slowdown(evidence: PointEvidence) -> float | None:
     paces = measured.get("pace_per_s", []) if measured else []
     if not paces or not (reference := evidence["predicted"].get("pace_per_s")):
         return None
-    return float(np.mean([pacing.slowdown(pace, reference[0]) for pace in paces]))
+    exponent = evidence.get("pace_exponent", pacing.EXPONENT_BEFORE)
+    return float(np.mean([pacing.slowdown(pace, reference[0], exponent) for pace in paces]))
 
 
 def compared(
@@ -140,8 +143,7 @@ def compared(
         repeats = len(measured["runs"]) if measured else 0
         own = 1 < repeats == len(predicted["runs"])
         noise = noise_floor(_over(b, a) if own else b) if repeats > 1 else None
-        # Of all repeats: they are of one plan, which the prediction knows, and differ in the rest.
-        publications = repeats * measured["publications"] if measured else 0
+        publications = measured["publications"] if measured else 0
         found[name] = {
             "predicted": a.estimate(),
             "measured": b.estimate(),
@@ -149,7 +151,7 @@ def compared(
             "bound": limit,
             "inside_interval": _inside(a, b, own) if known else None,
             "noise_floor": noise,
-            "not_scored": _why_not(name, level, limit, used, publications, noise, known),
+            "not_scored": _why_not(name, level, limit, used, publications, repeats, noise, known),
         }
     return found
 
@@ -177,10 +179,14 @@ def _over(measured: Sample, predicted: Sample) -> Sample:
 
 
 def _why_not(
-    name: Metric, level: str, limit: float, used: float, publications: int,
+    name: Metric, level: str, limit: float, used: float, publications: int, repeats: int,
     noise: float | None, known: bool,
 ) -> str:  # fmt: skip
-    """Why a metric does not count for the scores; empty where it does."""
+    """Why a metric does not count for the scores; empty where it does.
+
+    Repeats are of one plan, which the prediction knows: for a 99th percentile all of them together
+    have publications enough if the plan has some.
+    """
     if not known:
         return "no figure on one side"
     if name == "throughput" and used < SATURATED:
@@ -188,15 +194,25 @@ def _why_not(
     most = UTILISATION_MAX[level]
     if name not in AT_ANY_LOAD and used > most:
         return f"predicted {used:.0%} busy, above {most:.0%}"
-    if name == "p99" and publications < PUBLICATIONS_MIN:
-        return f"{publications} publications, {PUBLICATIONS_MIN} needed"
-    return _noisy(noise, limit)
+    few = _few_publications(publications, repeats) if name == "p99" else ""
+    return few or _noisy(noise, limit, repeats)
 
 
-def _noisy(noise: float | None, limit: float) -> str:
+def _few_publications(planned: int, repeats: int) -> str:
+    """Why they do not tell a p99; empty where they do."""
+    if planned < PLANNED_MIN:
+        return f"{planned} planned publications, {PLANNED_MIN} needed"
+    if planned * repeats < PUBLICATIONS_MIN:
+        return f"{planned * repeats} publications, {PUBLICATIONS_MIN} needed"
+    return ""
+
+
+def _noisy(noise: float | None, limit: float, repeats: int) -> str:
     """Why the noise is too much, or unknown; empty where neither."""
+    if repeats < REPEATS_MIN:
+        return f"{repeats} of {REPEATS_MIN} repeats: how far they are from each other is luck"
     if noise is None:
-        return "one run: how far repeats are from each other is not known"
+        return "how far repeats are from each other is not known"
     if noise <= limit / 2:
         return ""
     return f"such measurements differ by {noise:.1%}, more than half the bound"

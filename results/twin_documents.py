@@ -38,7 +38,8 @@ class PointVerdict(TypedDict):
 class PointEvidence(TypedDict):
     """What is kept of a point. `stored` is when the prediction was on disk, `begun` when each
     measurement began (UTC), `sha256` the digest of `predicted` as it was stored. `given_pace` is
-    the model told the pace of the cores, once for each measured run; absent in older documents.
+    the model told the pace of the cores, once for each measured run, by `pace_exponent`
+    (`results.pacing`); both are absent in older documents.
     """
 
     predicted: Evidence
@@ -48,6 +49,7 @@ class PointEvidence(TypedDict):
     begun: list[str]
     structure: Evidence | None
     given_pace: NotRequired[Evidence | None]
+    pace_exponent: NotRequired[float]
 
 
 class PointRuns(TypedDict):
@@ -175,6 +177,14 @@ class TwinFit(TypedDict):
     profile: str | None
 
 
+class LightLoad(TypedDict):
+    """A run under a light load; one that does not count is played again, three times at most."""
+
+    run: str
+    valid: bool
+    reasons: list[str]
+
+
 class Validation(TypedDict):
     """The document of `gridlab validate --json`."""
 
@@ -184,6 +194,7 @@ class Validation(TypedDict):
     duration_s: float
     order: list[list[int]]  # point and repeat of each run, as they were played
     fit: TwinFit
+    light_loads: NotRequired[list[LightLoad]]  # before the runs and after, those for nothing, too
     changes: list[str]  # made to the grid after its costs were fitted
     drift: Estimate | None  # what the same light load cost after the runs, over before
     drift_given_pace: Estimate | None  # the same at equal pace of the cores

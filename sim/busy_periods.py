@@ -1,11 +1,11 @@
 """A server whose backlog is watched, and which can be put back to where it was.
 
 A busy period begins with a publication that finds no copy owed. The kernel stops at each arrival
-that begins one, or with which a given number of copies is owed (`loop-turns` sees arrivals when it
-looks for them, and what is owed then). Arrivals are Poisson, so that what
+that begins one, or with which a given number of copies is owed. Arrivals are Poisson, so that what
 comes after such an instant is independent of what came before: it is taken from one long plan,
-stretch after stretch, moved to that instant. After the server was put back, service times that have
-not begun are drawn anew, too.
+stretch after stretch, moved to that instant. After the server was put back, service times that are
+not drawn yet are fresh, too. A server that works in turns has looked for arrivals up to a later
+instant than that of the one which stops it: what is drawn anew would come twice, so it is refused.
 """
 
 from __future__ import annotations
@@ -119,12 +119,13 @@ class WatchedServer(Controller):
             just_after_s = np.nextafter(piece["arrival_s"][-1], np.inf)
             self._discipline.advance(self._server, float(just_after_s))
             now, ring = self._server.ledger[0], self._server.publications
-            self.time_s = float(ring["arrival_s"][(int(now["arrived"]) - 1) % len(ring)])
+            self.time_s = float(piece["arrival_s"][-1])  # the last one that the server knows of
             if now["halted"]:
+                self.time_s = float(ring["arrival_s"][(int(now["arrived"]) - 1) % len(ring)])
                 why = int(now["halted"])
                 now["halted"] = 0
                 _, unseen = put_back(self._server, -np.inf)
-                self._place -= len(unseen)
+                self._place = max(self._place - len(unseen), 0)
                 return why
 
     def take_peak(self) -> int:
@@ -133,6 +134,12 @@ class WatchedServer(Controller):
         most = int(backlogs.max())
         backlogs[:] = 0
         return most
+
+    def moment_bytes(self, fan_out: int) -> int:
+        """Size of a moment, if all publications that it knows of have so many copies. [B]"""
+        arrays = [getattr(self._server, name) for name in LIVE]
+        nodes = len(self._server.nodes) and AT_ONCE_MAX * fan_out * self._server.nodes.itemsize
+        return int(sum(each.nbytes for each in arrays) + nodes)
 
     def moment(self) -> Moment:
         """Where it is."""

@@ -278,17 +278,18 @@ def knee(output: Output, topology: Any, seed: int, replications: int, **argument
     "--copies", required=True, type=click.IntRange(min=1), help="Backlog: copies not yet written."
 )
 @click.option("--precision", default=0.1, type=click.FloatRange(0.01, 1), help="Half-width.")
-@click.option("--trials", default=1000, type=click.IntRange(10, 100_000), help="Of each level.")
+@click.option("--trials", default=1000, type=click.IntRange(100, 100_000), help="Of each level.")
 @SEED
 @common
 def rare(output: Output, topology: Any, **arguments: Any) -> None:
     """How seldom a Controller has a backlog, by splitting its busy periods on the way there.
 
-    For one Controller whose publications come as Poisson processes and whose Platforms stay online.
+    For one Controller, not one that works in turns as Prosody does, whose publications come as
+    Poisson processes and whose Platforms stay online.
 
     \b
-    gridlab rare single-broker --copies 5000
-    gridlab rare single-broker --copies 5000 --precision 0.3 --json
+    gridlab rare mine.yaml --copies 5000 --precision 0.3
+    gridlab rare single-broker --set controllers[0].profile=ejabberd-23 --copies 2000 --json
     """
     from results import rarities
     from sim import splitting

@@ -105,7 +105,7 @@ def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float) -> Top
     """The topology with a herd of this size that loses its connections and goes by this cap."""
     name = max(laid.platforms, key=lambda each: each.count).name
     retry = Retry.model_validate(
-        {"policy": "full-jitter", "base": f"{min(1.0, cap_s)} s", "cap": f"{cap_s} s",
+        {"policy": "full-jitter", "base": f"{min(patience_s, cap_s)} s", "cap": f"{cap_s} s",
          "first": "0 s", "timeout": f"{patience_s} s"}
     )  # fmt: skip
     fault = Outage.model_validate(

@@ -32,6 +32,7 @@ from sim import draws
 from sim.busy_periods import NEVER, Moment, WatchedServer
 from sim.draws import Purpose
 from sim.platforms import require_supported
+from sim.services import demands, service
 from sim.state import BEGUN_ANEW, WAITED_FOR
 from topologies import support
 from topologies.plan import Plan
@@ -48,7 +49,8 @@ UNSUPPORTED = (
     "controllers.offline", "controllers.resumption", "brokers.kind",
 )  # fmt: skip
 PLAN_ROWS = 100_000
-PARTS_MIN, PARTS_MAX = 8, 256
+PARTS_MIN, PARTS_MAX = 12, 256
+KEPT_MAX_BYTES = 1e9  # of states that trials go on from
 WARM_UP = 50  # busy periods that nothing is taken from
 PILOT, GO_ON = 400, 0.25
 
@@ -93,12 +95,14 @@ def rare_backlog(
     Raises
     ------
     TopologyError
-        The grid has more than that, or one publication alone makes that backlog.
+        The grid has more than that, its server is full or works in turns, one publication alone
+        makes that backlog, or the states of so many trials are too large.
     """
-    require_possible(topology, copies)
     if profiles is None:
-        name = topology.controllers[0].name
-        profiles = {name: topologies.profile(topology, name)}
+        profiles = {
+            each.name: topologies.profile(topology, each.name) for each in topology.controllers
+        }
+    require_possible(topology, copies, profiles)
     levels, further = in_parts(topology, copies, profiles, seed, trials)
     parts: list[Part] = []
     half_width = math.inf
@@ -133,7 +137,13 @@ def in_parts(
     """Levels on the way to a backlog, and independent estimates, each made as it is asked for."""
     topology = _long(topology, seed)
     least = max(topology.fan_out().values(), default=0) + 1
-    levels = _levels(WatchedServer(topology, profiles, seed, 0), least, copies)
+    first = WatchedServer(topology, profiles, seed, 0)
+    if (kept_bytes := 2 * trials * first.moment_bytes(least)) > KEPT_MAX_BYTES:
+        rule = f"the states of {trials} trials need {kept_bytes / 1e9:.1f} GB, 1 GB is the limit"
+        raise TopologyError(
+            [f'trials: "{trials}": {rule}; ask for fewer, or for fewer subscribers']
+        )
+    levels = _levels(first, least, copies)
     parts = (
         _part(WatchedServer(topology, profiles, seed, number), levels, trials, (seed, number))
         for number in itertools.count(1)
@@ -141,7 +151,7 @@ def in_parts(
     return levels, parts
 
 
-def require_possible(topology: Topology, copies: int) -> None:
+def require_possible(topology: Topology, copies: int, profiles: Mapping[str, Profile]) -> None:
     """Refuse what is not followed through busy periods.
 
     Raises
@@ -157,6 +167,20 @@ def require_possible(topology: Topology, copies: int) -> None:
             f'controllers: "{len(topology.controllers)}": one Controller is followed; leave the '
             "others out"
         )
+    for node in topology.controllers:
+        profile = profiles[node.name]
+        if profile.costs.discipline == "loop-turns":
+            problems.append(
+                f'controllers[{node.name}].profile: "{profile.name}": works in turns, and '
+                "hears of what has come only at the next; ask of a server of another discipline"
+            )
+        asked = demands(topology, node.name, 1.0, attacks=False)
+        rate_per_s = sum(each.rate_per_s for each in asked)
+        if rate_per_s * service(asked, profile).least_s >= node.cores:
+            problems.append(
+                f'controllers[{node.name}].cores: "{node.cores}": it is full, its backlog grows '
+                "without end; ask of a lower load"
+            )
     for number, each in enumerate(topology.workload.arrivals):
         if not isinstance(each, Poisson) or each.start or each.end is not None:
             problems.append(
@@ -254,8 +278,10 @@ def _levels(server: WatchedServer, least: int, copies: int) -> list[int]:
     states = _entrances(server, levels[-1], PILOT)[0]
     while levels[-1] < copies:
         if not states:
-            rule = f"nothing was seen beyond {levels[-1]:,}"
-            raise TopologyError([f'copies: "{copies}": {rule}; ask for less'])
+            rule = f"nothing was seen beyond {levels[-1]:,}; ask for less"
+            if len(levels) == 1:
+                rule = "two publications never met here: the load is too low to split; ask of more"
+            raise TopologyError([f'copies: "{copies}": {rule}'])
         peaks = []
         for trial in range(PILOT):
             server.put_back(states[trial % len(states)])

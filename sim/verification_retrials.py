@@ -30,7 +30,7 @@ from topologies.profiles import Logins, Profile
 from topologies.schema import Topology
 
 ORBIT_S = 5.0 * SERVICE_S  # 1 / theta
-LOGINS = 1_500
+LOGINS, LOGINS_MIN = 4_500, 450  # with fewer both ends weigh: it begins and ends without an orbit
 END = 0.98  # of the run: the first attempts; the rest drains
 
 
@@ -43,7 +43,7 @@ def retrials(effort: Effort) -> Iterator[Figure]:
         square = (1.0 + cv**2) * SERVICE_S**2
         wait_s = rho / SERVICE_S * square / (2.0 * (1.0 - rho))
         theory_s = SERVICE_S + wait_s + rho * ORBIT_S / (1.0 - rho)
-        count = max(300, round(LOGINS * effort.jobs))
+        count = max(LOGINS_MIN, round(LOGINS * effort.jobs))
         seeds = effort.seed * 1000 + np.arange(effort.replications)
         found = np.array([_mean_s(count, rho, cv, int(seed)) for seed in seeds])
         yield Figure(

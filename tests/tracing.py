@@ -41,6 +41,8 @@ ADDRESS: Final = re.compile(
     r'_port=htons\((\d+)\),[^}]*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f:.]+)"'
 )
 LIMIT_S: Final = 240.0
+TOO_LONG: Final = 124  # exit code of what was ended, as of timeout(1)
+WHERE: Final = {"near": 0, "far": 2}  # how commands end there
 # What is driven for real, at a scale that tells where it connects; the variants beside `none` are
 # those with another server or another way.
 SHORT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -109,7 +111,7 @@ def near(out: Path) -> Iterator[tuple[str, list[str | Path]]]:
     driven = f"{grid} load {SMALL} {changed} --duration 2 --out {out}"
     swarm = f"{locust} -f loadtest/locustfile.py --headless -u 7 -r 10 -t 2s --only-summary"
     script = f"{grid} grid up {SMALL} {changed} && {driven} && {swarm} --out {out}"
-    yield "load and locust", ["sh", "-c", f"{script}; {grid} grid down"]
+    yield "load and locust", ["sh", "-c", f"{script}; code=$?; {grid} grid down; exit $code"]
     for name, (defences, changes) in SHORT.items():
         wishes = [word for change in changes for word in ("--set", change)]
         chosen = [word for defence in ("none", *defences) for word in ("--defence", defence)]
@@ -156,14 +158,18 @@ def looked_at(
     commands: Iterator[tuple[str, Sequence[str | Path]]],
     until_s: float,
 ) -> list[dict[str, Any] | None]:
-    """Where each command connected, by now or before; None where it was not tried yet."""
+    """Where each command connected, by now or before; None where it was not tried yet.
+
+    What failed, or took too long, is tried again the next time.
+    """
     found = []
     for name, command in commands:
         part = f"{where} {name}".replace(" ", "-")
         kept = parts.read(part)
         if kept is None and time.monotonic() < until_s:
             kept = traced(tracer, name, command)
-            parts.keep(part, kept)
+            if kept["exit"] == WHERE[where]:
+                parts.keep(part, kept)
         found.append(kept)
     return found
 
@@ -171,7 +177,10 @@ def looked_at(
 def traced(tracer: Tracer, name: str, command: Sequence[str | Path]) -> dict[str, Any]:
     """Where a command connected."""
     begun_s = time.monotonic()
-    reached, ended = tracer.run(*command, limit_s=LIMIT_S)
+    try:
+        reached, ended = tracer.run(*command, limit_s=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        reached, ended = set(), subprocess.CompletedProcess(command, TOO_LONG, "", "too long")
     found = {
         "command": name,
         "exit": ended.returncode,
@@ -199,11 +208,13 @@ def document(place: Path, until_s: float) -> dict[str, Any] | None:
         "far": away,
         "claims": {
             "what is driven here reaches loopback alone": all(
-                each["exit"] == 0 and each["places"] and not each["elsewhere"]
+                each["exit"] == WHERE["near"] and each["places"] and not each["elsewhere"]
                 for each in here if each
             ),
             "nothing but its consent is asked for far away, and none is found": all(
-                each["exit"] == 2 and each["no_consent"] and each["elsewhere"] == [CONSENT]
+                each["exit"] == WHERE["far"]
+                and each["no_consent"]
+                and each["elsewhere"] == [CONSENT]
                 for each in away if each
             ),
         },

@@ -150,7 +150,7 @@ class Stage:
         window = share.window()
         facts = share.facts()
         path = facts.pop("publish_path")
-        assert path["compiled"] + path["interpreted"] == share.count()["sent"]
+        assert path["compiled"] + path["interpreted"] == (ours.sent_ns >= 0).sum()
         return {
             "published": {
                 platform: b"".join(each[0] for each in ROW.finditer(data) if each[1])

@@ -81,11 +81,13 @@ def test_a_stopped_validation_goes_on_where_it_stopped(stand):
 
 def test_all_is_predicted_before_anything_is_played_and_the_proof_is_accepted(stand):
     outcome = go(stand)
-    pilot, *blind = stand.predicted[: 1 + 3]
+    light, pilot, *blind = stand.predicted[: 2 + 3]
+    assert light == 0  # what a light load is
     assert pilot == 1  # the fit compares with its own measurement
     assert blind == [1, 1, 1]
-    told = stand.predicted[4:]
-    assert told == [len(stand.played)] * 3  # the structure is asked for when all is over
+    told = stand.predicted[5:]
+    assert told == [len(stand.played)] * 6  # the structure of each run, when all is over
+    assert [each["valid"] for each in outcome.document["light_loads"]] == [True, True]
     assert stand.played[1:-1] != sorted(stand.played[1:-1])  # random order
     found = trust.trust([outcome.kept])
     assert found["refused"] == []
