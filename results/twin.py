@@ -310,12 +310,18 @@ def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
 
 
 def barred(point: TwinPoint, why: str) -> TwinPoint:
-    """The point scored at equal pace alone: what was off otherwise tells nothing."""
+    """The point scored at equal pace alone: what was off otherwise tells nothing.
+
+    Structure is at equal pace, too, where it was told the pace and the cost of each repeat.
+    """
     kept = dict(point)
     for name in METRICS:
         if name in point:
             kept[name] = _for_nothing(point[name], why)
-    kept["structure"] = {name: _for_nothing(e, why) for name, e in point["structure"].items()}
+    structure = point["evidence"]["structure"]
+    own = structure is not None and len(structure["runs"]) == point["repeats"] > 1
+    if not own or not point["given_pace"]:
+        kept["structure"] = {name: _for_nothing(e, why) for name, e in point["structure"].items()}
     return cast(TwinPoint, kept)
 
 
