@@ -6,7 +6,10 @@ the tail. It handles them *last first*:
 
 * a readable socket: the publications that are there when the read starts, as many as fit into
   `read_bytes` and at least one, are read one after another; each copy is built and added to its
-  session's pending items, and a session not on the ready list joins it at that instant;
+  session's pending items, and a session not on the ready list joins it at that instant. Where more
+  are there than fit, the socket is set aside: what is left of a TLS record makes Prosody pause the
+  connection, and the timer that ends the pause runs only once nobody else is ready
+  (net/server_epoll.lua, `dirty` and `runtimers`, 0.12.3). Then all that were set aside are read;
 * a writable socket: one write flushes all that is pending for it.
 
 An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
@@ -42,22 +45,12 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
+from sim.ready_list import link, poll, resume, set_aside
 from sim.state import NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
 REFERENCE_PAYLOAD_BYTES = 400.0  # the delivery in which allocation is counted
 COLLECTION = int(Purpose.COLLECTION)
-
-
-@inlined
-def _link(server: Server, number: int) -> None:
-    """Put a socket at the ready list's tail, unless it is on the list."""
-    now, platform = server.ledger[0], server.platforms[number]
-    if platform.session_state == 0:
-        platform.session_state = 1
-        place = (now.queue_first + now.queue_length) & (server.ring.size - 1)
-        server.ring[np.uint32(place)] = number
-        now.queue_length += 1
 
 
 @compiled
@@ -72,7 +65,7 @@ def _admit_until(server: Server, time_s: float) -> None:
         else:
             server.publications[server.processes[number].input_tail].next = slot
         server.processes[number].input_tail = slot
-        _link(server, number)
+        link(server, number)
 
 
 @compiled
@@ -118,28 +111,6 @@ def _allocation(server: Server, publication: Any) -> float:
 
 
 @compiled
-def _poll(server: Server) -> None:
-    """Take the next ready sockets and what each is ready for."""
-    now, mask = server.ledger[0], server.ring.size - 1
-    head, events, most = now.queue_first, 0, server.setting[0].events_max
-    end = tail = head + now.queue_length
-    while head < end and events < most:
-        number = server.ring[np.uint32(head & mask)]
-        head += 1
-        platform = server.platforms[number]
-        flags = READABLE * (platform.input_head != NOBODY)
-        flags += WRITABLE * (platform.results > 0 or platform.mail_head != NOBODY)
-        if flags:
-            server.batch[np.uint32(events)] = (number << FLAGS) + flags
-            server.ring[np.uint32(tail & mask)] = number
-            events, tail = events + 1, tail + 1
-        else:
-            platform.session_state = 0
-    now.events, now.queue_first, now.queue_length = events, head, tail - head
-    weigh(server, now.time_s)
-
-
-@compiled
 def _begin_read(server: Server, number: int) -> None:
     """Count the publications that one read takes: those there now that fit, at least one."""
     now, setting = server.ledger[0], server.setting[0]
@@ -150,6 +121,7 @@ def _begin_read(server: Server, number: int) -> None:
         publication = server.publications[slot]
         room -= payload_bytes(server, publication) + setting.publish_envelope
         if room < 0.0 and now.reads > 0:
+            set_aside(server, number)
             break
         now.reads += 1
         slot = publication.next
@@ -228,7 +200,7 @@ def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
     session = server.subscribers[np.uint32(publication.start + copy)]
     if not absent(server, slot, session, time_s):
         post(server, slot, session, copy)
-        _link(server, session)
+        link(server, session)
         now.held += 1
         now.held_bytes += payload_bytes(server, publication)
     if copy + 1 == publication.copies:
@@ -370,7 +342,11 @@ def advance(server: Server, end_s: float) -> None:
             _admit_until(server, now.time_s)
             if now.queue_length > 0:
                 reach(server, now.time_s)
-                _poll(server)
+                poll(server)
+                now.stage = EVENT
+            elif now.aside_first > 0:
+                reach(server, now.time_s)
+                resume(server)
                 now.stage = EVENT
             elif not _rest(server, end_s):
                 break

@@ -29,6 +29,7 @@ class LoopTurnsServer:
         self._costs, self._around, self._env = costs, around, around.env
         self._clock = around.clock
         self._ready: deque[Socket] = deque()
+        self._aside: deque[Socket] = deque()  # with more than a read, until nobody else is ready
         self._input: dict[Socket, deque[Publication]] = {}
         self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
         self._results: dict[Socket, int] = {}
@@ -55,11 +56,11 @@ class LoopTurnsServer:
 
     def _loop(self) -> Process:
         while True:
-            if not self._ready:
+            if not self._ready and not self._aside:
                 self._sleeping = self._env.event()
                 yield self._sleeping
                 yield self._clock.timeout(self._costs.wake)
-            for socket, readable, writable in reversed(self._poll()):
+            for socket, readable, writable in self._poll() if self._ready else self._resume():
                 started_s = self._env.now
                 if readable:
                     yield from self._read(socket)
@@ -74,12 +75,19 @@ class LoopTurnsServer:
         found: list[tuple[Socket, bool, bool]] = []
         while self._ready and len(found) < self._costs.events_max:
             socket = self._ready.popleft()
-            readable = bool(self._input.get(socket))
+            readable = bool(self._input.get(socket)) and socket not in self._aside
             writable = bool(self._output.get(socket) or self._results.get(socket))
             if readable or writable:
                 found.append((socket, readable, writable))
         self._ready.extend(socket for socket, _, _ in found)
-        return found
+        return found[::-1]
+
+    def _resume(self) -> list[tuple[Socket, bool, bool]]:
+        count = min(len(self._aside), self._costs.events_max)
+        taken = [self._aside.popleft() for _ in range(count)]
+        for socket in taken:
+            self._link(socket)
+        return [(socket, True, False) for socket in taken]
 
     def _read(self, socket: Socket) -> Process:
         waiting, size = self._input[socket], 0.0
@@ -87,6 +95,7 @@ class LoopTurnsServer:
         for publication in waiting:
             size += publication.payload_bytes + self._costs.publish_envelope
             if taken and size > self._costs.read_bytes:
+                self._aside.append(socket)
                 break
             taken.append(publication)
         for publication in taken:

@@ -89,11 +89,12 @@ PLATFORM = np.dtype(
     align=True,
 )
 
-# More of it, for servers that go from process to process, and of Platforms that log in: how far the
-# first publication of its input is, when its session was last written. `answers` are steps of
-# logins whose answer is not written yet; those stamped before `cut` belong to a lost session, which
-# can be resumed until `resumable_s`, and for which so many copies are `kept`. Where a server stores
-# for who is offline, `resumable_s` is when an awaited presence comes.
+# More of it, for servers that go from process to process, and of Platforms that log in: how far
+# the first publication of its input is (of `loop-turns`: the socket that was set aside next,
+# counted from 1), when its session was last written. `answers` are steps of logins whose answer is
+# not written yet; those stamped before `cut` belong to a lost session, which can be resumed until
+# `resumable_s`, and for which so many copies are `kept`. Where a server stores for who is offline,
+# `resumable_s` is when an awaited presence comes.
 PROCESS = np.dtype(
     [
         ("input_tail", "u4"),
@@ -259,6 +260,8 @@ LEDGER = np.dtype(
         ("bounced", "i8"),
         ("queue_first", "i8"),
         ("queue_length", "i8"),
+        ("aside_first", "i8"),
+        ("aside_last", "i8"),
         ("idle_cores", "i8"),
         ("busy_since_s", "f8"),
         ("busy_interval", "u4"),

@@ -73,9 +73,19 @@ def test_loop_turns_reads_what_is_there_and_no_more_than_fits(engine):
     # Three of one connection wait at 0.5; two fit into a read. Both are built before anything is
     # written (22.5), then one write of 2.5 ms for both; the third is read in the next turn.
     got = told(engine, worlds.profile("loop-turns", **costs), [(0, 0), (0.1, 0), (0.2, 0)], 1)
-    # Poll: publisher (third readable, results writable) before s0; last first: s0 at 25, then the
-    # third is read until 36 and the results are written until 39; s0 at 41.
+    # Poll: publisher (results writable; set aside with the third) before s0; last first: s0 at
+    # 25, results until 28. Nobody else is ready: the third is read until 39, s0 at 41.
     assert got == [[25], [25], [41]]
+
+
+@ENGINES
+def test_loop_turns_sets_aside_who_has_more_than_fits_until_nobody_else_is_ready(engine):
+    costs = LOOP | {"read_bytes": "2500 B", "publish_envelope": "200 B", "events_max": 64}
+    arrivals = [(0, 0), (0.1, 0), (0.2, 0), (1, 1)]
+    got = told(engine, worlds.profile("loop-turns", **costs), arrivals, 1)
+    # Two of the first connection until 22.5. Then s0 at 25, the second connection until 36, results
+    # until 39; s0 at 41, results until 44. Only now the third: read until 55, s0 at 57.
+    assert got == [[25], [25], [57], [41]]
 
 
 @ENGINES
