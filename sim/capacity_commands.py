@@ -288,8 +288,8 @@ def rare(output: Output, topology: Any, **arguments: Any) -> None:
     Poisson processes and whose Platforms stay online.
 
     \b
-    gridlab rare mine.yaml --copies 5000 --precision 0.3
-    gridlab rare single-broker --set controllers[0].profile=ejabberd-23 --copies 2000 --json
+    gridlab rare mine.yaml --copies 5000
+    gridlab rare mine.yaml --copies 5000 --precision 0.5 --trials 100 --json
     """
     from results import rarities
     from sim import splitting

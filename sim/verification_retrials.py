@@ -24,9 +24,9 @@ import numpy as np
 from results import histogram
 from sim import phases, reference
 from sim.study import Study
-from sim.verification_worlds import SERVICE_S, Effort, Figure, World
+from sim.verification_logins import free_logins, logins_alone
+from sim.verification_worlds import SERVICE_S, Effort, Figure
 from topologies.plan import Plan
-from topologies.profiles import Logins, Profile
 from topologies.schema import Topology
 
 ORBIT_S = 5.0 * SERVICE_S  # 1 / theta
@@ -63,50 +63,10 @@ def _mean_s(count: int, rho: float, cv: float, seed: int) -> float:
 
 
 def _topology(count: int, rho: float) -> Topology:
-    """Platforms that come as a Poisson process would, given their number; one who never does."""
+    """Platforms that come as a Poisson process would, given their number."""
     spread_s = count * SERVICE_S / rho
-    controller = {"name": "c", "domain": "c.test", "profile": "known", "nic": "1 TB/s"}
-    return Topology.model_validate(
-        {
-            "schema": 1,
-            "name": "orbit",
-            "controllers": [{**controller, "admission": {"queue_wait": "0 s"}}],
-            "brokers": [{"name": "b", "controller": "c"}],
-            "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
-            "platforms": [
-                {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
-                {"name": "orbit", "count": count, "controller": "c", "network": {"delay": "1 ns"},
-                 "login": {"mechanism": "plain"},
-                 "retry": {"policy": "memoryless", "base": f"{ORBIT_S!r} s", "cap": "1000 s",
-                           "timeout": "1e6 s"}},
-            ],
-            "workload": {
-                "study": "campaign",
-                "duration": f"{spread_s / END!r} s",
-                "arrivals": [
-                    {"topic": "t", "by": "pub", "process": "poisson", "rate": "0.000001/s"}
-                ],
-            },
-            "faults": [
-                {"kind": "outage", "name": "dark", "population": "orbit", "start": "0 s",
-                 "duration": "1 ns", "spread": f"{spread_s!r} s"}
-            ],
-        }
-    )  # fmt: skip
-
-
-def free_logins(cv: float) -> Profile:
-    """A server whose work is all in the first step of a login."""
-    assumed = {"kind": "assumed", "source": "a queue with a closed form"}
-    nothing = {"version": "1.3", "key": "ecdsa-p256", "cost": "0 s"}
-    return World((), 1.0, {"copy": "0 s"}).profile().model_copy(
-        update={
-            "logins": Logins.model_validate(
-                {
-                    "provenance": assumed, "accept": f"{SERVICE_S!r} s", "cv": cv,
-                    "tls": [nothing],
-                    "sasl": [{"mechanism": "plain", "storage": "hashed", "first": "0 s"}],
-                }
-            )
-        }
-    )  # fmt: skip
+    retry = {"policy": "memoryless", "base": f"{ORBIT_S!r} s", "cap": "1000 s", "timeout": "1e6 s"}
+    fault = {"kind": "outage", "name": "dark", "population": "clients", "start": "0 s",
+             "duration": "1 ns", "spread": f"{spread_s!r} s"}  # fmt: skip
+    door = {"admission": {"queue_wait": "0 s"}}
+    return logins_alone(count, "1 ns", retry, fault, spread_s / END, door)

@@ -20,7 +20,7 @@ import numpy as np
 from sim.grid import Grid
 from sim.phases import Timetable
 from sim.study import Study
-from sim.verification_retrials import free_logins
+from sim.verification_logins import free_logins, logins_alone
 from sim.verification_worlds import Effort, Figure
 from topologies.plan import Plan
 from topologies.schema import Topology
@@ -56,30 +56,8 @@ def _peak(policy: str, base: str, seed: int) -> float:
 
 
 def _topology(policy: str, base: str) -> Topology:
-    controller = {"name": "c", "domain": "c.test", "profile": "known", "nic": "1 TB/s"}
+    """All fail at the beginning."""
     retry = {"policy": policy, "base": base, "cap": "1000 s", "first": "0 s", "timeout": "1000 s"}
-    return Topology.model_validate(
-        {
-            "schema": 1,
-            "name": "storm",
-            "controllers": [controller],
-            "brokers": [{"name": "b", "controller": "c"}],
-            "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
-            "platforms": [
-                {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
-                {"name": "clients", "count": CLIENTS, "controller": "c",
-                 "network": {"delay": "0.5 ms"}, "login": {"mechanism": "plain"}, "retry": retry},
-            ],
-            "workload": {
-                "study": "campaign",
-                "duration": f"{LENGTH_S!r} s",
-                "arrivals": [
-                    {"topic": "t", "by": "pub", "process": "poisson", "rate": "0.000001/s"}
-                ],
-            },
-            "faults": [
-                {"kind": "crash", "name": "down", "controller": "c", "start": "0 s",
-                 "duration": f"{LENGTH_S!r} s"}
-            ],
-        }
-    )  # fmt: skip
+    fault = {"kind": "crash", "name": "down", "controller": "c", "start": "0 s",
+             "duration": f"{LENGTH_S!r} s"}  # fmt: skip
+    return logins_alone(CLIENTS, "0.5 ms", retry, fault, LENGTH_S)

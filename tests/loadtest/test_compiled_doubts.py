@@ -13,17 +13,21 @@ from loadtest.share import ReceiveShare
 from loadtest.shares import Node, Spec
 
 
+async def told(scene, session):
+    """What is known once a session has had a notification: sessions, why refused, rows."""
+    session.peer.send(session.peer.sealed(notification(7)))
+    await scene.settle()
+    found = scene.compiled.sessions, scene.compiled.refused, scene.outcome()["rows"]
+    scene.close()
+    return found
+
+
 def test_session_of_another_log_or_run_is_left_to_the_interpreter(contexts):
     async def story():
         scene = Scene(contexts, True)
         await scene.enter()
         scene.log = DeliveryLog()
-        session = await scene.enter()
-        session.peer.send(session.peer.sealed(notification(7)))
-        await scene.settle()
-        told = scene.compiled.sessions, scene.compiled.refused, scene.outcome()["rows"]
-        scene.close()
-        return told
+        return await told(scene, await scene.enter())
 
     sessions, refused, rows = asyncio.run(story())
     assert (sessions, refused) == (1, "its deliveries are noted elsewhere")
@@ -62,11 +66,7 @@ def test_objects_that_are_not_as_expected_are_refused_without_a_crash(contexts, 
         monkeypatch.setattr(openssl, "ssl_of", fake)
         session = await scene.enter()
         monkeypatch.setattr(openssl, "ssl_of", real)
-        session.peer.send(session.peer.sealed(notification(7)))
-        await scene.settle()
-        told = scene.compiled.sessions, scene.compiled.refused, scene.outcome()["rows"]
-        scene.close()
-        return told
+        return await told(scene, session)
 
     sessions, refused, rows = asyncio.run(story())
     assert sessions == 0

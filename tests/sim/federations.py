@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import worlds
 
 from sim import reference
@@ -70,6 +71,19 @@ def assert_alike(topology, plan, profiles, window_s=None):
         assert one.expected == one.delivered + one.lost + one.rejected
         np.testing.assert_allclose(one.owed_area_s, one.sojourn_s, rtol=1e-9)
     return fast, slow
+
+
+def assert_sessions_alike(topology, plan, profiles, window_s=None):
+    """Both engines agree in deliveries, in every attempt and in what is kept for who is away."""
+    fast = compiled(topology, plan, profiles, window_s)
+    slow = stanza_by_stanza(topology, plan, profiles)
+    for one, other in zip(fast, slow, strict=True):
+        worlds.assert_agree(one, other)
+        assert one.expected == one.delivered + one.lost + one.rejected
+        assert one.offline == pytest.approx(other.offline, rel=1e-9)
+        for name in ("attempts", "logins", "given_up", "refused", "online", "away"):
+            mine, theirs = (getattr(each.sessions, name) for each in (one, other))
+            assert mine.tolist() == theirs.tolist(), name
 
 
 def deliveries_ms(tallies) -> dict[tuple[int, str, int], float]:

@@ -22,6 +22,11 @@ def outcomes(procedure, replications, topology=None, seed=1):
     return [module.play(procedure, occasion) for occasion in occasions]
 
 
+def shaped(server="fifo-sketch"):
+    """A grid whose server keeps limits in its way; that of a sketch is a shaper."""
+    return topologies.varied(grid(), [f"controllers[0].profile={server}"])
+
+
 def mean_and_error(played, name):
     """Mean of a figure over replications, and its standard error."""
     values = np.array([each.figures[name] for each in played])

@@ -2,7 +2,6 @@
 
 import absences
 import federations
-import pytest
 import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,16 +54,7 @@ def clusters_that_lose_sessions(draw):
 def test_both_engines_log_in_to_clusters_alike(world, seed, window_s):
     topology, profiles = world
     require_supported(topology)
-    plan = Plan(topology, seed)
-    fast = federations.compiled(topology, plan, profiles, window_s)
-    slow = federations.stanza_by_stanza(topology, plan, profiles)
-    for one, other in zip(fast, slow, strict=True):
-        worlds.assert_agree(one, other)
-        assert one.expected == one.delivered + one.lost + one.rejected
-        assert one.offline == pytest.approx(other.offline, rel=1e-9)
-        for name in ("attempts", "logins", "given_up", "refused", "online", "away"):
-            mine, theirs = (getattr(each.sessions, name) for each in (one, other))
-            assert mine.tolist() == theirs.tolist(), name
+    federations.assert_sessions_alike(topology, Plan(topology, seed), profiles, window_s)
 
 
 def test_all_nodes_of_a_cluster_die_and_everybody_comes_back():
