@@ -5,69 +5,52 @@ rounds: first each engine once, then each again, so that a machine that slows do
 Rates are medians over the rounds. The latencies of all engines must be the same to 1e-9, or there
 is no benchmark. A small fan-out is played by ciw too. `gridlab-loop-turns` and
 `gridlab-fanout-process` play the fan-out on servers that the naive model cannot say; their
-latencies must be those of `reference.py`, stanza by stanza.
+latencies must be those of `reference.py`, which plays stanza by stanza, once and to 10,000
+subscribers at most; every later round must have the same.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NotRequired
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NotRequired
 
-import numpy as np
-import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from results import environment
-from sim import draws, phases, reference
-from sim.benchmark_grids import Workload, fan_out, workloads
-from sim.benchmark_storms import compiled_storm, naive_storm
-from sim.draws import Purpose
-from sim.grid import Grid
-from sim.naive import NaiveGrid
-from sim.replications import simulate
-from sim.study import Study
-from topologies.plan import Plan
-from topologies.schema import Topology
+from sim import benchmark_singles, benchmark_targets
+from sim.benchmark_grids import Workload, workloads
+from sim.benchmark_plays import KERNELS, Sample, in_fresh_process, require_same
+from sim.benchmark_rounds import Rounds
+from sim.benchmark_singles import Single
+from sim.benchmark_targets import Judged
 
-if TYPE_CHECKING:
-    from sim.ciw_grid import CiwFanOut
-
-SEED = 7
-ROUNDS, QUICK_ROUNDS = 5, 2
-TOLERANCE = 1e-9
-ENGINES, MEASURED = ("simpy", "gridlab"), "gridlab-"
-Floats = npt.NDArray[np.float64]
+QUICK_ROUNDS = 2
+KERNELS_S, WITNESS_S = 3.5, 12.0  # that a play takes, its process included; the reference's, about
+SINGLE_S = {"scaling": 18.0, "first-result": 12.0, "edr-scale": 25.0}  # the same of these, about
+ENGINES = ("simpy", "gridlab")
 Progress = Callable[[float, str], None]
-
-
-class BenchmarkError(ValueError):
-    """The engines do not agree: nothing was measured."""
-
-    exit_code = 3
+Finished = Callable[[Any], None]
 
 
 class BenchmarkRow(TypedDict):
     """One engine on one workload; rates are medians, spread is (largest - smallest) / median.
 
-    Events are steps of logins that were answered, where nothing is delivered.
+    `played` are a round's deliveries, or its events: steps of logins that were answered in a storm.
     """
 
     name: str
     size: int
     engine: str
+    played: int
     deliveries_per_s: NotRequired[float]
     events_per_s: NotRequired[float]
     ratio_to_simpy: float
     p50_s: float
     p99_s: float
     spread: float
+    rounds: int
     peak_rss_bytes: int
 
 
@@ -75,191 +58,144 @@ class Benchmark(TypedDict):
     """The document of `gridlab bench sim --json`."""
 
     workloads: list[BenchmarkRow]
+    singles: list[Single]
+    targets: list[Judged]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One engine's run in a process of its own."""
+class Forecast:
+    """How much is done, and what is left, by what plays took and are expected to take. [s]"""
 
-    rate_per_s: float
-    p50_s: float
-    p99_s: float
-    peak_rss_bytes: int
+    def __init__(self, progress: Progress | None, expected_s: Sequence[float]) -> None:
+        self._progress, self._left_s, self._done_s = progress, list(expected_s), 0.0
+
+    def tell(self, remark: str) -> None:
+        """What is played now."""
+        if self._progress is not None:
+            left_s = sum(self._left_s)
+            share = self._done_s / (self._done_s + left_s)
+            self._progress(share, f"{remark}; {left_s / 60.0:.0f} min left")
+
+    def pass_one(self) -> None:
+        """The next of what was expected is done."""
+        self._done_s += self._left_s.pop(0)
 
 
 def bench(
-    quick: bool = False, progress: Progress | None = None, only: Collection[str] = ()
+    quick: bool = False,
+    progress: Progress | None = None,
+    only: Collection[str] = (),
+    out: Path | None = None,
+    finished: Finished = lambda shown: None,
 ) -> Benchmark:
-    """Play every workload on every engine, in rounds.
+    """Play every workload on every engine, in rounds, and time what has no rival.
 
     Parameters
     ----------
     quick : bool
-        Smaller workloads and fewer rounds: half a minute instead of many.
+        Smaller workloads and fewer rounds: a minute instead of twelve; no targets.
     progress : callable, optional
         Called with the share done and a remark.
     only : collection of str
-        Names of the workloads to play; all of them where none is named.
+        Names of what to play; everything where none is named.
+    out : Path, optional
+        File that keeps every round, and from which a benchmark goes on.
+    finished : callable, optional
+        Called with what is to be shown of each workload as it is finished.
 
     Raises
     ------
     BenchmarkError
         Two engines differ by more than 1e-9 in a quantile.
+    TopologyError
+        The file is of another benchmark.
     """
-    played = [
-        (number, workload)
-        for number, workload in enumerate(workloads(quick))
-        if not only or workload.name in only
-    ]
-    rows: list[BenchmarkRow] = []
-    for position, (number, workload) in enumerate(played):
-        engines = engines_of(workload)
-        samples: dict[str, list[Sample]] = {engine: [] for engine in engines}
-        rounds = QUICK_ROUNDS if quick or workload.storm else ROUNDS
-        for turn in range(rounds):
-            for place, engine in enumerate(engines):
-                if progress is not None:
-                    done = (turn + place / len(engines)) / rounds
-                    remark = f"{workload.name} {workload.size:,}: {engine}"
-                    progress((position + done) / len(played), remark)
-                samples[engine].append(in_fresh_process(number, engine, quick))
-        rows += compared(workload, samples)
-    return {"workloads": rows}
+    rounds = Rounds(out, quick)
+    places = {
+        place: each for place, each in enumerate(workloads(quick)) if not only or each.name in only
+    }
+    singles = [each for each in benchmark_singles.singles(quick) if not only or each[0] in only]
+    forecast = Forecast(
+        progress,
+        [
+            *(sum(_expected_s(each, turn)) for each in places.values()
+              for turn in range(_rounds(each, quick))),
+            *(SINGLE_S[name] for name, _ in singles),
+        ],
+    )  # fmt: skip
+    document: Benchmark = {"workloads": [], "singles": [], "targets": []}
+    for place, workload in places.items():
+        samples: dict[str, list[Sample]] = {engine: [] for engine in engines_of(workload)}
+        for turn in range(_rounds(workload, quick)):
+            for engine, found in _round(place, workload, turn, rounds, forecast, quick).items():
+                samples[engine].append(found)
+            forecast.pass_one()
+        rows = compared(workload, samples)
+        document["workloads"] += rows
+        finished(render(rows))
+    for name, most in singles:
+        forecast.tell(name)
+        single: Single | None = rounds.found(name, 0)
+        if single is None:
+            single, _ = benchmark_singles.measured(name, most)
+            rounds.keep(name, 0, single)
+        forecast.pass_one()
+        document["singles"].append(single)
+        finished(benchmark_singles.render(single))
+    if not quick:
+        document["targets"] = _judged(document, forecast)
+    return document
+
+
+def _rounds(workload: Workload, quick: bool) -> int:
+    return QUICK_ROUNDS if quick else workload.rounds
+
+
+def _expected_s(workload: Workload, turn: int) -> list[float]:
+    """How long each engine's play takes, about. [s]"""
+    kernels_s = KERNELS_S + (WITNESS_S if turn == 0 and workload.measured else 0.0)
+    others = len(engines_of(workload)) - len(ENGINES)
+    return [workload.naive_s + KERNELS_S, KERNELS_S, *[kernels_s] * others]
+
+
+def _round(
+    place: int, workload: Workload, turn: int, rounds: Rounds, forecast: Forecast, quick: bool
+) -> dict[str, Sample]:
+    """Every engine plays a workload once; or did."""
+    title = f"{workload.name} {workload.size:,}"
+    kept = rounds.found(title, turn)
+    if kept is not None:
+        return {engine: Sample(**each) for engine, each in kept.items()}
+    found = {}
+    for engine in engines_of(workload):
+        forecast.tell(f"{title}: {engine}, round {turn + 1} of {_rounds(workload, quick)}")
+        flags = [*(["quick"] if quick else []), *(["checked"] if turn == 0 else [])]
+        found[engine] = in_fresh_process(place, engine, *flags)
+    rounds.keep(title, turn, {engine: asdict(each) for engine, each in found.items()})
+    return found
+
+
+def _judged(document: Benchmark, forecast: Forecast) -> list[Judged]:
+    """The targets; what is missed is played once more, under a profile."""
+    verdicts = benchmark_targets.judged(document)
+    places = {(each.name, each.size): place for place, each in enumerate(workloads(False))}
+    most = dict(benchmark_singles.singles(False))
+    for each in verdicts:
+        if each["met"]:
+            continue
+        forecast.tell(f"{each['name']} {each['size']:,}: {each['engine']}, profile of a miss")
+        if each["name"] in most:
+            _, spots = benchmark_singles.measured(each["name"], most[each["name"]], "profiled")
+            each["profile"] = spots
+        else:
+            place = places[each["name"], each["size"]]
+            each["profile"] = list(in_fresh_process(place, each["engine"], "profiled").hottest)
+    return verdicts
 
 
 def engines_of(workload: Workload) -> list[str]:
     """Names of the engines that play a workload."""
-    return [
-        *ENGINES,
-        *workload.others,
-        *(MEASURED + discipline for discipline in workload.measured),
-    ]
-
-
-def in_fresh_process(place: int, engine: str, quick: bool) -> Sample:
-    """One run of a workload in a process that did nothing before."""
-    command = [sys.executable, "-m", "sim.benchmark", str(place), engine, "quick" if quick else ""]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BenchmarkError(f"{engine}: the measuring process failed: {reason[0]}")
-    return Sample(**json.loads(done.stdout))
-
-
-def sample(workload: Workload, engine: str) -> Sample:
-    """Play a workload here, on one core."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    if workload.storm:
-        play = naive_storm if engine == "simpy" else compiled_storm
-        return _sampled(*play(workload.full, workload.profile, SEED))
-    if engine == "simpy":
-        return _rival(workload, NaiveGrid)
-    if engine == "gridlab":
-        return _gridlab(workload)
-    if engine == "ciw":
-        from sim.ciw_grid import CiwFanOut
-
-        return _rival(workload, CiwFanOut)
-    return _measured(workload.measured[engine.removeprefix(MEASURED)])
-
-
-def _rival(workload: Workload, model: type[NaiveGrid] | type[CiwFanOut]) -> Sample:
-    """Another program's model of the grid, timed with its set-up where the workload says so."""
-    draws.exponentials(SEED, Purpose.COPY, 0, 0, 1)  # loads what is compiled
-    topology, started_s = workload.short, time.perf_counter()
-    rows = Plan(topology, SEED).columns()
-    grid = model(topology, rows, workload.profile, SEED, 0)
-    if not workload.set_up:
-        started_s = time.perf_counter()
-    latency_s = grid.run()
-    return _sampled(latency_s, len(latency_s) / (time.perf_counter() - started_s))
-
-
-def _gridlab(workload: Workload) -> Sample:
-    """The kernels: code compiled before, as it is from the second run of a machine on."""
-    _latencies(fan_out(10, 2, 2).short, workload)
-    if workload.set_up:
-        profiles = {node.name: workload.profile for node in workload.full.controllers}
-        started_s = time.perf_counter()
-        run = simulate(
-            workload.full,
-            seed=SEED,
-            replications=1,
-            processes=1,
-            profiles=profiles,
-            engine="compiled",
-        )
-        rate_per_s = run.header.counts.delivered / (time.perf_counter() - started_s)
-    else:
-        grid, _ = _grid(workload.full, workload, traced=False)
-        started_s = time.perf_counter()
-        delivered = grid.run()[0].delivered
-        rate_per_s = delivered / (time.perf_counter() - started_s)
-    peak_rss_bytes = environment.peak_rss_bytes()
-    found = _sampled(_latencies(workload.short, workload), rate_per_s)
-    return Sample(rate_per_s, found.p50_s, found.p99_s, peak_rss_bytes)
-
-
-def _measured(workload: Workload) -> Sample:
-    """The kernels on a server that was measured, held against the reference on the short grid.
-
-    Raises
-    ------
-    BenchmarkError
-        They differ by more than 1e-9 in a quantile.
-    """
-    found, topology = _gridlab(workload), workload.short
-    plan = Plan(topology, SEED)
-    study = Study(topology, phases.timetable(topology), SEED, 0, plan.rows, traced=True)
-    trace = reference.run(study, plan, {topology.controllers[0].name: workload.profile})[0].trace
-    latency_s = trace["received_s"] - plan.columns().intended_s[trace["row"]]
-    _require_same(workload, workload.profile.name, found, _sampled(latency_s, 0.0))
-    return found
-
-
-def _grid(topology: Topology, workload: Workload, traced: bool) -> tuple[Grid, Plan]:
-    plan = Plan(topology, SEED)
-    table = phases.timetable(topology)
-    study = Study(topology, table, SEED, 0, plan.rows, traced=traced)
-    return Grid(study, plan, {topology.controllers[0].name: workload.profile}), plan
-
-
-def _latencies(topology: Topology, workload: Workload) -> Floats:
-    """Latency of every copy, from a traced run. [s]"""
-    grid, plan = _grid(topology, workload, traced=True)
-    trace = grid.run()[0].trace
-    latency_s: Floats = trace["received_s"] - plan.columns().intended_s[trace["row"]]
-    return latency_s
-
-
-def _sampled(latency_s: Floats, rate_per_s: float) -> Sample:
-    p50_s, p99_s = np.quantile(latency_s, [0.5, 0.99])
-    return Sample(rate_per_s, float(p50_s), float(p99_s), environment.peak_rss_bytes())
-
-
-def scaling(most: int = 10**9) -> list[tuple[int, float]]:
-    """Deliveries and seconds of ever longer fan-outs to 10^4, up to `most` deliveries."""
-    workload, found = fan_out(10_000, 2, 2), []
-    profiles = {"c": workload.profile}
-    simulate(workload.full, seed=SEED, replications=1, processes=1, profiles=profiles)
-    for decade in range(6, round(np.log10(most)) + 1):
-        grid = fan_out(10_000, 2, 10 ** (decade - 4)).full
-        started_s = time.perf_counter()
-        run = simulate(grid, seed=SEED, replications=1, processes=1, profiles=profiles)
-        found.append((run.header.counts.delivered, time.perf_counter() - started_s))
-    return found
-
-
-def slope(points: Sequence[tuple[int, float]]) -> float:
-    """Exponent of cost in deliveries: 1 is linear. [1]"""
-    deliveries, wall_s = np.log(np.array(points).T)
-    return float(np.polyfit(deliveries, wall_s, 1)[0])
-
-
-def render_scaling(points: Sequence[tuple[int, float]]) -> str:
-    """A line for people."""
-    seconds = ", ".join(f"{wall_s:.3g} s for {count:.3g}" for count, wall_s in points)
-    return f"Cost over deliveries: {seconds}; it grows with their number to the {slope(points):.3f}"
+    kernels = [KERNELS + discipline for discipline in workload.measured]
+    return [*ENGINES, *workload.others, *kernels]
 
 
 def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> list[BenchmarkRow]:
@@ -268,11 +204,12 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
     Raises
     ------
     BenchmarkError
-        Two engines differ by more than 1e-9 in a quantile.
+        Two engines, or two rounds of one, differ by more than 1e-9 in a quantile.
     """
     for engine, taken in samples.items():
-        for each in () if engine.startswith(MEASURED) else taken:
-            _require_same(workload, engine, each, samples["simpy"][0])
+        known = engine if engine.startswith(KERNELS) else "simpy"
+        for each in taken:
+            require_same(workload, engine, each, samples[known][0], known)
     simpy_per_s = statistics.median(each.rate_per_s for each in samples["simpy"])
     rows: list[BenchmarkRow] = []
     for engine, taken in samples.items():
@@ -282,13 +219,15 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
             "name": workload.name,
             "size": workload.size,
             "engine": engine,
+            "played": taken[0].played,
             "ratio_to_simpy": median_per_s / simpy_per_s,
             "p50_s": taken[0].p50_s,
             "p99_s": taken[0].p99_s,
             "spread": (max(rates) - min(rates)) / median_per_s,
+            "rounds": len(taken),
             "peak_rss_bytes": max(each.peak_rss_bytes for each in taken),
         }
-        if workload.storm:
+        if workload.counts_events:
             row["events_per_s"] = median_per_s
         else:
             row["deliveries_per_s"] = median_per_s
@@ -296,26 +235,19 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
     return rows
 
 
-def _require_same(workload: Workload, engine: str, got: Sample, want: Sample) -> None:
-    for name in ("p50_s", "p99_s"):
-        found_s, known_s = getattr(got, name), getattr(want, name)
-        if abs(found_s - known_s) > TOLERANCE * known_s:
-            rule = f"{engine} has {found_s!r} s, simpy {known_s!r} s; they must be the same to 1e-9"
-            raise BenchmarkError(f"{workload.name} {workload.size}: {name}: {rule}")
-
-
-def render(document: Benchmark) -> Any:
+def render(rows: Sequence[BenchmarkRow]) -> Any:
     """A table for people."""
     from rich.table import Table
 
     from results import units
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("workload", "size", "engine"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rate", "x SimPy", "p50", "p99", "spread", "memory"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in document["workloads"]:
+    for title, width in (("workload", 11), ("size", 9), ("engine", 22)):
+        table.add_column(title, no_wrap=True, min_width=width)
+    for title, width in (("rate", 9), ("x SimPy", 7), ("p50", 7), ("p99", 7), ("spread", 6)):
+        table.add_column(title, justify="right", no_wrap=True, min_width=width)
+    table.add_column("memory", justify="right", no_wrap=True)
+    for row in rows:
         table.add_row(
             row["name"],
             f"{row['size']:,}",
@@ -328,8 +260,3 @@ def render(document: Benchmark) -> Any:
             units.size(row["peak_rss_bytes"]),
         )
     return table
-
-
-if __name__ == "__main__":
-    chosen = workloads(sys.argv[3] == "quick")[int(sys.argv[1])]
-    print(json.dumps(asdict(sample(chosen, sys.argv[2]))))

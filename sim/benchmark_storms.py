@@ -7,7 +7,6 @@ for the cores and a process for each Platform.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from typing import Any
 
@@ -131,25 +130,14 @@ class NaiveStorm:
         self._latency_s.append(self._env.now - delay_s - start_s)
 
 
-def naive_storm(topology: Topology, profile: Profile, seed: int) -> tuple[Floats, float]:
-    """Latency of each login and steps per second of the naive model, set-up included. [s, 1/s]"""
-    draws.uniforms(seed, Purpose.RETURN, 0, np.arange(2))  # loads what is compiled
-    started_s = time.perf_counter()
+def naive_storm(topology: Topology, profile: Profile, seed: int) -> tuple[Floats, int]:
+    """Latency of each login and how many steps were answered, by the naive model. [s]"""
     storm = NaiveStorm(topology, profile, seed, 0)
-    latency_s = storm.run()
-    return latency_s, storm.steps / (time.perf_counter() - started_s)
-
-
-def compiled_storm(topology: Topology, profile: Profile, seed: int) -> tuple[Floats, float]:
-    """The same of the engine. [s, 1/s]"""
-    storm_of(storm_grid(4_000), profile, seed)  # compiles, or loads what is compiled
-    started_s = time.perf_counter()
-    latency_s, answered = storm_of(topology, profile, seed)
-    return latency_s, answered / (time.perf_counter() - started_s)
+    return storm.run(), storm.steps
 
 
 def storm_of(topology: Topology, profile: Profile, seed: int) -> tuple[Floats, int]:
-    """Latency of each login and how many steps were answered, by the engine. [s]"""
+    """The same by the engine. [s]"""
     plan = Plan(topology, seed)
     study = Study(topology, phases.timetable(topology), seed, 0, plan.rows)
     grid = Grid(study, plan, {topology.controllers[0].name: profile})

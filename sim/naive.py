@@ -60,7 +60,9 @@ class NaiveGrid:
         self._rows, self._profile, self._costs = rows, profile, profile.costs
         self._key, self._nic = (seed, replication), node.nic
         self._env = simpy.Environment()
-        self._cpu = simpy.Resource(self._env, node.cores)
+        ranked = any(topic.priority for topic in topology.topics)
+        self._cpu = (simpy.PriorityResource if ranked else simpy.Resource)(self._env, node.cores)
+        self._rank = [(-each.priority,) if ranked else () for each in topology.topics]
         self._link = simpy.Resource(self._env)
         self._delay_s = np.repeat(
             [population.network.delay for population in topology.platforms],
@@ -108,7 +110,7 @@ class NaiveGrid:
         receivers = self._receivers[self._rows.topic[place]]
         intake_s = speed * (costs.publish + costs.publish_per_byte * size) * self._factor[place]
         wire_s = (size + self._profile.envelope.notification) / self._nic
-        with self._cpu.request() as turn:
+        with self._cpu.request(*self._rank[self._rows.topic[place]]) as turn:
             yield turn
             yield self._env.timeout(intake_s)
             for copy, copy_s in enumerate(self._copies_s(place, size, len(receivers.delay_s))):

@@ -17,7 +17,7 @@ import yaml
 from loadtest.payload import payload
 from loadtest.receiver import DeliveryLog, Receiver
 from results import regression
-from sim import benchmark, benchmark_grids
+from sim import benchmark_grids, benchmark_plays
 from sim.naive import NaiveGrid
 from topologies.plan import Plan
 
@@ -44,10 +44,10 @@ def cost_s(work):
 def naive():
     """A fan-out as a user of SimPy would write it first."""
     workload = benchmark_grids.fan_out(FAN_OUT, 2, 2)
-    rows = Plan(workload.short, benchmark.SEED).columns()
+    rows = Plan(workload.short, benchmark_plays.SEED).columns()
 
     def play():
-        return len(NaiveGrid(workload.short, rows, workload.profile, benchmark.SEED, 0).run())
+        return len(NaiveGrid(workload.short, rows, workload.profile, benchmark_plays.SEED, 0).run())
 
     return play
 
@@ -60,7 +60,7 @@ def kernels(discipline):
         workload = benchmark_grids.measured_fan_out(FAN_OUT, 2, 50, discipline)
 
     def play():
-        grid, _ = benchmark._grid(workload.full, workload, traced=False)
+        grid, _ = benchmark_plays.grid_of(workload.full, workload, traced=False)
         return grid.run()[0].delivered
 
     return play

@@ -1,88 +1,215 @@
 """The benchmark measures engines that agree, and refuses to compare others."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from sim import benchmark, benchmark_grids
-from sim.benchmark import BenchmarkError, Sample
+import sim.commands
+from sim import benchmark, benchmark_grids, benchmark_plays, benchmark_singles, benchmark_targets
+from sim.benchmark_plays import BenchmarkError, Sample
+from sim.benchmark_rounds import Rounds
+from topologies import TopologyError
 
 WORKLOADS = [
     benchmark_grids.fan_out(300, 12, 40),
     benchmark_grids.one_publish(2_000),
     benchmark_grids.storm(400),
     benchmark_grids.campus(0.02, 0.5),
+    benchmark_grids.events(0.05, 0.5),
 ]
+LONG = benchmark_grids.workloads(quick=False)
+README = Path(benchmark.__file__).with_name("README.md")
 
 
 @pytest.fixture
 def _same_cores(monkeypatch):
-    monkeypatch.setattr("sim.benchmark.os.sched_setaffinity", lambda process, cores: None)
+    monkeypatch.setattr("sim.benchmark_plays.os.sched_setaffinity", lambda process, cores: None)
 
 
 @pytest.mark.usefixtures("_same_cores")
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_all_engines_see_the_same_latencies(workload):
-    samples = {engine: [benchmark.sample(workload, engine)] for engine in benchmark.ENGINES}
+    samples = {engine: [benchmark_plays.sample(workload, engine)] for engine in benchmark.ENGINES}
     simpy, gridlab = benchmark.compared(workload, samples)
     assert simpy["ratio_to_simpy"] == 1.0
     assert gridlab["p99_s"] == pytest.approx(simpy["p99_s"], rel=1e-9)
     assert gridlab["name"] == simpy["name"] == workload.name
-    assert ("events_per_s" in gridlab) == (workload.name == "storm")
+    assert ("events_per_s" in gridlab) == (workload.name in ("storm", "events"))
     assert 0.0 < simpy["p50_s"] < simpy["p99_s"]
+    assert gridlab["played"] >= simpy["played"] > 0
+
+
+@pytest.mark.usefixtures("_same_cores")
+def test_alerts_do_go_before_bulk_where_nothing_batches():
+    """All Topics alike, the same publications have other latencies."""
+    ranked = benchmark_grids.events(0.2, 0.2)
+    alike = [each.model_copy(update={"priority": 0}) for each in ranked.short.topics]
+    plain = replace(ranked, short=ranked.short.model_copy(update={"topics": tuple(alike)}))
+    with_p99_s, without_p99_s = (
+        benchmark_plays.sample(each, "simpy").p99_s for each in (ranked, plain)
+    )
+    assert with_p99_s > 1.02 * without_p99_s
 
 
 @pytest.mark.usefixtures("_same_cores")
 def test_ciw_sees_the_same_latencies():
     workload = benchmark_grids.small_fan_out(5, 50)
     assert benchmark.engines_of(workload) == ["simpy", "gridlab", "ciw"]
-    samples = {engine: [benchmark.sample(workload, engine)] for engine in ("simpy", "ciw")}
+    samples = {engine: [benchmark_plays.sample(workload, engine)] for engine in ("simpy", "ciw")}
     rows = benchmark.compared(workload, samples)
     assert rows[1]["p99_s"] == pytest.approx(rows[0]["p99_s"], rel=1e-9)
     assert rows[1]["ratio_to_simpy"] < 50.0
 
 
+def sampled(rate_per_s, p99_s=0.9, peak_rss_bytes=1):
+    return Sample(1000, 1000 / rate_per_s, 0.5, p99_s, peak_rss_bytes)
+
+
 def test_engines_that_differ_are_not_compared():
-    right, wrong = Sample(1.0, 0.5, 0.9, 1), Sample(900.0, 0.5, 0.9 * (1 + 1e-8), 1)
+    right, wrong = sampled(1.0), sampled(900.0, 0.9 * (1 + 1e-8))
     with pytest.raises(BenchmarkError, match=r"p99_s: gridlab has .*; they must be the same"):
         benchmark.compared(WORKLOADS[0], {"simpy": [right], "gridlab": [right, wrong]})
+    with pytest.raises(BenchmarkError, match=r"p99_s: gridlab-loop-turns has "):
+        benchmark.compared(WORKLOADS[0], {"simpy": [right], "gridlab-loop-turns": [wrong, right]})
 
 
 def test_rates_are_medians_and_the_spread_is_said():
-    slow = [Sample(rate, 0.5, 0.9, 10) for rate in (1.0, 2.0, 4.0)]
-    fast = [Sample(rate, 0.5, 0.9, 70) for rate in (900.0, 1000.0, 1200.0)]
+    slow = [sampled(rate, peak_rss_bytes=10) for rate in (1.0, 2.0, 4.0)]
+    fast = [sampled(rate, peak_rss_bytes=70) for rate in (900.0, 1000.0, 1200.0)]
     rows = benchmark.compared(WORKLOADS[0], {"simpy": slow, "gridlab": fast})
-    assert [row["ratio_to_simpy"] for row in rows] == [1.0, 500.0]
+    assert [row["ratio_to_simpy"] for row in rows] == pytest.approx([1.0, 500.0])
     assert rows[1]["spread"] == pytest.approx(0.3)
     assert rows[1]["peak_rss_bytes"] == 70
-    document = {"workloads": rows}
+    assert rows[1]["rounds"] == 3
     row = TypeAdapter(benchmark.Benchmark).json_schema()["$defs"]["BenchmarkRow"]
     assert set(row["properties"]) == {*rows[0], "events_per_s"}
-    assert benchmark.render(document).row_count == 2
+    assert benchmark.render(rows).row_count == 2
 
 
 def test_the_long_workloads_are_those_that_are_promised():
-    sizes = [(each.name, each.size) for each in benchmark_grids.workloads(quick=False)]
-    assert sizes == [
+    assert [(each.name, each.size) for each in LONG] == [
         ("fan-out", 100), ("fan-out", 10_000), ("fan-out", 100_000), ("one-publish", 1_000_000),
-        ("storm", 300_000), ("topology", 200),
+        ("storm", 300_000), ("topology", 200), ("events", 8),
     ]  # fmt: skip
+    assert all(each.rounds >= 2 for each in LONG)
+    names = {each.name for each in LONG} | {name for name, _ in benchmark_singles.singles(False)}
+    assert set(sim.commands.PLAYED) == names
 
 
-def test_cost_is_linear_in_deliveries():
-    assert benchmark.slope([(10**6, 0.02), (10**7, 0.2), (10**8, 2.0)]) == pytest.approx(1.0)
-    points = benchmark.scaling(10**7)
-    assert [round(np.log10(count)) for count, _ in points] == [6, 7]
-    assert "it grows with their number to the" in benchmark.render_scaling(points)
+def test_the_whole_is_expected_to_take_twelve_minutes_at_most():
+    plays_s = sum(
+        sum(benchmark._expected_s(each, turn)) for each in LONG for turn in range(each.rounds)
+    )
+    assert plays_s + sum(benchmark.SINGLE_S.values()) < 12 * 60
 
 
 @pytest.mark.usefixtures("_same_cores")
 @pytest.mark.parametrize("discipline", sorted(benchmark_grids.MEASURED))
-def test_measured_disciplines_are_held_against_the_reference(discipline):
+def test_measured_disciplines_are_held_against_the_reference(discipline, monkeypatch):
     workload = benchmark_grids.fan_out(200, 2, 30)
-    found = benchmark.sample(workload, f"gridlab-{discipline}")
+    found = benchmark_plays.sample(workload, f"gridlab-{discipline}", checked=True)
     assert 0.0 < found.p50_s < found.p99_s
-    samples = {"simpy": [Sample(2.0, 0.5, 0.9, 1)], f"gridlab-{discipline}": [found]}
+    samples = {"simpy": [sampled(2.0)], f"gridlab-{discipline}": [found]}
     rows = benchmark.compared(workload, samples)
-    assert rows[1]["engine"] == f"gridlab-{discipline}"
-    assert rows[1]["ratio_to_simpy"] == found.rate_per_s / 2.0
+    assert rows[1]["ratio_to_simpy"] == pytest.approx(found.rate_per_s / 2.0)
+    monkeypatch.setattr("sim.benchmark_plays.TOLERANCE", -1.0)
+    with pytest.raises(BenchmarkError, match="the reference"):
+        benchmark_plays.sample(workload, f"gridlab-{discipline}", checked=True)
+
+
+@pytest.mark.usefixtures("_same_cores")
+def test_a_profile_says_where_the_time_went():
+    found = benchmark_plays.sample(WORKLOADS[0], "gridlab", profiled=True)
+    shares = [spot["share"] for spot in found.hottest]
+    assert shares == sorted(shares, reverse=True)
+    assert 0.1 < sum(shares) <= 1.0
+    assert benchmark_plays.sample(WORKLOADS[0], "gridlab").hottest == ()
+
+
+def test_cost_is_linear_in_deliveries():
+    watch = benchmark_plays.Stopwatch()
+    found = benchmark_singles.scaling(10**7, watch)
+    assert [round(np.log10(each["deliveries"])) for each in found["points"]] == [6, 7]
+    assert "it grows with their number to the" in benchmark_singles.render(found)
+    linear = [{"deliveries": 10**n, "wall_s": 2e-8 * 10**n} for n in (6, 7, 8)]
+    assert benchmark_singles.slope(linear) == pytest.approx(1.0)
+
+
+class Plays:
+    """Stands in for processes: every engine plays alike, until one is interrupted."""
+
+    def __init__(self, until=99):
+        self.played, self._until = [], until
+
+    def __call__(self, place, engine, *flags):
+        if len(self.played) == self._until:
+            raise KeyboardInterrupt
+        self.played.append((place, engine, flags))
+        return sampled(1.0 if engine == "simpy" else 500.0)
+
+
+def play(monkeypatch, plays, path, quick=True, only=("fan-out",)):
+    monkeypatch.setattr("sim.benchmark.in_fresh_process", plays)
+    told = []
+    document = benchmark.bench(
+        quick, lambda share, remark: told.append((share, remark)), only, path
+    )
+    return document, told
+
+
+def test_what_was_played_is_kept_and_gone_on_from(monkeypatch, tmp_path):
+    path, whole, first, second = tmp_path / "kept.json", Plays(), Plays(until=8), Plays()
+    want, told = play(monkeypatch, whole, None)
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert "fan-out 10,000: gridlab-loop-turns, round 2 of 2; " in told[-2][1]
+    with pytest.raises(KeyboardInterrupt):
+        play(monkeypatch, first, path)
+    got, _ = play(monkeypatch, second, path)
+    assert got == want
+    # The third round, of which two of four plays were over, is played anew.
+    assert second.played == whole.played[6:]
+    assert {flags for _, _, flags in whole.played} == {("quick",), ("quick", "checked")}
+    play(monkeypatch, third := Plays(), path)
+    assert third.played == []
+
+
+def test_rounds_of_another_benchmark_are_not_gone_on_from(tmp_path):
+    path = tmp_path / "kept.json"
+    Rounds(path, quick=True).keep("storm 9", 0, {})
+    assert Rounds(path, quick=True).found("storm 9", 0) == {}
+    with pytest.raises(TopologyError, match="of --quick and whole; name another file"):
+        Rounds(path, quick=False)
+    path.write_text(json.dumps({"rounds": {}}))
+    with pytest.raises(TopologyError, match="holds no rounds of a benchmark"):
+        Rounds(path, quick=True)
+
+
+def test_a_miss_comes_with_its_profile(monkeypatch):
+    spots = ({"where": "fifo.py:208 advance", "share": 0.9},)
+
+    def slow(place, engine, *flags):
+        profiled = spots if "profiled" in flags else ()
+        rate_per_s = {"simpy": 1.0, "gridlab": 2_999.0}.get(engine, 401.0)
+        return replace(sampled(rate_per_s), hottest=profiled)
+
+    document, _ = play(monkeypatch, slow, None, quick=False)
+    ratios = [each for each in document["targets"] if each["figure"] == benchmark_targets.RATIO]
+    assert [(each["met"], len(each["profile"])) for each in ratios] == [(False, 1)] * 2 + [
+        (True, 0)
+    ] * 4
+    text = benchmark_targets.render(document["targets"])
+    assert text[0] == "missed  fan-out 10,000 gridlab: times naive SimPy 2,999, at least 3,000"
+    assert text[1].split() == ["90%", "fifo.py:208", "advance"]
+
+
+def test_targets_are_those_of_the_readme_and_of_what_is_played():
+    assert benchmark_targets.markdown() in README.read_text()
+    played = {(each.name, each.size) for each in LONG}
+    singles = {name for name, _ in benchmark_singles.singles(False)}
+    for each in benchmark_targets.TARGETS:
+        assert (each.name, each.size) in played or each.name in singles

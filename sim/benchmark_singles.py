@@ -1,0 +1,169 @@
+"""What `gridlab bench sim` times without a rival, each in a process of its own.
+
+scaling       a fan-out to 10^4, from 10^6 to 10^9 deliveries: how its cost grows
+first-result  `gridlab simulate` of a small topology, from the shell and back, caches warm
+edr-scale     500,000 Platforms, 10 Controllers, a day with a power cut and the storm after it
+
+`python -m sim.benchmark_singles NAME MOST [profiled]` prints a `Single`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from typing_extensions import TypedDict
+
+import topologies
+from results import environment
+from sim.benchmark_grids import fan_out
+from sim.benchmark_plays import SEED, BenchmarkError, Spot, Stopwatch, hottest
+from sim.replications import simulate
+
+SCALING, FIRST, EDR = "scaling", "first-result", "edr-scale"
+SMALL = ("single-broker", "--set", "workload.duration=60s", "--replications", "2")
+TRIES = 3  # of the small one, after one that fills caches
+
+
+class Point(TypedDict):
+    """Deliveries of a play, and what they took. [s]"""
+
+    deliveries: int
+    wall_s: float
+
+
+class Single(TypedDict):
+    """One of them: `size` in Platforms; `slope` is the exponent of cost in deliveries. [1]"""
+
+    name: str
+    size: int
+    points: list[Point]
+    slope: float | None
+    peak_rss_bytes: int | None
+
+
+def singles(quick: bool) -> list[tuple[str, int]]:
+    """Their names, and to how many deliveries each goes at most."""
+    if quick:
+        return [(SCALING, 10**7), (FIRST, 0)]
+    return [(SCALING, 10**9), (FIRST, 0), (EDR, 0)]
+
+
+def measured(name: str, most: int, *flags: str) -> tuple[Single, list[Spot]]:
+    """One of them, timed in a new process; and its profile, if that is asked for by `profiled`.
+
+    Raises
+    ------
+    BenchmarkError
+        The process failed.
+    """
+    single, spots = json.loads(_output_of("-m", __name__, name, str(most), *flags))
+    return single, spots
+
+
+def first_result() -> Single:
+    """The one in the middle of a few, each in a process that did nothing before."""
+    walls_s = []
+    for _ in range(1 + TRIES):
+        started_s = time.perf_counter()
+        _simulate_small()
+        walls_s.append(time.perf_counter() - started_s)
+    size = sum(each.count for each in topologies.load(SMALL[0]).platforms)
+    middle_s = sorted(walls_s[1:])[TRIES // 2]
+    return _single(FIRST, size, [{"deliveries": 0, "wall_s": middle_s}], None)
+
+
+def scaling(most: int, watch: Stopwatch) -> Single:
+    """Ever longer fan-outs to 10^4, up to `most` deliveries."""
+    workload, points = fan_out(10_000, 2, 2), list[Point]()
+    profiles = {"c": workload.profile}
+    simulate(workload.full, seed=SEED, replications=1, processes=1, profiles=profiles)
+    for decade in range(6, round(np.log10(most)) + 1):
+        grid = fan_out(10_000, 2, 10 ** (decade - 4)).full
+        with watch:
+            run = simulate(grid, seed=SEED, replications=1, processes=1, profiles=profiles)
+        points.append({"deliveries": run.header.counts.delivered, "wall_s": watch.wall_s})
+    return _single(SCALING, workload.size, points, environment.peak_rss_bytes())
+
+
+def edr_scale(watch: Stopwatch) -> Single:
+    """One replication of the day, what is compiled included where it is not cached yet."""
+    grid = topologies.load(EDR)
+    with watch:
+        run = simulate(grid, seed=SEED, replications=1, processes=1)
+    point: Point = {"deliveries": run.header.counts.delivered, "wall_s": watch.wall_s}
+    size = sum(each.count for each in grid.platforms)
+    return _single(EDR, size, [point], environment.peak_rss_bytes())
+
+
+def slope(points: Sequence[Point]) -> float:
+    """Exponent of cost in deliveries: 1 is linear. [1]"""
+    deliveries, wall_s = np.log([[each["deliveries"], each["wall_s"]] for each in points]).T
+    return float(np.polyfit(deliveries, wall_s, 1)[0])
+
+
+def render(single: Single) -> str:
+    """A line for people."""
+    if single["name"] == FIRST:
+        took_s = single["points"][0]["wall_s"]
+        return f"First result: {took_s:.2f} s for gridlab simulate {' '.join(SMALL)}, caches warm"
+    told = ", ".join(
+        f"{each['wall_s']:.3g} s for {each['deliveries']:.3g}" for each in single["points"]
+    )
+    if single["slope"] is None:
+        return f"{single['name']}, {single['size']:,} Platforms: {told} deliveries"
+    return f"Cost over deliveries: {told}; it grows with their number to the {single['slope']:.3f}"
+
+
+def _single(name: str, size: int, points: list[Point], peak_rss_bytes: int | None) -> Single:
+    return {
+        "name": name,
+        "size": size,
+        "points": points,
+        "slope": slope(points) if len(points) > 1 else None,
+        "peak_rss_bytes": peak_rss_bytes,
+    }
+
+
+def _simulate_small(*before: str) -> None:
+    with tempfile.TemporaryDirectory() as kept:
+        _output_of(*before, "-m", "gridlab", "simulate", *SMALL, "--out", kept)
+
+
+def _profile_of_small() -> list[Spot]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "profile")
+        _simulate_small("-m", "cProfile", "-o", str(path))
+        return list(hottest(pstats.Stats(str(path))))
+
+
+def _output_of(*arguments: str) -> str:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise BenchmarkError(f"{' '.join(arguments)}: failed: {reason[0]}")
+    return done.stdout
+
+
+def main(name: str, most: str, *flags: str) -> None:
+    """Time one and print it, with its profile."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    watch = Stopwatch("profiled" in flags)
+    if name == FIRST:
+        print(json.dumps([first_result(), _profile_of_small() if "profiled" in flags else []]))
+        return
+    single = scaling(int(most), watch) if name == SCALING else edr_scale(watch)
+    print(json.dumps([single, watch.hottest()]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
