@@ -8,13 +8,16 @@ import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_oracle import FIFO
+from test_requests import COSTS, KINDS, changed
 from test_sessions import LOGINS, SETTINGS
 
+from sim.platforms import require_supported
 from sim.stations import Graph
 from topologies.plan import Plan
 from topologies.problems import TopologyError
 
 PRIORITY = st.sampled_from([0, 0, 3, -2, 9])
+PAYLOAD = {"size": "250 B", "cv": 0.7}
 
 
 @st.composite
@@ -61,6 +64,54 @@ def grids_with_priorities(draw):
 def test_both_engines_serve_by_priority_alike(world, seed, window_s):
     topology, profiles = world
     federations.assert_alike(topology, Plan(topology, seed), profiles, window_s)
+
+
+@st.composite
+def grids_with_priorities_that_keep(draw):
+    """The same where Platforms lose their connections, are kept copies for, and ask for items."""
+    kept = draw(st.sampled_from(["resumption", "offline", "queries"]))
+    queue = draw(st.sampled_from([2, 500]))
+    keeping = {
+        "resumption": {"resumption": {"window": "10 s", "queue": queue}},
+        "offline": {"offline": {"messages": queue}},
+        "queries": {},
+    }[kept]
+    topics = {
+        name: (home, {"priority": draw(PRIORITY), "payload": PAYLOAD, "max_items": 5,
+                      "notification": draw(st.sampled_from(["normal", "headline"]))})
+        for name, home in (("t", "c"), ("v", "c"), ("w", "d"))
+    }  # fmt: skip
+    near, far = absences.subscribers(draw, ["t", "v", "w"], controller="c")
+    people = [
+        near, far, absences.publisher(["t", "v"], controller="c"),
+        absences.publisher(["w"], controller="d") | {"name": "other"},
+    ]  # fmt: skip
+    rate, cores = draw(st.sampled_from(["40/s", "150/s"])), draw(st.integers(1, 3))
+    topology = federations.topology(
+        {"c": {"cores": cores, **keeping}, "d": {"cores": cores}}, topics, people,
+        [{"topic": name, "by": by, "process": "poisson", "rate": rate}
+         for name, by in (("t", "pub"), ("v", "pub"), ("w", "other"))],
+        faults=absences.losses(draw, ["outage", "disconnect", "disconnect", "crash", "freeze"]),
+    )  # fmt: skip
+    if kept == "queries":
+        asked = [{"by": by, "topic": topic, "rate": "25/s", **draw(KINDS)}
+                 for by, topic in (("near", "t"), ("far", "v"), ("far", "w"))]  # fmt: skip
+        topology = changed(topology, lambda data: data["workload"].update(queries=asked))
+    profile = worlds.profile(  # no two cores are done at one instant, also after a freeze
+        "fifo", publish=draw(st.sampled_from(["0.3 ms", "1.7 ms"])), cv=0.5,
+        copy=draw(st.sampled_from(["0.2 ms", "0.7 ms"])), copy_distribution="exponential",
+        logins=draw(LOGINS), relay={"receive": "0.3 ms", "receive_per_byte": "900 ns/B"},
+        queries=draw(COSTS),
+    )  # fmt: skip
+    return topology, {"c": profile, "d": profile}
+
+
+@settings(SETTINGS, max_examples=15)
+@given(grids_with_priorities_that_keep(), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_keep_and_answer_by_priority_alike(world, seed, window_s):
+    topology, profiles = world
+    require_supported(topology)
+    federations.assert_sessions_alike(topology, Plan(topology, seed), profiles, window_s)
 
 
 def test_who_waits_goes_by_priority_and_nobody_is_interrupted():
