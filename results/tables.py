@@ -90,8 +90,22 @@ def write_parquet(table: str, columns: Columns, path: Path) -> None:
         )
         for column in TABLES[table]
     ]
-    arrays = [pa.array(columns[field.name], field.type) for field in fields]
+    arrays = [_stored(columns[field.name], field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
+
+
+def _stored(values: npt.NDArray[Any], kind: Any) -> Any:
+    """A column for Parquet, from its bytes: `pyarrow.array` would load pandas first."""
+    import pyarrow as pa
+
+    if not pa.types.is_string(kind):
+        buffer = pa.py_buffer(np.ascontiguousarray(values))
+        return pa.Array.from_buffers(kind, len(values), [None, buffer])
+    texts = [text.encode() for text in values.tolist()]
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts))
+    )
 
 
 def read_parquet(table: str, path: Path) -> Columns:

@@ -15,10 +15,7 @@ import numpy as np  # noqa: E402
 
 import sim.sweeps  # noqa: E402, F401
 from sim.draws import Purpose, uniforms  # noqa: E402
-from topologies.quantities import TIME, Quantity  # noqa: E402
 
-# Units are read from a text of theirs with the first figure, and numba looks through all that it
-# can compile with the first kernel: a second together, whatever is simulated.
-Quantity(TIME, "s", "5 s").read("5 s")
+# Numba looks through all that it can compile with the first kernel, whatever is simulated.
 uniforms(0, Purpose(1), 0, np.zeros(1, np.int64))
 gc.freeze()  # a worker's collector need not look at any of it, nor copy its pages

@@ -29,9 +29,24 @@ Dimension = tuple[int, int]  # powers of second and byte
 TIME, DATA, RATE, FLOW, COST, PLAIN = (1, 0), (0, 1), (-1, 0), (-1, 1), (1, -1), (0, 0)
 
 
+BYTE, KIBI = Decimal(1), Decimal(1024)
+USUAL: dict[str, tuple[Dimension, Decimal]] = {
+    "": (PLAIN, Decimal(1)), "1": (PLAIN, Decimal(1)), "%": (PLAIN, Decimal("0.01")),
+    "ns": (TIME, Decimal("1e-9")), "us": (TIME, Decimal("1e-6")), "ms": (TIME, Decimal("1e-3")),
+    "s": (TIME, Decimal(1)), "min": (TIME, Decimal(60)), "h": (TIME, Decimal(3600)),
+    "B": (DATA, BYTE), "kB": (DATA, BYTE * 1000), "KB": (DATA, BYTE * 1000),
+    "MB": (DATA, BYTE * 10**6), "GB": (DATA, BYTE * 10**9),
+    "KiB": (DATA, KIBI), "MiB": (DATA, KIBI**2), "GiB": (DATA, KIBI**3),
+    "kbit": (DATA, BYTE * 1000 / 8), "Mbit": (DATA, BYTE * 10**6 / 8),
+    "Gbit": (DATA, BYTE * 10**9 / 8),
+}  # fmt: skip
+"""Units that files are mostly written with; for any other pint is asked, which takes longer to
+load than all the rest of a file."""
+
+
 @functools.cache
 def _registry() -> Any:
-    import pint  # loaded with the first figure that has a unit: it takes a third of a second
+    import pint
 
     registry = pint.UnitRegistry(non_int_type=Decimal)
     registry.define("KB = 1000 * byte")  # as people write the kilobyte, beside the strict kB
@@ -41,6 +56,21 @@ def _registry() -> Any:
 @functools.lru_cache(maxsize=1024)
 def _unit(name: str) -> tuple[Dimension, Decimal]:
     """Dimension of a unit and its size in seconds, bytes and their products.
+
+    Raises
+    ------
+    KeyError
+        No such unit, or one of something else than time and data.
+    """
+    over, _, under = name.partition("/")
+    if over in USUAL and under in USUAL:
+        ((seconds, size), factor), ((per_seconds, per_size), divisor) = USUAL[over], USUAL[under]
+        return (seconds - per_seconds, size - per_size), factor / divisor
+    return unit_of_pint(name)
+
+
+def unit_of_pint(name: str) -> tuple[Dimension, Decimal]:
+    """The same of all units that pint knows.
 
     Raises
     ------

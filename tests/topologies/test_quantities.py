@@ -1,13 +1,25 @@
 """Figures with units: read exactly, refused with a repair, written so that they can be read."""
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from topologies.quantities import COST, FLOW, FREQUENCY, PLAIN, SIZE, TIME, Quantity
+from topologies.quantities import (
+    COST,
+    FLOW,
+    FREQUENCY,
+    PLAIN,
+    SIZE,
+    TIME,
+    USUAL,
+    Quantity,
+    _unit,
+    unit_of_pint,
+)
 
 TIMES = Quantity(TIME, "s", "5 ms")
 FLOWS = Quantity(FLOW, "B/s", "1 Gbit/s")
@@ -83,3 +95,15 @@ def test_what_is_no_figure_is_refused_with_a_repair(quantity, text, message):
 def test_a_written_figure_is_read_back_to_the_last_bit(figure):
     for quantity in (TIMES, SIZE, FREQUENCY, FLOWS, PLAINS, COSTS):
         assert quantity.read(quantity.write(figure)) == figure
+
+
+@pytest.mark.parametrize("under", sorted(USUAL))
+def test_usual_units_are_what_pint_says(under):
+    """Also as parts of others; the figure is the same to the last bit."""
+    for over in sorted(USUAL):
+        name = f"{over or '1'}/{under}" if under else over
+        dimension, factor = _unit(name)
+        known, known_factor = unit_of_pint(name)
+        assert dimension == known, name
+        for number in ("1", "46.7", "689", "0.3"):
+            assert float(Decimal(number) * factor) == float(Decimal(number) * known_factor), name
