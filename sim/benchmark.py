@@ -92,7 +92,7 @@ def bench(
     Parameters
     ----------
     quick : bool
-        Smaller workloads and fewer rounds: a minute instead of twelve; no targets.
+        Smaller workloads and fewer rounds: a minute and a half instead of twelve; no targets.
     progress : callable, optional
         Called with the share done and a remark.
     only : collection of str
@@ -236,23 +236,21 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
 
 
 def render(rows: Sequence[BenchmarkRow]) -> Any:
-    """A table for people."""
+    """A table for people of one workload."""
     from rich.table import Table
 
     from results import units
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for title, width in (("workload", 11), ("size", 9), ("engine", 22)):
-        table.add_column(title, no_wrap=True, min_width=width)
-    for title, width in (("rate", 9), ("x SimPy", 7), ("p50", 7), ("p99", 7), ("spread", 6)):
-        table.add_column(title, justify="right", no_wrap=True, min_width=width)
+    title = f"{rows[0]['name']} {rows[0]['size']:,}, {rows[0]['rounds']} rounds"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("engine", no_wrap=True, min_width=22)
+    for column, width in (("per s", 11), ("x SimPy", 7), ("p50", 7), ("p99", 7), ("spread", 6)):
+        table.add_column(column, justify="right", no_wrap=True, min_width=width)
     table.add_column("memory", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            row["name"],
-            f"{row['size']:,}",
             row["engine"],
-            units.rate(row.get("deliveries_per_s", row.get("events_per_s", 0.0))),
+            f"{row.get('deliveries_per_s', row.get('events_per_s', 0.0)):,.0f}",
             f"{row['ratio_to_simpy']:,.4g}",
             units.seconds(row["p50_s"]),
             units.seconds(row["p99_s"]),

@@ -94,7 +94,7 @@ def simulate(
 
 
 @click.command("sim")
-@click.option("--quick", is_flag=True, help="Smaller grids, fewer rounds: about a minute.")
+@click.option("--quick", is_flag=True, help="Smaller grids, fewer rounds, 90 s.")
 @click.option(
     "--only",
     type=click.Choice(PLAYED),
