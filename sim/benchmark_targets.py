@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from sim.benchmark import Benchmark, BenchmarkRow
     from sim.benchmark_singles import Single
 
-RATIO, WALL, MEMORY, EVENTS, SLOPE = (
-    "ratio_to_simpy", "wall_s", "peak_rss_bytes", "events_per_s", "slope",
+RATIO, WALL, MEMORY, DELIVERIES, EVENTS, SLOPE = (
+    "ratio_to_simpy", "wall_s", "peak_rss_bytes", "deliveries_per_s", "events_per_s", "slope",
 )  # fmt: skip
-LEAST = (RATIO, EVENTS)  # are to be at least so much, the others at most
+LEAST = (RATIO, DELIVERIES, EVENTS)  # are to be at least so much, the others at most
 MEANING = {
     RATIO: "times naive SimPy",
     WALL: "wall clock",
     MEMORY: "peak memory",
+    DELIVERIES: "deliveries per second",
     EVENTS: "events per second",
     SLOPE: "power of deliveries that cost grows with",
 }
@@ -66,7 +67,7 @@ TARGETS = (
     Target("one-publish", 1_000_000, MEMORY, 250e6),
     Target("storm", 300_000, RATIO, 300),
     Target("topology", 200, RATIO, 1_000),
-    Target("topology", 200, WALL, 10.0),
+    Target("topology", 200, DELIVERIES, 50e6),
     Target("topology", 200, MEMORY, 500e6),
     Target("events", 8, EVENTS, 5e6),
     Target("scaling", 10_000, SLOPE, 1.05),
@@ -101,12 +102,12 @@ def figures(
     found: dict[tuple[str, int, str, str], float] = {}
     for row in rows:
         place = row["name"], row["size"], row["engine"]
-        rate_per_s = row.get("deliveries_per_s") or row["events_per_s"]
+        kind = EVENTS if "events_per_s" in row else DELIVERIES
+        rate_per_s = row.get("events_per_s", row.get("deliveries_per_s", 0.0))
         found[*place, RATIO] = row["ratio_to_simpy"]
         found[*place, MEMORY] = row["peak_rss_bytes"]
         found[*place, WALL] = row["played"] / rate_per_s
-        if "events_per_s" in row:
-            found[*place, EVENTS] = row["events_per_s"]
+        found[*place, kind] = rate_per_s
     for single in singles:
         place = single["name"], single["size"], "gridlab"
         found[*place, WALL] = single["points"][-1]["wall_s"]
@@ -121,7 +122,7 @@ def told(figure: str, value: float) -> str:
         return units.size(value)
     if figure == WALL:
         return units.seconds(value)
-    if figure == EVENTS:
+    if figure in (DELIVERIES, EVENTS):
         return units.rate(value)
     return f"{value:,.4g}"
 
