@@ -91,8 +91,7 @@ class Controller:
     def publish(self, reaching: Arrivals, kind: Integers, until_s: float) -> None:
         """Publications of its own Platforms reach it: all that do before `until_s`, in order."""
         arrivals, refused = self._inbound.passed(reaching, until_s)
-        if arrivals is not reaching:
-            kind = self._census.kind(arrivals)
+        kind = kind if arrivals is reaching else self._census.kind(arrivals)
         if len(refused):
             self._census.refuse(refused.topic, refused.publisher)
             self._turn_away(refused, refused=True)
@@ -211,8 +210,8 @@ class Controller:
     @property
     def pending(self) -> bool:
         """Whether anything that is known will yet come to it."""
-        known_s = min(self._inbox.next_s(), self.subscriptions.next_s)
-        return known_s < np.inf or len(self._inbound.unread()) > 0
+        next_s = min(self._inbox.next_s(), self.subscriptions.next_s)
+        return next_s < np.inf or len(self._inbound.unread()) > 0
 
     def numbers(self, platforms: Integers) -> Integers:
         """Numbers that Platforms of the topology have here."""
@@ -369,8 +368,7 @@ class Controller:
         records["row"], records["topic"], records["start"] = jobs.row, jobs.topic, start
         records["arrival_s"], records["intended_s"] = jobs.arrival_s, jobs.intended_s
         records["wire_bytes"] = payload_bytes + self.station.profile.envelope.notification
-        records["platform"] = jobs.socket
-        records["segment"] = jobs.kind * self._kinds
+        records["platform"], records["segment"] = jobs.socket, jobs.kind * self._kinds
         records["interval"] = self._study.timetable.intervals(jobs.intended_s)
         records["legitimate"] = jobs.kind % self._census.roles == 0
         records["missing"] = records["unwritten"] = records["copies"] = copies
@@ -388,6 +386,8 @@ class Controller:
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
             self._keeper.resend(records, jobs)
         self._keeper.mark(records)
+        if self._server.setting["pause_s_per_byte"][0] > 0.0:
+            self._results.count(records, jobs, self.station.profile.publication_bytes)
         return records
 
     def _intervals(self, drained_s: float) -> Records:

@@ -10,7 +10,7 @@ from sim.network import Arrivals, nothing
 from sim.platforms import Residents
 from sim.state import Records
 from topologies import schema
-from topologies.profiles import Profile
+from topologies.profiles import LoopTurns, Profile
 
 AS_THE_SERVER_DOES = {"prosody": PAUSE, "ejabberd": DEBT, "none": DELAY}
 
@@ -30,9 +30,11 @@ class Inbound:
 
     def __init__(self, node: schema.Controller, profile: Profile, home: Residents) -> None:
         self._home, self._envelope_bytes = home, profile.publication_bytes
-        self.limited = bool(node.limits.client or node.limits.client_stanza)
-        self.limited |= node.limits.account.rate is not None
-        self._rules = rule(node.limits, profile)
+        limits, self._rules = node.limits, rule(node.limits, profile)
+        if loop_rate(limits, profile) is not None:
+            self._rules["kind"] = NONE
+        self.limited = bool(self._rules["kind"] != NONE or limits.client_stanza)
+        self.limited |= limits.account.rate is not None
         self._clients = np.zeros(home.count if self.limited else 0, CLIENT)
         self._clients["credit_bytes"] = self._rules["burst_bytes"]
         self._pending: Arrivals | None = None  # handled later, in order
@@ -73,6 +75,17 @@ class Inbound:
     def unread(self) -> Arrivals:
         """What is not handled yet."""
         return nothing() if self._pending is None else self._pending
+
+
+def loop_rate(limits: schema.Limits, profile: Profile) -> schema.ByteRate | None:
+    """A client's rate that an event loop keeps: Prosody's pauses end as the loop rests (`pauses`).
+
+    Not beside a limit on an account's publications, which no server has.
+    """
+    loops = profile.server == "prosody" and isinstance(profile.costs, LoopTurns)
+    if not loops or limits.shape != "server" or limits.account.rate is not None:
+        return None
+    return limits.client
 
 
 def server_rule(limits: schema.Limits, profile: Profile) -> Records | None:

@@ -6,7 +6,8 @@ waits in the sockets. The rules, each a scalar scan over one client's publicatio
 
 * `pause` (Prosody): a read takes what is there, at most 8,192 B, and all of it is handled at once;
   if n bytes are worth more than 1 ms, the next read is n / rate later. No credit is saved, `burst`
-  has no effect.
+  has no effect. An event loop makes the pauses of its clients itself, as they end when it rests
+  (`pauses`); these are for other disciplines, and for connections from other Controllers.
 * `debt` (ejabberd): a read takes at most 1,460 B (Erlang's `buffer`), handled at once; then the
   credit is c = min(burst, c + rate dt - n), and if it is below 0 the next read is -c / rate later.
 * `delay`: a shaper. Leave at max(a, TAT - burst / rate), TAT = max(a, TAT) + n / rate (GCRA).

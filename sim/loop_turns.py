@@ -7,9 +7,8 @@ the tail. It handles them *last first*:
 * a readable socket: the publications that are there when the read starts, as many as fit into
   `read_bytes` and at least one, are read one after another; each copy is built and added to its
   session's pending items, and a session not on the ready list joins it at that instant. Where more
-  are there than fit, the socket is set aside: what is left of a TLS record makes Prosody pause the
-  connection, and the timer that ends the pause runs only once nobody else is ready
-  (net/server_epoll.lua, `dirty` and `runtimers`, 0.12.3). Then all that were set aside are read;
+  are there than fit, or where a limit on what a client sends has it so, the connection is paused,
+  and not read until nobody else is ready (`pauses`);
 * a writable socket: one write flushes all that is pending for it.
 
 An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
@@ -45,7 +44,8 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
-from sim.ready_list import link, poll, resume, set_aside
+from sim.pauses import WAITING, is_paused, measure, next_resumed_s, pause, wait
+from sim.ready_list import link, poll, run_timers
 from sim.state import NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
@@ -64,8 +64,14 @@ def _admit_until(server: Server, time_s: float) -> None:
             platform.input_head = slot
         else:
             server.publications[server.processes[number].input_tail].next = slot
-        server.processes[number].input_tail = slot
-        link(server, number)
+        process = server.processes[number]
+        process.input_tail = slot
+        if process.publisher_state == WAITING:
+            continue
+        if is_paused(server, number):
+            wait(server, number)
+        else:
+            link(server, number)
 
 
 @compiled
@@ -115,13 +121,16 @@ def _begin_read(server: Server, number: int) -> None:
     """Count the publications that one read takes: those there now that fit, at least one."""
     now, setting = server.ledger[0], server.setting[0]
     _admit_until(server, now.time_s)
+    if setting.pause_s_per_byte > 0.0 and number < setting.residents:
+        measure(server, number)
+        return
     slot, room = server.platforms[number].input_head, setting.read_bytes
-    now.reads = 0
+    now.reads, now.pause_s = 0, -1.0
     while slot != NOBODY:
         publication = server.publications[slot]
         room -= payload_bytes(server, publication) + setting.publish_envelope
         if room < 0.0 and now.reads > 0:
-            set_aside(server, number)
+            now.pause_s = 0.0
             break
         now.reads += 1
         slot = publication.next
@@ -283,11 +292,17 @@ def _account(server: Server) -> None:
 
 @compiled
 def _rest(server: Server, end_s: float) -> bool:
-    """Sleep until the next arrival wakes the loop; false if none comes before `end_s`."""
-    now, arrival_s = server.ledger[0], next_arrival_s(server)
+    """Sleep until an arrival wakes the loop or a pause ends; false if neither is before `end_s`."""
+    now, arrival_s, resumed_s = server.ledger[0], next_arrival_s(server), next_resumed_s(server)
     _account(server)
-    if arrival_s >= end_s:
+    now.timers_s = now.time_s
+    if min(arrival_s, resumed_s) >= end_s:
         return False
+    if resumed_s < arrival_s:
+        now.idle_s += resumed_s - now.time_s
+        now.time_s = now.busy_since_s = resumed_s
+        return True
+    now.timers_s = arrival_s
     awake_s = arrival_s + server.setting[0].wake_s
     now.idle_s += awake_s - now.time_s
     now.time_s = now.busy_since_s = awake_s
@@ -325,6 +340,7 @@ def _go_on_reading(server: Server, number: int, end_s: float) -> None:
         _begin_publication(server, number)
         now.stage = BUILD
     else:
+        pause(server, number, now.time_s)
         if now.event & WRITABLE:
             _write(server, number)
         now.stage = EVENT
@@ -344,9 +360,9 @@ def advance(server: Server, end_s: float) -> None:
                 reach(server, now.time_s)
                 poll(server)
                 now.stage = EVENT
-            elif now.aside_first > 0:
+            elif next_resumed_s(server) <= now.time_s:
                 reach(server, now.time_s)
-                resume(server)
+                run_timers(server)
                 now.stage = EVENT
             elif not _rest(server, end_s):
                 break

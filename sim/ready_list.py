@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from sim.delivery import compiled, inlined, weigh
 from sim.flushes import FLAGS, READABLE, WRITABLE
+from sim.pauses import WAITING, next_resumed_s, resume
 from sim.state import NOBODY, Server
-
-ASIDE: Final = 1  # state of a publisher
 
 
 @inlined
@@ -24,35 +21,19 @@ def link(server: Server, number: int) -> None:
         now.queue_length += 1
 
 
-@inlined
-def set_aside(server: Server, number: int) -> None:
-    """Leave a socket with more than one read alone until nobody else is ready."""
-    now, process = server.ledger[0], server.processes[number]
-    process.publisher_state, process.copy = ASIDE, 0
-    if now.aside_first == 0:
-        now.aside_first = number + 1
-    else:
-        server.processes[np.uint32(now.aside_last - 1)].copy = number + 1
-    now.aside_last = number + 1
-
-
 @compiled
-def resume(server: Server) -> None:
-    """Take the sockets that were set aside, the first one first."""
+def run_timers(server: Server) -> None:
+    """Take the sockets whose pause is over, the one that was over first first."""
     now, most = server.ledger[0], server.setting[0].events_max
-    events, last = 0, now.aside_first
-    while last != 0 and events < most:
-        last = server.processes[np.uint32(last - 1)].copy
-        events += 1
-    now.events = events
-    while events > 0:
-        number = np.uint32(now.aside_first - 1)
-        process = server.processes[number]
-        now.aside_first = process.copy
-        process.publisher_state = process.copy = 0
+    now.timers_s, taken = now.time_s, 0
+    while taken < most and next_resumed_s(server) <= now.time_s:
+        number = np.uint32(resume(server))
         link(server, number)
-        events -= 1
-        server.batch[np.uint32(events)] = (number << FLAGS) + READABLE
+        taken += 1
+        server.batch[np.uint32(most - taken)] = (number << FLAGS) + READABLE
+    for i in range(taken):
+        server.batch[np.uint32(i)] = server.batch[np.uint32(most - taken + i)]
+    now.events = taken
     weigh(server, now.time_s)
 
 
@@ -67,7 +48,7 @@ def poll(server: Server) -> None:
         head += 1
         platform = server.platforms[number]
         flags = 0
-        if platform.input_head != NOBODY and server.processes[number].publisher_state != ASIDE:
+        if platform.input_head != NOBODY and server.processes[number].publisher_state != WAITING:
             flags = READABLE
         flags += WRITABLE * (platform.results > 0 or platform.mail_head != NOBODY)
         if flags:

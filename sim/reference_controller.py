@@ -16,10 +16,11 @@ from sim.draws import Purpose
 from sim.reference_books import Books, Directory, Log
 from sim.reference_clocks import FIRST_PRIORITY, StoppedClock, at, cut_between, event_in, freezes_of
 from sim.reference_fetches import ReferenceFetches
-from sim.reference_inbound import Connection, Door, connection
+from sim.reference_inbound import Connection, Door, connection, loop_rate
 from sim.reference_logins import ReferenceSessions
+from sim.reference_loop import LoopTurnsServer
 from sim.reference_requests import Presences, retract
-from sim.reference_servers import FanoutProcessServer, FifoServer, LoopTurnsServer
+from sim.reference_servers import FanoutProcessServer, FifoServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Life, Pace, Publication, Socket, Surroundings, Target
 from sim.requests import first_row
@@ -122,7 +123,8 @@ class ReferenceController:
         )  # fmt: skip
         match self._profile.costs:
             case LoopTurns() as costs:
-                return LoopTurnsServer(costs, around)
+                rate = loop_rate(self._node.limits, self._profile)
+                return LoopTurnsServer(costs, around, rate)
             case FanoutProcess() as costs:
                 return FanoutProcessServer(costs, around)
             case Fifo() as costs:

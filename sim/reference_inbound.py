@@ -15,7 +15,7 @@ import simpy
 
 from sim.reference_stanzas import Publication
 from topologies import schema
-from topologies.profiles import Profile
+from topologies.profiles import LoopTurns, Profile
 
 READ_PRIORITY, GATE_PRIORITY = 5, 6  # after arrivals (1), before the servers' cores (10 ...)
 Handle = Callable[[Publication], None]
@@ -35,6 +35,17 @@ def at(env: simpy.Environment, delay_s: float, priority: int, act: Callable[[], 
     assert event.callbacks is not None
     event.callbacks.append(lambda _: act())
     env.schedule(event, priority, delay_s)
+
+
+def loop_rate(limits: schema.Limits, profile: Profile) -> schema.ByteRate | None:
+    """A client's rate where it is no matter of the door: an event loop that makes Prosody's pauses.
+
+    Not beside a limit on an account's publications, which no server has.
+    """
+    loops = profile.server == "prosody" and isinstance(profile.costs, LoopTurns)
+    if not loops or limits.shape != "server" or limits.account.rate is not None:
+        return None
+    return limits.client
 
 
 class Door:
@@ -67,6 +78,8 @@ class Door:
 
     def _connection(self) -> Connection:
         rate, env = self._limits.client, self._env
+        if loop_rate(self._limits, self._profile) is not None:
+            return Unlimited(self._handle)
         if rate is not None and self._limits.shape == "drop":
             return Policed(Bucket(env, rate.rate, rate.burst), self._handle, self._refuse)
         server = self._profile.server if self._limits.shape == "server" else "none"

@@ -1,8 +1,9 @@
-"""The three disciplines once more, stanza by stanza, as SimPy processes that read like their rules.
+"""Disciplines once more, stanza by stanza, as SimPy processes that read like their rules.
 
 Nothing here is shared with the kernels: each server keeps its own queues and makes its own sums,
 and only the random draws are the same. At one instant things happen in the order that the kernels
-document: arrivals first, then completions in the order of their cores' numbers.
+document: arrivals first, then completions in the order of their cores' numbers. The event loop is
+in `sim.reference_loop`.
 """
 
 from __future__ import annotations
@@ -12,151 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-import simpy
 
 from results import histogram
 from sim import draws
 from sim.draws import Purpose
-from sim.reference_collector import Collector
-from sim.reference_stanzas import Job, Process, Publication, Socket, Surroundings, Target, due
-from topologies.profiles import FanoutProcess, Fifo, LoopTurns
-
-
-class LoopTurnsServer:
-    """One event loop (`loop-turns`)."""
-
-    def __init__(self, costs: LoopTurns, around: Surroundings) -> None:
-        self._costs, self._around, self._env = costs, around, around.env
-        self._clock = around.clock
-        self._ready: deque[Socket] = deque()
-        self._aside: deque[Socket] = deque()  # with more than a read, until nobody else is ready
-        self._input: dict[Socket, deque[Publication]] = {}
-        self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
-        self._results: dict[Socket, int] = {}
-        self._answers: dict[Socket, list[Job]] = {}
-        self._sleeping: simpy.Event | None = None
-        self._collector = Collector(costs, around)
-        self._env.process(self._loop())
-
-    def slow_down(self, factor: float) -> None:
-        """What is left of a collection takes so many times as long."""
-        self._collector.slow_down(factor)
-
-    def receive(self, publication: Publication) -> None:
-        """A publication arrives at its publisher's socket."""
-        self._input.setdefault(publication.socket, deque()).append(publication)
-        self._link(publication.socket)
-        if self._sleeping is not None:
-            self._sleeping.succeed()
-            self._sleeping = None
-
-    def _link(self, socket: Socket) -> None:
-        if socket not in self._ready:
-            self._ready.append(socket)
-
-    def _loop(self) -> Process:
-        while True:
-            if not self._ready and not self._aside:
-                self._sleeping = self._env.event()
-                yield self._sleeping
-                yield self._clock.timeout(self._costs.wake)
-            for socket, readable, writable in self._poll() if self._ready else self._resume():
-                started_s = self._env.now
-                if readable:
-                    yield from self._read(socket)
-                if writable:
-                    begun_s = self._env.now
-                    yield from self._write(socket)  # what has begun is made, then it stands still
-                    if (pause_s := self._clock.pause_s(begun_s, self._env.now)) > 0.0:
-                        yield self._env.timeout(pause_s)
-                self._around.worked(started_s, self._env.now)
-
-    def _poll(self) -> list[tuple[Socket, bool, bool]]:
-        found: list[tuple[Socket, bool, bool]] = []
-        while self._ready and len(found) < self._costs.events_max:
-            socket = self._ready.popleft()
-            readable = bool(self._input.get(socket)) and socket not in self._aside
-            writable = bool(self._output.get(socket) or self._results.get(socket))
-            if readable or writable:
-                found.append((socket, readable, writable))
-        self._ready.extend(socket for socket, _, _ in found)
-        return found[::-1]
-
-    def _resume(self) -> list[tuple[Socket, bool, bool]]:
-        count = min(len(self._aside), self._costs.events_max)
-        taken = [self._aside.popleft() for _ in range(count)]
-        for socket in taken:
-            self._link(socket)
-        return [(socket, True, False) for socket in taken]
-
-    def _read(self, socket: Socket) -> Process:
-        waiting, size = self._input[socket], 0.0
-        taken: list[Publication] = []
-        for publication in waiting:
-            size += publication.payload_bytes + self._costs.publish_envelope
-            if taken and size > self._costs.read_bytes:
-                self._aside.append(socket)
-                break
-            taken.append(publication)
-        for publication in taken:
-            yield from self._publish(publication)
-            waiting.popleft()
-            if publication.published and publication.answer is None:
-                self._results[socket] = self._results.get(socket, 0) + 1
-            if publication.job is not None:
-                self._answers.setdefault(socket, []).append(publication.job)
-
-    def _publish(self, publication: Publication) -> Process:
-        """Read a publication with its first copy in one go, then build each further copy."""
-        costs, around, payload = self._costs, self._around, publication.payload_bytes
-        intake_s = around.intake_s(publication)
-        if publication.published:
-            intake_s = around.speed * (costs.publish + costs.publish_per_byte * payload)
-        if publication.job is not None:
-            intake_s = publication.job.work_s()
-        if publication.answer is not None and publication.published:
-            intake_s = around.pace.factor * publication.answer.work_s
-        spans_s = [
-            intake_s * publication.factor, self._collector.collect_s(costs.allocation_publish)
-        ]  # fmt: skip
-        allocation = 1.0 + costs.allocation_per_byte * max(payload - 400.0, 0.0)
-        for session, target in publication.copies:
-            copy_s = around.speed * (costs.build + costs.build_per_byte * payload)
-            spans_s += [copy_s * publication.factor, self._collector.collect_s(allocation)]
-            for span_s in spans_s:
-                yield self._clock.timeout(span_s)
-            spans_s = []
-            if not around.takes(session, publication):
-                around.miss(publication, session)
-                continue
-            around.hold(publication, 1)
-            self._output.setdefault(session, []).append((publication, target))
-            self._link(session)
-        for span_s in spans_s:
-            yield self._clock.timeout(span_s)
-
-    def _write(self, socket: Socket) -> Process:
-        costs, speed, online = self._costs, self._around.speed, self._around.online(socket)
-        pending = self._output.pop(socket, [])
-        collect_s = self._collector.collect_s(costs.allocation_write) if pending else 0.0
-        if self._results.pop(socket, 0):
-            yield self._env.timeout(speed * costs.acknowledge)
-            for job in self._answers.pop(socket, []):
-                job.done()
-        if not pending:
-            return
-        bytes_s = 0.0
-        for publication, _ in pending:
-            bytes_s += speed * costs.write_per_byte * publication.payload_bytes
-        further_s = speed * costs.coalesced * (len(pending) - 1)
-        yield self._env.timeout(speed * costs.write + further_s + bytes_s)
-        yield self._env.timeout(collect_s)
-        for publication, target in pending:
-            self._around.hold(publication, -1)
-            if online and not self._around.holds_back(socket, publication):
-                self._around.send(publication, socket, target)
-            else:
-                self._around.miss(publication, socket)
+from sim.reference_stanzas import Process, Publication, Socket, Surroundings, Target, due
+from topologies.profiles import FanoutProcess, Fifo
 
 
 @dataclass(eq=False)

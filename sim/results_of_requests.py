@@ -39,6 +39,7 @@ class Results:
         self._result_bytes = np.array([each.result_bytes for each in graph.answers])
         self._work_s = np.array([each.work_s for each in graph.answers])
         self._retract = np.zeros(self._topics + len(graph.answers), np.int64)
+        self._retracts = self._topics + np.flatnonzero([e.role == RETRACT for e in graph.answers])
         for number, each in enumerate(graph.answers, self._topics):
             if each.role == RETRACT:
                 self._retract[each.topic] = number
@@ -77,6 +78,15 @@ class Results:
         payload_bytes = jobs.payload_bytes.copy()
         payload_bytes[mine] = self._result_bytes[jobs.topic[mine] - self._topics]
         return replace(jobs, payload_bytes=payload_bytes)
+
+    def count(self, records: Records, jobs: Jobs, envelope_bytes: float) -> None:
+        """Note what Platforms sent for jobs: requests are empty, retracts the Broker's own. [B]
+
+        What goes out again to who was away costs no intake (`factor` 0) and was not sent anew.
+        """
+        sent = np.where(jobs.topic < self._topics, jobs.payload_bytes, 0.0) + envelope_bytes
+        own = np.isin(jobs.topic, self._retracts) | (records["factor"] == 0.0)
+        records["counted_bytes"] = np.where(own, 0.0, sent)
 
     def cost(self, records: Records) -> npt.NDArray[np.bool_]:
         """Give requests to a Broker here and its retracts their own costs; which ones they are."""

@@ -14,6 +14,7 @@ from sim.backlogs import POLICIES
 from sim.compiling import calls
 from sim.disciplines import Discipline
 from sim.draws import Purpose
+from sim.inbound import loop_rate
 from sim.journeys import COPIES_MAX
 from sim.keeping import keeps, quota
 from sim.phases import Timetable
@@ -64,6 +65,7 @@ def empty_server(
     ledger = np.zeros(1, LEDGER)
     ledger["idle_cores"] = len(cores)
     ledger["time_s"] = ledger["busy_since_s"] = cores["idle_since_s"] = ASLEEP_S
+    ledger["timers_s"] = -np.inf
     share = draws.uniforms(
         study.seed, Purpose.COLLECTION_START, study.replication, np.array([station.number])
     )
@@ -90,7 +92,7 @@ def empty_server(
         nodes=np.zeros(1 if event else 0, NODE),
         cores=cores,
         ring=np.zeros(_power_of_two(2 * sockets), np.uint32),
-        batch=np.zeros(discipline.events_max, np.uint32),
+        batch=np.zeros(discipline.events_max + sockets, np.uint32),
         ranks=np.full((ranks if ranks > 1 else 0, 2), NOBODY),
         warmth=discipline.warmth,
         intervals=_intervals(study.timetable),
@@ -120,7 +122,7 @@ def empty_processes(count: int) -> Records:
     one = np.zeros(1, PROCESS)
     one["input_tail"] = one["answers"] = NOBODY
     one["setup_s"], one["written_s"] = UNTOUCHED, -np.inf
-    one["resumable_s"] = -np.inf
+    one["resumable_s"] = one["paused_s"] = -np.inf
     return np.repeat(one, count)
 
 
@@ -148,6 +150,8 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
         setting["queue_stanzas"] = queue.stanzas or np.inf
         setting["send_timeout_s"] = queue.send_timeout or np.inf
     setting["queue_wait_s"] = np.inf
+    if (rate := loop_rate(node.limits, profile)) is not None:
+        setting["pause_s_per_byte"] = 1.0 / rate.rate
     if node.resumption is not None:
         setting["kept_most"] = node.resumption.queue
     if node.offline is not None:

@@ -27,6 +27,7 @@ UNTOUCHED = -1.0  # a publication whose set-up has not begun
 # station, or received past the horizon. `answered` jobs end with a result, `storable` ones are
 # stored for whoever is offline, `rank` says who goes first where a server heeds that (0). The costs
 # are CPU seconds before the publication's own factor; `segment` is its kind's first histogram row.
+# `counted_bytes` is what the limit on its connection counts, where a kernel keeps that (`pauses`).
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
@@ -59,6 +60,7 @@ PUBLICATION = np.dtype(
         ("last_s", "f8"),
         ("latency_s", "f8"),
         ("give_up_s", "f8"),
+        ("counted_bytes", "f8"),
     ],
     align=True,
 )
@@ -90,11 +92,11 @@ PLATFORM = np.dtype(
 )
 
 # More of it, for servers that go from process to process, and of Platforms that log in: how far
-# the first publication of its input is (of `loop-turns`: the socket that was set aside next,
-# counted from 1), when its session was last written. `answers` are steps of logins whose answer is
-# not written yet; those stamped before `cut` belong to a lost session, which can be resumed until
-# `resumable_s`, and for which so many copies are `kept`. Where a server stores for who is offline,
-# `resumable_s` is when an awaited presence comes.
+# the first publication of its input is, when its session was last written. `answers` are steps of
+# logins whose answer is not written yet; those stamped before `cut` belong to a lost session, which
+# can be resumed until `resumable_s`, and for which so many copies are `kept`. Where a server stores
+# for who is offline, `resumable_s` is when an awaited presence comes. Of an event loop: what it has
+# read of the input's first publication (`begun_bytes`), and until when it reads no more.
 PROCESS = np.dtype(
     [
         ("input_tail", "u4"),
@@ -106,6 +108,8 @@ PROCESS = np.dtype(
         ("resumable_s", "f8"),
         ("setup_s", "f8"),
         ("written_s", "f8"),
+        ("begun_bytes", "f8"),
+        ("paused_s", "f8"),
     ],
     align=True,
 )
@@ -260,8 +264,9 @@ LEDGER = np.dtype(
         ("bounced", "i8"),
         ("queue_first", "i8"),
         ("queue_length", "i8"),
-        ("aside_first", "i8"),
-        ("aside_last", "i8"),
+        ("paused", "i8"),
+        ("timers_s", "f8"),
+        ("pause_s", "f8"),
         ("idle_cores", "i8"),
         ("busy_since_s", "f8"),
         ("busy_interval", "u4"),
@@ -288,6 +293,7 @@ SETTING = np.dtype(
         ("envelope_bytes", "f8"), ("wake_s", "f8"), ("finish_s", "f8"), ("route_s", "f8"),
         ("slice_recipients", "i8"), ("exponential", "i8"), ("write_s", "f8"), ("coalesced_s", "f8"),
         ("result_s", "f8"), ("events_max", "i8"), ("read_bytes", "f8"), ("publish_envelope", "f8"),
+        ("pause_s_per_byte", "f8"),
         ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
         ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),

@@ -1,0 +1,125 @@
+"""Connections that an event loop (`loop_turns`) does not read for a while, as Prosody does not.
+
+net/server_epoll.lua (0.12.3) stops to watch a connection in two cases. One that a limit is on is
+paused after each read for as long as what was read is worth at its rate, unless that is less than
+1 ms; of whichever else something was left (part of a TLS record) it is paused for next to nothing.
+A timer ends the pause, and timers run only as a poll finds nobody ready: while the loop has
+anything else to do, nobody's pause ends. Those of which something waits are read then, in the order
+in which their pauses end, before the loop polls again.
+
+Those where something waits are a heap of sockets by the ends of their pauses, in `Server.batch`
+behind a poll's events. Of the others it is enough to know when timers last ran.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from sim.delivery import compiled, inlined
+from sim.state import NOBODY, Server
+
+WAITING: Final = 1  # state of a publisher that is paused although something waits
+PAUSE_S_LEAST: Final = 1e-3  # Prosody's `min_wait`: shorter pauses are not made
+
+
+@inlined
+def is_paused(server: Server, number: int) -> bool:
+    """Whether a socket of whose input nothing waits is not read as something comes."""
+    return server.processes[number].paused_s > server.ledger[0].timers_s
+
+
+@inlined
+def next_resumed_s(server: Server) -> float:
+    """When the first pause ends of a socket where something waits; infinite without one. [s]"""
+    if server.ledger[0].paused == 0:
+        return np.inf
+    return server.processes[_at(server, 0)].paused_s
+
+
+@inlined
+def _at(server: Server, place: int) -> Any:
+    return server.batch[np.uint32(server.setting[0].events_max + place)]
+
+
+@inlined
+def _put(server: Server, place: int, number: int) -> None:
+    server.batch[np.uint32(server.setting[0].events_max + place)] = number
+
+
+@inlined
+def _sooner(server: Server, one: int, other: int) -> bool:
+    """Whose pause ends first; of two at one instant the lower number's."""
+    one_s, other_s = server.processes[one].paused_s, server.processes[other].paused_s
+    return one_s < other_s or (one_s == other_s and one < other)
+
+
+@compiled
+def wait(server: Server, number: int) -> None:
+    """Something waits for a socket that is paused."""
+    now = server.ledger[0]
+    server.processes[number].publisher_state = WAITING
+    place = now.paused
+    now.paused += 1
+    while place > 0:
+        above = (place - 1) // 2
+        other = _at(server, above)
+        if not _sooner(server, number, other):
+            break
+        _put(server, place, other)
+        place = above
+    _put(server, place, number)
+
+
+@compiled
+def resume(server: Server) -> int:
+    """The socket whose pause ends first is read again."""
+    now = server.ledger[0]
+    first = _at(server, 0)
+    now.paused -= 1
+    last, place = _at(server, now.paused), 0
+    while 2 * place + 1 < now.paused:
+        below = 2 * place + 1
+        if below + 1 < now.paused and _sooner(server, _at(server, below + 1), _at(server, below)):
+            below += 1
+        if not _sooner(server, _at(server, below), last):
+            break
+        _put(server, place, _at(server, below))
+        place = below
+    _put(server, place, last)
+    server.processes[first].publisher_state = 0
+    return first
+
+
+@compiled
+def measure(server: Server, number: int) -> None:
+    """Count what one read of a limited connection takes: whole publications, and the pause."""
+    now, setting, process = server.ledger[0], server.setting[0], server.processes[number]
+    slot, room, begun_bytes = server.platforms[number].input_head, setting.read_bytes, 0.0
+    begun_bytes = process.begun_bytes
+    process.begun_bytes = 0.0
+    now.reads, now.pause_s = 0, -1.0
+    while slot != NOBODY:
+        left = server.publications[slot].counted_bytes - begun_bytes
+        if left > room:
+            process.begun_bytes = begun_bytes + room
+            now.pause_s, room = 0.0, 0.0
+            break
+        room -= left
+        begun_bytes = 0.0
+        now.reads += 1
+        slot = server.publications[slot].next
+    pause_s = (setting.read_bytes - room) * setting.pause_s_per_byte
+    if pause_s > PAUSE_S_LEAST:
+        now.pause_s = pause_s
+
+
+@inlined
+def pause(server: Server, number: int, time_s: float) -> None:
+    """A read has ended: its socket is paused, if it is to be."""
+    now = server.ledger[0]
+    if now.pause_s >= 0.0:
+        server.processes[number].paused_s = time_s + now.pause_s
+        if server.platforms[number].input_head != NOBODY:
+            wait(server, number)
