@@ -32,6 +32,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "attack": ("results.variants", "Attack"),
     "attack-phase": ("results.herd_phases", "PhaseDiagram"),
     "threats": ("topologies.threats", "ThreatsDocument"),
+    "threats-real": ("results.replays", "Replays"),
     "bench-grid": ("loadtest.cycles", "Cycles"),
     "grid-counters": ("loadtest.documents", "Counters"),
     "grid-log": ("loadtest.documents", "Log"),

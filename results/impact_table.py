@@ -55,10 +55,14 @@ def render(document: Attack) -> RenderableType:
 def _agreement(document: Attack) -> list[RenderableType]:
     """Predicted and measured, figure by figure, and what abandoned logins did cost."""
     tables: list[RenderableType] = [_ratios(document.get("agreement", []))]
-    if told := document.get("given_pace"):
+    known = {
+        "the pace of the server's core": document.get("given_pace", []),
+        "the CPU time that the server used": document.get("given_cost", []),
+    }
+    for what, told in known.items():
         headlines = [each for each in told if each["figure"] == document["headline"]]
-        tables += [Text("The same by a model that was told the pace of the server's core:")]
-        tables += [_ratios(headlines)]
+        if headlines:
+            tables += [Text(f"The same by a model that was told {what}:"), _ratios(headlines)]
     doubts = [
         Text(f"Invalid: {each['defence']}: {doubt}", style="bold red")
         for each in document.get("measured", [])

@@ -107,7 +107,8 @@ class Attack(TypedDict):
 
     With `--real`, `measured` has the same variants on a real server, one run each, `variants` what
     was predicted for it, and `agreement` figure by figure measured over predicted; `given_pace` is
-    the same with a model that was told the pace of the server's core during the play; `noticed`
+    the same with a model that was told the pace of the server's core during the play, `given_cost`
+    with one that was told how much CPU time the server used in it; `noticed`
     says what logins that were given up did cost the server, `doubts` why that is not to be relied
     on.
     """
@@ -123,6 +124,7 @@ class Attack(TypedDict):
     measured: NotRequired[list[Variant]]
     agreement: NotRequired[list[Agreement]]
     given_pace: NotRequired[list[Agreement]]
+    given_cost: NotRequired[list[Agreement]]
     noticed: NotRequired[list[AbandonedStep]]
     doubts: NotRequired[list[str]]
 

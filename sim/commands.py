@@ -300,15 +300,32 @@ def _phases(
 )
 @click.option("--replications", type=click.IntRange(3, 1000), help="Of each scenario, for --check.")
 @click.option("--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Of plans and draws.")
+@click.option(
+    "--real", is_flag=True, help="Instead: attacks on real servers beside their predictions."
+)
+@click.option("--markdown", is_flag=True, help="With --real: the table as the docs show it.")
 @common
-def threats(output: Output, checked: bool, replications: int | None, seed: int) -> None:
+def threats(
+    output: Output, checked: bool, replications: int | None, seed: int, real: bool, markdown: bool
+) -> None:
     """List every threat and countermeasure of RFC 8600 and what shows it, or why nothing does.
 
     \b
     gridlab threats
     gridlab threats --json
     gridlab threats --check
+    gridlab threats --real
     """
+    if real:
+        from results import replays
+
+        shown = replays.replays()
+        output.document(shown)
+        if markdown and not output.as_json:
+            click.echo(replays.markdown(shown))
+        else:
+            output.say(replays.render(shown))
+        return
     from results import threat_table
     from topologies import threats as known
 

@@ -15,11 +15,12 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from results import Run, comebacks, pacing, pulls, statistics
+from results import Run, comebacks, pacing, pulls
 from results.impact import PICTURES, variant
 from results.statistics import Sample
 from results.variants import AbandonedStep, Agreement, Measured, thinned
 from sim import pulled
+from sim.agreements import DOOR, agreement, at_its_cost, told_the_cost
 from sim.defences import GRIDS, Trial, described, window
 from sim.fetches import direct
 from sim.replications import simulate
@@ -39,7 +40,6 @@ from topologies.procedures import (
 from topologies.returns import instants
 from topologies.schema import Topology
 
-DOOR: Final = "gridlab attack"
 DRIVEN: Final = (Approvals, Harvest, Duel, LargeAnswers, OneToOne, SilentController)
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain
@@ -132,7 +132,7 @@ def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
     fitted: dict[tuple[str, ...], dict[str, Profile]] = {}
     sides: list[list[Measured]] = [[], []]
     firsts: list[Run | None] = [None, None]
-    kept = []
+    kept, given = [], []
     for name, attacked in scenario.attacked.items():
         pair = (attacked, scenario.calm[name])
         servers = tuple(each.profile for each in attacked.controllers)
@@ -152,8 +152,21 @@ def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
                 name, name, (runs[0], runs[1]), first, window(attacked), scenario.overlay.picture
             )
             sides[number].append(replace(shown, doubts=tuple(_doubts(runs))))
+        told = told_the_cost(attacked, profiles, (simulated[0], played[0]), seed)
+        calm, shown_as = firsts[0], scenario.overlay.picture
+        assert calm is not None
+        again = variant(name, name, (told, simulated[1]), calm, window(attacked), shown_as)
+        given += _given(scenario, again, sides[1][-1])
     axes = ("time [s]", PICTURES[scenario.overlay.picture])
-    return _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
+    trial = _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
+    trial.document["given_cost"] = given
+    return trial
+
+
+def _given(scenario: Scenario, again: Measured, played: Measured) -> list[Agreement]:
+    """Figures of a play beside those of a model that was told something of it."""
+    names = _figures(scenario, again.samples, played.samples)
+    return [agreement(name, again, played) for name in names]
 
 
 def _doubts(runs: Sequence[Run]) -> Iterator[str]:
@@ -182,7 +195,15 @@ def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
         real.perform(procedure, scenario.attacked[name], name)
         for name, procedure in procedures.items()
     ]
-    return _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
+    trial = _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
+    rows: list[Agreement] = []
+    for (name, procedure), each in zip(procedures.items(), played, strict=True):
+        if (told := at_its_cost(procedure, each)) is not None:
+            again = _foretold(name, told, scenario.attacked[name], seed)
+            rows += _given(scenario, again, each)
+    if rows:
+        trial.document["given_cost"] = rows
+    return trial
 
 
 def _foretold(name: str, procedure: AnyProcedure, topology: Topology, seed: int) -> Measured:
@@ -336,41 +357,3 @@ def _figures(
     both = [name for name in predicted if name in played]
     own = [name for name in both if not name.startswith("amplification")]
     return sorted(own, key=lambda name: name != scenario.overlay.headline)
-
-
-def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
-    """One figure of one variant on both sides, and measured over predicted."""
-    one, other = (side.sample(name).estimate() for side in (predicted, played))
-    known = one["value"] and other["value"] is not None
-    ratio = other["value"] / one["value"] if known else None  # type: ignore[operator]
-    low, high = _interval(predicted.sample(name), played.sample(name)) if known else (None, None)
-    return {
-        "defence": predicted.defence,
-        "figure": name,
-        "predicted": one,
-        "measured": other,
-        "ratio": ratio,
-        "ratio_low": low,
-        "ratio_high": high,
-    }
-
-
-def _interval(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:
-    """The interval of measured over predicted: by pairs where each part has its own prediction."""
-    replications = predicted.parts
-    if not len(replications):
-        return None, None
-    if len(replications) == len(played.parts) > 1:
-        found = statistics.ratio(predicted, played, paired=True)
-    else:
-        measured = played.value + replications - replications.mean()  # varies as the model does
-        other = Sample(played.value, measured, 0.0)
-        part = statistics.ratio(predicted, other, paired=False)
-        if part["low"] is None or part["high"] is None:
-            return None, None
-        # One run, not the mean of as many: sqrt((1 + 1/n) / (2/n)) of Welch's half-width.
-        wider = math.sqrt((len(replications) + 1) / 2.0)
-        value = played.value / predicted.value
-        half = wider * (part["high"] - value)
-        return max(value - half, 0.0), value + half
-    return found["low"], found["high"]

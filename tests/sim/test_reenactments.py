@@ -6,7 +6,7 @@ import pytest
 from results.impact_table import render
 from results.statistics import Sample
 from results.variants import Measured
-from sim import pulled, real_phases, reenactments
+from sim import agreements, pulled, real_phases, reenactments
 from sim.replications import simulate
 from topologies import TopologyError, overlays, profile
 from topologies.loading import varied
@@ -192,7 +192,7 @@ def test_a_theft_is_predicted_with_the_reads_of_honey_that_it_is_played_with():
     assert foretold.sample("reads_to_alarm").parts.tolist() == firsts
     assert len(set(firsts)) > 1
     exposed = foretold.sample("exposed_items")
-    again = reenactments.agreement("exposed_items", foretold, foretold)
+    again = agreements.agreement("exposed_items", foretold, foretold)
     assert (again["ratio_low"], again["ratio_high"]) == pytest.approx((1.0, 1.0))
     assert len(exposed.parts) == 4
 
@@ -201,7 +201,7 @@ def test_one_run_beside_replications_is_taken_to_vary_as_they_do():
     parts = np.array([9.0, 10.0, 11.0, 10.0])
     predicted = Measured("none", "", {"makespan_s": Sample(10.0, parts, 0.0)})
     played = Measured("none", "", {"makespan_s": Sample(12.0, np.array([12.0]), 0.0)})
-    found = reenactments.agreement("makespan_s", predicted, played)
+    found = agreements.agreement("makespan_s", predicted, played)
     assert found["ratio"] == 1.2
     spread = np.std(parts, ddof=1) / 10.0
     half = found["ratio_high"] - 1.2

@@ -1,0 +1,232 @@
+"""Attacks on real servers beside what was predicted of them: the headline of each stored replay.
+
+A replay is what `gridlab attack ID --real --json` printed, as `make prove` stores it in
+`results/reference`. Each variant was predicted before it was played. What is asked of it: that the
+headline figure is within its bound, and that the defence moves it the way it was predicted to.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import TypedDict
+
+from results import units
+from results.trust import REFERENCE
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BOUND: Final = 0.25
+BOUNDS: Final = {"S-FLOOD": 0.20, "S-HERD": 0.15, "S-PASS": 0.15, "S-NAT": 0.05}
+TOLD: Final = ("cost", "pace")
+PHASES: Final = "points that drain as foretold"
+TITLES: Final = (
+    "scenario", "variant", "figure", "predicted", "measured", "error", "bound", "holds",
+    "direction", "told the cost",
+)  # fmt: skip
+
+
+class Replay(TypedDict):
+    """The headline figure of one variant on both sides, in the unit that its name ends with.
+
+    `error` is predicted / measured - 1, `told_error` the same with a model that was told the CPU
+    time that the server used in the play, or the pace of its core (`told`); null where there is no
+    ratio. `holds` is null where the play itself is in doubt, or where a side has no figure;
+    `same_direction` tells of all variants but the first whether they move the figure as predicted,
+    within the bound.
+    """
+
+    proof: str
+    scenario: str
+    defence: str
+    figure: str
+    predicted: float | None
+    measured: float | None
+    error: float | None
+    bound: float
+    holds: bool | None
+    same_direction: bool | None
+    told: str | None
+    told_error: float | None
+    doubts: list[str]
+
+
+class Replays(TypedDict):
+    """The document of `gridlab threats --real --json`: rows, how many count, and of these hold."""
+
+    rows: list[Replay]
+    count: int
+    held: int
+    same_direction: int
+    directions: int
+
+
+def replays(place: Path = REFERENCE) -> Replays:
+    """All replays that are stored at a place, by scenario."""
+    rows = [row for path in sorted(place.glob("attack-*-real.json")) for row in _of(path)]
+    told = [row["holds"] for row in rows if row["holds"] is not None]
+    moved = [row["same_direction"] for row in rows if row["same_direction"] is not None]
+    return {
+        "rows": rows, "count": len(told), "held": sum(told),
+        "same_direction": sum(moved), "directions": len(moved),
+    }  # fmt: skip
+
+
+def _of(path: Path) -> Iterator[Replay]:
+    kept = json.loads(path.read_text())
+    document = kept["document"]
+    if "points" in document:
+        yield _of_phases(path.stem, document["points"])
+        return
+    scenario, headline = document["id"], document["headline"]
+    bound = BOUNDS.get(scenario, BOUND)
+    doubts = {each["defence"]: each.get("doubts", []) for each in document["measured"]}
+    told = next((each for each in TOLD if document.get(f"given_{each}")), None)
+    given = _by_defence(document.get(f"given_{told}", []), headline)
+    first: Mapping[str, Any] | None = None
+    for defence, sides in _by_defence(document["agreement"], headline).items():
+        moves = None if first is None else _alike(first, sides, bound)
+        first = first or sides
+        error, holds = _error(sides), _holds(sides, bound)
+        yield {
+            "proof": path.stem,
+            "scenario": scenario,
+            "defence": defence,
+            "figure": headline,
+            "predicted": sides["predicted"]["value"],
+            "measured": sides["measured"]["value"],
+            "error": error,
+            "bound": bound,
+            "holds": None if doubts[defence] else holds,
+            "same_direction": None if doubts[defence] else moves,
+            "told": told if defence in given else None,
+            "told_error": _error(given[defence]) if defence in given else None,
+            "doubts": doubts[defence],
+        }
+
+
+def _of_phases(name: str, points: Sequence[Mapping[str, Any]]) -> Replay:
+    """The phase diagram: at how many points the herd drains, or does not, as was foretold."""
+    right = sum(point["drained"] == point["foretold"] for point in points)
+    bound = 1.0 / len(points)
+    return {
+        "proof": name,
+        "scenario": "S-HERD",
+        "defence": f"phase diagram of {len(points)} points",
+        "figure": PHASES,
+        "predicted": len(points),
+        "measured": right,
+        "error": len(points) / right - 1.0 if right else None,
+        "bound": bound,
+        "holds": len(points) - right <= 1,
+        "same_direction": None,
+        "told": None,
+        "told_error": None,
+        "doubts": [],
+    }
+
+
+def _by_defence(rows: Sequence[Mapping[str, Any]], figure: str) -> dict[str, Mapping[str, Any]]:
+    return {row["defence"]: row for row in rows if row["figure"] == figure}
+
+
+def _error(sides: Mapping[str, Any]) -> float | None:
+    one, other = sides["predicted"]["value"], sides["measured"]["value"]
+    return one / other - 1.0 if one is not None and other else None
+
+
+def _holds(sides: Mapping[str, Any], bound: float) -> bool | None:
+    """Whether measured is within the bound of predicted; what has no end on one side is not."""
+    one, other = (sides[side]["value"] for side in ("predicted", "measured"))
+    if one is None or other is None:
+        endless = [_endless(sides[side]) for side in ("predicted", "measured")]
+        return endless[0] == endless[1] if any(endless) else None
+    if not one:
+        return True if not other else None
+    return bool(abs(other / one - 1.0) <= bound)
+
+
+def _endless(estimate: Mapping[str, Any]) -> bool:
+    return estimate["value"] is None and "unbounded" in estimate.get("reason", "")
+
+
+def _alike(first: Mapping[str, Any], sides: Mapping[str, Any], bound: float) -> bool | None:
+    """Whether a defence moves the figure as predicted: the same way, or as far within the bound."""
+    moves = []
+    for side in ("predicted", "measured"):
+        before, after = first[side]["value"], sides[side]["value"]
+        if before is None and _endless(first[side]) and after is not None:
+            moves.append(-math.inf)
+        elif not before or after is None:
+            return None
+        else:
+            moves.append(math.log(after / before) if after else -math.inf)
+    if math.copysign(1.0, moves[0]) == math.copysign(1.0, moves[1]):
+        return True
+    return abs(moves[0] - moves[1]) <= math.log1p(bound)
+
+
+def markdown(found: Replays) -> str:
+    """The table, as docs show it."""
+    lines = [
+        f"| {' | '.join(TITLES)} |",
+        "|---" * len(TITLES) + "|",
+        *(f"| {' | '.join(_cells(row))} |" for row in found["rows"]),
+        "",
+        _sums(found),
+    ]
+    return "\n".join(lines)
+
+
+def render(found: Replays) -> RenderableType:
+    """The table for a terminal."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for title in TITLES:
+        table.add_column(title, overflow="fold")
+    for row in found["rows"]:
+        table.add_row(*_cells(row))
+    return Group(table, Text(_sums(found), style="bold"))
+
+
+def _sums(found: Replays) -> str:
+    return (
+        f"{found['held']} of {found['count']} are within their bounds, "
+        f"{found['same_direction']} of {found['directions']} defences move the figure as predicted."
+    )
+
+
+def _cells(row: Replay) -> tuple[str, ...]:
+    words = {True: "yes", False: "no", None: "–"}
+    told = _signed(row["told_error"])
+    if row["told"] == "pace":
+        told += " (its pace)"
+    return (
+        row["scenario"], row["defence"], row["figure"],
+        _figure(row["figure"], row["predicted"]), _figure(row["figure"], row["measured"]),
+        _signed(row["error"]), f"{100 * row['bound']:.0f} %",
+        "in doubt" if row["doubts"] else words[row["holds"]],
+        words[row["same_direction"]], told,
+    )  # fmt: skip
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if name.endswith("_per_s"):
+        return units.rate(value)
+    if name.endswith("_bytes"):
+        return units.size(value)
+    return units.seconds(value) if name.endswith("_s") and value else units.number(value)
+
+
+def _signed(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:+.1f} %".replace("-", "−")

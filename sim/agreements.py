@@ -1,0 +1,102 @@
+"""One figure of a variant on both sides; and a model that is told what a play did cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from results import Run, statistics
+from results.statistics import Sample
+from results.variants import Agreement, Measured
+from sim.defences import GRIDS
+from sim.replications import simulate
+from topologies import Profile
+from topologies.procedures import AnyProcedure, LargeAnswers
+from topologies.schema import Topology
+
+DOOR: Final = "gridlab attack"
+COST_TURNS: Final = 2  # until a model that is told a CPU time uses it: saving depends on load
+
+
+def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
+    """One figure of one variant on both sides, and measured over predicted."""
+    one, other = (side.sample(name).estimate() for side in (predicted, played))
+    known = one["value"] and other["value"] is not None
+    ratio = other["value"] / one["value"] if known else None  # type: ignore[operator]
+    low, high = _interval(predicted.sample(name), played.sample(name)) if known else (None, None)
+    return {
+        "defence": predicted.defence,
+        "figure": name,
+        "predicted": one,
+        "measured": other,
+        "ratio": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
+    }
+
+
+def _interval(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:
+    """The interval of measured over predicted: by pairs where each part has its own prediction."""
+    replications = predicted.parts
+    if not len(replications):
+        return None, None
+    if len(replications) == len(played.parts) > 1:
+        found = statistics.ratio(predicted, played, paired=True)
+    else:
+        measured = played.value + replications - replications.mean()  # varies as the model does
+        other = Sample(played.value, measured, 0.0)
+        part = statistics.ratio(predicted, other, paired=False)
+        if part["low"] is None or part["high"] is None:
+            return None, None
+        # One run, not the mean of as many: sqrt((1 + 1/n) / (2/n)) of Welch's half-width.
+        wider = math.sqrt((len(replications) + 1) / 2.0)
+        value = played.value / predicted.value
+        half = wider * (part["high"] - value)
+        return max(value - half, 0.0), value + half
+    return found["low"], found["high"]
+
+
+def told_the_cost(
+    topology: Topology, profiles: Mapping[str, Profile], runs: tuple[Run, Run], seed: int
+) -> Run:
+    """A prediction by a model that is told how much CPU time the server used in the play.
+
+    What is left of an error is then the model's way of queueing, and no longer a cost that was
+    wrong or a machine that was slower than in the pilot. `runs` are simulated and played.
+    """
+    told, played_s, speed = runs[0], _busy_s(runs[1]), 1.0
+    for _ in range(COST_TURNS):
+        speed *= played_s / _busy_s(told)
+        costs = {
+            name: each.model_copy(update={"speed": each.speed * speed})
+            for name, each in profiles.items()
+        }
+        told = simulate(topology, seed=seed, replications=GRIDS, profiles=costs, door=DOOR)
+    return told
+
+
+def _busy_s(run: Run) -> float:
+    """CPU time of the servers in one replication. [s]"""
+    replications = len(np.unique(run.intervals["replication"]))
+    return float(run.intervals["busy_s"].sum()) / replications
+
+
+def at_its_cost(procedure: AnyProcedure, played: Measured) -> AnyProcedure | None:
+    """Requests for large answers with costs that add up to what the server used in the play.
+
+    All costs change by one factor, as a machine's speed does; None for other procedures.
+    """
+    if not isinstance(procedure, LargeAnswers) or procedure.publication is None:
+        return None
+    items = min(procedure.items, procedure.kept or procedure.items)
+    requests_per_s, answer_s = (
+        played.sample(figure).value for figure in ("requests_per_s", "answer_cpu_s")
+    )
+    published = procedure.rate * procedure.publication  # of a second
+    expected = requests_per_s * (procedure.answer + items * procedure.item) + published
+    factor = (requests_per_s * answer_s + published) / expected
+    costs = {name: factor * getattr(procedure, name) for name in ("item", "answer", "publication")}
+    return procedure.model_copy(update=costs)
