@@ -42,7 +42,9 @@ ADDRESS: Final = re.compile(
 )
 LIMIT_S: Final = 240.0
 TOO_LONG: Final = 124  # exit code of what was ended, as of timeout(1)
-WHERE: Final = {"near": 0, "far": 2}  # how commands end there
+# How commands end there: a run that others on this machine disturbed (3) is invalid, and has
+# connected all the same.
+WHERE: Final = {"near": (0, 3), "far": (2,)}
 # What is driven for real, at a scale that tells where it connects; the variants beside `none` are
 # those with another server or another way.
 SHORT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -108,10 +110,13 @@ def near(out: Path) -> Iterator[tuple[str, list[str | Path]]]:
     """Commands that drive a grid of this machine."""
     grid, locust = BIN / "gridlab", BIN / "locust"
     changed = " ".join(FEW)
-    driven = f"{grid} load {SMALL} {changed} --duration 2 --out {out}"
-    swarm = f"{locust} -f loadtest/locustfile.py --headless -u 7 -r 10 -t 2s --only-summary"
-    script = f"{grid} grid up {SMALL} {changed} && {driven} && {swarm} --out {out}"
-    yield "load and locust", ["sh", "-c", f"{script}; code=$?; {grid} grid down; exit $code"]
+    driven = {
+        "load": f"{grid} load {SMALL} {changed} --duration 2",
+        "locust": f"{locust} -f loadtest/locustfile.py --headless -u 7 -r 10 -t 2s --only-summary",
+    }
+    for name, command in driven.items():
+        script = f"{grid} grid up {SMALL} {changed} && {command} --out {out}"
+        yield name, ["sh", "-c", f"{script}; code=$?; {grid} grid down; exit $code"]
     for name, (defences, changes) in SHORT.items():
         wishes = [word for change in changes for word in ("--set", change)]
         chosen = [word for defence in ("none", *defences) for word in ("--defence", defence)]
@@ -168,7 +173,7 @@ def looked_at(
         kept = parts.read(part)
         if kept is None and time.monotonic() < until_s:
             kept = traced(tracer, name, command)
-            if kept["exit"] == WHERE[where]:
+            if kept["exit"] in WHERE[where]:
                 parts.keep(part, kept)
         found.append(kept)
     return found
@@ -190,7 +195,7 @@ def traced(tracer: Tracer, name: str, command: Sequence[str | Path]) -> dict[str
         "took_s": round(time.monotonic() - begun_s, 1),
     }
     print(json.dumps(found), file=sys.stderr, flush=True)
-    if ended.returncode not in (0, 2):
+    if ended.returncode:
         print(ended.stderr[-1000:], file=sys.stderr)
     return found
 
@@ -208,11 +213,11 @@ def document(place: Path, until_s: float) -> dict[str, Any] | None:
         "far": away,
         "claims": {
             "what is driven here reaches loopback alone": all(
-                each["exit"] == WHERE["near"] and each["places"] and not each["elsewhere"]
+                each["exit"] in WHERE["near"] and each["places"] and not each["elsewhere"]
                 for each in here if each
             ),
             "nothing but its consent is asked for far away, and none is found": all(
-                each["exit"] == WHERE["far"]
+                each["exit"] in WHERE["far"]
                 and each["no_consent"]
                 and each["elsewhere"] == [CONSENT]
                 for each in away if each
