@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,10 @@ from loadtest.compiled_sending import NODE, PUBLICATION, SENDING, TOGETHER, Send
 from loadtest.compiled_tables import NOBODY
 from loadtest.pacer import EARLY_NS, SPIN_NS
 from loadtest.publications import BEGUN, WRITTEN, Publications
-from loadtest.reactor import TURN_S
 from loadtest.transport import TimedTransport
+
+TURN_S: Final = 25e-3  # after that the event loop has its turn: all that it has are a few commands
+OFTEN: Final = 50  # publications of a session, from which on its TLS buffers are kept
 
 Parts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, int]
 """Of the stanzas of a Topic: what stands around and between the numbers and the padding, what
@@ -76,6 +78,8 @@ class CompiledPublishing:
             for name, piece in zip(names, pieces, strict=True):
                 node[name], node[f"{name}_bytes"] = piece.ctypes.data, len(piece)
             node["fill"], node["least_bytes"] = parts[5][0], parts[6]
+        sessions = len(np.unique(columns[0]))
+        reading.keeps_buffers = len(publications) >= OFTEN * sessions
         compiled_sending.publish(reading.tables, self._sending)  # which compiles it, or loads it
         rows = np.zeros(len(publications), PUBLICATION)
         for name, column in zip(("login", "node", "payload_bytes"), columns, strict=True):

@@ -92,6 +92,8 @@ class CompiledReading:
         How many sessions it was given.
     refused : str or None
         Why it did not take others.
+    keeps_buffers : bool
+        Whether sessions added from now on keep their TLS buffers, as those that send often should.
 
     Raises
     ------
@@ -116,6 +118,7 @@ class CompiledReading:
         self._known: dict[bytes, int] = {}  # numbers of events
         self.noted = self.sessions = 0
         self.refused: str | None = None
+        self.keeps_buffers = False
         self._encrypted = memoryview(bytearray(READY_MAX * compiled_tables.SLOT_BYTES))
         self._tables = _tables(poll, self._encrypted, publications)
         # As plain words: to Python a field of a record costs ten times as much.
@@ -139,6 +142,8 @@ class CompiledReading:
             if receiver.log is not self._log or receiver.tag != self._tag:
                 raise openssl.ForeignError("its deliveries are noted elsewhere")
             openssl.require(counted.tls, counted.incoming, counted.outgoing)
+            if self.keeps_buffers:
+                openssl.keep_buffers(counted.tls)
         except openssl.ForeignError as error:
             self.refused = str(error)
             return False

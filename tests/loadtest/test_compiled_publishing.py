@@ -1,13 +1,15 @@
 """Compiled code publishes as the interpreter does: the same stanzas, and the same account."""
 
 import asyncio
+import ctypes
 import random
 
 import numpy as np
 import pytest
-from published_sessions import NODES, Plan, both
+from published_sessions import NODES, Plan, Stage, both
 
-from loadtest import compiled_tables, publisher
+from loadtest import compiled_tables, openssl, publisher
+from loadtest.compiled_publishing import OFTEN
 from loadtest.publisher import publish_stanza
 from loadtest.reactor import Reactor
 
@@ -241,6 +243,29 @@ def test_deadlines_are_kept_while_answers_come(contexts, tmp_path, monkeypatch):
         assert 20 < len(late_s) < count
         assert late_s.min() >= -1e-9
         assert np.quantile(late_s, 0.25) < 0.05
+
+
+@pytest.mark.parametrize(("count", "kept"), [(OFTEN, True), (OFTEN - 1, False)])
+def test_sessions_that_publish_often_keep_their_buffers(
+    contexts, tmp_path, monkeypatch, count, kept
+):
+    monkeypatch.setattr(publisher, "COMPILED_FROM", 1)
+    made = Plan(np.zeros(count), [7] * count, [2] * count, [300] * count)
+    words = (ctypes.c_size_t, ctypes.c_int, ctypes.c_long, ctypes.c_size_t)
+    control = ctypes.CFUNCTYPE(ctypes.c_long, *words)(openssl.address("SSL_ctrl"))
+
+    async def gives_them_back():
+        stage = Stage(contexts, made.share(tmp_path, (7,)))
+        try:
+            await stage.enter()
+            tls = stage.share.sessions[0].transport.get_extra_info("ssl_object")
+            mode = control(openssl.ssl_of(tls), ssl_ctrl_mode, 0, 0)
+            return bool(mode & ssl_mode_release_buffers)
+        finally:
+            await stage.close()
+
+    ssl_ctrl_mode, ssl_mode_release_buffers = 33, 0x10  # openssl/ssl.h
+    assert asyncio.run(gives_them_back()) is not kept
 
 
 @pytest.mark.parametrize(
