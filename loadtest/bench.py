@@ -3,12 +3,14 @@
 One run, one machine, ratios: the CPU time of a delivery, a login and a publication, and the memory
 of a session. The regime is the paced one, in which a test lives: publications at a steady rate, one
 delivery a read, a wake-up each. Ours keep their ledger and statistics meanwhile; Tsung and the C
-floor do not. Contenders take turns, several rounds of them, since a machine's speed wanders: a
-figure is the median of its rounds, and what they spread over stands beside it.
+program do not. Contenders take turns, several rounds of them, since a machine's speed wanders: a
+figure is the median of its rounds, and what they spread over stands beside it. What nothing is
+judged by, ours without compiled code and stock slixmpp, has one round.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +38,10 @@ PACES = (
     Pace("together", 256, 8_192.0, together=True),
     Pace("apart", 256, 8_192.0, together=False),
 )
-PUBLISHERS = ("counting", "interpreted", "tsung")
+PUBLISHERS = ("counting", "interpreted", "floor", "tsung")
+ONCE = ("interpreted", "stock")  # nothing is judged by them
+DURATION_S = 3.0  # of a bout
+IDLE_S = 1.0
 PROFILES = {"null": "prosody-0.12", "prosody": "prosody-0.12", "ejabberd": "ejabberd-23"}
 
 
@@ -59,28 +64,20 @@ class Bench:
     Parameters
     ----------
     quick : bool
-        Shorter bouts, only the null server, only 200 sessions.
+        Only the null server, only 200 sessions.
     servers : tuple of str
         Real ones beside the null server.
+    rounds : int
+        Of those that something is judged by.
     """
 
     quick: bool = False
     servers: tuple[Server, ...] = ("prosody",)
+    rounds: int = 3
     costs: dict[Arm, list[Cost]] = field(default_factory=dict)
     published: dict[tuple[str, str], list[PublishCost]] = field(default_factory=dict)  # pace, whose
     missing: dict[str, str] = field(default_factory=dict)  # contender: why it was left out
-
-    @property
-    def _duration_s(self) -> float:
-        return 3.0 if self.quick else 4.0
-
-    @property
-    def _rounds(self) -> int:
-        return 1 if self.quick else 3
-
-    @property
-    def _idle_s(self) -> float:
-        return 1.0 if self.quick else 2.0
+    _program: Path | None = None  # C's
 
     def arms(self) -> list[Arm]:
         """What is to be compared, those on one server one after another."""
@@ -89,7 +86,7 @@ class Bench:
             Arm("null", size, name)
             for size in sizes
             for name in ("counting", "interpreted", "floor", "tsung", "full", "stock")
-            if size == 200 or name != "stock"
+            if size == 200 or name in ("counting", "floor", "tsung")
         ]
         for server in () if self.quick else self.servers:
             arms += [Arm(server, 200, name) for name in ("counting", "tsung", "stock")]
@@ -104,17 +101,34 @@ class Bench:
             raise LoadError("a bench needs two processors: one for the server, one for contenders")
         arms = self.arms()
         places = list(dict.fromkeys((arm.server, arm.sessions) for arm in arms))
-        done, total = 0, self._rounds * (len(arms) + 1)
-        with spinner.awake():
+        bouts = sum(self._turns(arm.contender) for arm in arms)
+        total = bouts + len(PACES) * sum(map(self._turns, PUBLISHERS))
+        done = 0
+
+        def begin(what: str) -> None:
+            nonlocal done
+            progress(done / total, what)
+            done += 1
+
+        with (
+            spinner.awake(spinner.LIMIT_S),
+            tempfile.TemporaryDirectory(prefix="gridlab-floor-") as place,
+        ):
+            self._program = floor.build(Path(place))
+            if self._program is None:
+                self.missing["floor"] = "it cannot be built (gcc and OpenSSL's headers)"
             for server, sessions in places:
                 with self._ring(server, sessions, cores) as ring:
                     here = [arm for arm in arms if (arm.server, arm.sessions) == (server, sessions)]
-                    for arm in here * self._rounds:
-                        progress(done / total, str(arm))
-                        self._bout(ring, arm)
-                        done += 1
-            progress(done / total, "publications")
-            self._publish(cores)
+                    for turn in range(self.rounds):
+                        for arm in here:
+                            if turn < self._turns(arm.contender):
+                                begin(str(arm))
+                                self._bout(ring, arm)
+            self._publish(cores, begin)
+
+    def _turns(self, contender: str) -> int:
+        return 1 if contender in ONCE else self.rounds
 
     @contextmanager
     def _ring(self, server: Server, sessions: int, cores: list[int]) -> Iterator[Ring]:
@@ -134,26 +148,21 @@ class Bench:
         if arm.contender == "stock":
             per_s = min(per_s, STOCK_PER_S)
         rate_per_s = per_s / arm.sessions
-        due_s = np.arange(1, round(rate_per_s * self._duration_s) + 1) / rate_per_s
+        due_s = np.arange(1, round(rate_per_s * DURATION_S) + 1) / rate_per_s
         with ExitStack() as stack:
             if arm.contender == "tsung":
                 receivers: bout.Receivers = stack.enter_context(bout.of_tsung(ring))
             elif arm.contender == "floor":
-                place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                program = floor.build(place)
-                if program is None:
-                    self.missing["floor"] = "it cannot be built (gcc and OpenSSL's headers)"
-                    return
+                assert self._program is not None
+                accounts = ring.accounts("tool")
                 receivers = stack.enter_context(
-                    floor.running(
-                        program, ring.served, ring.accounts("tool"), bout.NODE, (ring.core,)
-                    )
+                    floor.running(self._program, ring.served, accounts, bout.NODE, (ring.core,))
                 )
             else:
                 kind = cast(shares.Receivers, arm.contender)
                 receivers = stack.enter_context(bout.own(ring, kind, due_s))
             logged_in_s = cpu_s(receivers.pid)
-            cost = bout.measure(ring, receivers, due_s, self._idle_s)
+            cost = bout.measure(ring, receivers, due_s, IDLE_S)
             if isinstance(receivers, floor.Floor):
                 cost = replace(cost, login_cpu_s=logged_in_s / arm.sessions)
             if isinstance(receivers, bout.Own):
@@ -168,23 +177,29 @@ class Bench:
     def _book(self, arm: Arm, cost: Cost) -> None:
         self.costs.setdefault(arm, []).append(cost)
 
-    def _publish(self, cores: list[int]) -> None:
+    def _publish(self, cores: list[int], begin: Callable[[str], None]) -> None:
         """Publications one to a write, with nobody subscribed."""
         topology = bout.topology(1, max(pace.sessions for pace in PACES))
         with nullgrid.ephemeral(topology, cores=cores[:1]) as grid:
             ring = Ring(grid, topology, cores[1], cores[1])
-            for pace in PACES * self._rounds:
+            for turn, pace in itertools.product(range(self.rounds), PACES):
                 for name in PUBLISHERS:
-                    if name not in self.missing:
+                    if turn < self._turns(name):
+                        begin(f"publishing, {pace.name}, {name}")
                         self._publish_once(ring, pace, name)
 
     def _publish_once(self, ring: Ring, pace: Pace, name: str) -> None:
+        if name in self.missing:
+            return
         try:
             if name == "tsung":
-                cost = publishing_bout.of_tsung(ring, pace, self._duration_s)
+                cost = publishing_bout.of_tsung(ring, pace, DURATION_S)
+            elif name == "floor":
+                assert self._program is not None
+                cost = publishing_bout.of_c(ring, pace, DURATION_S, self._program)
             else:
                 kind = cast(shares.Receivers, name)
-                cost = publishing_bout.own(ring, pace, self._duration_s, kind)
+                cost = publishing_bout.own(ring, pace, DURATION_S, kind)
         except LoadError as error:  # what was measured is kept
             self.missing[f"publishing, {pace.name}, {name}"] = str(error)
             return
@@ -219,6 +234,7 @@ class Bench:
             "publish": {
                 "cpu_us": publisher.cpu_s * 1e6 if publisher else None,
                 "tsung_over_ours": _over(self._publishing(PACES[0], "tsung"), publisher),
+                "ours_over_c": _over(publisher, self._publishing(PACES[0], "floor")),
                 "at": [self._published_row(pace, name) for pace, name in self._publishers()],
             },
             "session": {

@@ -67,10 +67,14 @@ class Publisher(TypedDict):
 
 
 class Publish(TypedDict):
-    """CPU time of a publication of one session, one to a write, its answer included."""
+    """CPU time of a publication of one session, one to a write, its answer included.
+
+    `ours_over_c` compares with the C program at the same deadlines, which counts answers.
+    """
 
     cpu_us: float | None
     tsung_over_ours: float | None
+    ours_over_c: float | None
     at: list[Publisher]
 
 

@@ -78,7 +78,8 @@ def summary(document: dict[str, Any]) -> str:
         f"login       {number(login['cpu_ms'], 'ms')} through slixmpp, {login['mechanism']}; ours "
         f"over C's {number(login['ours_over_c'], '').strip()}",
         f"publication {number(publish['cpu_us'], 'us')} of one session; Tsung over ours "
-        f"{number(publish['tsung_over_ours'], '', 2).strip()}",
+        f"{number(publish['tsung_over_ours'], '', 2).strip()}, ours over C's "
+        f"{number(publish['ours_over_c'], '', 2).strip()}",
         f"session     {number(kilo['full_rss_bytes'], 'kB')} with slixmpp, "
         f"{number(kilo['counting_rss_bytes'], 'kB')} counting",
     ]

@@ -290,7 +290,7 @@ def doctor(output: Output) -> None:
 
 
 @click.command("load")
-@click.option("--quick", is_flag=True, help="Shorter, with 200 sessions and the null server only.")
+@click.option("--quick", is_flag=True, help="One round of 200 sessions, on the null server only.")
 @click.option(
     "--server",
     "servers",
@@ -299,8 +299,9 @@ def doctor(output: Output) -> None:
     default=("prosody",),
     help="Real servers beside the null server.",
 )
+@click.option("--rounds", type=click.IntRange(1, 9), help="Of each contender; 3, if quick 1.")
 @common
-def bench_load(output: Output, quick: bool, servers: tuple[Any, ...]) -> None:
+def bench_load(output: Output, quick: bool, servers: tuple[Any, ...], rounds: int | None) -> None:
     """Compare the load engine with Tsung, stock slixmpp and C: CPU time, logins, memory.
 
     \b
@@ -310,7 +311,7 @@ def bench_load(output: Output, quick: bool, servers: tuple[Any, ...]) -> None:
     from loadtest import bench, bench_report
 
     with output.progress("bench") as advance:
-        outcome = bench.Bench(quick=quick, servers=servers)
+        outcome = bench.Bench(quick, servers, rounds or (1 if quick else 3))
         outcome.run(advance)
     document = outcome.document()
     output.document(document)

@@ -1,4 +1,4 @@
-"""The floor: what a C program pays to receive the same deliveries, where there is a compiler."""
+"""The floor: what a C program pays to receive or publish the same, where there is a compiler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(directory: Path) -> Path | None:
 
 
 class Floor:
-    """The program while it receives."""
+    """The program, online."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
@@ -48,6 +48,17 @@ class Floor:
         self._child.stdin.flush()
         return int(self._line())
 
+    def publish(self, start_ns: int) -> tuple[int, int]:
+        """Publish all from an instant on; how many were answered, and how late at p99 [ns].
+
+        Only where it was run to publish.
+        """
+        assert self._child.stdin is not None
+        self._child.stdin.write(b"%d\n" % start_ns)
+        self._child.stdin.flush()
+        answered, late_ns = map(int, self._line().split() or (0, 0))
+        return answered, late_ns
+
 
 @contextmanager
 def running(
@@ -56,8 +67,11 @@ def running(
     accounts: Mapping[str, str],
     node: str,
     cores: tuple[int, ...],
+    publishing: tuple[int, float, int] | None = None,
 ) -> Iterator[Floor]:
     """The program with a session for each account (password by local part), all online.
+
+    It receives, or publishes so many items, so many a second [1/s], so many at one instant.
 
     Raises
     ------
@@ -71,7 +85,8 @@ def running(
     file = program.with_name("accounts")
     file.write_text("".join(lines))
 
-    where = (served["address"], str(served["port"]), served["domain"], node, str(file))
+    where = [served["address"], str(served["port"]), served["domain"], node, str(file)]
+    where += map(str, publishing or ())
     with subprocess.Popen(
         [str(program), *where],
         stdin=subprocess.PIPE,

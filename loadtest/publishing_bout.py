@@ -1,7 +1,8 @@
-"""One bout of publishing, with nobody subscribed: ours or Tsung, and what a publication costs.
+"""One bout of publishing, with nobody subscribed: ours, Tsung or C, and what a publication costs.
 
-Ours keeps deadlines, matches the result of every publication and keeps the books meanwhile; Tsung
-sends and does not look at results. Neither waits for them.
+Ours keeps deadlines, matches the result of every publication and keeps the books meanwhile; the C
+program keeps the same deadlines and counts results; Tsung sends and does not look at them. None
+waits for results.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from loadtest import shares, tsung
+from loadtest import floor, shares, tsung
 from loadtest.bout import NODE, PAYLOAD_BYTES, Cost, Instants, Ring, connection_bytes, online
 from loadtest.generator import Generator
 from loadtest.observation import cpu_s
@@ -120,6 +121,31 @@ def _until_answered(publisher: Generator) -> None:
         for event in publisher.events(1.0):
             if event["event"] == "count" and not event["unanswered"]:
                 return
+
+
+def of_c(ring: Ring, pace: Pace, duration_s: float, program: Path) -> PublishCost:
+    """Publish with as many sessions of the C program.
+
+    Raises
+    ------
+    LoadError
+        Not all publications were answered.
+    """
+    due_s = pace.due_s(duration_s)
+    count, together = len(due_s), pace.sessions if pace.together else 1
+    accounts = dict(list(ring.accounts("sensor").items())[: pace.sessions])
+    work = (count, pace.rate_per_s, together)
+    with floor.running(program, ring.served, accounts, NODE, (ring.core,), work) as child:
+        server = ring.grid.server_pid("alpha")
+        before_s, before = time.monotonic(), (cpu_s(child.pid), cpu_s(server))
+        answered, late_ns = child.publish(time.monotonic_ns() + 250_000_000)
+        used, took_s = cpu_s(child.pid) - before[0], time.monotonic() - before_s
+        served_s = cpu_s(server) - before[1]
+    if answered != count:
+        raise LoadError(f"{count - answered} of {count} publications of C were not answered")
+    return PublishCost(
+        count, used / count, served_s / count, used / took_s, lateness_s=late_ns / 1e9
+    )
 
 
 def of_tsung(ring: Ring, pace: Pace, duration_s: float) -> PublishCost:

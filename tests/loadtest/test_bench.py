@@ -62,14 +62,21 @@ def test_tsung_gets_all(ring):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_publications_are_counted(ring, together):
+def test_publications_are_counted(ring, together, tmp_path):
     topology = bout.topology(1, 8)
     pace = publishing_bout.Pace("short", 4, 400.0, together)
+    program = floor.build(tmp_path)
+    assert program is not None
     with nullgrid.ephemeral(topology) as grid:
-        cost = publishing_bout.own(bout.Ring(grid, topology, ring.core, ring.core), pace, 1.0)
-    assert cost.count == 400
-    assert 0 < cost.cpu_s < 0.01
-    assert 0 <= cost.lateness_s < 1.0
+        here = bout.Ring(grid, topology, ring.core, ring.core)
+        costs = [
+            publishing_bout.own(here, pace, 1.0),
+            publishing_bout.of_c(here, pace, 1.0, program),
+        ]
+    for cost in costs:
+        assert cost.count == 400
+        assert 0 < cost.cpu_s < 0.01
+        assert 0 <= cost.lateness_s < 1.0
 
 
 def test_paces_are_what_they_say():
@@ -94,7 +101,7 @@ def test_document_has_its_schema_and_holds_the_ratios():
     told.published = {
         (pace.name, name): [publishing_bout.PublishCost(1000, cpu_s, 9e-6, 0.2, lateness_s=1e-4)]
         for pace in bench.PACES
-        for name, cpu_s in (("counting", 14e-6), ("tsung", 35e-6))
+        for name, cpu_s in (("counting", 14e-6), ("floor", 10e-6), ("tsung", 35e-6))
     }
     document = json.loads(json.dumps(told.document()))
     schema = TypeAdapter(bench_document.BenchLoad).json_schema(mode="serialization")
@@ -108,8 +115,9 @@ def test_document_has_its_schema_and_holds_the_ratios():
     assert document["login"]["cpu_ms"] == pytest.approx(3.0)
     publish = document["publish"]
     assert (publish["cpu_us"], publish["tsung_over_ours"]) == pytest.approx((14.0, 2.5))
-    assert [row["over_ours"] for row in publish["at"]] == pytest.approx([1.0, 2.5] * 3)
-    assert [row["lateness_ms"] for row in publish["at"]] == pytest.approx([0.1] * 6)
+    assert [row["over_ours"] for row in publish["at"]] == pytest.approx([1.0, 10 / 14, 2.5] * 3)
+    assert publish["ours_over_c"] == pytest.approx(1.4)
+    assert [row["lateness_ms"] for row in publish["at"]] == pytest.approx([0.1] * 9)
     assert document["session"] == {"full_rss_bytes": 90_000, "counting_rss_bytes": 26_000}
     assert len(bench_report.render(document).renderables) == 3
     assert "no compiler" in bench_report.summary(document)
