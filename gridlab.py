@@ -4,7 +4,7 @@ What needs one package stands in its `commands.py`; what needs both sides, or no
 Nothing heavy is imported until a command runs, so that `gridlab --help` answers at once. Every
 command prints for people; with `--json` it prints one document on standard output and nothing else
 there. Exit codes: 0 the answer is valid, 1 a gate that was asked for failed, 2 bad usage or input,
-3 the run is invalid.
+3 the run is invalid, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+import loadtest.bench_commands
 import loadtest.commands
 import loadtest.twin_commands
 import results.commands
@@ -178,13 +179,16 @@ def list_topologies(output: Output) -> None:
 
 
 @cli.command()
-@click.argument("what", type=click.Choice(SCHEMAS))
+@click.argument("what", metavar="WHAT", type=click.Choice(SCHEMAS))
 @click.option("--json", is_flag=True, expose_value=False, help="What it prints is JSON anyway.")
 def schema(what: str) -> None:
     """Print the JSON Schema of a file format or of a command's document.
 
+    WHAT is topology, record, or a command such as simulate, plan or bench-load.
+
     \b
     gridlab schema topology > topology.schema.json      for an editor
+    gridlab schema simulate
     """
     import results
     import topologies
@@ -326,10 +330,10 @@ def bench() -> None:
 
 
 bench.add_command(sim.commands.bench_sim)
-bench.add_command(loadtest.commands.bench_load)
-bench.add_command(loadtest.commands.bench_sessions)
-bench.add_command(loadtest.commands.bench_stamps)
-bench.add_command(loadtest.commands.bench_grid)
+bench.add_command(loadtest.bench_commands.bench_load)
+bench.add_command(loadtest.bench_commands.bench_sessions)
+bench.add_command(loadtest.bench_commands.bench_stamps)
+bench.add_command(loadtest.bench_commands.bench_grid)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),
     *(sim.capacity_commands.sweep, sim.capacity_commands.plan),
@@ -357,9 +361,11 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except click.Abort:
         click.echo(
-            "Interrupted: runs that were stored before are kept, the unfinished one is not.",
+            "Interrupted: what was stored is kept, the unfinished run is not; a sweep or a "
+            "validation goes on from there when the same command is given again.",
             err=True,
         )
+        exec("")  # or CPython, if the last one was interrupted, ends by the signal, not by our code
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()

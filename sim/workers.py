@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
+from typing import Any
 
 IMPORTS = "sim.worker_imports"
 PROGRAM = "gridlab"  # a worker imports the program again that it works for
@@ -38,10 +40,15 @@ def ready() -> None:
         changed = {"PYTHONPATH": here, "PYTHONSAFEPATH": "1"}
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
+        # The server and its workers hear no interrupt: the process that has them decides. The
+        # tracker starts first, since its start lets interrupts through again.
+        resource_tracker.ensure_running()
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.set_forkserver_preload([IMPORTS, *({PROGRAM} & sys.modules.keys())])
             forkserver.ensure_running()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
@@ -49,13 +56,38 @@ def ready() -> None:
                     os.environ[name] = value
 
 
+class Pool(ProcessPoolExecutor):
+    """Processes, of which one may start with each task that is submitted."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Give a task to the workers."""
+        with _interrupt_later():
+            return super().submit(work, *arguments, **named)
+
+
 @contextmanager
-def pool(count: int) -> Iterator[ProcessPoolExecutor]:
+def _interrupt_later() -> Iterator[None]:
+    """Hold an interrupt back: a worker that is half started is known to nobody who could end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+    answered = signal.signal(signal.SIGINT, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, answered)
+        if came and callable(answered):
+            answered(*came[0])
+
+
+@contextmanager
+def pool(count: int) -> Iterator[Pool]:
     """Some workers; whatever ends the block early ends them and what they have in hand."""
     ready()
     others = multiprocessing.active_children()
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_leave_along) as workers:
+    with Pool(count, mp_context=context, initializer=_leave_along) as workers:
         try:
             yield workers
         except BaseException:  # above all an interrupt: nobody waits for work that is not wanted

@@ -1,8 +1,11 @@
 """The front door as its users meet it: answers, exit codes, and one clear message on bad input."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -25,22 +28,17 @@ workload:
   arrivals:
     - {topic: alerts, by: sensors, process: poisson, rate: 6/s}
 """
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
 def gridlab(
     *arguments: object, timeout_s: float = 60.0, cwd: Path | None = None, **environment: str
 ):
     command = [sys.executable, "-m", "gridlab", *map(str, arguments)]
-    import os
-
     return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
-    )
+        command, capture_output=True, text=True, timeout=timeout_s, cwd=cwd,
+        env=ENVIRONMENT | environment,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -252,3 +250,18 @@ def test_every_command_has_help(command, called):
     run = called(*command.split(), "--help")
     assert run.returncode == 0
     assert "Usage" in run.stdout
+
+
+def test_an_interrupt_while_workers_start_is_told_in_one_line(small, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gridlab", "sweep", str(small), "--vary", "load=1,2,3"]
+    command += ["--set", "workload.duration=1 h", "--replications", "8", "--out", str(out)]
+    program = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+    while program.poll() is None and not list(out.glob("sweep-*")):
+        time.sleep(0.02)
+    os.killpg(program.pid, signal.SIGINT)
+    said = program.communicate(timeout=60.0)[1].strip()
+    assert program.returncode == 130, said
+    assert [line[:13] for line in said.splitlines()] == ["Interrupted: "]
