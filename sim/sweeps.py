@@ -145,7 +145,7 @@ def _require_fields(base: Base, axes: Sequence[Axis]) -> None:
             try:
                 world(base, ((axis.path, value),))
             except TopologyError as error:
-                problems += error.problems
+                problems += [each.replace("--set ", "--vary ", 1) for each in error.problems]
     if problems:
         raise TopologyError(list(dict.fromkeys(problems)))
 

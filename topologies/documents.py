@@ -81,11 +81,18 @@ def _text(content: bytes | str, name: str) -> str:
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         text.encode("utf-8")
-    except UnicodeError:
-        raise TopologyError([f"{name}: is not text in UTF-8; write a YAML file"]) from None
+    except UnicodeError as error:
+        raise TopologyError([f"{name}{_where(error)}: is not UTF-8; save it as UTF-8"]) from None
     if not text.strip():
         raise TopologyError([f"{name}: is empty; make a topology with: gridlab init mine.yaml"])
     return text
+
+
+def _where(error: UnicodeError) -> str:
+    """`:3`, the line of the first byte that is no text."""
+    if not isinstance(error, UnicodeDecodeError):
+        return ""
+    return f":{error.object.count(bytes([10]), 0, error.start) + 1}"
 
 
 def _events(text: str, name: str) -> Iterator[Any]:

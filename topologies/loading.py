@@ -18,6 +18,10 @@ from topologies.profiles import Profile
 from topologies.schema import Source, Topology
 
 SHIPPED = Path(__file__).parent
+OTHER_KINDS = {  # what a topology never has -> what is said of a file that has it
+    "hypothesis": "is an attack file; play it with: gridlab attack",
+    "costs": "is a server profile; name it in a topology, as the profile of a Controller",
+}
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
@@ -145,6 +149,8 @@ def find(source: str | Path) -> Path:
                     return home / f"{stem}.yaml"
     except (OSError, ValueError) as error:
         raise TopologyError([f"{quoted(text)}: is not a path ({error}); name a file"]) from None
+    if (SHIPPED / "attacks" / f"{text.removesuffix('.yaml')}.yaml").is_file():
+        raise TopologyError([f"{text}: is an attack; play it with: gridlab attack {text}"])
     near = choice(path.stem, shipped(), "topologies at hand are")
     raise TopologyError([f"{printable(text)[:200]}: no such file; {near}"])
 
@@ -197,6 +203,7 @@ def _topology(
     content: str | bytes, name: str, path: Path | None, changes: Sequence[str]
 ) -> Topology:
     document = _document(content, printable(name))
+    _refuse_other_kinds(document)
     if changes:
         overrides.apply(document, tuple(changes), Topology)
     text = content if isinstance(content, str) else content.decode("utf-8-sig")
@@ -209,6 +216,15 @@ def _topology(
         return dangling or checks.topology_problems(topology, partial(read_profile, beside=beside))
 
     return validated(document, Topology, dangling, cross)
+
+
+def _refuse_other_kinds(document: Document) -> None:
+    """A file of another kind gets one message instead of one for each of its keys."""
+    if "controllers" in document.data:
+        return
+    for key, kind in OTHER_KINDS.items():
+        if key in document.data:
+            raise TopologyError([f"{document.name}: {kind}"])
 
 
 def _document(content: str | bytes, name: str) -> Document:

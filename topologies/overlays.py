@@ -164,8 +164,10 @@ def read_overlay(path: Path) -> Overlay:
         All that is wrong with it.
     """
     document = read(content(path), path.name)
-    overlay = validated(document, Overlay, [], _problems)
-    return overlay
+    if isinstance(document.data, dict) and "controllers" in document.data:
+        rule = f"is a topology; simulate it, or name it after an attack: gridlab attack ID {path}"
+        raise TopologyError([f"{path.name}: {rule}"])
+    return validated(document, Overlay, [], _problems)
 
 
 def _problems(overlay: Overlay) -> list[Problem]:

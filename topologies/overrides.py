@@ -92,7 +92,8 @@ def _entry(entries: list[Any], step: str, path: Path) -> int:
     if step.isascii() and step.isdigit():
         if int(step[:9]) < len(entries):
             return int(step[:9])
-        raise _Refusal(f"{dotted(path)} has {len(entries)} entries, counted from 0; lower [{step}]")
+        last = f"the last is [{len(entries) - 1}]" if entries else "it is empty"
+        raise _Refusal(f"{dotted(path)} has no [{step}], counted from 0; {last}")
     names = [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]
     if step not in names:
         raise _Refusal(f"{dotted(path)} has no [{step}]; {choice(step, names, 'entries are')}")

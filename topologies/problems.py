@@ -76,11 +76,17 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+def nearest(given: object, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    names = [printable(name)[:VALUE_MAX] for name in itertools.islice(known, NAMES_MAX)]
+    near = difflib.get_close_matches(str(given).lower(), names, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
 def choice(given: object, known: Iterable[str], what: str) -> str:
     """A repair that names the nearest of the known names, or lists them."""
     names = [printable(name)[:VALUE_MAX] for name in itertools.islice(known, NAMES_MAX)]
-    near = difflib.get_close_matches(str(given).lower(), names, n=1, cutoff=0.6)
-    if near:
-        return f'did you mean "{near[0]}"?'
+    if (near := nearest(given, names)) is not None:
+        return f'did you mean "{near}"?'
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"{what} {listed}" if names else f"{what} none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic_core import PydanticCustomError
 
@@ -124,32 +124,15 @@ def compose(
     return text
 
 
-def write(
-    path: Path,
-    *,
-    platforms: int = 200,
-    publishers: int = 2,
-    rate: str = "6/s",
-    payload: str = "1.6 KB",
-    kind: Literal["iodef", "json", "opaque"] = "iodef",
-    server: Literal["prosody", "ejabberd"] = "prosody",
-) -> None:
-    """Write such a topology to a new file, named after it; see `compose`.
+def write(path: Path, **figures: Any) -> None:
+    """Write such a topology to a new file, named after it; figures as those of `compose`.
 
     Raises
     ------
     TopologyError
         The file is there already, cannot be written, or a figure cannot be used.
     """
-    text = compose(
-        path.name.removesuffix(".yaml"),
-        platforms=platforms,
-        publishers=publishers,
-        rate=rate,
-        payload=payload,
-        kind=kind,
-        server=server,
-    )
+    text = compose(path.name.removesuffix(".yaml"), **figures)
     begun = False
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from topologies.model import DOMAIN, IDENTIFIER, NAME, NODE
-from topologies.problems import FOUND_MAX, Path, Problem, choice
+from topologies.problems import FOUND_MAX, Path, Problem, choice, nearest
 from topologies.quantities import Quantity
+
+MISSING_KEY, UNKNOWN_KEY = "key is missing", "unknown key"
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -94,7 +96,17 @@ def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[
         # pydantic also calls a list too short where its entries are wrong
         if finding["type"] != "too_short" or len(finding["input"]) < finding["ctx"]["min_length"]
     )
-    return [_problem(finding, model, data) for finding in itertools.islice(findings, FOUND_MAX)]
+    found = [_problem(finding, model, data) for finding in itertools.islice(findings, FOUND_MAX)]
+    meant = [_meant(each, model, data) for each in found if each.rule == UNKNOWN_KEY]
+    return [each for each in found if each.rule != MISSING_KEY or each.path not in meant]
+
+
+def _meant(problem: Problem, model: type[BaseModel], data: Any) -> Path | None:
+    """The key that an unknown one stands for: it is misspelt, and not missing as well."""
+    *around, key = problem.path
+    section = section_at(model, data, tuple(around))
+    near = nearest(key, keys(section)) if section is not None else None
+    return None if near is None else (*around, near)
 
 
 def without(data: Any, paths: list[Path]) -> Any:
@@ -149,14 +161,14 @@ def _words(kind: str, finding: Any, path: Path, around: type[BaseModel] | None) 
             return context["rule"], context["repair"]
         case "missing":
             shown = example(key, field) if field is not None else f"{key}: ..."
-            return "key is missing", f"add for example `{shown}`"
+            return MISSING_KEY, f"add for example `{shown}`"
         case "union_tag_not_found":
             discriminator = context["discriminator"].strip("'")
             return f'key "{discriminator}" is missing', f"add `{discriminator}: ...`"
         case "extra_forbidden":
-            return "unknown key", choice(key, keys(around) if around else (), "keys are")
+            return UNKNOWN_KEY, choice(key, keys(around) if around else (), "keys are")
         case "literal_error" | "union_tag_invalid":
-            return "is not one of the values", _allowed(finding, field)
+            return _allowed(key, finding, field)
     rule, repair = _RULES.get(kind, ("is refused", finding["msg"]))
     if kind == "value_error":  # of a model's own check, which writes "rule: repair"
         rule, _, repair = str(context.pop("error")).partition(": ")
@@ -165,14 +177,17 @@ def _words(kind: str, finding: Any, path: Path, around: type[BaseModel] | None) 
     return rule.format(**context), repair.format(**context)
 
 
-def _allowed(finding: Any, field: FieldInfo | None) -> str:
-    """The repair of a value that is none of a few."""
+def _allowed(key: str, finding: Any, field: FieldInfo | None) -> tuple[str, str]:
+    """Rule and repair of a value that is none of a few."""
+    rule = "is not one of the values"
     context = finding["ctx"]
     if "tag" in context:
         tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return choice(context["tag"], tags, "write one of")
+        return rule, choice(context["tag"], tags, "write one of")
     values = [str(value) for value in literals(field.annotation)] if field is not None else []
-    return choice(finding["input"], values or [context["expected"]], "write one of")
+    if len(values) == 1:
+        return f"must be {values[0]}", f"write `{key}: {values[0]}`"
+    return rule, choice(finding["input"], values or [context["expected"]], "write one of")
 
 
 _PATTERNS = {

@@ -60,7 +60,7 @@ def test_a_good_file_loads():
         ("rate: 10/s", "rate: 1e999/s", '"1e999/s": must be finite'),
         ("rate: 10/s", "rate: 10", '"10": has no unit; write for example 689/s or 12/min'),
         ("rate: 10/s", "rate: fast", '"fast": must be a figure with its unit'),
-        ("rate: 10/s", "rte: 10/s", "key is missing; add for example `rate: 689/s`"),
+        ("rate: 10/s", "", "key is missing; add for example `rate: 689/s`"),
         ("process: poisson", "process: poison",
          '"poison": is not one of the values; did you mean "poisson"?'),
         ("process: poisson", "proces: poisson",
@@ -77,7 +77,7 @@ def test_a_good_file_loads():
         ("fraction: 0.25", "fraction: 101 %", '"101 %": must be at most 1; write for example 0.25'),
         ("subscribes:\n  - alerts", "subscribes:\n  - 7",
          'platforms[1].subscribes[0]: "7": must be a section of keys'),
-        ("schema: 1", "schema: 2", 'schema: "2": is not one of the values; write one of 1'),
+        ("schema: 1", "schema: 2", 'schema: "2": must be 1; write `schema: 1`'),
         ("name: small\n", "", "grid.yaml:1: name: key is missing; add for example `name: ...`"),
     ],
 )  # fmt: skip
@@ -100,6 +100,11 @@ def test_all_mistakes_are_told_at_once_by_line():
     assert numbers == sorted(numbers)
 
 
+def test_a_misspelt_key_is_not_missing_as_well():
+    (problem,) = problems(changed(("domain:", "domian:")))
+    assert problem.endswith('unknown key; did you mean "domain"?')
+
+
 def test_rules_between_fields_are_told_beside_unknown_keys():
     found = problems(changed(("process: poisson", "process: poisson\n    start: 200 s\n    x: 1")))
     assert ["unknown key" in found[1], "is not before the end" in found[0]] == [True, True]
@@ -117,8 +122,8 @@ def test_a_problem_knows_the_line_of_its_value():
         ("# only a comment\n", "must be a section of keys"),
         ("- a\n- b\n", "must be a section of keys, not a list"),
         ("7", "must be a section of keys"),
-        (b"\x7fELF\x02\x01\x01\x00\xff\xfe", "is not text in UTF-8; write a YAML file"),
-        ("name: x".encode("utf-16"), "is not text in UTF-8"),
+        (b"\x7fELF\x02\n\x01\x00\xff\xfe", ":2: is not UTF-8; save it as UTF-8"),
+        ("name: x".encode("utf-16"), ":1: is not UTF-8"),
         ("name: \x07", "control characters are not allowed"),
         ("a: [1, 2", "grid.yaml:2: column 1: is not YAML: did not find expected ',' or ']'"),
         ("a: b: c", "mapping values are not allowed"),
@@ -128,6 +133,8 @@ def test_a_problem_knows_the_line_of_its_value():
         ("[" * 100_000, "is nested more than 20 deep"),
         ("a: 1\n" * 60_000, "has more than 100,000 values"),
         ("? [1, 2]\n: 3\n", "a key must be a single word; write it as `key: value`"),
+        ("schema: 1\nhypothesis: it floods\n", "grid.yaml: is an attack file; play it with"),
+        ("schema: 1\ncosts: {publish: 1 ms}\n", "grid.yaml: is a server profile; name it in"),
     ],
 )
 def test_what_is_no_topology_at_all_is_told_in_one_message(content, message):

@@ -52,7 +52,7 @@ def test_later_ones_win_and_the_source_remembers_all():
         ("controllers[0].core=8",
          '--set controllers[0].core=8: controllers[0].core: unknown key "core"; did you mean "cor'),
         ("controller[0].cores=8", 'unknown key "controller"; did you mean "controllers"?'),
-        ("controllers[1].cores=8", "controllers has 1 entries, counted from 0; lower [1]"),
+        ("controllers[1].cores=8", "controllers has no [1], counted from 0; the last is [0]"),
         ("topics[healt].persist=true", 'topics has no [healt]; did you mean "health"?'),
         ("controllers.cores=8", 'controllers has no [cores]; entries are controller'),
         ("name.x=8", 'name.x: unknown key "x"; set the whole value'),
