@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from results.run import Run
 
 VALID, GATE_FAILED, BAD_INPUT, INVALID_RUN, INTERRUPTED = 0, 1, 2, 3, 130
+PAGES = (".html", ".htm")
 LOAD = click.option(
     "--load",
     default=1.0,
@@ -65,7 +66,9 @@ class Output:
             TextColumn("{task.fields[remark]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        console = Console(stderr=True)
+        hidden = not console.is_terminal  # a log would get an empty line and nothing else
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
             task = bar.add_task(title, total=1.0, remark="")
 
             def advance(share: float, remark: str = "") -> None:
@@ -102,7 +105,7 @@ def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
         import results
 
         kept_in = results.claim_directory(out)
-        page = results.check_target(report) if report else None
+        page = results.check_target(report, *PAGES) if report else None
         return function(*positional, out=kept_in, report=page, **arguments)
 
     return wrapper
@@ -155,7 +158,7 @@ def report(output: Output, runs: tuple[Path, ...], path: Path, pictures: Path | 
 
     if len(set(runs)) < len(runs):
         raise click.UsageError("a run is named twice; name each once")
-    target = results.check_target(path)
+    target = results.check_target(path, *PAGES)
     opened = [results.open_run(run) for run in runs]
     results.write_report(opened, target)
     written = results.write_pictures(opened[0], pictures) if pictures else []
@@ -196,7 +199,7 @@ def history(
         return
     if metric not in series.METRICS:
         raise RecordError(f'--metric: "{metric}": must be one of {", ".join(series.METRICS)}')
-    target = check_target(picture) if picture else None
+    target = check_target(picture, ".svg") if picture else None
     document = series.history(directory or default_directory(), series.Chosen(metric, **chosen))
     output.document(document)
     output.say(series.render(document))

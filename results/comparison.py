@@ -95,17 +95,31 @@ def _refuse_incomparable(a: Sequence[Run], b: Sequence[Run]) -> None:
             raise RecordError(f"{names}: runs of one side must be of one topology and origin")
     one, other = a[0].header, b[0].header
     place = f"{one.run_id} and {other.run_id}"
-    if one.study != other.study:
-        raise RecordError(f"{place}: {one.study} and {other.study} studies do not compare")
-    if one.deadline_s != other.deadline_s:
-        raise RecordError(
-            f"{place}: goodput counts deliveries within {one.deadline_s:g} s and "
-            f"{other.deadline_s:g} s; set slo.deadline alike and run again"
-        )
+    refuse_unlike(place, (one.study, other.study), (one.deadline_s, other.deadline_s))
     if not set(measured_phases(a[0])) & set(measured_phases(b[0])):
         raise RecordError(
             f"{place}: no phase in common: {', '.join(measured_phases(a[0]))} against "
             f"{', '.join(measured_phases(b[0]))}"
+        )
+
+
+def refuse_unlike(place: str, studies: tuple[str, str], deadlines_s: tuple[float, float]) -> None:
+    """Refuse two sides whose figures mean different things, if need be before they are run.
+
+    Raises
+    ------
+    RecordError
+        One is a campaign and the other a steady study, or their deadlines differ.
+    """
+    one, other = studies
+    if one != other:
+        raise RecordError(
+            f"{place}: {one} and {other} studies do not compare; set workload.study alike"
+        )
+    if deadlines_s[0] != deadlines_s[1]:
+        raise RecordError(
+            f"{place}: goodput counts deliveries within {deadlines_s[0]:g} s and "
+            f"{deadlines_s[1]:g} s; set slo.deadline alike and run again"
         )
 
 

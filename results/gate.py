@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from results.regression import COSTS, MetricVerdict, Regression
 from results.store import write_text
+from results.terminal import sheet
 
 EXIT_CODES: Final = {"pass": 0, "inconclusive": 0, "fail": 1, "invalid": 3}
 HEADLINES: Final = {
@@ -35,9 +35,8 @@ def exit_code(document: Regression, *, strict: bool) -> int:
 def render(document: Regression) -> RenderableType:
     """The verdict and its table, for a terminal."""
     verdict = document["verdict"]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("metric", "head / base", "95 % interval", "budget", "verdict"):
-        table.add_column(title, justify="left" if title in ("metric", "verdict") else "right")
+    titles = ("metric", "head / base", "95 % interval", "budget", "verdict")
+    table = sheet(*titles, words=("metric", "verdict"))
     for each in document["metrics"]:
         style = _STYLES.get(each["verdict"], "dim")
         table.add_row(*_cells(each), Text(each["verdict"], style=style))

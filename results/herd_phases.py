@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final, Literal, NotRequired
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from typing_extensions import TypedDict
 
 from results import style
+from results.terminal import sheet
 from results.variants import AbandonedStep
 
 if TYPE_CHECKING:
@@ -95,10 +95,7 @@ def render(diagram: PhaseDiagram) -> RenderableType:
     works = sorted({each["work_s"] for each in diagram["points"]})
     caps = sorted({each["cap_s"] for each in diagram["points"]}, reverse=True)
     by_place = {(each["work_s"], each["cap_s"]): each for each in diagram["points"]}
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    table.add_column(Text("cap [s] \\ N / mu [s]"), justify="right")
-    for work_s in works:
-        table.add_column(f"{work_s:.3g}", justify="right")
+    table = sheet("cap [s] \\ N / mu [s]", *(f"{work_s:.3g}" for work_s in works))
     for cap_s in caps:
         marks = [_mark(by_place[work_s, cap_s]) for work_s in works]
         table.add_row(f"{cap_s:g}", *marks)
@@ -122,9 +119,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
     real = diagram.get("real")
     if real is None:
         return []
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted", "online"):
-        table.add_column(title, justify="right")
+    table = sheet("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted", "online")
     for each in real["points"]:
         table.add_row(
             str(each["platforms"]),

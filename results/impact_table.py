@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from results.statistics import Estimate
+from results.terminal import Sheet, sheet
 from results.variants import Agreement, Attack, Variant
 
 COLUMNS = (
@@ -34,12 +34,10 @@ def render(document: Attack) -> RenderableType:
         measured: Attack = {**document, "title": "measured", "variants": document["measured"]}
         del predicted["measured"], measured["measured"]
         return Group(render(predicted), render(measured), *_agreement(document))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     shown = [column for column in COLUMNS if _anywhere(document, column[0])]
     own = _own(document)
-    table.add_column("defence", no_wrap=True)
-    for title in (*(_title(name) for name in own), *(column[1] for column in shown)):
-        table.add_column(Text(title), justify="right")
+    titles = (*(_title(name) for name in own), *(column[1] for column in shown))
+    table = sheet("defence", *titles, words=("defence",))
     for each in document["variants"]:
         figures = [_shown(each["figures"].get(name), 1.0, "") for name in own]
         figures += [_shown(_figure(each, name), factor, unit) for name, _, factor, unit in shown]
@@ -81,10 +79,9 @@ def _agreement(document: Attack) -> list[RenderableType]:
     return [*tables, *doubts, unpaid]
 
 
-def _ratios(rows: Sequence[Agreement]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("defence", "figure", "predicted", "measured", "measured / predicted"):
-        table.add_column(title, justify="left" if title in ("defence", "figure") else "right")
+def _ratios(rows: Sequence[Agreement]) -> Sheet:
+    titles = ("defence", "figure", "predicted", "measured", "measured / predicted")
+    table = sheet(*titles, words=("defence", "figure"))
     for each in rows:
         table.add_row(
             each["defence"],

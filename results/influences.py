@@ -54,27 +54,27 @@ class SensitivityDocument(TypedDict):
 def render(document: Mapping[str, Any]) -> RenderableType:
     """Both tables, and what they mean in a sentence."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
+    from results.terminal import sheet
+
     first = max(document["indices"], key=lambda each: each["total"]["value"] or 0.0)
-    share = first["total"]["value"]
+    share = units.with_interval(first["total"], 0.01, " %")
     head = (
         f"{first['input']} decides the {document['figure']} of {document['topology']}"
-        + (f": {units.percent(max(share, 0.0))} of its variance" if share is not None else "")
+        + (f": {share} of its variance" if share != "–" else "")
         + f" ({first['provenance']}, {first['range']})."
     )
     unit = "" if document["figure"] == "utilisation" else " decades"
-    screened = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("input", "range", "provenance", f"effect{unit}", "total", "first-order"):
-        screened.add_column(heading, justify="left" if heading == "input" else "right")
+    headings = ("input", "range", "provenance", f"effect{unit}", "total", "first-order")
+    screened = sheet(*headings, words=("input",))
     indexed = {each["input"]: each for each in document["indices"]}
     for each in document["screened"]:
         index = indexed.get(each["input"])
         cells = [units.with_interval(index[name]) for name in ("total", "first")] if index else []
         screened.add_row(
-            Text(each["input"], no_wrap=True), Text(each["range"]), each["provenance"],
-            units.with_interval(each["effect"]), *cells,
+            each["input"], each["range"], each["provenance"], units.with_interval(each["effect"]),
+            *cells,
         )  # fmt: skip
     foot = (
         f"{document['runs']:,} runs of {document['window_s']:g} s; {len(document['screened'])} of "

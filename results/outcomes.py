@@ -183,8 +183,8 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 _SHOWN = (
-    ("offered", "offered_load_per_s", "rate"),
-    ("goodput", "goodput_per_s", "rate"),
+    ("offered/s", "offered_load_per_s", "rate"),
+    ("goodput/s", "goodput_per_s", "rate"),
     ("p50", "latency_p50_s", "latency"),
     ("p99", "latency_p99_s", "latency"),
     ("CPU", "utilisation", "share"),
@@ -195,15 +195,16 @@ ROWS_MAX = 40
 def render(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """The rows as a table: a column for each varied field, then the figures."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    from results.terminal import sheet
+
+    table = sheet()
     paths = list(rows[0]["settings"]) if rows else []
     for path in paths:
         table.add_column(Text(path), justify="right", overflow="fold")
     for title, _, _ in _SHOWN:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows[:ROWS_MAX]:
         settings = [Text(row["settings"][path]) for path in paths]
         if row["figures"] is None:
@@ -222,4 +223,4 @@ def _cell(estimate: Estimate, form: str) -> str:
         case "share":
             return units.with_interval(estimate, 0.01, " %")
         case _:
-            return units.with_interval(estimate, 1.0, "/s")
+            return units.with_interval(estimate)

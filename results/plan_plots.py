@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results import style
-from results.plans import RESOURCES, Evidence, PlanDocument
+from results.plan_words import RESOURCES
+from results.plans import Evidence, PlanDocument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,8 @@ from typing import Any
 
 from results import environment, plan_plots, style, units
 from results.assumptions import assumptions
-from results.plans import PlanDocument, headline, remarks, tried
+from results.plan_words import HEADINGS, cells, headline, remarks
+from results.plans import PlanDocument
 from results.report import Picture, environment_of_templates
 from results.store import write_text
 
@@ -21,7 +22,6 @@ CURVE = "Each mark is a size that was tried: circles keep the promise (dashed), 
 LOAD = "The answer at more than the file's load: where the marks cross the line is its head-room."
 BINDING = "How much of each resource the answer uses. The first is what one size less lacks."
 THREATS = ("Under attack", "One Controller lost", "After a restart")
-HEADINGS = ("load", "case", "p99", "CPU", "verdict", "sure")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def page(document: PlanDocument, subject: Subject) -> str:
         drawing=f"data:image/svg+xml;base64,{drawing}",
         drawing_text=subject.drawing_text,
         pictures=list(_pictures(document, subject.bound_s)),
-        headings=HEADINGS,
+        headings=HEADINGS[1:],
         evidence=_evidence(document),
         threats=list(_threats(document)),
         assumptions=assumptions(subject.text),
@@ -124,18 +124,8 @@ def _limits(document: PlanDocument) -> list[tuple[str, str]]:
 
 
 def _evidence(document: PlanDocument) -> list[tuple[str, ...]]:
-    return [
-        (
-            f"{each['controller']}: {tried(each)}",
-            f"{each['load']:.3g}",
-            each["case"],
-            units.latency(each["p99_s"]) if each["p99_s"] is not None else "–",
-            units.percent(each["shares"]["cpu"] * each["load"]),
-            f"{each['verdict']}{': ' if each['reason'] else ''}{each['reason']}",
-            units.percent(each["certainty"]),
-        )
-        for each in document["evidence"]
-    ]
+    rows = ((each["controller"], *cells(each)) for each in document["evidence"])
+    return [(f"{controller}: {size}", *others) for controller, size, *others in rows]
 
 
 def _pictures(document: PlanDocument, bound_s: float) -> Iterator[Picture]:
@@ -172,7 +162,7 @@ def markdown(document: PlanDocument, subject: Subject) -> str:
         head = ("", "Controllers", "cores each", "memory each", "link each", "work shared by")
         lines += ["", *_table(head, rows)]
         lines += ["", *_table(("limit of", "value"), _limits(document))]
-    lines += ["", "## Evidence", "", *_table(("tried", *HEADINGS), _evidence(document))]
+    lines += ["", "## Evidence", "", *_table(("tried", *HEADINGS[1:]), _evidence(document))]
     lines += ["", "## Threats that were tried", "", *(f"* {t}" for t in _threats(document))]
     lines += ["", "## What it rests on", "", *(f"* {a}" for a in document["assumptions"]), ""]
     found = [(a.part, a.figures, a.kind, a.source) for a in assumptions(subject.text)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from results import units
-from results.plans import PlanDocument, headline, remarks, tried
+from results.plan_words import HEADINGS, cells, headline, remarks
+from results.plans import PlanDocument
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,24 +28,15 @@ def render(document: PlanDocument) -> RenderableType:
 
 
 def _tried(document: PlanDocument) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
+    from results.terminal import sheet
+
     several = len({each["controller"] for each in document["evidence"]}) > 1
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("size", "load", "case", "p99", "CPU", "verdict", "sure"):
-        table.add_column(heading, justify="left" if heading in ("size", "verdict") else "right")
+    table = sheet(*HEADINGS, words=("size", "verdict"))
     for each in document["evidence"]:
         place = f"{each['controller']} " if several else ""
-        p99 = units.latency(each["p99_s"]) if each["p99_s"] is not None else "–"
         colour = {"meets": "green", "misses": "red", "refused": "dim"}[each["verdict"]]
-        table.add_row(
-            Text(f"{place}{tried(each)}"),
-            f"{each['load']:.3g}",
-            each["case"],
-            p99,
-            units.percent(each["shares"]["cpu"]),
-            Text(f"{each['verdict']}{': ' if each['reason'] else ''}{each['reason']}", colour),
-            units.percent(each["certainty"]),
-        )
+        size, *figures, verdict, sure = cells(each)
+        table.add_row(Text(f"{place}{size}"), *figures, Text(verdict, colour), sure)
     return table

@@ -112,14 +112,13 @@ def read_budgets(texts: Sequence[str]) -> dict[str, float]:
     names = (*COSTS, *QUANTILES, *ALIASES)
     budgets = dict(DEFAULT_BUDGETS)
     for text in texts:
-        found = re.fullmatch(r"([a-z0-9_]+)=([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+        found = re.fullmatch(r"([a-z0-9_]+)=([0-9]+(?:\.[0-9]+)?) ?%", text.strip())
         if found is None or found[1] not in names:
             raise RecordError(
-                f'--budget: "{text}": must be a metric and a share; metrics are '
+                f'--budget: "{text}": must be a metric and a share in percent; metrics are '
                 f"{', '.join(names)}; write for example p99=5%"
             )
-        share = float(found[2]) / (100.0 if found[3] else 1.0)
-        budgets[ALIASES.get(found[1], found[1])] = share
+        budgets[ALIASES.get(found[1], found[1])] = float(found[2]) / 100.0
     return budgets
 
 

@@ -63,26 +63,26 @@ class SaturationDocument(TypedDict):
 def render(document: SaturationDocument) -> RenderableType:
     """The curve as a table, the knee and the law in words."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
+
+    from results.terminal import sheet
 
     knee, law = document["knee"], document["scaling"]
     head = (
         f"The knee of {document['topology']} is at {units.with_interval(knee)} times its load; "
         f"{document['controller']} is full at {document['saturation']:.3g} times."
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("load", "offered", "throughput", "goodput", "p50", "p99", "CPU"):
-        table.add_column(heading, justify="right")
+    table = sheet("load", "offered/s", "delivered/s", "goodput/s", "p50", "p99", "CPU")
     for point in document["points"]:
         table.add_row(
-            f"{point['load']:.3g}",
-            *(units.with_interval(point[n], 1.0, "/s")
-              for n in ("offered_load_per_s", "throughput_per_s", "goodput_per_s")),
+            f"{point['load']:.2f}",
+            units.with_interval(point["offered_load_per_s"]),
+            units.with_interval(point["throughput_per_s"]),
+            units.with_interval(point["goodput_per_s"]),
             units.latency(point["latency_p50_s"]),
             units.latency(point["latency_p99_s"]),
             units.with_interval(point["utilisation"], 0.01, " %"),
-        )  # fmt: skip
+        )
     foot = [
         f"On paper one Controller takes {units.rate(law['capacity_per_s'][0])} publications, "
         f"{max(law['sizes'])} federated domains that share the subscribers {_law(law)}."

@@ -55,14 +55,17 @@ def claim_directory(parent: Path | None) -> Path:
     return directory
 
 
-def check_target(path: Path) -> Path:
+def check_target(path: Path, *endings: str) -> Path:
     """The file that will be written, checked before any work is done for it.
 
     Raises
     ------
     RecordError
-        Its directory is not there or cannot be written, or it is no file.
+        Its name ends in none of the `endings`, its directory is not there or cannot be written, or
+        it is no file.
     """
+    if endings and path.suffix.lower() not in endings:
+        raise RecordError(f"{path}: is written in another format; let it end in {endings[0]}")
     parent = path.absolute().parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise RecordError(
@@ -200,9 +203,11 @@ def _read_header(directory: Path) -> Header:
     path = directory / HEADER_FILE
     document, text = _read_json(directory, path)
     version = document.get("record")
-    if isinstance(version, int) and version > RECORD_VERSION:
+    if version != RECORD_VERSION:
+        newer = isinstance(version, int) and version > RECORD_VERSION
         raise RecordError(
-            f"{path}: record: {version}: this gridlab reads up to {RECORD_VERSION}; update gridlab"
+            f"{path}: record: {json.dumps(version)}: this gridlab reads version {RECORD_VERSION}; "
+            f"{'update gridlab' if newer else 'run again'}"
         )
     try:
         header = Header.model_validate(document)
@@ -217,6 +222,10 @@ def _read_header(directory: Path) -> Header:
 
 
 def _read_json(directory: Path, path: Path) -> tuple[dict[str, Any], str]:
+    if directory.is_file():
+        raise RecordError(
+            f"{directory}: is a file; name a run's directory, which holds its {HEADER_FILE}"
+        )
     if not directory.is_dir():
         raise RecordError(f"{directory}: there is no such run{_neighbours(directory.parent)}")
     if directory.name.endswith(PARTIAL):

@@ -1,11 +1,12 @@
-"""Summaries and comparisons as a terminal shows them."""
+"""Summaries and comparisons as a terminal shows them, and the tables of all commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from results import offline, units
@@ -14,6 +15,39 @@ from results.documents import QUANTILES, Change, Comparison, PhaseComparison, Si
 from results.stages import busiest_text, stages_text
 from results.statistics import Estimate
 from results.wording import phase_rows
+
+
+class Sheet(Table):
+    """A table in which figures keep to one line, unless the terminal is too narrow even so."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = sum(self._least(column, console, options) for column in self.columns)
+        gaps = max(len(self.columns) - 1, 0)
+        if least + 2 * gaps > options.max_width:
+            self.padding = (0, 1, 0, 0)
+        if least + gaps > options.max_width:
+            for column in self.columns:
+                column.no_wrap = False
+        yield from super().__rich_console__(console, options)
+
+    @staticmethod
+    def _least(column: Column, console: Console, options: ConsoleOptions) -> int:
+        """Characters that a column cannot do without."""
+        cells = [Measurement.get(console, options, each) for each in column.cells]
+        cells.append(Measurement.get(console, options, column.header))
+        return max(cell.maximum if column.no_wrap else cell.minimum for cell in cells)
+
+
+def sheet(*headings: str, words: tuple[str, ...] = (), title: str | None = None) -> Sheet:
+    """An empty table with columns of `words` on the left and, on the right, of figures."""
+    table = Sheet(
+        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold",
+        title=title, title_justify="left",
+    )  # fmt: skip
+    for heading in headings:
+        left = heading in words
+        table.add_column(Text(heading), justify="left" if left else "right", no_wrap=not left)
+    return table
 
 
 def render(summary: Summary) -> RenderableType:
@@ -34,11 +68,8 @@ def _what(summary: Summary) -> str:
 
 
 def _phase_table(summary: Summary) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    table.add_column("")
-    for phase in summary["phases"]:
-        table.add_column(phase["name"], justify="right")
-    table.add_column("", style="dim")
+    table = sheet("", *(phase["name"] for phase in summary["phases"]), words=("",))
+    table.add_column("", style="dim", no_wrap=True)
     spans = [f"{p['start_s']:g}–{p['end_s']:g} s" for p in summary["phases"]]
     table.add_row("", *(Text(span, style="dim") for span in spans), "")
     for row in phase_rows(summary):
@@ -114,12 +145,7 @@ def _side(side: Side) -> str:
 
 
 def _comparison_table(phase: PhaseComparison) -> Table:
-    table = Table(
-        box=None, padding=(0, 3, 0, 0), pad_edge=False, title=phase["name"], title_justify="left"
-    )
-    table.add_column("")
-    for heading in ("A", "B", "B − A", "B / A"):
-        table.add_column(heading, justify="right")
+    table = sheet("", "A", "B", "B − A", "B / A", words=("",), title=phase["name"])
     for label, change, scale, unit in _lines(phase):
         cells = [
             units.with_interval(change[side], scale, unit) for side in ("a", "b", "difference")

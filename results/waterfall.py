@@ -26,27 +26,30 @@ def has_waterfall(run: Run) -> bool:
 
 @style.styled
 def waterfall(run: Run) -> Figure:
-    """Copies of one publication, the earliest on top, each as long as it took. [ms]"""
+    """Copies of one publication, the earliest on top, each as long as it took."""
     followed = next(iter(run.header.measurement["waterfalls"].values()))
-    copies_ms = np.array(followed["copies_s"]) * 1e3
+    copies_s = np.array(followed["copies_s"])
+    last_s = float(copies_s.max())
+    scale_s, unit = units.seconds_scale(last_s)
+    copies = copies_s / scale_s
     figure, (axes,) = style.panels([3.2])
-    rows, lengths_ms = np.arange(len(copies_ms)), np.diff(copies_ms, axis=1)
+    rows, lengths = np.arange(len(copies)), np.diff(copies, axis=1)
     named: set[str] = set()
     for place, stage in enumerate(STAGES):
-        if lengths_ms[:, place].max() < 2e-3 * copies_ms.max():
+        if lengths[:, place].max() < 2e-3 * copies.max():
             continue
         hatch = "//" if COLOURS[stage] in named else None
         named.add(COLOURS[stage])
         axes.barh(
-            rows, lengths_ms[:, place], left=copies_ms[:, place], height=0.86, label=stage,
+            rows, lengths[:, place], left=copies[:, place], height=0.86, label=stage,
             color=COLOURS[stage], hatch=hatch, edgecolor=style.PAPER, linewidth=0.2,
         )  # fmt: skip
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlim(0.0, float(copies_ms.max()) * 1.02)
-    axes.set_xlabel("milliseconds since it was intended")
+    axes.set_xlim(0.0, float(copies.max()) * 1.02)
+    axes.set_xlabel(f"since it was intended [{unit}]")
     axes.grid(visible=True, axis="x")
-    last = units.seconds(float(copies_ms.max()) / 1e3)
+    last = units.seconds(last_s)
     style.title(axes, f"One publication on {followed['topic']}: its copies, the last after {last}")
     axes.legend(ncols=5, loc="upper left", bbox_to_anchor=(0.0, -0.14))
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from results.commands import GATE_FAILED, LOAD, Output, common
+from results.commands import GATE_FAILED, LOAD, PAGES, Output, common
 from topologies.commands import TOPOLOGY, Sides, reads_sides, reads_topology
 
 SEED = click.option(
@@ -144,7 +144,7 @@ def plan(
     started = time.perf_counter()
     budget, page = planning.Budget(controllers_max, cores_max), None
     if report is not None:
-        page = results.check_target(report)
+        page = results.check_target(report, *PAGES, ".md")
     with output.progress("planning") as advance:
         real, profiles = None, None
         if real_s is not None:
@@ -240,7 +240,7 @@ def draw(output: Output, topology: Any, run: Path | None, path: Path | None) -> 
     from topologies import drawing
 
     busy = results.open_run(run).utilisation() if run is not None else None
-    target = results.check_target(path or Path(f"{topology.name}.svg"))
+    target = results.check_target(path or Path(f"{topology.name}.svg"), ".svg")
     results.write_text(target, drawing.draw(topology, busy) + "\n")
     output.document({"path": str(target), "description": drawing.describe(topology, busy)})
     output.say(f"Wrote {target}")
@@ -321,6 +321,7 @@ def compare(output: Output, before: str, after: str | None, sides: Sides, **argu
     """
     import results
     import sim
+    from results import comparison
 
     if after is None and not sides.differ:
         raise click.UsageError("B is missing: name it, or say what differs with --set-b")
@@ -332,6 +333,15 @@ def compare(output: Output, before: str, after: str | None, sides: Sides, **argu
             runs[side] = results.open_run(source)
     described = [side for side in named if side not in runs]
     loaded = sides.load({side: named[side] for side in described})
+    studies = {side: run.header.study for side, run in runs.items()}
+    deadlines_s = {side: run.header.deadline_s for side, run in runs.items()}
+    studies |= {s: topology.workload.study for s, topology in zip(described, loaded, strict=True)}
+    deadlines_s |= {s: topology.slo.deadline for s, topology in zip(described, loaded, strict=True)}
+    comparison.refuse_unlike(
+        f"{named['a']} and {named['b']}",
+        (studies["a"], studies["b"]),
+        (deadlines_s["a"], deadlines_s["b"]),
+    )
     for side, topology in zip(described, loaded, strict=True):
         with output.progress(f"simulating {topology.name}") as advance:
             runs[side] = sim.simulate(

@@ -231,7 +231,7 @@ def attack(  # noqa: PLR0913 (an option each)
         _phases(output, base, changes, seed, plot, real)
         return
     laid = overlays.scenario(scenario, base, defences, changes, real=real)
-    target = results.check_target(plot) if plot is not None else None
+    target = results.check_target(plot, ".svg") if plot is not None else None
     if report is not None and laid.procedures:
         raise click.UsageError(f"{laid.overlay.id} makes no runs to report; use --plot")
     with output.progress(laid.overlay.id) as advance:
@@ -277,7 +277,7 @@ def _phases(
     from results import pictures
     from sim import herd_phases, real_phases
 
-    target = results.check_target(plot) if plot is not None else None
+    target = results.check_target(plot, ".svg") if plot is not None else None
     with output.progress("S-HERD") as advance:
         diagram = herd_phases.diagram(base, changes=changes, seed=seed, progress=advance)
         if real:

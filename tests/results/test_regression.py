@@ -141,14 +141,14 @@ def test_quantile_ratios_are_of_merged_histograms():
     [
         ((), {"cpu_s_per_delivery": 0.05}),
         (("p99=5%",), {"cpu_s_per_delivery": 0.05, "p99": 0.05}),
-        (("cpu=0.1", "memory=2.5%"), {"cpu_s_per_delivery": 0.1, "memory_bytes": 0.025}),
+        (("cpu=10 %", "memory=2.5%"), {"cpu_s_per_delivery": 0.1, "memory_bytes": 0.025}),
     ],
 )
 def test_budgets_are_read(texts, budgets):
     assert read_budgets(texts) == pytest.approx(budgets)
 
 
-@pytest.mark.parametrize("text", ["p99", "p98=5%", "cpu=-1", "cpu=a"])
+@pytest.mark.parametrize("text", ["p99", "p98=5%", "p99=5", "cpu=-1%", "cpu=a"])
 def test_bad_budgets_name_the_repair(text):
     with pytest.raises(RecordError, match="p99=5%"):
         read_budgets([text])

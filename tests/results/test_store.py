@@ -145,7 +145,7 @@ def test_an_unfinished_run_is_not_a_run(copy):
 
 def test_a_newer_record_asks_for_an_update(copy):
     change(copy, record=2)
-    with pytest.raises(RecordError, match="record: 2: this gridlab reads up to 1; update gridlab"):
+    with pytest.raises(RecordError, match="record: 2: this gridlab reads version 1; update"):
         open_run(copy)
 
 

@@ -6,7 +6,7 @@ import worlds
 from pydantic import TypeAdapter
 
 import topologies
-from results import plans
+from results import plan_words, plans
 from sim import answers, proofs
 from sim.arrangements import arrangements
 from sim.planning import Budget, plan
@@ -55,7 +55,7 @@ def test_a_cluster_wins_where_taking_in_is_the_work(intake):
     checked = proofs.checked(found, document)["check"]
     assert checked["answer_meets"]
     assert checked["less_misses"]
-    words = " ".join(plans.remarks(document))
+    words = " ".join(plan_words.remarks(document))
     assert "nodes of one cluster; copies for sessions on other nodes hop" in words
     assert "chosen (it takes the fewest cores" in words
 

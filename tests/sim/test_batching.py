@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import worlds
 
-from results import plans
+from results import plan_words
 from sim import answers
 from sim.batching import batched, collected, events_per_item
 from sim.designs import Collecting
@@ -129,7 +129,7 @@ def test_a_plan_proposes_to_collect_and_says_the_same_for_every_seed():
     ((alone, *proposed),) = seen
     assert alone == 4
     assert dict(proposed) == {"publishers": 1, "broker": 1}
-    assert "Batching: if its publishers collected" in " ".join(plans.remarks(document))
+    assert "Batching: if its publishers collected" in " ".join(plan_words.remarks(document))
 
 
 def test_what_no_size_can_do_collecting_may():

@@ -9,7 +9,7 @@ import worlds
 from pydantic import TypeAdapter
 
 import topologies
-from results import plans, statistics
+from results import plan_words, plans, statistics
 from sim import answers, proofs
 from sim.advice import advice
 from sim.designs import changed
@@ -122,7 +122,7 @@ def test_an_impossible_promise_is_refused_without_simulation():
     assert {t.verdict for t in found.sizings[0].bench.trials} <= {"refused"}
     document = answers.document(found, 0.0)
     assert document["answer"] is None
-    assert "latency of an idle grid" in plans.headline(document)
+    assert "latency of an idle grid" in plan_words.headline(document)
 
 
 def test_the_document_fits_its_schema_and_the_check_passes(planned):
@@ -136,7 +136,7 @@ def test_the_document_fits_its_schema_and_the_check_passes(planned):
     assert 1.0 <= document["headroom"]["low"] < document["headroom"]["high"]
     assert not document["n_minus_1"]["meets"]
     assert document["answer"]["limits"]["account"]["rate_per_s"] == pytest.approx(500.0)
-    assert "binds" in plans.headline(document)
+    assert "binds" in plan_words.headline(document)
 
 
 def test_few_platforms_and_those_that_guess_passwords_do_not_make_a_promise_impossible():
