@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from loadtest import lease, processes, rails, sites
+from loadtest import grid_file, kinds, lease, processes, rails, sites
 from loadtest.grid import Grid, render
 from loadtest.problems import DeploymentError
 from loadtest.server import Options, python_path
@@ -149,7 +149,7 @@ def _up(
     from loadtest import standing  # here: it brings asyncio and more
 
     described = standing.described(topology)
-    servers = {} if described else sites.servers(topology)
+    servers = {} if described else kinds.servers(topology)
     lease.clear_leftovers()
     with _disk_told():
         held = lease.claim(name)
@@ -172,7 +172,7 @@ def _up(
         with _disk_told():
             _start(held, prepare)
             if not described:
-                sites.record_versions(held.directory, servers)
+                grid_file.record_versions(held.directory, servers)
     except BaseException:
         lease.release(held)
         raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadtest import addresses, lease, observation, processes, rails, sites
+from loadtest import addresses, grid_file, lease, observation, processes, rails
 from loadtest.problems import DeploymentError
 from loadtest.server import FILES_FILE
 
@@ -31,7 +31,7 @@ class Grid:
         DeploymentError
             The grid is no longer there.
         """
-        fixed = lease.read_json(self.directory / sites.GRID_FILE)
+        fixed = lease.read_json(self.directory / grid_file.GRID_FILE)
         state = self._state()
         for controller, served in fixed["controllers"].items():
             served["pid"] = _pid(state, controller, served)
@@ -63,13 +63,13 @@ class Grid:
 
     def credentials(self) -> dict[str, str]:
         """Password of each account by bare JID."""
-        with (self.directory / sites.ACCOUNTS_FILE).open(newline="") as stream:
+        with (self.directory / grid_file.ACCOUNTS_FILE).open(newline="") as stream:
             return {row["jid"]: row["password"] for row in csv.DictReader(stream)}
 
     @property
     def ca_file(self) -> Path:
         """The certificate that the servers' certificates are verified with."""
-        return self.directory / sites.AUTHORITY_FILE
+        return self.directory / grid_file.AUTHORITY_FILE
 
     @property
     def files_identity(self) -> Path:

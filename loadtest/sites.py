@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import resource
 import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import topologies
-from loadtest import addresses, capabilities, cluster, fronts, lease, provisioning, rails
+from loadtest import addresses, cluster, fronts, lease, provisioning, rails
 from loadtest.development import development
+from loadtest.grid_file import ACCOUNTS_FILE, AUTHORITY_FILE, GRID_FILE, fixed
 from loadtest.problems import DeploymentError
 from loadtest.server import (
     ACTIVITY_FILE,
@@ -28,42 +26,12 @@ from loadtest.server import (
     Server,
     Site,
 )
-from topologies import support
 
 if TYPE_CHECKING:
     from loadtest.authority import Authority
     from topologies.schema import Controller, Topology
 
 PORT: Final = 5222
-GRID_FILE: Final = "grid.json"
-ACCOUNTS_FILE: Final = "accounts.csv"
-AUTHORITY_FILE: Final = "ca.pem"
-_KINDS: Final = {
-    "prosody": ("loadtest.prosody", "Prosody"),
-    "ejabberd": ("loadtest.ejabberd", "Ejabberd"),
-}
-_SPARE_DESCRIPTORS: Final = 100
-UNSUPPORTED: Final = (
-    "controllers.queue",
-    "platforms.network.uplink",
-    "platforms.network.downlink",
-    "platforms.reader",
-    "platforms.addresses",
-    "platforms.failover",
-    "platforms.login",
-    "topics.last_item",
-    "topics.notify_retract", "topics.priority",
-    "workload.queries",
-    "platforms.retry",
-    "controllers.admission",
-    "controllers.resumption", "controllers.offline", "topics.notification",
-    "faults",
-    "links.delay",
-    "brokers.delay",
-    "links.rate",
-    "links.copies",
-    "controllers.hop", "brokers.runs_on", "topics.flow", "topics.fetch",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,64 +46,6 @@ class Place:
     def direct_tls_port(self) -> int:
         """The port for direct TLS."""
         return self.port + 1
-
-
-def servers(topology: Topology) -> dict[str, Server]:
-    """The kind of server of each Controller, each checked to be installed.
-
-    Raises
-    ------
-    DeploymentError
-        What cannot be deployed, all at once.
-    """
-    problems: list[str] = []
-    kinds = {}
-    try:
-        support.refuse(topology, UNSUPPORTED, "deployed grids")
-    except topologies.TopologyError as error:
-        problems += error.problems
-    for number, controller in enumerate(topology.controllers):
-        try:
-            kinds[controller.name] = _server(topology, controller)
-        except DeploymentError as error:
-            problems.append(f"controllers[{number}]: {error}")
-    if problems:
-        raise DeploymentError("\n".join(problems))
-    return kinds
-
-
-def _server(topology: Topology, controller: Controller) -> Server:
-    kind = topologies.profile(topology, controller.name).server
-    if kind not in _KINDS:
-        raise DeploymentError(
-            f'profile "{controller.profile}" is for the server "{kind}", which is not deployed; '
-            f"choose a profile with one of {', '.join(f'`server: {each}`' for each in _KINDS)}"
-        )
-    module, name = _KINDS[kind]
-    server = cast(Server, getattr(importlib.import_module(module), name)())
-    _developed(topology, controller, kind)
-    if controller.server is None or controller.server.executable is None:
-        server.locate()
-    server.user()
-    if missing := list(capabilities.lacks(topology, controller, kind)):
-        raise DeploymentError("\n".join(missing))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    sessions = sum(p.count for p in topology.platforms if p.controller == controller.name)
-    if sessions + _SPARE_DESCRIPTORS > limit:
-        raise DeploymentError(
-            f'"{controller.name}" has {sessions} Platforms, and a process may open '
-            f"{limit} files; raise the hard limit (ulimit -Hn) or use fewer Platforms"
-        )
-    return server
-
-
-def _developed(topology: Topology, controller: Controller, kind: str) -> None:
-    """Refuse what cannot be read now, and modules for a server that takes none from us."""
-    if development(topology, controller).modules and kind != "prosody":
-        raise DeploymentError(
-            f"server.modules: {kind} does not load modules from files; put them into its "
-            "installation and name its program in server.executable"
-        )
 
 
 def prepare(
@@ -218,11 +128,11 @@ def _clustered(
     topology: Topology, first: Site, grid: str, kinds: Mapping[str, Server], directory: Path
 ) -> list[Site]:
     """A Controller's site and those of the other servers of its cluster, if it is one."""
-    described = next(each for each in topology.controllers if each.name == first.controller)
+    nodes = next(each.nodes for each in topology.controllers if each.name == first.controller)
     ports = (first.port, first.direct_tls_port, cluster.PORT)
-    if described.nodes > 1:
+    if nodes > 1:
         addresses.check_free(first.address, ports)
-    names = [cluster.node_name(first.controller, k) for k in range(1, described.nodes)]
+    names = [cluster.node_name(first.controller, k) for k in range(1, nodes)]
     user = kinds[first.controller].user()
     places = [_server_directory(directory, each.replace(" ", "-"), user) for each in names]
     return cluster.sites(first, [addresses.choose(grid, each, ports) for each in names], places)
@@ -349,49 +259,24 @@ def _give(directory: Path, user: str) -> None:
             shutil.chown(path, user, user)
 
 
-def record_versions(directory: Path, kinds: Mapping[str, Server]) -> None:
-    """Add to the grid's document which version of each server was started."""
-    document = lease.read_json(directory / GRID_FILE)
-    for controller, served in document["controllers"].items():
-        started_in = Path(served["server_directory"])
-        served["version"] = kinds[controller].version(started_in)
-    lease.write_json(directory / GRID_FILE, document)
-
-
 def _document(
     topology: Topology, directory: Path, planned: list[Site], kinds: Mapping[str, Server]
 ) -> dict[str, Any]:
-    """What is fixed while the grid is up, in the form of `gridlab grid status --json`."""
-    source = topology.source
-    return {
-        "topology": topology.name,
-        "topology_file": str(source.path.resolve()) if source and source.path else None,
-        "overrides": list(source.overrides) if source else [],
-        "directory": str(directory),
-        "accounts_file": str(directory / ACCOUNTS_FILE),
-        "counters": any(site.options.counters for site in planned),
-        "controllers": {
-            site.controller: {
-                "domain": site.domain,
-                "address": site.address,
-                "port": site.port,
-                "direct_tls_port": site.direct_tls_port,
-                "server": kinds[site.controller].name,
-                "server_directory": str(site.directory),
-                "ca_file": str(directory / AUTHORITY_FILE),
-                "addresses": [
-                    each.address
-                    for each in planned
-                    if cluster.controller_of(each) == site.controller
-                ],
-            }
-            for site in planned
-            if site.controller in kinds
-        },
-        "brokers": {
-            broker.name: f"{broker.name}.{controller.domain}"
-            for controller in topology.controllers
-            for broker in topology.brokers
-            if broker.controller == controller.name
-        },
+    """The grid's document; the versions of its servers are known when they are up."""
+    controllers = {
+        site.controller: {
+            "domain": site.domain,
+            "address": site.address,
+            "port": site.port,
+            "direct_tls_port": site.direct_tls_port,
+            "server": kinds[site.controller].name,
+            "server_directory": str(site.directory),
+            "addresses": [
+                each.address for each in planned if cluster.controller_of(each) == site.controller
+            ],
+        }
+        for site in planned
+        if site.controller in kinds
     }
+    counters = any(site.options.counters for site in planned)
+    return {**fixed(topology, directory, controllers), "counters": counters}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import topologies
 from loadtest import consent, lease, provisioning, rails
+from loadtest.grid_file import ACCOUNTS_FILE, AUTHORITY_FILE, GRID_FILE, fixed
 from loadtest.problems import DeploymentError
 from loadtest.server import Launch
-from loadtest.sites import ACCOUNTS_FILE, AUTHORITY_FILE, GRID_FILE
 
 if TYPE_CHECKING:
     from topologies.schema import Controller, Running, Topology
@@ -156,32 +156,18 @@ def _watch(
 
 
 def _document(topology: Topology, directory: Path) -> dict[str, Any]:
-    """What is fixed while the grid is joined, in the form of `gridlab grid status --json`."""
-    source = topology.source
-    return {
-        "topology": topology.name,
-        "topology_file": str(source.path.resolve()) if source and source.path else None,
-        "overrides": list(source.overrides) if source else [],
-        "directory": str(directory),
-        "accounts_file": str(directory / ACCOUNTS_FILE),
-        "controllers": {
-            each.name: {
-                "domain": each.domain,
-                "address": _running(each).address,
-                "port": _running(each).port,
-                "direct_tls_port": _running(each).direct_tls_port,
-                "server": topologies.profile(topology, each.name).server,
-                "version": "as described",
-                "server_directory": None,
-                "ca_file": str(directory / AUTHORITY_FILE),
-                "addresses": [_running(each).address],
-            }
-            for each in topology.controllers
-        },
-        "brokers": {
-            broker.name: f"{broker.name}.{controller.domain}"
-            for controller in topology.controllers
-            for broker in topology.brokers
-            if broker.controller == controller.name
-        },
+    """The document of a grid that was running before it was joined."""
+    controllers = {
+        each.name: {
+            "domain": each.domain,
+            "address": _running(each).address,
+            "port": _running(each).port,
+            "direct_tls_port": _running(each).direct_tls_port,
+            "server": topologies.profile(topology, each.name).server,
+            "version": "as described",
+            "server_directory": None,
+            "addresses": [_running(each).address],
+        }
+        for each in topology.controllers
     }
+    return fixed(topology, directory, controllers)

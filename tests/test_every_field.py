@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import topologies
-from loadtest import capabilities, sites
+from loadtest import capabilities, kinds
 from sim import phases, reference
 from sim.grid import Grid
 from sim.study import Study
@@ -248,7 +248,7 @@ def test_the_simulator_reads_or_refuses_every_field(engine, monkeypatch):
 
 
 def test_a_deployed_grid_uses_or_refuses_every_field():
-    refused = (*sites.UNSUPPORTED, *capabilities.NOT_EMULATED)
+    refused = (*kinds.UNSUPPORTED, *capabilities.NOT_EMULATED)
     engines = [*(ROOT / "loadtest").glob("*.py"), *(ROOT / "loadtest" / "templates").glob("*")]
     plan = [*(ROOT / "topologies").glob("*.py")]
     left_out = ("support.py", "checks.py", "drawing.py", "schema.py", "description.py")
@@ -285,7 +285,7 @@ def test_links_are_refused_by_deployment(field, links):
         federation.model_dump(mode="json", by_alias=True) | {"links": links}
     )
     with pytest.raises(topologies.TopologyError) as refused:
-        support.refuse(described, sites.UNSUPPORTED, "deployed grids")
+        support.refuse(described, kinds.UNSUPPORTED, "deployed grids")
     assert refused.value.problems == [
         f"{field}: is not supported by deployed grids yet; leave it out"
     ]
