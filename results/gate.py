@@ -11,7 +11,8 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from results.regression import COSTS, MetricVerdict, Regression
+from results.ratios import COSTS, MetricVerdict
+from results.regression import Regression
 from results.store import write_text
 from results.terminal import sheet
 

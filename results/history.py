@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from results import regression, statistics
+from results import ratios, statistics
 from results.records import RecordError
 from results.statistics import Estimate, Sample
 from results.store import open_run
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 PENALTY: Final = 4.0
 PIECE_MIN: Final = 3
-METRICS: Final = (*regression.COSTS, *regression.QUANTILES)
+METRICS: Final = (*ratios.COSTS, *ratios.QUANTILES)
 MAD_TO_SIGMA: Final = 1.4826  # of a normal distribution
 
 
@@ -135,10 +135,10 @@ def _runs(directory: Path, chosen: Chosen) -> tuple[list[Run], list[str]]:
 
 
 def _entry(run: Run, metric: str) -> Entry | None:
-    if metric in regression.COSTS:
-        value = regression.cost(metric, run)
+    if metric in ratios.COSTS:
+        value = ratios.cost(metric, run)
     else:
-        value = run.latency.sample(regression.QUANTILES[metric]).value
+        value = run.latency.sample(ratios.QUANTILES[metric]).value
     if not np.isfinite(value) or value <= 0.0:
         return None
     header = run.header

@@ -215,9 +215,9 @@ def cpu_times() -> list[int]:
 
 def costs_us(runs: Path, names: list[str]) -> list[float]:
     """CPU time per delivery of each play. [us]"""
-    from results import open_run, regression
+    from results import open_run, ratios
 
-    costs = (regression.cost("cpu_s_per_delivery", open_run(runs / name)) for name in names)
+    costs = (ratios.cost("cpu_s_per_delivery", open_run(runs / name)) for name in names)
     return [round(1e6 * cost, 3) for cost in costs]
 
 

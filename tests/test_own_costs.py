@@ -16,7 +16,7 @@ import yaml
 
 from loadtest.payload import payload
 from loadtest.receiver import DeliveryLog, Receiver
-from results import regression
+from results import ratios
 from sim import benchmark_grids, benchmark_plays
 from sim.naive import NaiveGrid
 from topologies.plan import Plan
@@ -141,7 +141,7 @@ def slower(costs):
 
 def judged(path, costs, share):
     base, head = np.array(costs).T
-    return regression.judged(path, share * base, head, BUDGET)
+    return ratios.judged(path, share * base, head, BUDGET)
 
 
 def test_every_path_has_a_budget():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from synthetic import steady
 
-from results import Run, gate, pacing, regression
+from results import Run, gate, pacing
+from results.ratios import _quantile_ratios, _quantiles
 from results.records import RecordError, Verdict
 from results.regression import Limits, Pairs, in_turn, read_budgets, regress
 
@@ -126,11 +127,11 @@ def test_quantile_ratios_are_of_merged_histograms():
     pairs = Pairs(*([Run(steady(seed=s, replications=1)) for s in side] for side in ((1, 2), (3,))))
     parts = [[run.latency.counts for run in side] for side in (pairs.base, pairs.base)]
     chosen = np.array([[0, 1], [0, 0]])
-    ratio, ratios = regression._quantile_ratios(*parts, chosen)["p95"]
+    ratio, ratios = _quantile_ratios(*parts, chosen)["p95"]
     assert ratio == 1.0
     assert ratios.tolist() == [1.0, 1.0]
     merged = parts[0][0] + parts[0][1]
-    value = regression._quantiles(np.stack(parts[0]), np.array([[1, 1]]))["p95"][0]
+    value = _quantiles(np.stack(parts[0]), np.array([[1, 1]]))["p95"][0]
     from results import histogram
 
     assert value == histogram.quantile(merged, 0.95)
