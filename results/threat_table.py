@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from results.terminal import sheet
 
 
 def render(document: Mapping[str, Any]) -> RenderableType:
@@ -18,9 +19,8 @@ def render(document: Mapping[str, Any]) -> RenderableType:
     document : mapping
         Of `gridlab threats --json`.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("id", "what", "shown by", "figure", "on a real server"):
-        table.add_column(title, overflow="fold")
+    titles = ("id", "what", "shown by", "figure", "on a real server")
+    table = sheet(*titles, words=titles)
     for row in document["rows"]:
         claim = row["simulated_by"]
         shown = f"{claim['scenario']}: {claim['without']} / {claim['toggle']}" if claim else "–"

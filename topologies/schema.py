@@ -2,7 +2,7 @@
 
 The models are frozen; figures are floats in seconds, bytes, 1/s and B/s (`topologies.quantities`
 reads the units). Messages, the JSON Schema and the tables in the docs come from here. Sections live
-in `model`, `services`, `limits`, `links`, `population`, `workload` and `disturbances`; this module
+in `model`, `services`, `limits`, `population`, `workload` and `disturbances`; this module
 puts them together and is where all their names can be had. Rules that need more than one section
 live in `topologies.checks` and `topologies.session_rules`.
 """
@@ -26,7 +26,6 @@ from topologies.disturbances import (
     PublishFlood,
     SlowDown,
 )
-from topologies.fetches import Fetch
 from topologies.limits import (
     AccountLimit,
     AddressLimit,
@@ -35,7 +34,6 @@ from topologies.limits import (
     Limits,
     SessionQueue,
 )
-from topologies.links import Link
 from topologies.logins import Admission, Login, Offline, Resumption, Retry
 from topologies.model import (
     DOMAIN,
@@ -58,8 +56,7 @@ from topologies.population import (
     with_rights,
 )
 from topologies.quantities import PositiveSeconds
-from topologies.queries import Query
-from topologies.services import Broker, Controller, Payload, Running, Server, Topic
+from topologies.services import Broker, Controller, Fetch, Link, Payload, Running, Server, Topic
 from topologies.workload import (
     ArrivalProcess,
     Arrivals,
@@ -68,6 +65,7 @@ from topologies.workload import (
     Diurnal,
     OnOff,
     Poisson,
+    Query,
     Ramp,
     Sine,
     Spikes,

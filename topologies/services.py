@@ -1,4 +1,4 @@
-"""The services of a topology file: Controllers, their Brokers, and the Topics that these keep."""
+"""The services of a topology file: Controllers and their links, Brokers, and their Topics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from topologies.fetches import Fetch
 from topologies.limits import Limits, SessionQueue
 from topologies.logins import Admission, Offline, Resumption
 from topologies.model import Domain, Model, Name, Node, Sourced, Whole
 from topologies.quantities import (
+    Bytes,
     BytesPerSecond,
     Delay,
     Growth,
@@ -141,6 +141,28 @@ class Payload(Model):
     max: PositiveBytes = Field(200e3, description="larger sizes are cut to this [B]")
 
 
+class Fetch(Model):
+    """How a payload is had that an item refers to (XEP-0447): over HTTPS, from its Publisher.
+
+    The Publisher's `network.uplink` carries it; fetches under way share that evenly.
+    """
+
+    reference: PositiveBytes = Field(
+        400.0, description="what the item holds instead: address, size, hash [B]"
+    )
+    overhead: Bytes = Field(4e3, description="certificates and headers around the payload [B]")
+    round_trips: Whole = Field(
+        3, ge=1, le=20, description="of a fetch: to connect, for TLS 1.3, for the request"
+    )
+    connections: Whole | None = Field(
+        None, ge=1, le=100_000, description="fetches that one Publisher serves at a time, others "
+        "wait in turn; absent: all"
+    )  # fmt: skip
+    spread: Seconds = Field(
+        0.0, description="each subscriber waits at most so long before it fetches, drawn evenly [s]"
+    )
+
+
 class Topic(Sourced):
     """A XEP-0060 node."""
 
@@ -180,3 +202,27 @@ class Topic(Sourced):
     def item_bytes(self, payload_bytes: float) -> float:
         """What an item holds whose payload is of this size. [B]"""
         return self.fetch.reference if self.flow == "direct" else payload_bytes
+
+
+class Link(Sourced):
+    """The way between two Controllers (server to server, RFC 6120), alike in both directions.
+
+    Each direction is one serial connection. Controllers that no entry names are linked by the
+    defaults.
+    """
+
+    from_: Name = Field(alias="from", description="one Controller")
+    to: Name = Field(description="the other Controller")
+    delay: Delay = Field(1e-3, description="one-way delay, constant [s]")
+    rate: BytesPerSecond | None = Field(
+        None, description="what one direction carries; absent: no limit [B/s]"
+    )
+    copies: Literal["subscriber", "domain"] = Field(
+        "subscriber",
+        description="a copy for each remote subscriber, as servers do, or one for each domain, "
+        "which a repeater there hands out",
+    )
+
+    def joins(self, one: str, other: str) -> bool:
+        """Whether it is the link between these two Controllers."""
+        return {one, other} == {self.from_, self.to}

@@ -1,4 +1,4 @@
-"""The workload of a topology file: who publishes where and when (arrival processes)."""
+"""The workload of a topology file: who publishes where and when, and who asks for what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pydantic import Field
 
 from topologies.model import Model, Name, Node, Sourced, Whole
 from topologies.quantities import Fraction, PositivePerSecond, PositiveSeconds, Ratio, Seconds
-from topologies.queries import Query
 
 OFFICE_DAY = (
     0.3, 0.2, 0.2, 0.2, 0.3, 0.5, 0.9, 1.7, 2.6, 2.2, 1.7, 1.6,
@@ -159,6 +158,25 @@ ArrivalProcess = Annotated[
     Deterministic | Poisson | OnOff | Batch | Sine | Diurnal | Ramp | Step | Trace,
     Field(discriminator="process"),
 ]
+
+
+class Query(Sourced):
+    """What the Platforms of a population ask a Broker for, at random or after every login."""
+
+    kind: Literal["items", "page", "pages", "disco"] = Field(
+        description="all items that the Topic keeps, one page of them (XEP-0059), all pages one "
+        "after another, or the list of the Topics that its Broker keeps (XEP-0030)"
+    )
+    by: Name = Field(description="population that asks")
+    topic: Node = Field(description="Topic")
+    rate: PositivePerSecond | None = Field(
+        None,
+        description="Poisson, the whole population together; absent: each Platform asks once after "
+        "each of its logins [1/s]",
+    )
+    page: Whole | None = Field(None, ge=1, le=1_000_000, description="items on a page")
+    start: Seconds = Field(0.0, description="first instant at which it may ask [s]")
+    end: PositiveSeconds | None = Field(None, description="last instant; absent: the run's end [s]")
 
 
 class Workload(Sourced):
