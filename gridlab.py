@@ -1,10 +1,10 @@
 """The front door: `gridlab`, one program whose commands come from the packages.
 
-What needs one package stands in its `commands.py`; what needs both sides, or none, stands here.
-Nothing heavy is imported until a command runs, so that `gridlab --help` answers at once. Every
-command prints for people; with `--json` it prints one document on standard output and nothing else
-there. Exit codes: 0 the answer is valid, 1 a gate that was asked for failed, 2 bad usage or input,
-3 the run is invalid, 130 interrupted.
+Commands stand in their package; those that need no more than a topology stand here, and those that
+need both sides get the other from here (`cli`). Nothing heavy is imported until a command runs, so
+that `gridlab --help` answers at once. Every command prints for people; with `--json` it prints one
+document on standard output and nothing else there. Exit codes: 0 the answer is valid, 1 a gate that
+was asked for failed, 2 bad usage or input, 3 the run is invalid, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import click
 
 import loadtest.bench_commands
 import loadtest.commands
+import loadtest.gate_commands
 import loadtest.twin_commands
 import results.commands
 import sim.capacity_commands
 import sim.commands
 from results.commands import BAD_INPUT, INTERRUPTED, Output, common
-from topologies.commands import TOPOLOGY, Sides, reads_sides, reads_topology
+from topologies.commands import reads_topology
 
 DOCUMENTS = {  # where the keys of a command's document are declared, if not in results.documents
     "bench-sim": ("sim.benchmark", "Benchmark"),
@@ -57,20 +58,60 @@ SCHEMAS = (
     *DOCUMENTS,
 )
 PLATFORMS = click.IntRange(1, 5_000_000)
-ORDER = (
-    "init", "check", "list", "schema", "draw",
-    "estimate", "simulate", "sweep", "plan", "sensitivity", "knee", "rare", "compare", "report",
-    "attack", "threats",
-    "grid", "load", "calibrate", "validate", "trust", "limits", "conform",
-    "regress", "history", "doctor", "verify", "bench",
-)  # fmt: skip
+CONTENTS = {  # what `gridlab --help` lists, in the order of the work
+    "Describe a grid": {
+        "init": "write a topology of your own",
+        "check": "say what a topology describes, and all that is wrong with it",
+        "list": "name the topologies at hand",
+        "draw": "draw a topology (SVG)",
+        "schema": "print the JSON Schema of a file or a document",
+    },
+    "Ask the model": {
+        "estimate": "answer on paper, at once",
+        "simulate": "play a topology in virtual time and keep the run",
+        "plan": "how many Controllers, cores and gigabytes keep a promise",
+        "knee": "how much load is too much",
+        "sweep": "simulate many scenarios",
+        "sensitivity": "which figure to measure better first",
+        "compare": "two runs or topologies, with intervals on the difference",
+        "rare": "how seldom a backlog is long",
+        "report": "make a page or pictures of stored runs",
+    },
+    "Attack it": {
+        "attack": "play a threat of RFC 8600, undefended and with each defence",
+        "threats": "list all threats, and what shows each",
+    },
+    "Drive a real grid": {
+        "grid": "bring one up on loopback, look at it, take it down",
+        "load": "play a topology's plan on it and keep the run",
+        "conform": "try every requirement of RFC 8600 and its XEPs",
+        "limits": "measure what a server's byte limit really does",
+        "doctor": "say what is missing on this machine",
+    },
+    "Know how far to trust it": {
+        "calibrate": "fit a cost profile of this machine",
+        "validate": "predict, drive a real server, compare",
+        "trust": "how far off all stored validations were",
+        "verify": "theory and another program beside the simulation",
+        "bench": "measure the lab itself",
+    },
+    "Watch a server's development": {
+        "regress": "fail a change that makes deliveries dearer",
+        "history": "follow a figure over stored runs",
+    },
+}
 
 
 class Commands(click.Group):
     """Lists the commands in the order of the work, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.commands, key=ORDER.index)
+        return [name for section in CONTENTS.values() for name in section]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in CONTENTS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(section.items()))
 
 
 @click.group(
@@ -217,113 +258,6 @@ def typed_schema(module: str, name: str) -> dict[str, Any]:
     return TypeAdapter(document).json_schema(mode="serialization")
 
 
-def _refuse_unlike(base: Any, head: Any) -> None:
-    """Both sides of a gate play the same plan: refuse what would differ for another reason."""
-    from topologies import TopologyError
-
-    parts = ("topics", "platforms", "workload", "attacks")
-    unlike = [part for part in parts if getattr(base, part) != getattr(head, part)]
-    if unlike:
-        rule = "must be alike in base and head, which differ in their Controllers alone"
-        repair = "change it on both sides (--set), or use gridlab compare"
-        raise TopologyError([f"{part}: {rule}; {repair}" for part in unlike])
-
-
-def _simulated(topology: Any, seed: int, number: int) -> Any:
-    """One run of a gate in virtual time, on plan(seed, number)."""
-    import sim
-
-    return sim.simulate(
-        topology, seed=seed, replications=1, plan_replication=number, door="gridlab regress"
-    )
-
-
-@click.command()
-@click.option(
-    "--base", required=True, metavar="A.yaml", type=TOPOLOGY, help="Topology of what is there."
-)
-@click.option(
-    "--head",
-    metavar="B.yaml",
-    type=TOPOLOGY,
-    help="Topology of what shall come; default: base, as --set-head changes it.",
-)
-@reads_sides("base", "head")
-@click.option(
-    "--budget",
-    "budgets",
-    multiple=True,
-    metavar="METRIC=SHARE",
-    help="How much dearer head may be, e.g. p99=5%; cpu=5% is always set.",
-)
-@click.option("--quick", is_flag=True, help="Fewer and shorter pairs: about a minute.")
-@click.option("--simulated", is_flag=True, help="Simulate both instead of deploying them.")
-@click.option("--strict", is_flag=True, help="End with 1 also where the pairs do not decide.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML.")
-@click.option(
-    "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write a summary."
-)
-@click.option("--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of the plans.")
-@click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
-@common
-def regress(  # noqa: PLR0913 (an option each)
-    output: Output,
-    *,
-    base: str,
-    head: str | None,
-    sides: Sides,
-    budgets: tuple[str, ...],
-    quick: bool,
-    simulated: bool,
-    strict: bool,
-    junit: Path | None,
-    markdown: Path | None,
-    seed: int,
-    out: Path | None,
-) -> None:
-    """Gate a change: play base and head in pairs on this machine and compare what they cost.
-
-    \b
-    gridlab regress --base main.yaml --head branch.yaml
-    gridlab regress --base main.yaml --head branch.yaml --budget p99=10% --junit gate.xml
-    gridlab regress --base campus-nac --head mine.yaml --simulated
-    gridlab regress --base main.yaml --set-head controllers[0].server.configuration=new.lua
-    """
-    import results
-    from results import gate, regression
-
-    if head is None and not sides.differ:
-        raise click.UsageError("--head is missing: name it, or say what differs with --set-head")
-    limits = regression.Limits(
-        pairs_min=4 if quick else 6,
-        pairs_max=8 if quick else 14,
-        within_s=100.0 if quick else 270.0,
-        budgets=regression.read_budgets(budgets),
-    )
-    grids = sides.load({"base": base, "head": base if head is None else head})
-    _refuse_unlike(*grids)
-    kept = results.claim_directory(out)
-    for path in filter(None, (junit, markdown)):
-        results.check_target(path)
-    duration_s = 4.0 if quick else 6.0
-    with output.progress("regressing") as advance:
-        if simulated:
-            one, other = (functools.partial(_simulated, grid, seed) for grid in grids)
-            play = regression.in_turn(one, other)
-            document, _ = regression.regress(play, limits, seed=seed, progress=advance)
-        else:
-            from loadtest import pairs
-
-            door = "gridlab regress"
-            with pairs.grids(*grids, seed=seed, duration_s=duration_s, out=kept, door=door) as play:
-                document, _ = regression.regress(play, limits, seed=seed, progress=advance)
-    output.document(document)
-    output.say(gate.render(document))
-    for path in gate.write(document, junit, markdown):
-        output.say(f"Wrote {path}")
-    sys.exit(gate.exit_code(document, strict=strict))
-
-
 @cli.group()
 def bench() -> None:
     """Measure the lab itself against what one would use instead."""
@@ -347,7 +281,7 @@ for command in (
         sim.commands.threats,
     ),
     *(loadtest.commands.grid, loadtest.commands.load, loadtest.commands.conform),
-    *(regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
+    *(loadtest.gate_commands.regress, loadtest.commands.doctor, loadtest.twin_commands.validate),
     *(loadtest.twin_commands.calibrate, loadtest.twin_commands.limits),
 ):
     cli.add_command(command)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from results.run import Run
 
 VALID, GATE_FAILED, BAD_INPUT, INVALID_RUN, INTERRUPTED = 0, 1, 2, 3, 130
+SEED = click.option(
+    "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
+)
 PAGES = (".html", ".htm")
 LOAD = click.option(
     "--load",
@@ -91,9 +94,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
 def records_run(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--seed`, `--out` and `--report`, both places checked before any work is done for them."""
 
-    @click.option(
-        "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
-    )
+    @SEED
     @click.option("--out", type=click.Path(path_type=Path), help="Directory for run records.")
     @click.option(
         "--report",

@@ -10,12 +10,9 @@ from typing import Any
 
 import click
 
-from results.commands import GATE_FAILED, LOAD, PAGES, Output, common
+from results.commands import GATE_FAILED, LOAD, PAGES, SEED, Output, common
 from topologies.commands import TOPOLOGY, Sides, reads_sides, reads_topology
 
-SEED = click.option(
-    "--seed", default=1, type=click.IntRange(0, 2**63 - 1), help="Seed of plan and draws."
-)
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Directory for results.")
 PROCESSES = click.option(
     "--processes", type=click.IntRange(1, 1024), help="Worker processes; default: one a core."
