@@ -1,5 +1,6 @@
 # make run       an answer in two minutes: ten busy minutes of a campus grid with a flood in the middle
 # make test      the whole suite, real servers included (installs what is missing, says so first)
+# make extras    what real grids need besides: servers, and the Python packages of all extras
 # make validate  the real-server part alone: predict, deploy, measure, compare
 # make prove     the long proofs, those that are out of date (ONLY="name ...": these alone)
 # make lint      style and types
@@ -20,7 +21,7 @@ DEPLOYED := tests/loadtest $(MEASURED:%=--ignore=%)
 COMPUTED := tests --ignore=tests/loadtest --ignore=tests/validation
 SPLIT := \# ---- with the extras
 
-.PHONY: run test prove validate lint kernels notebooks lock servers clean help
+.PHONY: run extras test prove validate lint kernels notebooks lock servers clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -40,6 +41,9 @@ $(VENV)/.full: $(VENV)/.base
 
 run: $(VENV)/.base
 	@$(BIN)/gridlab simulate campus-nac --report report.html
+
+extras: $(VENV)/.full
+	@PACKAGES="$(SERVERS)" .ci/servers
 
 servers:
 	@PACKAGES="$(SERVERS) $(TOOLS)" .ci/servers
@@ -66,8 +70,7 @@ lint: $(VENV)/.full
 notebooks: $(VENV)/.full
 	@$(BIN)/python tests/execution.py $(ONLY)
 
-validate: $(VENV)/.full
-	@PACKAGES="$(SERVERS)" .ci/servers
+validate: extras
 	@$(BIN)/gridlab validate single-broker --report validate.html
 
 lock:

@@ -304,6 +304,14 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(BAD_INPUT)
+    except ModuleNotFoundError as error:
+        from loadtest import doctor
+
+        if error.name not in doctor.EXTRAS:
+            raise
+        needed = f"the Python package {error.name}, which is not installed"
+        click.echo(f"gridlab: this needs {needed}; {doctor.repair(error.name)}", err=True)
+        sys.exit(BAD_INPUT)
     except (ValueError, OSError) as error:
         if not hasattr(error, "exit_code") and not isinstance(error, OSError):
             raise

@@ -44,6 +44,7 @@ EXTRAS: Final = {
     "psutil": "load",
     "distributed": "cluster",
     "jupyterlab": "notebooks",
+    "ciw": "verify",
 }
 DESCRIPTORS: Final = 20_000
 FREE_BYTES: Final = 2e9
@@ -115,12 +116,19 @@ def _package_version(package: str) -> str:
 
 
 def _extras() -> Iterator[Check]:
-    for package, extra in EXTRAS.items():
+    for package in EXTRAS:
         try:
             found = _Found(True, metadata.version(package))
         except metadata.PackageNotFoundError:
-            found = _Found(False, "not installed", f"pip install 'xmpp-grid-lab[{extra}]'")
+            found = _Found(False, "not installed", repair(package))
         yield _check(f"{package} (Python)", found)
+
+
+def repair(package: str) -> str:
+    """How to get a Python package of `EXTRAS`, in a checkout and elsewhere."""
+    if (Path(__file__).parent.parent / "Makefile").is_file():
+        return "make extras"
+    return f"pip install 'xmpp-grid-lab[{EXTRAS[package]}]'"
 
 
 def _limits() -> Iterator[Check]:

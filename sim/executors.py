@@ -157,7 +157,8 @@ def _connected(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        rule = "the package distributed is not installed; pip install 'xmpp-grid-lab[cluster]'"
+        rule = "the package distributed is not installed; make extras, or outside of a checkout "
+        rule += "pip install 'xmpp-grid-lab[cluster]'"
         raise TopologyError([f"--cluster {address}: {rule}"]) from None
     try:
         client = Client(address, timeout=CLUSTER_WITHIN_S, set_as_default=False)

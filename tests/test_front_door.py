@@ -265,3 +265,15 @@ def test_an_interrupt_while_workers_start_is_told_in_one_line(small, tmp_path):
     said = program.communicate(timeout=60.0)[1].strip()
     assert program.returncode == 130, said
     assert [line[:13] for line in said.splitlines()] == ["Interrupted: "]
+
+
+def test_a_package_that_is_missing_is_told_with_what_installs_it(tmp_path):
+    """As after `make run` alone, which installs no extras."""
+    raising = "raise ModuleNotFoundError('it is not there', name='cryptography')"
+    (tmp_path / "cryptography.py").write_text(raising)
+    path = os.pathsep.join((str(tmp_path), ENVIRONMENT["PYTHONPATH"]))
+    run = gridlab("bench", "load", "--quick", PYTHONPATH=path)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == (
+        "gridlab: this needs the Python package cryptography, which is not installed; make extras\n"
+    )
