@@ -22,16 +22,17 @@ from results.records import (
     TopologyText,
     Verdict,
 )
+from sim.cautions import cautions
 from sim.disciplines import discipline
 from sim.latency_tables import DELAYED
-from sim.phases import DRAIN, Timetable, phases, too_short
+from sim.phases import DRAIN, Timetable, phases
 from sim.session_records import offline_record, session_record
 from sim.stations import Graph, Station
 from sim.study import Sparse, Tally
 from sim.traffic import modes
 from topologies import identity
 from topologies.profiles import Profile
-from topologies.schema import Crash, Partition, Topology
+from topologies.schema import Topology
 
 TOLERANCE = 1e-9
 Columns = dict[str, npt.NDArray[Any]]
@@ -149,7 +150,9 @@ def _header(occasion: Occasion, outcomes: Sequence[Outcome], passed: tuple[Phase
         verdict=Verdict(
             valid=not broken,
             reasons=broken,
-            warnings=tuple(_warnings(occasion, tallies, passed)),
+            warnings=tuple(
+                cautions(occasion.topology, occasion.profiles, occasion.timetable, tallies, passed)
+            ),
         ),
         wall_s=occasion.wall_s,
         peak_rss_bytes=occasion.peak_rss_bytes,
@@ -238,57 +241,6 @@ def _identities(outcomes: Sequence[Outcome]) -> Iterator[Identity]:
 
 def _distance(left: float, right: float) -> float:
     return abs(left - right) / max(abs(left), abs(right), 1e-300)
-
-
-def _warnings(
-    occasion: Occasion, tallies: Sequence[Tally], passed: tuple[Phase, ...]
-) -> Iterator[str]:
-    """What a reader should know before using the figures: seen, likely cause, next step."""
-    missed = sum(tally.missed + tally.dropped_copies for tally in tallies)
-    if missed:
-        dropped = sum(tally.dropped for tally in tallies)
-        yield (
-            f"{missed} copies are lost because Platforms were offline: receivers without a "
-            f"session, and {dropped} publications that could not be sent"
-        )
-    lost = sum(tally.lost for tally in tallies) - missed
-    if lost and (causes := _ways_to_lose(occasion.topology)):
-        yield f"{lost} copies are lost: {' or '.join(causes)}"
-    elif lost:
-        yield (
-            f"{lost} copies were not received within ten run lengths: more is offered than the "
-            "grid can carry; lower the load or give it more"
-        )
-    if occasion.timetable.study == "steady" and too_short(occasion.timetable, passed):
-        yield (
-            "the warm-up may be longer than half the run: the figures may not be steady; "
-            "make the run longer or lower the load"
-        )
-    for station in Graph(occasion.topology, occasion.profiles).stations:
-        node = station.node
-        most = max(
-            float(tally.intervals["memory_bytes"].max())
-            for tally in tallies
-            if tally.controller == station.name
-        )
-        if most > node.memory:
-            yield (
-                f"{node.name} would hold {most / 2**30:.1f} GiB, more than the "
-                f"{node.memory / 2**30:.1f} GiB it may fill: a real server would fail; "
-                "give it more memory or bound its queues"
-            )
-
-
-def _ways_to_lose(topology: Topology) -> list[str]:
-    """How copies are lost in a grid that could carry them."""
-    causes = {
-        "with a Controller that crashed": any(isinstance(f, Crash) for f in topology.faults),
-        "at a link that was cut": any(isinstance(f, Partition) for f in topology.faults),
-        "too large for another Controller": any(
-            node.limits.server_stanza is not None for node in topology.controllers
-        ),
-    }
-    return [cause for cause, possible in causes.items() if possible]
 
 
 def _sessions(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
