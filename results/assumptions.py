@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from results import units
 
 # Entries that name another part of the topology and are no figures.
 _NAMES = {"name", "description", "broker", "controller", "domain", "topic", "by"}
@@ -63,4 +66,12 @@ def _figures(node: dict[str, Any]) -> Iterator[str]:
     for section in (node, *(value for value in below if isinstance(value, dict))):
         for key, value in section.items():
             if isinstance(value, str | int | float) and key not in _NAMES:
-                yield f"{key} {value}"
+                yield f"{key} {_readable(str(value))}"
+
+
+def _readable(value: str) -> str:
+    """`4.29 GB` for `4294967296.0 B`: what was written from a program's fields."""
+    found = re.fullmatch(r"(\d+\.0) (B|s)", value)
+    if found is None:
+        return value
+    return units.size(float(found[1])) if found[2] == "B" else units.seconds(float(found[1]))

@@ -172,7 +172,7 @@ def _single(run: Run, name: str) -> Section:
         rows=wording.phase_rows(summary),
         pictures=pictures,
         verdict=wording.verdict_text(summary),
-        problems=summary["verdict"]["reasons"] + summary["verdict"]["warnings"],
+        problems=summary["verdict"]["warnings"],  # its headline has the reasons
         identities=[_identity(identity) for identity in summary["identities"]],
     )
 
