@@ -13,7 +13,6 @@ CHOICES: Final = {
     "notification_type": ("headline", "normal"),
 }
 SWITCHES: Final = ("persist_items", "deliver_payloads", "notify_retract", "notify_delete")
-TEXTS: Final = ("title", "type")
 DEFAULTS: Final = {
     "title": "",
     "type": "",

@@ -45,12 +45,6 @@ class Scaling:
     coherency: Estimate
     peak: Estimate
 
-    def throughput(self, size: float) -> float:
-        """What so many machines do. [1/s]"""
-        values = (self.one["value"], self.contention["value"], self.coherency["value"])
-        assert None not in values
-        return float(law(np.array([size]), *(value or 0.0 for value in values))[0])
-
 
 def scaling(sizes: Sequence[float], throughputs: Sequence[float]) -> Scaling:
     """Fit the law by least squares with non-negative coefficients; 95 % intervals from Student's t.

@@ -23,7 +23,6 @@ STANDARD: Final = (
     "time_to_mitigate_s",
     "time_to_recover_s",
 )
-AMPLIFIED: Final = ("bytes", "messages", "cpu_s")
 AMPLIFICATION: Final = "amplification_"
 
 

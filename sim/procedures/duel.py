@@ -41,11 +41,9 @@ class Account:
     locked_s: float | None = None
     thief_knows: bool = True
     kicked: list[simpy.Event] = field(init=False)
-    unlocked: simpy.Event = field(init=False)
 
     def __post_init__(self) -> None:
         self.kicked = [self.control.event(), self.control.event()]
-        self.unlocked = self.control.event()
 
     def change(self, holder: int) -> None:
         """The session goes to somebody else, or to nobody."""

@@ -18,7 +18,6 @@ from sim.procedures.waiting import departures_s, merged, poisson_s, weighted
 from topologies.procedures import PasswordWork
 
 AXES: Final = ("attempts per second [1/s]", "goodput while they last [1/s]")
-ATTEMPT_BYTES: Final = 1_500.0  # TLS hello, streams and SASL of one attempt
 POINTS: Final = 12
 
 

@@ -20,7 +20,6 @@ from topologies.procedures import SilentController
 AXES: Final = ("time [s]", "share of the Platforms that receive [1]")
 REASONS: Final = {"p99_s": "see the age of what is held"}
 PING_BYTES: Final = 150.0  # a ping and its answer, each
-ALERT_BYTES: Final = 400.0
 
 
 def play(procedure: SilentController, occasion: Occasion) -> Outcome:
