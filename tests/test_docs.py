@@ -80,6 +80,11 @@ def test_a_command_line_of_the_docs_parses(line):
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= known
 
 
+def test_the_contents_name_every_command():
+    named = gridlab.cli.list_commands(click.Context(gridlab.cli))
+    assert sorted(named) == sorted(gridlab.cli.commands)
+
+
 QUICK = ("init", "check", "list", "schema", "estimate", "trust")
 
 
