@@ -13,7 +13,7 @@ from results import beyond, evidence, pacing, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
-from results.twin_documents import LightLoad, PointEvidence, TwinPoint, Validation
+from results.twin_documents import BracketedRun, LightLoad, PointEvidence, TwinPoint, Validation
 
 if TYPE_CHECKING:
     from results import Run
@@ -26,12 +26,38 @@ KIND = "validation"
 Answer: TypeAlias = Callable[["Topology", dict[str, "Profile"], float], "Run"]
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What was predicted of one run, from a light load just before it on the same servers.
+
+    `light` is that load's run, `stored` when the prediction was on disk (UTC), `sha256` its digest,
+    `pace_per_s` the pace of the cores for which its costs hold [1/s].
+    """
+
+    predicted: Run
+    light: str
+    stored: str
+    sha256: str
+    pace_per_s: float | None
+
+    def document(self, begun: str) -> BracketedRun:
+        """What is kept of it, beside the instant at which its run began."""
+        return {
+            "predicted": prediction(self.predicted, self.pace_per_s),
+            "light": self.light,
+            "stored": self.stored,
+            "sha256": self.sha256,
+            "begun": begun,
+        }
+
+
 @dataclass
 class Point:
     """One load: the prediction as stored, its measurements, and the model told their cost.
 
     `pace_per_s` is the pace of the cores for which the predicted costs hold [1/s]; `given_pace` the
-    model told the pace of each measurement that counts, `structure` told what each did cost.
+    model told the pace of each measurement that counts, `structure` told what each did cost;
+    `ahead` what was predicted of each of `repeats` just before it, if anything was.
     """
 
     load: float
@@ -42,6 +68,7 @@ class Point:
     structure: list[Run] = field(default_factory=list)
     pace_per_s: float | None = None
     given_pace: list[Run] = field(default_factory=list)
+    ahead: list[Ahead] = field(default_factory=list)
 
     @property
     def valid(self) -> list[Run]:
@@ -103,6 +130,11 @@ class Point:
             "structure": _together(self.structure),
             "given_pace": _together(self.given_pace),
             "pace_exponent": pacing.EXPONENT,
+            "bracketed": [
+                ahead.document(run.header.created)
+                for ahead, run in zip(self.ahead, self.repeats, strict=False)
+                if run.header.verdict.valid
+            ],
         }
         facts = self._facts(measured)
         if changed:

@@ -44,14 +44,20 @@ class Book:
     Attributes
     ----------
     entries : dict
-        `fit`, `predictions` by load and `measured` by load and repeat, as far as they are there.
+        `fit`, `predictions` by load, `measured` and `ahead` by load and repeat, as far as they are
+        there.
     """
 
     def __init__(self, directory: Path, terms: Mapping[str, Any]) -> None:
         self._stem = directory / f"validation-{key(terms)}"
         self._path = self._stem.with_name(f"{self._stem.name}.open.json")
         self.resumed = self._path.is_file()
-        self.entries: dict[str, Any] = {"terms": dict(terms), "predictions": {}, "measured": {}}
+        self.entries: dict[str, Any] = {
+            "terms": dict(terms),
+            "predictions": {},
+            "measured": {},
+            "ahead": {},
+        }
         if self.resumed:
             self.entries = self._read(terms)
 
@@ -84,6 +90,16 @@ class Book:
     def enter(self, load: float, repeat: int, run_id: str) -> None:
         """A repeat was played."""
         self.entries["measured"][f"{load!r}/{repeat}"] = run_id
+        self.write()
+
+    def ahead(self, load: float, repeat: int) -> dict[str, Any] | None:
+        """What was predicted of a repeat just before it, if anything was."""
+        found: dict[str, Any] | None = self.entries["ahead"].get(f"{load!r}/{repeat}")
+        return found
+
+    def enter_ahead(self, load: float, repeat: int, entry: Mapping[str, Any]) -> None:
+        """A repeat was predicted that is about to be played."""
+        self.entries["ahead"][f"{load!r}/{repeat}"] = dict(entry)
         self.write()
 
     def close(self, document: Mapping[str, Any]) -> Path:

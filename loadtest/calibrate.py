@@ -27,8 +27,8 @@ from loadtest.calibration import Predict
 from loadtest.cores import split_cores
 from loadtest.observation import Observer, resident_bytes
 from loadtest.problems import LoadError
+from loadtest.progress import Progress
 from loadtest.server import COLLECTOR_FILE, Options
-from loadtest.validation import Progress
 from results import environment, pacing
 from results.figures import Figures
 from results.statistics import Estimate

@@ -24,6 +24,7 @@ from topologies.schema import Poisson, Topology
 if TYPE_CHECKING:
     from results import Run
 
+DOOR = "gridlab validate"
 PILOT_SEED_SHIFT = 1_000_003
 PILOT_RATE_PER_S = 6.0
 LIGHT_S = 20.0  # predicted, to know how much of the server six a second use
@@ -122,7 +123,7 @@ def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
     """
     run = predict(
         pilot(topology, LIGHT_S), seed=seed, profiles=None, load=1.0, plan_replication=0,
-        door="gridlab validate",
+        door=DOOR,
     )  # fmt: skip
     used = max(run.utilisation().values())
     return PILOT_RATE_PER_S * max(1.0, PILOT_SHARE / used if used > 0.0 else 1.0)
@@ -136,21 +137,33 @@ def fit(
     light = pilot(topology, duration_s, rate_per_s)
     key = seed + PILOT_SEED_SHIFT
     measured = counted(measure, light, key)
-    predicted = predict(
-        light, seed=key, profiles=None, load=1.0, plan_replication=0, door="gridlab validate"
-    )
+    predicted = predict(light, seed=key, profiles=None, load=1.0, plan_replication=0, door=DOOR)
+    sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
+    speed = statistics.ratio(sides[0], sides[1], paired=False)
+    profiles = refitted(stations(topology), predicted, measured)
+    return Fit(profiles, speed, measured)
+
+
+def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> dict[str, Profile]:
+    """The profiles on which a light load costs what it did, at the pace that the cores had.
+
+    Parameters
+    ----------
+    profiles : mapping of str to Profile
+        By process, those of the prediction.
+    predicted, measured : Run
+        The same light load on both sides.
+    """
     sides = [figures.Figures([run]) for run in (predicted, measured)]
-    samples = [side.busy_per_publication() for side in sides]
-    speed = statistics.ratio(samples[0], samples[1], paired=False)
-    profiles, paces = {}, pacing.paces_per_s(measured)
-    for name, shipped in stations(topology).items():
+    costs_s = [side.busy_per_publication().value for side in sides]
+    found, paces = {}, pacing.paces_per_s(measured)
+    for name, profile in profiles.items():
         factor = _factor(sides, name)
         if factor is None:
-            factor = samples[1].value / samples[0].value
-        pace_per_s = paces.get(name)
-        changes = {"speed": shipped.speed * factor, "pace_per_s": pace_per_s}
-        profiles[name] = shipped.model_copy(update=changes)
-    return Fit(profiles, speed, measured)
+            factor = costs_s[1] / costs_s[0]
+        changes = {"speed": profile.speed * factor, "pace_per_s": paces.get(name)}
+        found[name] = profile.model_copy(update=changes)
+    return found
 
 
 def counted(measure: Measure, light: Topology, seed: int) -> Run:

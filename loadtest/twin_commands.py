@@ -38,6 +38,13 @@ from topologies.commands import reads_topology
     help="Seconds of each run.",
 )
 @click.option(
+    "--ahead",
+    "ahead_s",
+    default=0.0,
+    type=click.FloatRange(0, 60),
+    help="Seconds of a light load before each run, from which that run is predicted anew.",
+)
+@click.option(
     "--profile",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Predict with this profile as it is (gridlab calibrate) instead of fitting first.",
@@ -65,12 +72,14 @@ def validate(
     """Fit costs on this machine, predict, then drive a real server on the same plans and compare.
 
     Every prediction is stored before the first run; runs come in random order; a validation that
-    was stopped goes on where it stopped when the same command is given again.
+    was stopped goes on where it stopped when the same command is given again. Where the machine's
+    speed drifts, --ahead plays a light load before each run and predicts that run from it.
 
     \b
     gridlab validate single-broker
     gridlab validate single-broker --points .1,.3,.5,.7,.9,1.2 --of capacity --repeats 3
     gridlab validate single-broker --profile prosody-here.yaml --duration 60
+    gridlab validate single-broker --ahead 3 --repeats 12 --duration 5
     gridlab validate single-broker --change topics[0].payload.size='8 KB' --points .5,1
     """
     from loadtest import validation

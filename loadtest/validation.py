@@ -3,9 +3,10 @@
 In this order, so that no prediction can know its measurement: deploy a grid and fit the costs of
 this machine on a pilot (or take a profile as it is); take the grid down; simulate every point on
 the plan that it will play and store the predictions; deploy a fresh grid; play every point several
-times, in random order; compare. Only then is the model told what the runs cost, to see how good its
-structure is apart from its costs, and how fast the cores were, to see how good both are apart from
-the machine's drift. A stopped validation goes on where it stopped.
+times, in random order, if asked each after a light load of its own, from which that one run is
+predicted once more before it is played; compare. Only then is the model told what the runs cost, to
+see how good its structure is apart from its costs, and how fast the cores were, to see how good
+both are apart from the machine's drift. A stopped validation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,25 +22,23 @@ from typing import TYPE_CHECKING, Any
 
 import results
 import topologies
-from loadtest import book, deployment, engine, spinner
-from loadtest.agreement import Outcome, Point, prediction, reference_per_s
+from loadtest import book, brackets, deployment, engine, spinner
+from loadtest.agreement import Ahead, Outcome, Point, prediction, reference_per_s
 from loadtest.calibration import (
-    PILOT_SEED_SHIFT,
+    DOOR,
     Fit,
     Measure,
     Predict,
-    counted,
     fit,
     given,
     light_rate_per_s,
-    pilot,
     recalled,
 )
 from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
 from loadtest.problems import LoadError
-from results import environment, evidence, pacing, statistics
-from results.figures import Figures
+from loadtest.progress import Progress, Told
+from results import environment, evidence
 from results.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -47,12 +46,10 @@ if TYPE_CHECKING:
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
-DOOR = "gridlab validate"
 PILOT_S, PILOT_S_MAX = 10.0, 60.0
 POINT_S = 10.0
 REPEATS = 2
 NEAR_SATURATION = 0.85
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,8 @@ class Terms:
     changes : tuple of str
         What is changed after the costs were fitted, e.g. `topics[0].payload.size=8 kB`: predictions
         and runs are of the changed grid.
+    ahead_s : float
+        Length of a light load before each run, from which the run is predicted anew; 0: none. [s]
     """
 
     points: tuple[float, ...] = ()
@@ -86,6 +85,7 @@ class Terms:
     seed: int = 1
     profile: Profile | None = None
     changes: tuple[str, ...] = ()
+    ahead_s: float = 0.0
 
     @property
     def pilot_s(self) -> float:
@@ -126,15 +126,21 @@ def validate(
     DeploymentError, LoadError, rails.RailsError
         The grid cannot be deployed or driven, or its changes leave other servers.
     """
+    if terms.changes and terms.ahead_s:
+        raise LoadError(
+            "--ahead: with --change: a light load on the changed grid would tell what the change "
+            "does; leave one of them out"
+        )
     changed = _changed(topology, terms)
     kept = book.Book(out, _identity(topology, terms))
     runs = max(len(terms.points), 2) * terms.repeats
-    told = _Told(progress, 2 * terms.pilot_s + 20.0 + runs * (terms.duration_s + 4.0))
+    each_s = terms.duration_s + 4.0 + (terms.ahead_s + 4.0 if terms.ahead_s else 0.0)
+    told = Told(progress, 2 * terms.pilot_s + 20.0 + runs * each_s)
     sweep = _Sweep(topology, changed, terms, predict, out, kept, told)
     fitted = sweep.fitted()
     played = engine.lasting(changed.model_copy(update={"attacks": ()}), terms.duration_s)
     points = sweep.predicted(played, fitted)
-    sweep.play(played, points)
+    sweep.play(played, points, fitted)
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
@@ -173,6 +179,7 @@ def _identity(topology: Topology, terms: Terms) -> dict[str, Any]:
         "seed": terms.seed,
         "profile": terms.profile and terms.profile.model_dump_json(by_alias=True),
         "changes": list(terms.changes),
+        "ahead_s": terms.ahead_s,
         "code": environment.software().get("commit", ""),
     }
 
@@ -182,7 +189,7 @@ class _Sweep:
 
     def __init__(
         self, topology: Topology, played: Topology, terms: Terms, predict: Predict, out: Path,
-        kept: book.Book, told: _Told,
+        kept: book.Book, told: Told,
     ) -> None:  # fmt: skip
         self._topology, self._terms, self._predict = topology, terms, predict
         self._out, self._book, self._told = out, kept, told
@@ -257,7 +264,7 @@ class _Sweep:
             return [round(share / max(used, 1e-6), 3) for share in terms.points]
         return [1.0, round(NEAR_SATURATION / max(used, 1e-6), 2)]
 
-    def play(self, topology: Topology, points: Sequence[Point]) -> None:
+    def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""
         terms, number, grid = self._terms, 0, None
         with contextlib.ExitStack() as held:
@@ -266,6 +273,8 @@ class _Sweep:
                 self.order.append([k, repeat])
                 if run_id := self._book.played(load, repeat):
                     points[k].repeats.append(results.open_run(self._out / run_id))
+                    if entry := self._book.ahead(load, repeat):
+                        points[k].ahead.append(brackets.recalled(entry, self._out))
                     continue
                 if grid is None:
                     ephemeral = deployment.ephemeral(topology, cores=self._cores[0])
@@ -273,6 +282,10 @@ class _Sweep:
                     if terms.profile is not None:
                         self._bracket(grid, topology)
                 number += 1
+                if terms.ahead_s:
+                    ahead = self._ahead(grid, topology, fitted, load, 1 + len(self.order))
+                    points[k].ahead.append(ahead)
+                    self._book.enter_ahead(load, repeat, brackets.entry(ahead))
                 self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
                 points[k].repeats.append(run)
@@ -305,26 +318,27 @@ class _Sweep:
         On the grid that the first one was played on, also where the runs are of a changed one.
         """
         self._told.next("looking whether the machine has changed", self._terms.bracket_s + 4.0)
-        light = pilot(topology, self._terms.bracket_s, self._light_per_s)
-        key = self._terms.seed + PILOT_SEED_SHIFT
-        self._brackets.append(counted(partial(self._measure_light, grid), light, key))
+        on_grid: Measure = partial(self._measure_light, grid)
+        self._brackets.append(self._light(topology).play(on_grid, self._terms.bracket_s))
+
+    def _light(self, topology: Topology) -> brackets.Light:
+        return brackets.Light(topology, self._light_per_s, self._terms.seed)
+
+    def _ahead(
+        self, grid: deployment.Grid, topology: Topology, fitted: Fit, load: float, number: int
+    ) -> Ahead:
+        """What is predicted of the next run, from a light load that is played first."""
+        self._told.next(f"a light load before run {number}", self._terms.ahead_s + 4.0)
+        on_grid: Measure = partial(self._measure_light, grid)
+        light, costs = brackets.told(
+            self._light(topology), on_grid, self._predict, fitted.profiles, self._terms.ahead_s,
+            number,
+        )  # fmt: skip
+        return brackets.kept(self.predict(topology, costs, load), light, costs, self._out)
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
-        """What the same pilot cost after the runs, over before, and that at equal pace. [1]
-
-        None where one is missing, or a pace is not known.
-        """
-        runs = [run for run in (fitted.pilot, *self._brackets) if run is not None]
-        if len(runs) < 2:
-            return None, None
-        ends = runs[0], runs[-1]
-        before, after = (Figures([run]).busy_per_publication() for run in ends)
-        drift = statistics.ratio(before, after, paired=False)
-        paces = [pacing.pace_per_s(run) for run in ends]
-        if paces[0] is None or paces[1] is None:
-            return drift, None
-        after = pacing.scaled(after, 1.0 / pacing.slowdown(paces[1], paces[0]))
-        return drift, statistics.ratio(before, after, paired=False)
+        """What the same pilot cost after the runs, over before, and that at equal pace. [1]"""
+        return brackets.drift([run for run in (fitted.pilot, *self._brackets) if run is not None])
 
     def _measure_light(
         self, grid: deployment.Grid, played: Topology, *, seed: int, load: float
@@ -365,25 +379,3 @@ def read_points(text: str | None) -> list[float] | None:
     if len(set(loads)) < len(loads):
         raise LoadError(f'--points: "{text}": a load is there twice; use --repeats for that')
     return loads
-
-
-class _Told:
-    """Turns what the steps report into one share of the whole."""
-
-    def __init__(self, progress: Progress, total_s: float) -> None:
-        self._progress, self._total_s = progress, total_s
-        self._before_s = self._step_s = 0.0
-        self._remark = ""
-
-    def next(self, remark: str, step_s: float) -> None:
-        """A step begins that takes about so long. [s]"""
-        self._before_s += self._step_s
-        self._step_s, self._remark = step_s, remark
-        self._progress(min(self._before_s / self._total_s, 1.0), remark)
-
-    def play(self, news: Mapping[str, Any]) -> None:
-        """A run on the grid is this far: what `engine.play` tells."""
-        share = min(news["elapsed_s"] / news["duration_s"], 1.0)
-        done_s = self._before_s + share * self._step_s
-        remark = f"{self._remark}: {news['state']}"
-        self._progress(min(done_s / self._total_s, 1.0), remark)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import TypedDict
 
+from results.documents import rounded
 from results.evidence import Evidence, samples
 from results.knee import CURVE_POINTS_MIN, knee_of_curve
 
@@ -53,10 +54,11 @@ def row(
     error = None
     if sides[0] is not None and sides[1]:
         error = sides[0] / sides[1] - 1.0
-    return {
+    found = {
         "figure": figure, "server": server, "where": where, "predicted": sides[0],
         "measured": sides[1], "error": error, "bound": BOUNDS[figure],
     }  # fmt: skip
+    return cast("Beyond", rounded(found))
 
 
 def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[Beyond]:

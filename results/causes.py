@@ -25,6 +25,7 @@ TAIL = 1.3
 DRIFT, DRIFT_MAX = 0.05, 0.15
 NOISE = 0.15  # of a tail, above which it tells nothing
 QUIET = 0.5  # utilisation up to which the lowest load tells about single publications
+TOLD = ("given_pace", "bracketed")
 ENDS_MIN = 20  # publications that a tail needs
 
 
@@ -68,12 +69,15 @@ def _drifted(drift: Estimate | None, most: float) -> str:
     return f"the same light load cost {value - 1.0:+.0%} after the runs"
 
 
-def of_metric(point: TwinPoint, metric: Metric, given_pace: bool = False) -> str:
-    """Which of them a figure that is off is owed to, as far as the point itself tells."""
+def of_metric(point: TwinPoint, metric: Metric, told: bool = False) -> str:
+    """Which of them a figure that is off is owed to, as far as the point itself tells.
+
+    The machine is none where the model was `told` of it: its pace, or a light load just before.
+    """
     if metric == "memory":
         return "memory"
-    if not given_pace and _within(point["given_pace"].get(metric)):
-        return "machine"  # at the pace of its cores it agrees
+    if not told and any(_within(point[level].get(metric)) for level in TOLD):  # type: ignore[literal-required]
+        return "machine"  # at the pace of its cores, or from a light load just before, it agrees
     if metric in ("cpu", "cpu_per_publication", "throughput") or _within(
         point["structure"].get(metric)
     ):

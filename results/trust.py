@@ -5,7 +5,8 @@ or as `gridlab validate` keeps it beside its runs. What it says of its errors is
 come from the counts and histograms in it. A proof is refused whose predictions are not older than
 their measurements, or are not those that were stored then; one is not scored on whose machine the
 same light load did not cost the same before and after; where it did at equal pace of its cores, it
-is scored at equal pace alone.
+is scored at equal pace, and what was predicted of each run from a light load just before it is
+scored all the same.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             if not reasons and not own:
                 reasons = ["has no points"]
             why = "" if reasons else causes.unsteady(document.get("drift"))
-            if why and _steady(document.get("drift_given_pace"), own):
-                unsteady.append({"name": name, "reasons": [f"{why}: scored at equal pace alone"]})
-                own, why = [twin.barred(each, why) for each in own], ""
+            steady = _steady(document.get("drift_given_pace"), own)
+            if why and (scored := _scored_alone(own, steady)):
+                unsteady.append({"name": name, "reasons": [f"{why}: scored {scored} alone"]})
+                own, why = [twin.barred(each, why, steady) for each in own], ""
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
             rows = [] if proof is None else beyond.of_points(own, document.get("changes", ()))
@@ -134,6 +136,15 @@ def _steady(at_equal_pace: Estimate | None, points: Sequence[TwinPoint]) -> bool
         each["given_pace"] for each in points if each["repeats"]
     )
     return known and not causes.unsteady(at_equal_pace)
+
+
+def _scored_alone(points: Sequence[TwinPoint], steady: bool) -> str:
+    """What can be scored where a machine has changed, as each run itself tells of the machine."""
+    ways = [
+        *(["bracketed"] if any(each["bracketed"] for each in points) else []),
+        *(["at equal pace"] if steady else []),
+    ]
+    return " and ".join(ways)
 
 
 def _proof(name: str, whole: Mapping[str, Any], own: Sequence[TwinPoint]) -> ProofFigures:
@@ -205,8 +216,25 @@ def problems(point: Mapping[str, Any]) -> list[str]:
     if measured is not None:
         if len(kept["begun"]) != len(measured["runs"]):
             found.append(f"{where}: measurements without an instant at which they began")
+        found += _unsound(kept, where)
         if not _consistent(measured):
             found.append(f"{where}: figures of the repeats are not those of their histograms")
+    return found
+
+
+def _unsound(kept: Mapping[str, Any], where: str) -> list[str]:
+    """What is wrong with what was predicted of each run just before it."""
+    found = []
+    ahead = kept.get("bracketed", [])
+    begun = [each["begun"] for each in ahead]
+    if ahead and begun != kept["begun"]:
+        found.append(f"{where}: predictions from light loads that are not of its runs")
+    if late := [each["begun"] for each in ahead if each["begun"] <= each["stored"]]:
+        found.append(
+            f"{where}: a prediction from a light load is not older than its run, {late[0]}"
+        )
+    if any(digest(each["predicted"]) != each["sha256"] for each in ahead):
+        found.append(f"{where}: a prediction from a light load is not the one stored (SHA-256)")
     return found
 
 

@@ -1,10 +1,11 @@
 """Prediction against measurement, point by point: errors, noise, verdicts, and what they sum up to.
 
-Four scores are kept apart. *cost*: the predicted CPU time per publication. *blind*: all that was
-predicted before the measurement. *given pace*: the same, costs and latencies, of the model told the
-one thing about the machine that an idle loop beside the server tells, how much its cores' CPU
-seconds were worth meanwhile (`results.pacing`). *structure*: latencies of the model told the one
-figure that it has most trouble with, the run's own CPU time per publication. Everything here is
+Scores are kept apart. *cost*: the predicted CPU time per publication. *blind*: all that was
+predicted before the first measurement. *bracketed*: the same of each run, predicted from a light
+load on the same servers just before it. *given pace*: the same, costs and latencies, of the model
+told the one thing about the machine that an idle loop beside the server tells, how much its cores'
+CPU seconds were worth meanwhile (`results.pacing`). *structure*: latencies of the model told the
+one figure that it has most trouble with, the run's own CPU time per publication. Everything here is
 computed from the evidence (`results.evidence`), so that a stored proof can be computed again.
 """
 
@@ -19,18 +20,18 @@ import numpy as np
 
 from results import causes, pacing, statistics
 from results.documents import rounded
-from results.evidence import METRICS, Evidence, Metric, samples
+from results.evidence import METRICS, Evidence, Metric, samples, together
 from results.statistics import Estimate, Sample
 from results.twin_documents import (
     MetricError,
     PointEvidence,
-    PointVerdict,
     Score,
     Scored,
     TwinPoint,
     TwinRefutation,
     TwinSummary,
 )
+from results.verdicts import INVARIANT, foreseen, refuted, verdict
 
 # What the median error of a server may be, and a point's error where no noise hides it.
 BOUNDS: dict[str, dict[Metric, float]] = {
@@ -40,12 +41,16 @@ BOUNDS: dict[str, dict[Metric, float]] = {
         "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15, "last_p50": 0.15,
         "last_p95": 0.15, "cpu": 0.05, "memory": 0.10,
     },
+    "bracketed": {
+        "cpu_per_publication": 0.05, "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15,
+        "last_p50": 0.15, "last_p95": 0.15, "cpu": 0.05, "memory": 0.10,
+    },
     "given_pace": {
         "cpu_per_publication": 0.05, "throughput": 0.05, "p50": 0.10, "p95": 0.15, "p99": 0.15,
         "last_p50": 0.15, "last_p95": 0.15, "cpu": 0.05,
     },
 }  # fmt: skip
-LOOSER = {("prosody", "blind", "p99"): 0.25, ("prosody", "given_pace", "p99"): 0.25}
+LOOSER = {("prosody", level, "p99"): 0.25 for level in ("blind", "bracketed", "given_pace")}
 # Of several servers that share a core, and of a grid that was changed after its costs were fitted.
 LOOSE: dict[Metric, float] = {
     "cpu_per_publication": 0.15, "cpu": 0.15, "throughput": 0.10, "memory": 0.20, "p50": 0.20,
@@ -53,12 +58,11 @@ LOOSE: dict[Metric, float] = {
 }  # fmt: skip
 CHANGED = " (changed)"
 # Beyond, latencies are shown but not scored.
-UTILISATION_MAX = {"blind": 0.7, "given_pace": 0.7, "structure": 0.85}
+UTILISATION_MAX = {"blind": 0.7, "bracketed": 0.7, "given_pace": 0.7, "structure": 0.85}
 SATURATED = 0.97
 PUBLICATIONS_MIN = 400  # for a p99, of all repeats
 PLANNED_MIN = 100  # of the plan
 REPEATS_MIN = 3  # to know how far they are from each other
-INVARIANT = "below saturation all that is offered is delivered"
 AT_ANY_LOAD = ("throughput", "memory", "cpu_per_publication")
 
 
@@ -91,6 +95,9 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
     blind = compared(predicted, measured, "blind", server, used)
     given = compared(structure, measured, "structure", server, used)
     paced = compared(evidence.get("given_pace"), measured, "given_pace", server, used)
+    ahead = bracketed(evidence)
+    near = max(ahead["used"].values()) if ahead else used
+    beside = compared(ahead, measured, "bracketed", server, near)
     invalid = [str(why) for why in cast(Sequence[object], facts["invalid"])]
     made: dict[str, object] = {name: facts[name] for name in facts if name != "invalid"}
     made |= {
@@ -98,12 +105,22 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
         "repeats": len(measured["runs"]) if measured else 0,
         "structure": given,
         "given_pace": paced,
+        "bracketed": beside,
         "slowdown": slowdown(evidence),
         "verdict": verdict(blind, invalid),
         "verdict_given_pace": verdict(paced, invalid) if paced else None,
+        "verdict_bracketed": verdict(beside, invalid) if beside else None,
     }
     made |= {str(name): error for name, error in blind.items()}
     return cast(TwinPoint, {**rounded(made), "evidence": evidence})
+
+
+def bracketed(kept: PointEvidence) -> Evidence | None:
+    """What was predicted of each run just before it, together; None where it was not of all."""
+    measured, ahead = kept["measured"], kept.get("bracketed", [])
+    if not measured or not ahead or len(ahead) != len(measured["runs"]):
+        return None
+    return together([each["predicted"] for each in ahead])
 
 
 def slowdown(evidence: PointEvidence) -> float | None:
@@ -226,40 +243,6 @@ def _inside(predicted: Sample, measured: Sample, paired: bool) -> bool | None:
     return bool(joint["low"] <= 1.0 <= joint["high"])
 
 
-def refuted(error: MetricError) -> bool:
-    """Off by more than its bound, by more than the noise, and, of one run, by more than chance."""
-    off = error["error"]
-    if off is None or abs(off) <= error["bound"]:
-        return False
-    if error["noise_floor"] is not None:
-        return error["noise_floor"] <= error["bound"] / 2 or abs(off) > 3.0 * error["noise_floor"]
-    return error["inside_interval"] is not True
-
-
-def _gated(name: Metric, error: MetricError) -> bool:
-    """Whether a figure is one that was predicted, not one that could not be otherwise."""
-    return name in BOUNDS["blind"] and error["not_scored"] != INVARIANT
-
-
-def verdict(blind: Mapping[Metric, MetricError], invalid: Sequence[str]) -> PointVerdict:
-    """Agrees, disagrees, or invalid: nothing was measured, or it was too noisy to tell."""
-    if invalid:
-        return {"verdict": "invalid", "reasons": list(invalid)}
-    gated = {name: error for name, error in blind.items() if _gated(name, error)}
-    off = [name for name, error in gated.items() if refuted(error)]
-    if off:
-        reasons = [f"{name} is off by {gated[name]['error']:+.0%}" for name in off]
-        return {"verdict": "disagrees", "reasons": reasons}
-    noisy = [
-        f"too noisy: {name} is off by {error['error']:+.0%}, its repeats by "
-        f"{error['noise_floor']:.0%}"
-        for name, error in gated.items()
-        if error["error"] is not None and error["noise_floor"] is not None
-        and abs(error["error"]) > error["bound"]
-    ]  # fmt: skip
-    return {"verdict": "invalid" if noisy else "agrees", "reasons": noisy}
-
-
 def summary(
     points: Sequence[TwinPoint],
     drift: Estimate | None = None,
@@ -294,6 +277,8 @@ def summary(
 def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
     """One server's points: each level, each metric."""
     levels: Scored = {"cost": {}, "structure": {}, "blind": {}}
+    if any(each["bracketed"] for each in points):
+        levels["bracketed"] = {}
     if any(each["given_pace"] for each in points):
         levels["given_pace"] = {}
     for level, metrics in BOUNDS.items():
@@ -309,10 +294,11 @@ def scores(server: str, points: Sequence[TwinPoint]) -> Scored:
     return levels
 
 
-def barred(point: TwinPoint, why: str) -> TwinPoint:
-    """The point scored at equal pace alone: what was off otherwise tells nothing.
+def barred(point: TwinPoint, why: str, steady: bool) -> TwinPoint:
+    """The point scored where each run tells of the machine itself: bracketed, and at equal pace.
 
-    Structure is at equal pace, too, where it was told the pace and the cost of each repeat.
+    At equal pace, and structure that was told pace and cost of each repeat, only where the machine
+    was `steady` but for its pace. What is off otherwise tells nothing.
     """
     kept = dict(point)
     for name in METRICS:
@@ -320,8 +306,10 @@ def barred(point: TwinPoint, why: str) -> TwinPoint:
             kept[name] = _for_nothing(point[name], why)
     structure = point["evidence"]["structure"]
     own = structure is not None and len(structure["runs"]) == point["repeats"] > 1
-    if not own or not point["given_pace"]:
+    if not (own and steady and point["given_pace"]):
         kept["structure"] = {name: _for_nothing(e, why) for name, e in point["structure"].items()}
+    if not steady:
+        kept["given_pace"] = {name: _for_nothing(e, why) for name, e in point["given_pace"].items()}
     return cast(TwinPoint, kept)
 
 
@@ -335,6 +323,8 @@ def errors_of(point: TwinPoint, level: str) -> dict[Metric, MetricError]:
         return point["structure"]
     if level == "given_pace":
         return point["given_pace"]
+    if level == "bracketed":
+        return point["bracketed"]
     return {name: point[name] for name in METRICS if name in point}
 
 
@@ -360,7 +350,7 @@ def _score(errors: Sequence[MetricError], limit: float) -> Score:
 def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
     """Where the model fails: every figure that was predicted and is off, by how much, and why.
 
-    As it was predicted, and given the pace of the cores.
+    As it was predicted before all runs, just before each, and given the pace of the cores.
     """
     return [
         cast(
@@ -371,17 +361,17 @@ def refutations(points: Sequence[TwinPoint]) -> list[TwinRefutation]:
                     "load": each["load"],
                     "utilisation": each["utilisation"],
                     "metric": name,
-                    **({"given_pace": True} if level == "given_pace" else {}),
+                    **({level: True} if level != "blind" else {}),
                     "error": error["error"],
                     "bound": error["bound"],
                     "noise_floor": error["noise_floor"],
-                    "cause": causes.of_metric(each, name, level == "given_pace"),
+                    "cause": causes.of_metric(each, name, level != "blind"),
                 }
             ),
         )
         for each in points
         if each["repeats"]
-        for level in ("blind", "given_pace")
+        for level in ("blind", "bracketed", "given_pace")
         for name, error in errors_of(each, level).items()
-        if _gated(name, error) and refuted(error)
+        if foreseen(name, error) and refuted(error)
     ]

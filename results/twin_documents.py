@@ -35,11 +35,26 @@ class PointVerdict(TypedDict):
     reasons: list[str]
 
 
+class BracketedRun(TypedDict):
+    """What was predicted of one measured run, from the light load played just before it.
+
+    `stored` is when the prediction was on disk, `begun` when its run began (UTC), `sha256` the
+    digest of `predicted` as it was stored, `light` the light load's run.
+    """
+
+    predicted: Evidence
+    light: str
+    stored: str
+    sha256: str
+    begun: str
+
+
 class PointEvidence(TypedDict):
     """What is kept of a point. `stored` is when the prediction was on disk, `begun` when each
     measurement began (UTC), `sha256` the digest of `predicted` as it was stored. `given_pace` is
     the model told the pace of the cores, once for each measured run, by `pace_exponent`
-    (`results.pacing`); both are absent in older documents.
+    (`results.pacing`); `bracketed` has what was predicted of each measured run just before it,
+    empty where nothing was. All three are absent in older documents.
     """
 
     predicted: Evidence
@@ -50,6 +65,7 @@ class PointEvidence(TypedDict):
     structure: Evidence | None
     given_pace: NotRequired[Evidence | None]
     pace_exponent: NotRequired[float]
+    bracketed: NotRequired[list[BracketedRun]]
 
 
 class PointRuns(TypedDict):
@@ -67,7 +83,8 @@ class TwinPoint(TypedDict):
     `utilisation` is the predicted one of the busiest Controller; `structure` has the errors of the
     model that was told the measured CPU time per publication, `given_pace` those of the model that
     was told how fast the cores were meanwhile (empty where that is not known): `slowdown` times as
-    slow as the costs hold for.
+    slow as the costs hold for; `bracketed` those of what was predicted of each run from the light
+    load just before it (empty where there was none).
     """
 
     load: float
@@ -88,11 +105,13 @@ class TwinPoint(TypedDict):
     memory: MetricError
     structure: dict[Metric, MetricError]
     given_pace: dict[Metric, MetricError]
+    bracketed: dict[Metric, MetricError]
     slowdown: float | None
     ledger: dict[str, int]
     generator: dict[str, Any]
     verdict: PointVerdict
     verdict_given_pace: PointVerdict | None
+    verdict_bracketed: PointVerdict | None
     runs: PointRuns
     evidence: PointEvidence
 
@@ -115,13 +134,15 @@ class Score(TypedDict):
 
 
 class Scored(TypedDict):
-    """A server's scores: its CPU per publication, latencies given that cost, all blind, and all
-    given the pace of its cores where that is known of any point.
+    """A server's scores: its CPU per publication, latencies given that cost, all blind, all of each
+    run from the light load just before it where any point has that, and all given the pace of its
+    cores where that is known of any.
     """
 
     cost: dict[Metric, Score]
     structure: dict[Metric, Score]
     blind: dict[Metric, Score]
+    bracketed: NotRequired[dict[Metric, Score]]
     given_pace: NotRequired[dict[Metric, Score]]
 
 
@@ -147,7 +168,8 @@ class TwinSummary(TypedDict):
 class TwinRefutation(TypedDict):
     """A figure that is off by more than its bound and by more than noise.
 
-    `given_pace` is there, and true, if it is so given the pace of the cores; else as predicted.
+    `given_pace` is there, and true, if it is so given the pace of the cores, `bracketed` if so from
+    the light loads just before the runs; without either it is so as predicted before all of them.
     """
 
     server: str
@@ -155,6 +177,7 @@ class TwinRefutation(TypedDict):
     utilisation: float
     metric: Metric
     given_pace: NotRequired[bool]
+    bracketed: NotRequired[bool]
     error: float
     bound: float
     noise_floor: float | None

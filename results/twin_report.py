@@ -19,6 +19,15 @@ CAPTION = (
     "the first of the runs, which came in random order."
 )
 
+TOLD = {
+    "bracketed": "error from a light load before each run",
+    "given_pace": "error given the pace of the cores",
+}
+HEADLINES = {
+    "bracketed": "from a light load before each run",
+    "given_pace": "given the pace of its cores",
+}
+
 
 def write(document: Validation, runs: Sequence[Run], path: Path) -> Path:
     """Write the page about a validation and its runs.
@@ -58,14 +67,15 @@ def headline(document: Validation) -> str:
             for metric in ("cpu", "p50", "p99")
             if (score := scored["blind"].get(metric)) and score["median_error"] is not None
         ]
-        paced = scored.get("given_pace", {})
-        at = [
-            f"{SHOWN[metric][0]} {score['median_error']:.0%}"
-            for metric in ("cpu", "p50", "p99")
-            if (score := paced.get(metric)) and score["median_error"] is not None
-        ]
-        if at:
-            known.append(f"given the pace of its cores: {', '.join(at)}")
+        for level, words in HEADLINES.items():
+            at = [
+                f"{SHOWN[metric][0]} {score['median_error']:.0%}"
+                for metric in ("cpu", "p50", "p99")
+                if (score := scored.get(level, {}).get(metric))  # type: ignore[attr-defined]
+                and score["median_error"] is not None
+            ]
+            if at:
+                known.append(f"{words}: {', '.join(at)}")
         if known:
             parts.append(f"{server}, median error without any help: {', '.join(known)}")
     return "; ".join(parts) + "."
@@ -88,11 +98,13 @@ def _rows(points: Sequence[TwinPoint]) -> Iterator[Row]:
     yield Row("CPU", "predicted", used)
     for metric, (name, _) in SHOWN.items():
         yield Row(name, "error", tuple(signed(point[metric]["error"]) for point in points))
-    if any(point["given_pace"] for point in points):
+    for level, title in TOLD.items():
+        if not any(point[level] for point in points):  # type: ignore[literal-required]
+            continue
         for metric in ("cpu_per_publication", "p50", "p95", "p99"):
-            paced = [point["given_pace"].get(metric) for point in points]
-            cells = tuple(signed(error["error"]) if error else "–" for error in paced)
-            yield Row(SHOWN[metric][0], "error given the pace of the cores", cells)
+            told = [point[level].get(metric) for point in points]  # type: ignore[literal-required]
+            cells = tuple(signed(error["error"]) if error else "–" for error in told)
+            yield Row(SHOWN[metric][0], title, cells)
     for metric in ("p50", "p95", "p99"):
         told = [point["structure"].get(metric) for point in points]
         cells = tuple(signed(error["error"]) if error else "–" for error in told)

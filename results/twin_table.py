@@ -12,6 +12,7 @@ from results.twin import BOUNDS
 from results.twin_documents import (
     Cause,
     MetricError,
+    PointVerdict,
     Score,
     Scored,
     TwinPoint,
@@ -44,13 +45,15 @@ BEYOND_SHOWN: dict[str, Callable[[float], str]] = {
     "limiter burst": units.size,
 }
 LEVELS = {
-    "cost": "cost", "structure": "structure", "blind": "blind", "given_pace": "given pace",
+    "cost": "cost", "structure": "structure", "blind": "blind", "bracketed": "bracketed",
+    "given_pace": "given pace",
 }  # fmt: skip
 REFUTED_MAX = 30
 SCORES = (
     "Errors over the points that count: predicted against measured, absolute. cost: CPU per "
-    "publication; structure: latencies once that is known; blind: without any help; given pace: "
-    "told how fast the cores were; all: median over all points, scored or not."
+    "publication; structure: latencies once that is known; blind: without any help; bracketed: "
+    "from a light load just before each run; given pace: told how fast the cores were; all: median "
+    "over all points, scored or not."
 )
 
 
@@ -96,9 +99,9 @@ def _point(point: TwinPoint) -> Table:
         f"{point['subscribers']} subscribers, predicted {point['utilisation']:.0%} busy, {times}: ",
         (verdict["verdict"], colour),
     )
-    caption = "; ".join([*verdict["reasons"], *_pace(point)])
-    paced = point.get("given_pace") or {}
-    given = ("given pace", "noise") if paced else ()
+    caption = "; ".join([*verdict["reasons"], *_ahead(point), *_pace(point)])
+    told_of = [level for level in ("bracketed", "given_pace") if point.get(level)]
+    given = [heading for level in told_of for heading in (LEVELS[level], "noise")]
     table = Table(
         title=title, title_justify="left", title_style="", caption=caption, box=None,
         caption_justify="left", padding=(0, 3, 0, 0),
@@ -110,8 +113,8 @@ def _point(point: TwinPoint) -> Table:
         told = point["structure"].get(metric)
         sides = [_estimate(error[side], show) for side in ("predicted", "measured")]
         cells = [name, *sides, *_error(error)]
-        if paced:
-            cells += _error(paced.get(metric))
+        for level in told_of:
+            cells += _error(point[level].get(metric))  # type: ignore[literal-required]
         table.add_row(*cells, signed(told["error"]) if told else "")
     return table
 
@@ -124,15 +127,26 @@ def _error(error: MetricError | None) -> list[str]:
     return [signed(error["error"]), "" if floor is None else f"{floor:.1%}"]
 
 
+def _ahead(point: TwinPoint) -> list[str]:
+    """What the point is from light loads just before its runs; nothing if there were none."""
+    verdict = point.get("verdict_bracketed")
+    return [f"from a light load before each run: {_told(verdict)}"] if verdict else []
+
+
 def _pace(point: TwinPoint) -> list[str]:
     """What the pace of the cores was, and what the point is given that; nothing if not known."""
     slower, verdict = point.get("slowdown"), point.get("verdict_given_pace")
     if slower is None or verdict is None:
         return []
-    told = f"{verdict['verdict']} ({'; '.join(verdict['reasons'])})" if verdict["reasons"] else (
-        verdict["verdict"]
-    )  # fmt: skip
-    return [f"its cores took {slower:.2f} times as long as the costs hold for; given that: {told}"]
+    return [
+        f"its cores took {slower:.2f} times as long as the costs hold for; given that: "
+        f"{_told(verdict)}"
+    ]
+
+
+def _told(verdict: PointVerdict) -> str:
+    why = "; ".join(verdict["reasons"])
+    return f"{verdict['verdict']} ({why})" if why else verdict["verdict"]
 
 
 def scores_table(servers: Mapping[str, Scored]) -> Table:
@@ -197,9 +211,10 @@ def lines(causes: Sequence[Cause], refuted: Sequence[TwinRefutation]) -> list[st
 
 
 def figure(refuted: TwinRefutation) -> str:
-    """What is off, and whether it is so given the pace of the cores."""
+    """What is off, and whether it is so bracketed, or given the pace of the cores."""
     name = SHOWN[refuted["metric"]][0]
-    return f"{name} given pace" if refuted.get("given_pace") else name
+    told = [LEVELS[level] for level in ("bracketed", "given_pace") if refuted.get(level)]
+    return " ".join([name, *told])
 
 
 def signed(error: float | None) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import ssl
 import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -54,8 +55,13 @@ def grid(small, shelter):
 
 @pytest.mark.real
 def test_the_server_is_configured_as_the_profiles_assume(grid):
-    """No limits, no stream management, no federation; nothing but its two ports; TLS 1.3."""
+    """No limits, no stream management, no federation; nothing but its two ports; TLS 1.3.
+
+    No write waits for an acknowledgement.
+    """
     served = grid.document()["controllers"]["alpha"]
+    settings = Path(served["server_directory"], "prosody.cfg.lua").read_text()
+    assert "nagle = false" in settings
 
     async def features():
         trusted = ssl.create_default_context(cafile=served["ca_file"])

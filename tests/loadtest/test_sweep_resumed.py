@@ -141,3 +141,20 @@ def test_cores_that_the_machine_cannot_spare_are_refused(stand):
     assert len(cores.cores_for(topologies.parse(SMALL))[0]) <= 1
     with pytest.raises(LoadError, match=r"controllers\[a\].cores: 200: this machine can spare"):
         cores.cores_for(told)
+
+
+def test_each_run_has_a_light_load_of_its_own_also_when_it_is_resumed(stand):
+    stand.stop_after = 6  # the pilot, two light loads with their runs, and a third light load
+    with pytest.raises(KeyboardInterrupt):
+        go(stand, ahead_s=3.0)
+    stand.stop_after = None
+    document = go(stand, ahead_s=3.0).document
+    light = [each for each in stand.topologies if each.workload.duration == 3.0]
+    assert len(light) == 6 + 1  # the third run was not played: its light load is played again
+    found = [each for point in document["points"] for each in point["evidence"]["bracketed"]]
+    assert len({each["light"] for each in found}) == 6
+    for point in document["points"]:
+        assert [each["begun"] for each in point["evidence"]["bracketed"]] == (
+            point["evidence"]["begun"]
+        )
+        assert trust.problems(json.loads(json.dumps(point))) == []

@@ -1,0 +1,144 @@
+"""A run predicted from a light load just before it: the drift is told, all else is not."""
+
+import json
+from functools import partial
+
+import jsonschema
+import pytest
+from staged_servers import SMALL, answer, as_measured, only, simulate
+
+import results
+import topologies
+from loadtest import agreement, brackets, calibration, validation
+from loadtest.problems import LoadError
+from results import evidence, trust
+from topologies.plan import Plan
+
+DRIFTING = (1.0, 1.45, 0.8, 1.3, 1.1, 0.9)  # what the same work costs from repeat to repeat
+LOAD = 2.0
+
+
+@pytest.fixture(scope="module")
+def topology():
+    return topologies.parse(SMALL)
+
+
+@pytest.fixture(scope="module")
+def model(topology):
+    return topologies.profile(topology, "a")
+
+
+def predict(played, *, seed, profiles, load, plan_replication, door):
+    return simulate(played, profiles["a"], seed=seed, load=load)
+
+
+def on_machine(profile, speed, played, *, seed, load, number=0):
+    """A run of a server of that profile while its machine is so slow."""
+    told = profile.model_copy(update={"speed": profile.speed * speed})
+    whole = simulate(played, told, seed=seed, load=load, replications=number + 2)
+    return as_measured(only(whole, number + 1), number)
+
+
+def bracketed(topology, model, out, after=1.0, load=LOAD):
+    """The document of a validation; each run costs `after` times what its light load tells."""
+    predicted = simulate(topology, model, load=load)
+    sha256 = evidence.digest(agreement.prediction(predicted, None))
+    point = agreement.Point(load, predicted, "2026-01-01T00:00:00.000+00:00", sha256)
+    light = brackets.Light(topology, rate_per_s=15.0, seed=1)
+    for number, speed in enumerate(DRIFTING):
+        measure = partial(on_machine, model, speed)
+        run, costs = brackets.told(light, measure, predict, {"a": model}, 20.0, number + 1)
+        ahead = brackets.kept(answer(topology, costs, load), run, costs, out)
+        assert brackets.recalled(brackets.entry(ahead), out).document("") == ahead.document("")
+        point.ahead.append(ahead)
+        repeat = partial(on_machine, model, speed * after, number=number)
+        point.repeats.append(repeat(topology, seed=1, load=load))
+    point.tell(answer, topology, {"a": model})
+    return agreement.Outcome(topology, calibration.given(topology, model), [point]).document
+
+
+@pytest.fixture(scope="module")
+def right(topology, model, tmp_path_factory):
+    return bracketed(topology, model, tmp_path_factory.mktemp("right"))
+
+
+def test_drift_that_hides_what_was_predicted_before_does_not_hide_what_a_light_load_told(right):
+    (point,) = right["points"]
+    assert "such measurements differ" in point["cpu"]["not_scored"]
+    assert point["bracketed"]["cpu"]["not_scored"] == ""
+    assert abs(point["bracketed"]["cpu"]["error"]) < 0.03
+    assert abs(point["bracketed"]["p50"]["error"]) < 0.08
+    assert point["bracketed"]["p50"]["noise_floor"] < 0.3 * point["p50"]["noise_floor"]
+    assert point["verdict_bracketed"]["verdict"] == "agrees"
+    scored = right["summary"]["servers"]["prosody"]
+    assert scored["blind"]["cpu"]["points"] == 0
+    assert scored["bracketed"]["cpu"]["points"] == 1
+    jsonschema.validate(json.loads(json.dumps(right)), results.document_schema("validate"))
+
+
+def test_what_a_light_load_cannot_tell_is_not_excused(topology, model, tmp_path):
+    """A server whose publications cost a fifth more under load than the model has them."""
+    (point,) = bracketed(topology, model, tmp_path, after=1.2)["points"]
+    assert point["bracketed"]["cpu"]["error"] == pytest.approx(1 / 1.2 - 1, abs=0.03)
+    assert point["verdict_bracketed"]["verdict"] == "disagrees"
+
+
+def test_the_light_loads_play_plans_of_their_own(topology):
+    light, seen = brackets.Light(topology, 15.0, 1), []
+
+    def measure(played, *, seed, load):
+        seen.append(Plan(played, seed, 0, load).sha256)
+        return simulate(played, topologies.profile(topology, "a"), seed=seed, load=load)
+
+    for number in (0, 1, 2):
+        light.play(measure, 20.0, number)
+    seen.append(Plan(topology, 1, 0, 1.0).sha256)
+    assert len(set(seen)) == 4
+
+
+def test_an_unsteady_machine_bars_all_but_what_light_loads_told(tmp_path, right):
+    drift = {"value": 1.4, "low": 1.3, "high": 1.5, "n": 10}
+    proof = {**right, "drift": drift, "drift_given_pace": None}
+    (tmp_path / "shaken.json").write_text(json.dumps(proof))
+    found = trust.trust([tmp_path])
+    assert "scored bracketed alone" in found["unsteady"][0]["reasons"][0]
+    scored = found["summary"]["servers"]["prosody"]
+    assert scored["bracketed"]["cpu"]["points"] == 1
+    for level in ("cost", "structure", "blind"):
+        assert not any(score["points"] for score in scored[level].values())
+    assert "| prosody | bracketed | CPU | 1 of 1 |" in trust.markdown(found)
+
+
+def late(kept):
+    kept["bracketed"][2]["stored"] = kept["bracketed"][2]["begun"]
+
+
+def altered(kept):
+    kept["bracketed"][0]["predicted"]["totals"][0]["busy_s"] *= 1.1
+
+
+def of_others(kept):
+    del kept["bracketed"][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (late, "is not older than its run"),
+        (altered, "is not the one stored"),
+        (of_others, "that are not of its runs"),
+    ],
+)
+def test_a_proof_whose_light_loads_prove_nothing_is_refused(tmp_path, right, change, why):
+    stored = json.loads(json.dumps(right))
+    assert trust.problems(stored["points"][0]) == []
+    change(stored["points"][0]["evidence"])
+    (tmp_path / "wrong.json").write_text(json.dumps(stored))
+    (refusal,) = trust.trust([tmp_path])["refused"]
+    assert any(why in reason for reason in refusal["reasons"])
+
+
+def test_a_light_load_on_a_changed_grid_would_tell_the_change(topology, tmp_path):
+    terms = validation.Terms(changes=("topics[0].payload.size=6 kB",), ahead_s=3.0)
+    with pytest.raises(LoadError, match="--ahead"):
+        validation.validate(topology, terms, predict=predict, out=tmp_path)
