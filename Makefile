@@ -24,7 +24,7 @@ SPLIT := \# ---- with the extras
 .PHONY: run extras test prove validate lint kernels notebooks lock servers clean help
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 $(VENV)/.base: requirements.lock pyproject.toml
 	@echo "Making $(VENV) (Python packages of requirements.lock, about a minute the first time)"
