@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from loadtest import compiled_sending, compiled_tables
 from loadtest.compiled_reading import CompiledReading
-from loadtest.compiled_sending import NODE, PUBLICATION, SENDING, TOGETHER, Sending
+from loadtest.compiled_sending import NODE, PUBLICATION, SENDING, Sending
 from loadtest.compiled_tables import NOBODY
-from loadtest.pacer import EARLY_NS, SPIN_NS
+from loadtest.pacer import EARLY_NS, SPIN_NS, TOGETHER
 from loadtest.publications import BEGUN, WRITTEN, Publications
 from loadtest.transport import TimedTransport
 

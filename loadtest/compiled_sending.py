@@ -28,9 +28,9 @@ from loadtest.compiled_tables import (
     words,
 )
 from loadtest.compiled_turn import DONT_WAIT, MONOTONIC, now_ns, serve
+from loadtest.pacer import TOGETHER  # so many are sealed before any of them is sent
 from loadtest.publications import BEGUN, WRITTEN
 
-TOGETHER: Final = 32  # publications that are sealed before any of them is sent
 SEALED_BYTES: Final = 4 * RECORD_BYTES  # sent at once
 # Answers are read so often at least: the kernel says when they came, but says it once for all that
 # one session has unread. Less often is cheaper.
@@ -164,7 +164,7 @@ def _send(tables: Tables, sending: Sending, slot: int) -> bool:
 
 @compiled
 def _write(tables: Tables, sending: Sending) -> int:
-    """Write all that is due; why Python has to go on, or OVER."""
+    """Write all that is due, noted as sent batch by batch; why Python has to go on, or OVER."""
     state, progress = sending.state[0], tables.progress
     while True:
         while state.flushed < state.dirty:
@@ -176,6 +176,7 @@ def _write(tables: Tables, sending: Sending) -> int:
         if progress[WRITTEN] == progress[BEGUN]:
             return OVER
         last = min(progress[WRITTEN] + TOGETHER, progress[BEGUN])
+        tables.sent_ns[progress[WRITTEN] : last] = now_ns(tables, MONOTONIC)
         while progress[WRITTEN] < last:
             progress[WRITTEN] += 1
             if not _seal(tables, sending, progress[WRITTEN] - 1):
@@ -184,10 +185,9 @@ def _write(tables: Tables, sending: Sending) -> int:
 
 @compiled
 def _begin(tables: Tables, sending: Sending, now: int) -> None:
-    """Take all publications that are due, as sent from now on."""
+    """Take all publications that are due."""
     progress, publications = tables.progress, sending.publications
     while progress[BEGUN] < len(publications) and publications[progress[BEGUN]].due_ns <= now:
-        tables.sent_ns[progress[BEGUN]] = now
         progress[BEGUN] += 1
 
 

@@ -16,6 +16,7 @@ from loadtest.spool import NEVER
 # An event loop wakes up to 1 ms late: it is left early, the rest is slept exactly, the end is spun.
 EARLY_NS = 1_500_000
 SPIN_NS = 80_000
+TOGETHER = 32  # publications that are noted as sent at one instant, at most
 
 
 class Pacer:
@@ -27,7 +28,8 @@ class Pacer:
         Deadlines on the clock, non-decreasing. [ns]
     send : callable
         `send(first, last)` sends the publications first .. last - 1, which are all due, without
-        waiting. Publications that are due together come in one call, and never wait for each other.
+        waiting. Publications that are due together come in one call, `TOGETHER` of them at most:
+        of a larger burst the last are sent later than the first, and noted so.
     clock : callable
         The instant now. [ns]
     sleep : callable
@@ -62,7 +64,8 @@ class Pacer:
         while first < count:
             await self._wait_until(int(self._due_ns[first]))
             now = self._clock()
-            last = int(np.searchsorted(self._due_ns, now, side="right"))
+            due = int(np.searchsorted(self._due_ns, now, side="right"))
+            last = min(due, first + TOGETHER)
             self.sent_ns[first:last] = now
             self._send(first, last)
             first = last

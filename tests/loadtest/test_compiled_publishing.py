@@ -10,6 +10,7 @@ from published_sessions import NODES, Plan, Stage, both
 
 from loadtest import compiled_tables, openssl, publisher
 from loadtest.compiled_publishing import OFTEN
+from loadtest.pacer import TOGETHER
 from loadtest.publisher import publish_stanza
 from loadtest.reactor import Reactor
 
@@ -243,6 +244,26 @@ def test_deadlines_are_kept_while_answers_come(contexts, tmp_path, monkeypatch):
         assert 20 < len(late_s) < count
         assert late_s.min() >= -1e-9
         assert np.quantile(late_s, 0.25) < 0.05
+
+
+def test_of_a_large_burst_the_last_are_noted_as_sent_later(contexts, tmp_path, monkeypatch):
+    count = 10 * TOGETHER
+    made = Plan(np.full(count, 0.01), [7] * count, [2] * count, [300] * count)
+    instants = []
+
+    async def story(stage):
+        await stage.enter()
+        stage.listen()
+        await stage.play()
+        instants.append(stage.share._publications.sent_ns.copy())
+
+    def answer(peer, row):
+        peer.send(peer.sealed(RESULTS[1] % row))
+
+    both(contexts, tmp_path, made, (7,), story, monkeypatch, answer)
+    for sent_ns in instants:
+        assert (np.diff(sent_ns) >= 0).all()
+        assert len(np.unique(sent_ns)) == 10
 
 
 @pytest.mark.parametrize(("count", "kept"), [(OFTEN, True), (OFTEN - 1, False)])

@@ -81,6 +81,13 @@ def paced(clock: Clock, *due_ms: float) -> Pacer:
             (0, 2, 2, 4),
             id="a slow send makes others late",
         ),
+        pytest.param(
+            (10,) * 40,
+            Clock(send_ns=1 * MS),
+            [(0, 32), (32, 40)],
+            (10,) * 32 + (11,) * 8,
+            id="the last of a large burst are sent later than the first",
+        ),
         pytest.param((-5, 10), Clock(), [(0, 1), (1, 2)], (0, 10), id="due before the start"),
     ],
 )
