@@ -386,7 +386,7 @@ class Controller:
             records["factor"][passed_on], records["answered"][passed_on] = 1.0, False
             self._keeper.resend(records, jobs)
         self._keeper.mark(records)
-        if self._server.setting["pause_s_per_byte"][0] > 0.0:
+        if self._server.setting["read_bytes"][0] > 0.0:
             self._results.count(records, jobs, self.station.profile.publication_bytes)
         return records
 

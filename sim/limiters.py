@@ -4,7 +4,7 @@ Publications reach the Controller in order; each client's pass its limiter one a
 or not at all. Neither real server drops anything on a byte rate: it stops reading, and the rest
 waits in the sockets. The rules, each a scalar scan over one client's publications:
 
-* `pause` (Prosody): a read takes what is there, at most 8,192 B, and all of it is handled at once;
+* `pause` (Prosody): a read takes what is there, at most 4,096 B, and all of it is handled at once;
   if n bytes are worth more than 1 ms, the next read is n / rate later. No credit is saved, `burst`
   has no effect. An event loop makes the pauses of its clients itself, as they end when it rests
   (`pauses`); these are for other disciplines, and for connections from other Controllers.
@@ -31,7 +31,7 @@ from sim.state import Floats, Integers, Records
 
 NONE, PAUSE, DEBT, DELAY, DROP = range(5)
 PASSED, TOO_LARGE, TOO_MANY_BYTES, TOO_MANY = range(4)
-READ_BYTES = {PAUSE: 8192.0, DEBT: 1460.0}
+READ_BYTES = {PAUSE: 4096.0, DEBT: 1460.0}
 PAUSE_S_LEAST = 1e-3  # Prosody's `min_wait`: shorter pauses are not made
 
 # A client: the instant of its next read (or its theoretical arrival time), what it has sent and was

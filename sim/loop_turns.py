@@ -4,11 +4,11 @@ The loop polls for ready sockets as Linux `epoll` does, level-triggered: it take
 from the head of the ready list, drops those that are no longer ready, and puts the others back at
 the tail. It handles them *last first*:
 
-* a readable socket: the publications that are there when the read starts, as many as fit into
-  `read_bytes` and at least one, are read one after another; each copy is built and added to its
+* a readable socket: of what is there when the read starts `read_bytes` are read at most; the
+  publications that end with it are handled one after another; each copy is built and added to its
   session's pending items, and a session not on the ready list joins it at that instant. Where more
-  are there than fit, or where a limit on what a client sends has it so, the connection is paused,
-  and not read until nobody else is ready (`pauses`);
+  is there, or where a limit on what a client sends has it so, the connection is paused, and not
+  read until nobody else is ready (`pauses`);
 * a writable socket: one write flushes all that is pending for it.
 
 An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
@@ -114,26 +114,6 @@ def _allocation(server: Server, publication: Any) -> float:
     """What building one copy allocates, in deliveries of 400 B."""
     beyond = max(payload_bytes(server, publication) - REFERENCE_PAYLOAD_BYTES, 0.0)
     return 1.0 + server.setting[0].allocation_per_byte * beyond
-
-
-@compiled
-def _begin_read(server: Server, number: int) -> None:
-    """Count the publications that one read takes: those there now that fit, at least one."""
-    now, setting = server.ledger[0], server.setting[0]
-    _admit_until(server, now.time_s)
-    if setting.pause_s_per_byte > 0.0 and number < setting.residents:
-        measure(server, number)
-        return
-    slot, room = server.platforms[number].input_head, setting.read_bytes
-    now.reads, now.pause_s = 0, -1.0
-    while slot != NOBODY:
-        publication = server.publications[slot]
-        room -= payload_bytes(server, publication) + setting.publish_envelope
-        if room < 0.0 and now.reads > 0:
-            now.pause_s = 0.0
-            break
-        now.reads += 1
-        slot = publication.next
 
 
 @compiled
@@ -320,7 +300,8 @@ def _handle(server: Server) -> None:
     now.event = server.batch[np.uint32(now.events)]
     number = np.uint32(now.event >> FLAGS)
     if now.event & READABLE:
-        _begin_read(server, number)
+        _admit_until(server, now.time_s)
+        measure(server, number)
         now.stage = READ
     else:
         _write(server, number)

@@ -50,18 +50,22 @@ def _put(server: Server, place: int, number: int) -> None:
 
 @inlined
 def _sooner(server: Server, one: int, other: int) -> bool:
-    """Whose pause ends first; of two at one instant the lower number's."""
-    one_s, other_s = server.processes[one].paused_s, server.processes[other].paused_s
-    return one_s < other_s or (one_s == other_s and one < other)
+    """Whose pause ends first; of two at one instant, who waited first."""
+    first, second = server.processes[one], server.processes[other]
+    if first.paused_s == second.paused_s:
+        return first.copy < second.copy
+    return first.paused_s < second.paused_s
 
 
 @compiled
 def wait(server: Server, number: int) -> None:
     """Something waits for a socket that is paused."""
     now = server.ledger[0]
-    server.processes[number].publisher_state = WAITING
+    process = server.processes[number]
+    process.publisher_state, process.copy = WAITING, now.pauses
     place = now.paused
     now.paused += 1
+    now.pauses += 1
     while place > 0:
         above = (place - 1) // 2
         other = _at(server, above)
@@ -94,11 +98,10 @@ def resume(server: Server) -> int:
 
 @compiled
 def measure(server: Server, number: int) -> None:
-    """Count what one read of a limited connection takes: whole publications, and the pause."""
+    """Count the publications that one read ends with, and say how long its socket is paused."""
     now, setting, process = server.ledger[0], server.setting[0], server.processes[number]
-    slot, room, begun_bytes = server.platforms[number].input_head, setting.read_bytes, 0.0
-    begun_bytes = process.begun_bytes
-    process.begun_bytes = 0.0
+    slot, room = server.platforms[number].input_head, setting.read_bytes
+    begun_bytes, process.begun_bytes = process.begun_bytes, 0.0
     now.reads, now.pause_s = 0, -1.0
     while slot != NOBODY:
         left = server.publications[slot].counted_bytes - begun_bytes
@@ -111,7 +114,7 @@ def measure(server: Server, number: int) -> None:
         now.reads += 1
         slot = server.publications[slot].next
     pause_s = (setting.read_bytes - room) * setting.pause_s_per_byte
-    if pause_s > PAUSE_S_LEAST:
+    if pause_s > PAUSE_S_LEAST and number < setting.residents:
         now.pause_s = pause_s
 
 

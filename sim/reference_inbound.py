@@ -246,7 +246,7 @@ class Pausing(Reading):
     """Prosody's: the pause is worth what was read, unless that is next to nothing."""
 
     def __init__(self, env: simpy.Environment, rate: float, handle: Handle) -> None:
-        super().__init__(env, 8192.0, handle)
+        super().__init__(env, 4096.0, handle)
         self._rate = rate
 
     def pause_s(self, size_bytes: float) -> float:

@@ -107,7 +107,7 @@ class LoopTurnsServer:
         """Connections whose pause is over, in the order in which pauses end."""
         self._timers_s = self._env.now
         ripe = [socket for socket in self._aside if self._until_s[socket] <= self._env.now]
-        ripe.sort(key=lambda socket: (self._until_s[socket], str(socket).zfill(9)))
+        ripe.sort(key=self._until_s.__getitem__)  # at one instant: who waited first
         taken = ripe[: self._costs.events_max]
         for socket in taken:
             self._aside.remove(socket)
@@ -128,13 +128,6 @@ class LoopTurnsServer:
         """What one read takes, and the pause after it: none, or 0 for more than a read. [s]"""
         waiting, room = self._input[socket], float(self._costs.read_bytes)
         taken: list[Publication] = []
-        if self._rate is None or isinstance(socket, str):
-            for publication in waiting:
-                room -= publication.payload_bytes + self._costs.publish_envelope
-                if taken and room < 0.0:
-                    return taken, 0.0
-                taken.append(publication)
-            return taken, None
         begun = self._begun_bytes.pop(socket, 0.0)
         for publication in waiting:
             left = self._counted_bytes(publication) - begun
@@ -143,9 +136,10 @@ class LoopTurnsServer:
                 break
             begun, room = 0.0, room - left
             taken.append(publication)
-        pause_s = (self._costs.read_bytes - room) / self._rate.rate
-        if pause_s > 1e-3:
-            return taken, pause_s
+        if self._rate is not None and isinstance(socket, int):
+            pause_s = (self._costs.read_bytes - room) / self._rate.rate
+            if pause_s > 1e-3:
+                return taken, pause_s
         return taken, 0.0 if len(taken) < len(waiting) else None
 
     def _counted_bytes(self, publication: Publication) -> float:

@@ -96,7 +96,8 @@ PLATFORM = np.dtype(
 # logins whose answer is not written yet; those stamped before `cut` belong to a lost session, which
 # can be resumed until `resumable_s`, and for which so many copies are `kept`. Where a server stores
 # for who is offline, `resumable_s` is when an awaited presence comes. Of an event loop: what it has
-# read of the input's first publication (`begun_bytes`), and until when it reads no more.
+# read of the input's first publication (`begun_bytes`), until when it reads no more, and the number
+# of that pause (`copy`).
 PROCESS = np.dtype(
     [
         ("input_tail", "u4"),
@@ -265,6 +266,7 @@ LEDGER = np.dtype(
         ("queue_first", "i8"),
         ("queue_length", "i8"),
         ("paused", "i8"),
+        ("pauses", "u4"),
         ("timers_s", "f8"),
         ("pause_s", "f8"),
         ("idle_cores", "i8"),

@@ -92,7 +92,7 @@ class LoopTurns(Model):
     )
     events_max: int = Field(64, ge=1)
     read_bytes: Bytes = Field(
-        8192.0, description="one read takes at most this much of a connection"
+        4096.0, description="one read takes at most this much of a connection"
     )
     publish_envelope: Bytes = Field(
         193.0, description="stanza around a publish, counted against read_bytes"

@@ -2,8 +2,8 @@
 
 N messages of s bytes go up one connection that the server reads at r bytes a second: the last of
 them is there about N s / r later, whatever encryption costs; how exactly is the server's own way
-of keeping its limit (`sim.limiters`). A Prosody reads 8,192 B and then nothing for as long as those
-are worth, so that b bytes take ceil(b / 8192) - 1 pauses. What arrives is relayed one by one. A
+of keeping its limit (`sim.limiters`). A Prosody reads 4,096 B and then nothing for as long as those
+are worth, so that b bytes take ceil(b / 4096) - 1 pauses. What arrives is relayed one by one. A
 relay lifts the limit, not the work: it encrypts for each receiver and the server passes on N
 messages all the same. A message with a list of receivers is encrypted once, under a key that they
 share, and so is an item that is published sealed: the Broker makes its copies without being able to

@@ -58,9 +58,9 @@ def test_a_rate_that_is_a_tenth_and_a_burst_that_is_ignored_are_found():
 @pytest.mark.parametrize(
     ("kind", "ping_s", "rate", "burst"),
     [
-        # 8,192 B are read, acted on for 16.4 times 0.6 ms, and 82 ms are slept.
-        ("prosody", 0.6e-3, 8192 / (8192 / 1e5 + 8192 / 500 * 0.6e-3), 8192.0),
-        ("prosody", 0.0, 1e5, 8192.0),
+        # 4,096 B are read, acted on for 8.2 times 0.6 ms, and 41 ms are slept.
+        ("prosody", 0.6e-3, 4096 / (4096 / 1e5 + 4096 / 500 * 0.6e-3), 4096.0),
+        ("prosody", 0.0, 1e5, 4096.0),
         ("ejabberd", 0.6e-3, 1e5, 2e5),
     ],
 )

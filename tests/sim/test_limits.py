@@ -33,16 +33,16 @@ def handled_s(given, server="none", **limits):
 def test_bursts_take_as_long_as_real_servers_took(server, sent_bytes, client, measured_s):
     burst = [(0.0, 0, 500)] * (sent_bytes // 500)
     last_s = handled_s(burst, server, client=client).max()
-    # A server's timers make it no faster; one read more or less is 8,192 B on Prosody.
-    assert last_s == pytest.approx(measured_s, rel=0.02, abs=8192 / 20e3)
+    # A server's timers make it no faster; one read more or less is 4,096 B on Prosody.
+    assert last_s == pytest.approx(measured_s, rel=0.02, abs=4096 / 20e3)
 
 
-def test_prosody_reads_8192_bytes_and_pauses_for_what_they_are_worth():
+def test_prosody_reads_4096_bytes_and_pauses_for_what_they_are_worth():
     got = handled_s([(0.0, 0, 5000), (0.0, 0, 5000), (0.0, 1, 500), (3.0, 0, 500)], "prosody",
                     client={"rate": "10 kB/s", "burst": "1 MB"})  # fmt: skip
-    # 8,192 B at 0, of which the first stanza is whole; the other 1,808 B after 0.8192 s. The other
-    # client does not wait, and after 3 s nothing is left of the pause.
-    np.testing.assert_allclose(got, [0.0, 0.8192, 0.0, 3.0])
+    # 4,096 B at 0, and at 0.4096 s as many, with which the first stanza is whole; the other 1,808 B
+    # after 0.8192 s. The other client does not wait, and after 3 s nothing is left of the pause.
+    np.testing.assert_allclose(got, [0.4096, 0.8192, 0.0, 3.0])
 
 
 def test_ejabberd_takes_the_burst_at_once_and_pauses_for_its_debt():

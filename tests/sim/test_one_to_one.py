@@ -11,12 +11,12 @@ from topologies import procedures
 @pytest.mark.parametrize(
     ("server", "read_bytes"),
     [
-        ("prosody-0.12", 28 * 8192),  # the last is in the 29th read, each a pause of 0.8 s later
+        ("prosody-0.12", 56 * 4096),  # the last is in the 57th read, each a pause of 0.4 s later
         ("fifo-sketch", 100 * 2298),
     ],
 )
 def test_messages_one_by_one_take_as_long_as_the_limit_reads_them(server, read_bytes):
-    """2 KiB to 100 at 10,240 B/s: N (s + o) / r, or all pauses before the last read of 8,192 B."""
+    """2 KiB to 100 at 10,240 B/s: N (s + o) / r, or all pauses before the last read of 4,096 B."""
     procedure = procedures.OneToOne.model_validate(
         {"model": "one-to-one", "rate": "1/h", "receivers": 100, "size": "2 KiB",
          "limit": "10 KiB/s", "duration": "10 h", "expansion": 0, "encrypt": "0 s"}
