@@ -164,7 +164,7 @@ def _send(tables: Tables, sending: Sending, slot: int) -> bool:
 
 @compiled
 def _write(tables: Tables, sending: Sending) -> int:
-    """Write all that is due, noted as sent batch by batch; why Python has to go on, or OVER."""
+    """Write all that is due, each noted as sent when it is sealed; why Python goes on, or OVER."""
     state, progress = sending.state[0], tables.progress
     while True:
         while state.flushed < state.dirty:
@@ -176,8 +176,8 @@ def _write(tables: Tables, sending: Sending) -> int:
         if progress[WRITTEN] == progress[BEGUN]:
             return OVER
         last = min(progress[WRITTEN] + TOGETHER, progress[BEGUN])
-        tables.sent_ns[progress[WRITTEN] : last] = now_ns(tables, MONOTONIC)
         while progress[WRITTEN] < last:
+            tables.sent_ns[progress[WRITTEN]] = now_ns(tables, MONOTONIC)
             progress[WRITTEN] += 1
             if not _seal(tables, sending, progress[WRITTEN] - 1):
                 return WRITE

@@ -63,12 +63,12 @@ class Pacer:
         first, count = 0, len(self._due_ns)
         while first < count:
             await self._wait_until(int(self._due_ns[first]))
-            now = self._clock()
-            due = int(np.searchsorted(self._due_ns, now, side="right"))
-            last = min(due, first + TOGETHER)
-            self.sent_ns[first:last] = now
-            self._send(first, last)
-            first = last
+            due = int(np.searchsorted(self._due_ns, self._clock(), side="right"))
+            while first < due:
+                last = min(due, first + TOGETHER)
+                self.sent_ns[first:last] = self._clock()
+                self._send(first, last)
+                first = last
 
     async def _wait_until(self, due_ns: int) -> None:
         await self._sleep(max(0, due_ns - EARLY_NS - self._clock()) / 1e9)

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import TypedDict
 
 from results import units
+from results.terminal import sheet
 from results.trust import REFERENCE
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 BOUND: Final = 0.25
+NOTHING_S: Final = 0.05  # a time that the model says is none: a real server's own work is not in it
 BOUNDS: Final = {"S-FLOOD": 0.20, "S-HERD": 0.15, "S-PASS": 0.15, "S-NAT": 0.05}
 TOLD: Final = ("cost", "pace")
 PHASES: Final = "points that drain as foretold"
@@ -36,9 +38,10 @@ class Replay(TypedDict):
 
     `error` is predicted / measured - 1, `told_error` the same with a model that was told the CPU
     time that the server used in the play, or the pace of its core (`told`); null where there is no
-    ratio. `holds` is null where the play itself is in doubt, or where a side has no figure;
-    `same_direction` tells of all variants but the first whether they move the figure as predicted,
-    within the bound.
+    ratio. `holds` is null where the play itself is in doubt, or where a side has no figure; where
+    nothing is predicted, nothing has to be measured (of times, less than 50 ms). `same_direction`
+    tells of all variants but the first whether they move the figure as predicted: less by more than
+    the bound, more by more than the bound, or neither.
     """
 
     proof: str
@@ -141,14 +144,14 @@ def _error(sides: Mapping[str, Any]) -> float | None:
 
 
 def _holds(sides: Mapping[str, Any], bound: float) -> bool | None:
-    """Whether measured is within the bound of predicted; what has no end on one side is not."""
+    """Whether the error is within the bound; of what has no end on one side alone it is not."""
     one, other = (sides[side]["value"] for side in ("predicted", "measured"))
     if one is None or other is None:
         endless = [_endless(sides[side]) for side in ("predicted", "measured")]
         return endless[0] == endless[1] if any(endless) else None
-    if not one:
-        return True if not other else None
-    return bool(abs(other / one - 1.0) <= bound)
+    if not one or not other:
+        return bool(max(one, other) <= (NOTHING_S if sides["figure"].endswith("_s") else 0.0))
+    return bool(abs(one / other - 1.0) <= bound)
 
 
 def _endless(estimate: Mapping[str, Any]) -> bool:
@@ -156,7 +159,7 @@ def _endless(estimate: Mapping[str, Any]) -> bool:
 
 
 def _alike(first: Mapping[str, Any], sides: Mapping[str, Any], bound: float) -> bool | None:
-    """Whether a defence moves the figure as predicted: the same way, or as far within the bound."""
+    """Whether a defence moves the figure as predicted, down, up or not; None where it has none."""
     moves = []
     for side in ("predicted", "measured"):
         before, after = first[side]["value"], sides[side]["value"]
@@ -166,9 +169,9 @@ def _alike(first: Mapping[str, Any], sides: Mapping[str, Any], bound: float) -> 
             return None
         else:
             moves.append(math.log(after / before) if after else -math.inf)
-    if math.copysign(1.0, moves[0]) == math.copysign(1.0, moves[1]):
-        return True
-    return abs(moves[0] - moves[1]) <= math.log1p(bound)
+    least = math.log1p(bound)
+    ways = [0.0 if abs(move) <= least else math.copysign(1.0, move) for move in moves]
+    return ways[0] == ways[1] or abs(moves[0] - moves[1]) <= least
 
 
 def markdown(found: Replays) -> str:
@@ -184,16 +187,21 @@ def markdown(found: Replays) -> str:
 
 
 def render(found: Replays) -> RenderableType:
-    """The table for a terminal."""
+    """The table for a terminal, a block for each scenario."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in TITLES:
-        table.add_column(title, overflow="fold")
+    words = ("", "holds", "direction")
+    table = sheet("", "predicted", "measured", "error", "holds", "direction", words=words)
+    scenario = ""
     for row in found["rows"]:
-        table.add_row(*_cells(row))
+        cells = dict(zip(TITLES, _cells(row), strict=True))
+        if row["scenario"] != scenario:
+            scenario = row["scenario"]
+            head = Text(f"{scenario} {row['figure']}", style="bold")
+            table.add_row(head, "", "", f"± {cells['bound']}")
+        table.add_row(f"  {row['defence']}", *(cells[each] for each in TITLES[3:6]),
+                      cells["holds"], cells["direction"])  # fmt: skip
     return Group(table, Text(_sums(found), style="bold"))
 
 
@@ -225,6 +233,8 @@ def _figure(name: str, value: float | None) -> str:
         return units.rate(value)
     if name.endswith("_bytes"):
         return units.size(value)
+    if name == PHASES:
+        return f"{value:.0f}"
     return units.seconds(value) if name.endswith("_s") and value else units.number(value)
 
 

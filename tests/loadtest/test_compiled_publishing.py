@@ -263,7 +263,7 @@ def test_of_a_large_burst_the_last_are_noted_as_sent_later(contexts, tmp_path, m
     both(contexts, tmp_path, made, (7,), story, monkeypatch, answer)
     for sent_ns in instants:
         assert (np.diff(sent_ns) >= 0).all()
-        assert len(np.unique(sent_ns)) == 10
+        assert len(np.unique(sent_ns)) >= 10
 
 
 @pytest.mark.parametrize(("count", "kept"), [(OFTEN, True), (OFTEN - 1, False)])

@@ -37,14 +37,20 @@ def verdicts(place):
 
 
 def test_a_figure_holds_within_the_bound_of_its_scenario(tmp_path):
-    rows = [("none", 1.0, 1.19), ("defended", 1.0, 1.21), ("other", 1.0, 0.79)]
+    rows = [("none", 1.19, 1.0), ("defended", 1.21, 1.0), ("other", 0.79, 1.0)]
     stored(tmp_path, "flood", "S-FLOOD", rows)
     assert verdicts(tmp_path) == {"none": True, "defended": False, "other": False}
     stored(tmp_path, "flood", "S-PULL", rows)
     assert verdicts(tmp_path) == {"none": True, "defended": True, "other": True}
     found = replays.replays(tmp_path)
     assert (found["held"], found["count"]) == (3, 3)
-    assert found["rows"][0]["error"] == pytest.approx(1 / 1.19 - 1)
+    assert found["rows"][0]["error"] == pytest.approx(0.19)
+
+
+def test_nothing_predicted_is_refuted_by_what_is_measured(tmp_path):
+    rows = [("none", 0.0, 0.0), ("work", 0.0, 0.009), ("thief", 0.0, 9.0), ("late", 9.0, 0.0)]
+    stored(tmp_path, "duel", "S-DUEL", rows)
+    assert verdicts(tmp_path) == {"none": True, "work": True, "thief": False, "late": False}
 
 
 def test_what_never_ends_on_one_side_alone_does_not_hold(tmp_path):
@@ -68,6 +74,9 @@ def test_a_play_in_doubt_does_not_count(tmp_path):
         ((4.0, 1.0), (3.0, 1.5), True),  # both less
         ((4.0, 1.0), (3.0, 3.5), False),  # less, and more
         ((4.0, 3.9), (4.0, 4.2), True),  # neither moves it by much
+        ((4.0, 4.0), (4.0, 8.0), False),  # not at all, and much more
+        ((4.0, 0.04), (4.0, 3.99), False),  # to a hundredth, and hardly
+        ((4.0, 3.0), (4.0, 3.3), True),  # about the same, one of them by just more than the bound
         ((4.0, 0.0), (3.0, 0.0), True),  # it is gone on both sides
     ],
 )
@@ -113,5 +122,6 @@ def test_the_page_shows_the_stored_replays(found):
 def test_the_page_says_why_of_each_that_does_not_hold(found):
     said = " ".join(PAGE.read_text().partition(END)[2].split())
     for row in found["rows"]:
-        if row["holds"] is not True or row["same_direction"] is False:
-            assert f"{row['scenario']} {row['defence']}" in said
+        told = abs(row["told_error"] or 0.0) > row["bound"]
+        if row["holds"] is not True or row["same_direction"] is False or told:
+            assert f"**{row['scenario']} {row['defence']}**" in said
