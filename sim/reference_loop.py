@@ -1,6 +1,7 @@
 """`loop-turns` once more, stanza by stanza: one event loop as a SimPy process, like its rules.
 
-Nothing here is shared with the kernels; see `sim.reference_servers` for the other disciplines.
+No code here is shared with the kernels; the understanding of Prosody is, so that agreement with
+them shows the same rules and not the right ones. `sim.reference_servers` has the other disciplines.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Inside the lab every figure is a float in seconds, bytes, 1/s, bytes per second or a plain ratio;
 the unit is read once, here, when a file is loaded. Decimal prefixes are powers of ten (`1.6 KB` is
-1,600 B), binary ones powers of two (`1 KiB` is 1,024 B), as IEC 80000-13 has it. The product of
-figure and unit is exact and then rounded once: `46.7 us` is the float 4.67e-05.
+1,600 B), binary ones powers of two (`1 KiB` is 1,024 B), as IEC 80000-13 has it. Figure and unit
+are multiplied as decimals (factors agree with pint's to 27 digits), and the product is rounded to
+a float once: `46.7 us` is the float 4.67e-05.
 """
 
 from __future__ import annotations
