@@ -192,7 +192,7 @@ def check(output: Output, topology: Any) -> None:
 
     \b
     gridlab check mine.yaml
-    gridlab check campus-nac --set controllers[0].cores=8
+    gridlab check campus-nac --set 'controllers[0].cores=8'
     """
     import topologies
 
@@ -309,8 +309,8 @@ def main() -> None:
 
         if error.name not in doctor.EXTRAS:
             raise
-        needed = f"the Python package {error.name}, which is not installed"
-        click.echo(f"gridlab: this needs {needed}; {doctor.repair(error.name)}", err=True)
+        seen = f"the Python package {error.name} is not installed"
+        click.echo(f"gridlab: {seen}; install it with: {doctor.repair(error.name)}", err=True)
         sys.exit(BAD_INPUT)
     except (ValueError, OSError) as error:
         if not hasattr(error, "exit_code") and not isinstance(error, OSError):

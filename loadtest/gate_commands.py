@@ -82,7 +82,7 @@ def regress(  # noqa: PLR0913 (an option each)
     gridlab regress --base main.yaml --head branch.yaml
     gridlab regress --base main.yaml --head branch.yaml --budget p99=10% --junit gate.xml
     gridlab regress --base campus-nac --head mine.yaml --simulated
-    gridlab regress --base main.yaml --set-head controllers[0].server.configuration=new.lua
+    gridlab regress --base main.yaml --set-head 'controllers[0].server.configuration=new.lua'
     """
     import results
     from results import gate, regression

@@ -80,7 +80,7 @@ def validate(
     gridlab validate single-broker --points .1,.3,.5,.7,.9,1.2 --of capacity --repeats 3
     gridlab validate single-broker --profile prosody-here.yaml --duration 60
     gridlab validate single-broker --ahead 3 --repeats 12 --duration 5
-    gridlab validate single-broker --change topics[0].payload.size='8 KB' --points .5,1
+    gridlab validate single-broker --change 'topics[0].payload.size=8 KB' --points .5,1
     """
     from loadtest import validation
     from results import twin_report, twin_table

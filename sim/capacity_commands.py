@@ -51,9 +51,9 @@ def sweep(
     """Simulate many scenarios; the same command again goes on where it was stopped.
 
     \b
-    gridlab sweep campus-nac --vary controllers[0].cores=2,3,4,6,8 --set attacks=[]
+    gridlab sweep campus-nac --vary 'controllers[0].cores=2,3,4,6,8' --set 'attacks=[]'
     gridlab sweep single-broker --vary load=0.5:3 --vary profile.speed=0.7:1.4 --samples sobol:64
-    gridlab sweep single-broker --vary platforms[analyst].count=100,200,400 --cluster tcp://host:8786
+    gridlab sweep single-broker --vary 'platforms[analyst].count=100,200,400' --cluster tcp://host:8786
     """
     _prepare(**arguments)
     import results
@@ -131,8 +131,8 @@ def plan(
     gridlab plan campus-nac
     gridlab plan campus-nac --slo 'p99 < 50 ms' --slo 'timely > 99.9 %' --check
     gridlab plan campus-nac --slo 'p99 < 1 s' --slo 'whole < 90 s'
-    gridlab plan campus-nac --set platforms[siem].count=170 --report plan.html
-    gridlab plan single-broker --set workload.arrivals[0].rate=30/s --check-real 20
+    gridlab plan campus-nac --set 'platforms[siem].count=170' --report plan.html
+    gridlab plan single-broker --set 'workload.arrivals[0].rate=30/s' --check-real 20
     """
     import results
     from results import plan_report, plan_table
@@ -314,7 +314,7 @@ def compare(output: Output, before: str, after: str | None, sides: Sides, **argu
     gridlab compare results/runs/A results/runs/B
     gridlab compare campus-nac mine.yaml
     gridlab compare campus-nac results/runs/B
-    gridlab compare campus-nac --set attacks=[] --set-b controllers[0].cores=4
+    gridlab compare campus-nac --set 'attacks=[]' --set-b 'controllers[0].cores=4'
     """
     import results
     import sim

@@ -84,7 +84,7 @@ def simulate(
     gridlab simulate campus-nac --report report.html
     gridlab simulate single-broker --seed 7 --json
     gridlab simulate single-broker --precision 2%
-    gridlab simulate mine.yaml --set controllers[0].nic="10 Gbit/s" --replications 16
+    gridlab simulate mine.yaml --set 'controllers[0].nic=10 Gbit/s' --replications 16
     """
     import sim
 

@@ -259,7 +259,11 @@ def test_an_interrupt_while_workers_start_is_told_in_one_line(small, tmp_path):
     program = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
     )
+    deadline_s = time.monotonic() + 60.0
     while program.poll() is None and not list(out.glob("sweep-*")):
+        if time.monotonic() > deadline_s:
+            os.killpg(program.pid, signal.SIGKILL)
+            pytest.fail(f"no scenario was begun within a minute: {program.communicate()[1]}")
         time.sleep(0.02)
     os.killpg(program.pid, signal.SIGINT)
     said = program.communicate(timeout=60.0)[1].strip()
@@ -275,5 +279,5 @@ def test_a_package_that_is_missing_is_told_with_what_installs_it(tmp_path):
     run = gridlab("bench", "load", "--quick", PYTHONPATH=path)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        "gridlab: this needs the Python package cryptography, which is not installed; make extras\n"
+        "gridlab: the Python package cryptography is not installed; install it with: make extras\n"
     )

@@ -1,4 +1,4 @@
-"""Changes to a description from the command line: `--set controllers[0].cores=8`.
+"""Changes to a description from the command line: `--set 'controllers[0].cores=8'`.
 
 A path names keys joined by dots; `[0]` picks an entry by number, `[session]` or `[name=session]` by
 its name. The value is YAML: a scalar, `[a, b]` or `{key: value}`.
@@ -16,7 +16,7 @@ from topologies.problems import Path, TopologyError, choice, dotted, printable
 from topologies.wording import keys, section_at
 
 _STEP = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:name\s*=\s*)?([^\[\]=]+?)\s*\]")
-_EXAMPLE = "write for example --set controllers[0].cores=8"
+_EXAMPLE = "write for example --set 'controllers[0].cores=8'"
 
 
 def apply(document: Document, overrides: tuple[str, ...], model: type[BaseModel]) -> None:

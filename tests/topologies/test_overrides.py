@@ -56,7 +56,7 @@ def test_later_ones_win_and_the_source_remembers_all():
         ("topics[healt].persist=true", 'topics has no [healt]; did you mean "health"?'),
         ("controllers.cores=8", 'controllers has no [cores]; entries are controller'),
         ("name.x=8", 'name.x: unknown key "x"; set the whole value'),
-        ("cores", "is not PATH=VALUE; write for example --set controllers[0].cores=8"),
+        ("cores", "is not PATH=VALUE; write for example --set 'controllers[0].cores=8'"),
         ("=8", "is not PATH=VALUE"),
         ("", "is not PATH=VALUE"),
         ("name=[", "the value is not YAML; write a figure, a word, [a, b] or {key: value}"),
