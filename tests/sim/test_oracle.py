@@ -27,7 +27,7 @@ LOOP_TURNS = st.fixed_dictionaries(
         "build": TIME, "build_per_byte": PER_BYTE, "write": SOME_TIME, "write_per_byte": PER_BYTE,
         "coalesced": TIME, "acknowledge": TIME, "wake": TIME, "cv": CV,
         "events_max": st.sampled_from([1, 2, 3, 64]),
-        "read_bytes": st.sampled_from(["300 B", "900 B", "8192 B"]),
+        "read_bytes": st.sampled_from(["300 B", "900 B", "4096 B", "8192 B"]),
         "collection": TIME, "collection_step": SOME_TIME, "collection_cv": CV,
         "collection_every": st.sampled_from([3, 20]),
     }
