@@ -137,11 +137,13 @@ def cli(context: click.Context) -> None:
     context.meta["gridlab.predict"] = _predict
 
 
-def _predict(*arguments: Any, **named: Any) -> Any:
-    """The model's answer, for a command of the real grid's side."""
+def _predict(topology: Any, **named: Any) -> Any:
+    """The model's answer, for a command of the real grid's side: of what is measured there."""
     import sim
+    from loadtest.phases import usual_warm_up_s
 
-    return sim.simulate(*arguments, processes=1, **named)
+    named.setdefault("warm_up_s", usual_warm_up_s(topology))
+    return sim.simulate(topology, processes=1, **named)
 
 
 def _rehearsal(**arguments: Any) -> Any:

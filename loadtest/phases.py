@@ -20,6 +20,11 @@ LIMITED = "limited"
 CUTS_MAX = 15
 
 
+def usual_warm_up_s(topology: Topology) -> float:
+    """What does not count at the beginning of a steady study, measured or predicted for it. [s]"""
+    return min(WARM_UP_S, WARM_UP_SHARE * topology.workload.duration)
+
+
 def phases(played: Played) -> tuple[Phase, ...]:
     """Warm-up and steady part, or a campaign's parts, as far as they were played; the drain."""
     workload, end_s = played.topology.workload, played.played_s
@@ -28,7 +33,7 @@ def phases(played: Played) -> tuple[Phase, ...]:
     elif workload.study == "steady":
         warm_up_s = played.settings.warm_up_s
         if warm_up_s is None:
-            warm_up_s = min(WARM_UP_S, WARM_UP_SHARE * workload.duration)
+            warm_up_s = usual_warm_up_s(played.topology)
         parts = [("warm-up", 0.0, warm_up_s), ("steady", warm_up_s, end_s)]
     else:
         parts = _campaign(played.topology, end_s)

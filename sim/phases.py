@@ -2,7 +2,8 @@
 
 A campaign's phases are before, during and after its attacks and faults. A steady study has a
 warm-up, whose length is known only after the run: its histograms are kept by segments, fine ones in
-the first half, and merged when the cut is known.
+the first half, and merged when the cut is known. What is to be laid beside a measurement has the
+warm-up of that: on the same plan, another stretch has other publications.
 """
 
 from __future__ import annotations
@@ -48,20 +49,27 @@ class Timetable:
         return np.searchsorted(self.segment_edges_s[1:-1], instants_s, side="right")
 
 
-def timetable(topology: Topology) -> Timetable:
-    """Edges of a topology's run."""
+def timetable(topology: Topology, warm_up_s: float | None = None) -> Timetable:
+    """Edges of a topology's run; a steady study's warm-up is found afterwards, unless given. [s]"""
     duration_s = topology.workload.duration
+    if topology.workload.study == "steady" and warm_up_s is not None:
+        return _timetable("given", (WARM_UP, STEADY), [0.0, warm_up_s, duration_s])
     if topology.workload.study == "steady":
         edges_s = np.linspace(0.0, duration_s, INTERVALS + 1)
         half = edges_s[: INTERVALS // 2 + 1 : BATCH_INTERVALS]
         return Timetable("steady", edges_s, np.append(half, duration_s), ())
-    names, phase_edges_s = _campaign(topology)
+    return _timetable("campaign", *_campaign(topology))
+
+
+def _timetable(study: str, names: tuple[str, ...], phase_edges_s: list[float]) -> Timetable:
+    """Phases that are known before the run."""
+    duration_s = phase_edges_s[-1]
     pieces = [
         np.linspace(start_s, end_s, _parts(end_s - start_s, duration_s) + 1)[:-1]
         for start_s, end_s in itertools.pairwise(phase_edges_s)
     ]
     edges_s = np.append(np.concatenate(pieces), duration_s)
-    return Timetable("campaign", edges_s, np.array(phase_edges_s), names)
+    return Timetable(study, edges_s, np.array(phase_edges_s), names)
 
 
 def _parts(length_s: float, duration_s: float) -> int:
@@ -87,9 +95,8 @@ def phases(timetable: Timetable, latency_s: Floats, latencies: Floats) -> tuple[
 
     The warm-up ends where MSER-5 says, on means of five intervals each.
     """
-    if timetable.study == "campaign":
-        edges_s = timetable.segment_edges_s
-        return _named(timetable.names, edges_s)
+    if timetable.study != "steady":
+        return _named(timetable.names, timetable.segment_edges_s)
     sums = latency_s.reshape(-1, BATCH_INTERVALS).sum(axis=1)
     counts = latencies.reshape(-1, BATCH_INTERVALS).sum(axis=1)
     if (counts == 0).any():
@@ -98,8 +105,7 @@ def phases(timetable: Timetable, latency_s: Floats, latencies: Floats) -> tuple[
     if cut == 0:
         return _named((STEADY,), [0.0, timetable.duration_s])
     warm_s = timetable.edges_s[cut * BATCH_INTERVALS]
-    warm_up, steady = _named((WARM_UP, STEADY), [0.0, warm_s, timetable.duration_s])
-    return warm_up.model_copy(update={"measured": False}), steady
+    return _named((WARM_UP, STEADY), [0.0, warm_s, timetable.duration_s])
 
 
 def too_short(timetable: Timetable, passed: Sequence[Phase]) -> bool:
@@ -109,6 +115,6 @@ def too_short(timetable: Timetable, passed: Sequence[Phase]) -> bool:
 
 def _named(names: Sequence[str], edges_s: Sequence[float] | Floats) -> tuple[Phase, ...]:
     return tuple(
-        Phase(name=name, start_s=float(start_s), end_s=float(end_s))
+        Phase(name=name, start_s=float(start_s), end_s=float(end_s), measured=name != WARM_UP)
         for name, start_s, end_s in zip(names, edges_s, edges_s[1:], strict=False)
     )

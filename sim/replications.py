@@ -53,6 +53,7 @@ class Task:
     window_s: float | None
     row_stride: int
     stages: bool = True
+    warm_up_s: float | None = None
 
 
 def simulate(  # noqa: PLR0913
@@ -68,6 +69,7 @@ def simulate(  # noqa: PLR0913
     precision: float | None = None,
     window_s: float | None = None,
     stages: bool = True,
+    warm_up_s: float | None = None,
     progress: Progress | None = None,
     door: str = "gridlab simulate",
 ) -> Run:
@@ -98,6 +100,8 @@ def simulate(  # noqa: PLR0913
         Longest stretch that the kernels carry in one go; the result does not depend on it. [s]
     stages : bool
         Split the latencies of some copies by stage; nothing else depends on it.
+    warm_up_s : float, optional
+        What to leave out at the beginning of a steady study; where MSER-5 says by default. [s]
     progress : callable, optional
         Called with the share that is done and a remark.
     door : str
@@ -134,6 +138,7 @@ def simulate(  # noqa: PLR0913
             window_s=window_s,
             row_stride=row_stride,
             stages=stages,
+            warm_up_s=warm_up_s,
         )
         for replication in range(most)
     ]
@@ -148,8 +153,8 @@ def simulate(  # noqa: PLR0913
         peaks = {outcome.process: outcome.peak_rss_bytes for outcome in outcomes}
         peaks[os.getpid()] = environment.peak_rss_bytes()
         occasion = Occasion(
-            topology, profiles, phases.timetable(topology), seed, load, engine, door, row_stride,
-            created, time.perf_counter() - started, sum(peaks.values()),
+            topology, profiles, phases.timetable(topology, warm_up_s), seed, load, engine, door,
+            row_stride, created, time.perf_counter() - started, sum(peaks.values()),
         )  # fmt: skip
         made = draft(occasion, outcomes)
         if precision is None:
@@ -227,8 +232,8 @@ def replicate(task: Task, watch: Watch | None = None) -> Outcome:
     plan = Plan(task.topology, task.seed, task.plan_replication, task.load)
     stage_stride, copy_stride = _followed(task, plan.rows)
     study = Study(
-        task.topology, phases.timetable(task.topology), task.seed, task.replication, plan.rows,
-        task.row_stride, stage_stride=stage_stride, copy_stride=copy_stride,
+        task.topology, phases.timetable(task.topology, task.warm_up_s), task.seed, task.replication,
+        plan.rows, task.row_stride, stage_stride=stage_stride, copy_stride=copy_stride,
     )  # fmt: skip
     if task.engine == "reference":
         tallies, plan_sha256 = reference.run(study, plan, task.profiles), plan.sha256

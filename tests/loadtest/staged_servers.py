@@ -8,6 +8,7 @@ import results
 import sim
 from loadtest import agreement, calibration
 from loadtest.agreement import Outcome, Point
+from loadtest.phases import usual_warm_up_s
 from results import evidence, pacing
 
 SMALL = """\
@@ -32,6 +33,7 @@ def simulate(topology, profile, *, seed=1, load=1.0, replications=4, replication
     return sim.simulate(
         topology, processes=1, replications=replications, seed=seed, load=load,
         profiles={"a": profile}, plan_replication=replication, door="test",
+        warm_up_s=usual_warm_up_s(topology),
     )  # fmt: skip
 
 

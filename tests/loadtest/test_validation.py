@@ -42,6 +42,12 @@ def test_a_model_that_speaks_of_this_server_agrees(right):
     jsonschema.validate(json.loads(json.dumps(right)), results.document_schema("validate"))
 
 
+def test_both_sides_count_the_same_publications(right):
+    for point in right["points"]:
+        sides = [point["evidence"][side] for side in ("predicted", "measured", "structure")]
+        assert len({totals["offered"] for side in sides for totals in side["totals"]}) == 1
+
+
 def test_the_summary_has_every_score_of_every_server(right):
     assert right["summary"]["points"] == len(LOADS)
     scored = right["summary"]["servers"]["prosody"]

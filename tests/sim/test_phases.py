@@ -62,3 +62,15 @@ def test_a_run_without_a_trend_loses_little():
 
 def test_without_deliveries_nothing_is_cut():
     assert [phase.name for phase in steady_phases(np.zeros(100), count=0.0)] == ["steady"]
+
+
+def test_a_warm_up_that_is_given_is_left_out_whatever_the_latencies():
+    world = worlds.topology([PUBLISHER], duration="8 s", study="steady")
+    table = phases.timetable(world, 0.8)
+    assert {0.0, 0.8, 8.0} <= set(table.edges_s.tolist())
+    intervals = len(table.edges_s) - 1
+    found = phases.phases(table, np.linspace(9.0, 1.0, intervals), np.ones(intervals))
+    assert [(each.start_s, each.end_s, each.measured) for each in found] == [
+        (0.0, 0.8, False), (0.8, 8.0, True),
+    ]  # fmt: skip
+    assert not phases.too_short(table, found)
