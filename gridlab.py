@@ -9,7 +9,6 @@ was asked for failed, 2 bad usage or input, 3 the run is invalid, 130 interrupte
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import sys
@@ -148,10 +147,9 @@ def _predict(topology: Any, **named: Any) -> Any:
 
 def _rehearsal(**arguments: Any) -> Any:
     """Real grids for a plan, for a command of the simulator's side."""
-    import sim
     from loadtest.rehearsal import Rehearsal
 
-    return Rehearsal(functools.partial(sim.simulate, processes=1), **arguments)
+    return Rehearsal(_predict, **arguments)
 
 
 @cli.command()

@@ -29,8 +29,9 @@ def _refuse_unlike(base: Any, head: Any) -> None:
 def _simulated(predict: Callable[..., Any], topology: Any, seed: int, number: int) -> Any:
     """One run of a gate in virtual time, on plan(seed, number)."""
     return predict(
-        topology, seed=seed, replications=1, plan_replication=number, door="gridlab regress"
-    )
+        topology, seed=seed, replications=1, plan_replication=number, warm_up_s=None,
+        door="gridlab regress",
+    )  # fmt: skip
 
 
 @click.command()
