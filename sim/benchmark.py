@@ -2,7 +2,8 @@
 
 Every engine plays the same plan with the same draws, in a process of its own on one core, in
 rounds: first each engine once, then each again, so that a machine that slows down slows them all.
-Rates are medians over the rounds. The latencies of all engines must be the same to 1e-9, or there
+Rates are medians over the rounds; a ratio is the median of those of each round, of two the smaller.
+The latencies of all engines must be the same to 1e-9, or there
 is no benchmark. A small fan-out is played by ciw too. `gridlab-loop-turns` and
 `gridlab-fanout-process` play the fan-out on servers that the naive model cannot say; their
 latencies must be those of `reference.py`, which plays stanza by stanza, once and to 10,000
@@ -34,10 +35,20 @@ Progress = Callable[[float, str], None]
 Finished = Callable[[Any], None]
 
 
+class Round(TypedDict):
+    """One engine's play of a workload; the ratio is to SimPy's play of the same round."""
+
+    per_s: float
+    ratio_to_simpy: float
+    peak_rss_bytes: int
+
+
 class BenchmarkRow(TypedDict):
     """One engine on one workload; rates are medians, spread is (largest - smallest) / median.
 
     `played` are a round's deliveries, or its events: steps of logins that were answered in a storm.
+    `ratio_to_simpy` is the median of the rounds' ratios; of an even number, the smaller in the
+    middle.
     """
 
     name: str
@@ -52,6 +63,7 @@ class BenchmarkRow(TypedDict):
     spread: float
     rounds: int
     peak_rss_bytes: int
+    each_round: list[Round]
 
 
 class Benchmark(TypedDict):
@@ -180,7 +192,7 @@ def _judged(document: Benchmark, forecast: Forecast) -> list[Judged]:
     places = {(each.name, each.size): place for place, each in enumerate(workloads(False))}
     most = dict(benchmark_singles.singles(False))
     for each in verdicts:
-        if each["met"]:
+        if each["verdict"] != benchmark_targets.MISSED:
             continue
         forecast.tell(f"{each['name']} {each['size']:,}: {each['engine']}, profile of a miss")
         if each["name"] in most:
@@ -210,22 +222,30 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
         known = engine if engine.startswith(KERNELS) else "simpy"
         for each in taken:
             require_same(workload, engine, each, samples[known][0], known)
-    simpy_per_s = statistics.median(each.rate_per_s for each in samples["simpy"])
     rows: list[BenchmarkRow] = []
     for engine, taken in samples.items():
         rates = [each.rate_per_s for each in taken]
+        each_round: list[Round] = [
+            {
+                "per_s": each.rate_per_s,
+                "ratio_to_simpy": each.rate_per_s / simpy.rate_per_s,
+                "peak_rss_bytes": each.peak_rss_bytes,
+            }
+            for each, simpy in zip(taken, samples["simpy"], strict=True)
+        ]
         median_per_s = statistics.median(rates)
         row: BenchmarkRow = {
             "name": workload.name,
             "size": workload.size,
             "engine": engine,
             "played": taken[0].played,
-            "ratio_to_simpy": median_per_s / simpy_per_s,
+            "ratio_to_simpy": statistics.median_low(each["ratio_to_simpy"] for each in each_round),
             "p50_s": taken[0].p50_s,
             "p99_s": taken[0].p99_s,
             "spread": (max(rates) - min(rates)) / median_per_s,
             "rounds": len(taken),
             "peak_rss_bytes": max(each.peak_rss_bytes for each in taken),
+            "each_round": each_round,
         }
         if workload.counts_events:
             row["events_per_s"] = median_per_s

@@ -30,6 +30,7 @@ from sim.replications import simulate
 
 SCALING, FIRST, EDR = "scaling", "first-result", "edr-scale"
 SMALL = ("single-broker", "--set", "workload.duration=60s", "--replications", "2")
+FAN_OUT = 10_000  # of the scaling
 TRIES = 3  # of the small one, after one that fills caches
 
 
@@ -57,6 +58,14 @@ def singles(quick: bool) -> list[tuple[str, int]]:
     return [(SCALING, 10**9), (FIRST, 0), (EDR, 0)]
 
 
+def size_of(name: str) -> int:
+    """Platforms of the grid that one of them plays."""
+    if name == SCALING:
+        return FAN_OUT
+    grid = topologies.load({FIRST: SMALL[0], EDR: EDR}[name])
+    return sum(each.count for each in grid.platforms)
+
+
 def measured(name: str, most: int, *flags: str) -> tuple[Single, list[Spot]]:
     """One of them, timed in a new process; and its profile, if that is asked for by `profiled`.
 
@@ -76,22 +85,21 @@ def first_result() -> Single:
         started_s = time.perf_counter()
         _simulate_small()
         walls_s.append(time.perf_counter() - started_s)
-    size = sum(each.count for each in topologies.load(SMALL[0]).platforms)
     middle_s = sorted(walls_s[1:])[TRIES // 2]
-    return _single(FIRST, size, [{"deliveries": 0, "wall_s": middle_s}], None)
+    return _single(FIRST, size_of(FIRST), [{"deliveries": 0, "wall_s": middle_s}], None)
 
 
 def scaling(most: int, watch: Stopwatch) -> Single:
     """Ever longer fan-outs to 10^4, up to `most` deliveries."""
-    workload, points = fan_out(10_000, 2, 2), list[Point]()
+    workload, points = fan_out(FAN_OUT, 2, 2), list[Point]()
     profiles = {"c": workload.profile}
     simulate(workload.full, seed=SEED, replications=1, processes=1, profiles=profiles)
     for decade in range(6, round(np.log10(most)) + 1):
-        grid = fan_out(10_000, 2, 10 ** (decade - 4)).full
+        grid = fan_out(FAN_OUT, 2, 10 ** (decade - 4)).full
         with watch:
             run = simulate(grid, seed=SEED, replications=1, processes=1, profiles=profiles)
         points.append({"deliveries": run.header.counts.delivered, "wall_s": watch.wall_s})
-    return _single(SCALING, workload.size, points, environment.peak_rss_bytes())
+    return _single(SCALING, size_of(SCALING), points, environment.peak_rss_bytes())
 
 
 def edr_scale(watch: Stopwatch) -> Single:
@@ -100,8 +108,7 @@ def edr_scale(watch: Stopwatch) -> Single:
     with watch:
         run = simulate(grid, seed=SEED, replications=1, processes=1)
     point: Point = {"deliveries": run.header.counts.delivered, "wall_s": watch.wall_s}
-    size = sum(each.count for each in grid.platforms)
-    return _single(EDR, size, [point], environment.peak_rss_bytes())
+    return _single(EDR, size_of(EDR), [point], environment.peak_rss_bytes())
 
 
 def slope(points: Sequence[Point]) -> float:

@@ -1,18 +1,19 @@
 """What the simulator is to reach, here and in its README, and whether a benchmark shows it.
 
-A target that is missed comes with a profile of what missed it.
+A target is met if every round meets it, missed if every round misses it, and not decided if rounds
+disagree. One that is missed comes with a profile of what missed it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import TypedDict
 
 from results import units
-from sim.benchmark_plays import KERNELS, Spot
+from sim.benchmark_plays import KERNELS, BenchmarkError, Spot
 
 if TYPE_CHECKING:
     from sim.benchmark import Benchmark, BenchmarkRow
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 RATIO, WALL, MEMORY, DELIVERIES, EVENTS, SLOPE = (
     "ratio_to_simpy", "wall_s", "peak_rss_bytes", "deliveries_per_s", "events_per_s", "slope",
 )  # fmt: skip
+MET: Literal["met"] = "met"
+MISSED: Literal["missed"] = "missed"
+UNDECIDED: Literal["not decided"] = "not decided"
 LEAST = (RATIO, DELIVERIES, EVENTS)  # are to be at least so much, the others at most
 MEANING = {
     RATIO: "times naive SimPy",
@@ -44,7 +48,10 @@ class Target:
 
 
 class Judged(TypedDict):
-    """A target, what was found, and where the time went if it is missed. [as in `MEANING`]"""
+    """A target, what was found, and where the time went if it is missed. [as in `MEANING`]
+
+    `found` is what is told of all rounds, `rounds` what each found.
+    """
 
     name: str
     size: int
@@ -52,7 +59,8 @@ class Judged(TypedDict):
     figure: str
     asked: float
     found: float
-    met: bool
+    rounds: list[float]
+    verdict: Literal["met", "missed", "not decided"]
     profile: list[Spot]
 
 
@@ -76,43 +84,80 @@ TARGETS = (
 )
 
 
+@dataclass(frozen=True)
+class Figure:
+    """What is told of a figure, and what each round found. [as in `MEANING`]"""
+
+    found: float
+    rounds: Sequence[float]
+
+
 def judged(document: Benchmark) -> list[Judged]:
-    """Every target of which the figure was measured, without profiles."""
-    found = figures(document["workloads"], document["singles"])
-    return [
-        {
-            "name": each.name,
-            "size": each.size,
-            "engine": each.engine,
-            "figure": each.figure,
-            "asked": each.asked,
-            "found": value,
-            "met": value >= each.asked if each.figure in LEAST else value <= each.asked,
-            "profile": [],
-        }
-        for each in TARGETS
-        if (value := found.get((each.name, each.size, each.engine, each.figure))) is not None
-    ]
+    """Every target whose workload was played, without profiles.
+
+    Raises
+    ------
+    BenchmarkError
+        The workload was played, but not in that size or by that engine, or without that figure.
+    """
+    measured = figures(document["workloads"], document["singles"])
+    played = {name for name, *_ in measured}
+    return [_judged(each, measured) for each in TARGETS if each.name in played]
+
+
+def _judged(target: Target, measured: Mapping[tuple[str, int, str, str], Figure]) -> Judged:
+    figure = measured.get((target.name, target.size, target.engine, target.figure))
+    if figure is None:
+        what = f"{target.name} {target.size:,} {target.engine}: {MEANING[target.figure]}"
+        raise BenchmarkError(f"{what}: a target, but not measured")
+    return {
+        "name": target.name,
+        "size": target.size,
+        "engine": target.engine,
+        "figure": target.figure,
+        "asked": target.asked,
+        "found": figure.found,
+        "rounds": [*figure.rounds],
+        "verdict": verdict(target, figure.rounds),
+        "profile": [],
+    }
+
+
+def verdict(target: Target, rounds: Sequence[float]) -> Literal["met", "missed", "not decided"]:
+    """What rounds say of a target together."""
+    least = target.figure in LEAST
+    met = [each >= target.asked if least else each <= target.asked for each in rounds]
+    if all(met):
+        return MET
+    return UNDECIDED if any(met) else MISSED
 
 
 def figures(
     rows: Sequence[BenchmarkRow], singles: Sequence[Single]
-) -> Mapping[tuple[str, int, str, str], float]:
+) -> Mapping[tuple[str, int, str, str], Figure]:
     """What was measured, by name, size, engine and figure."""
-    found: dict[tuple[str, int, str, str], float] = {}
+    found: dict[tuple[str, int, str, str], Figure] = {}
     for row in rows:
-        place = row["name"], row["size"], row["engine"]
+        place, each_round = (row["name"], row["size"], row["engine"]), row["each_round"]
         kind = EVENTS if "events_per_s" in row else DELIVERIES
         rate_per_s = row.get("events_per_s", row.get("deliveries_per_s", 0.0))
-        found[*place, RATIO] = row["ratio_to_simpy"]
-        found[*place, MEMORY] = row["peak_rss_bytes"]
-        found[*place, WALL] = row["played"] / rate_per_s
-        found[*place, kind] = rate_per_s
+        rates_per_s = [each["per_s"] for each in each_round]
+        found[*place, kind] = Figure(rate_per_s, rates_per_s)
+        found[*place, WALL] = Figure(
+            row["played"] / rate_per_s, [row["played"] / each for each in rates_per_s]
+        )
+        found[*place, RATIO] = Figure(
+            row["ratio_to_simpy"], [each["ratio_to_simpy"] for each in each_round]
+        )
+        found[*place, MEMORY] = Figure(
+            row["peak_rss_bytes"], [each["peak_rss_bytes"] for each in each_round]
+        )
     for single in singles:
         place = single["name"], single["size"], "gridlab"
-        found[*place, WALL] = single["points"][-1]["wall_s"]
+        wall_s = single["points"][-1]["wall_s"]
+        found[*place, WALL] = Figure(wall_s, [wall_s])
         if single["slope"] is not None:
-            found[*place, SLOPE] = single["slope"]
+            found[*place, SLOPE] = Figure(single["slope"], [single["slope"]])
     return found
 
 
@@ -128,14 +173,22 @@ def told(figure: str, value: float) -> str:
 
 
 def render(verdicts: Sequence[Judged]) -> list[str]:
-    """Lines for people: what was asked, what was found, and the profile of what is missed."""
+    """Lines for people: what was asked, what was found, and the profile of what is missed.
+
+    Where rounds disagree, the least and the most that one found.
+    """
     lines = []
     for each in verdicts:
         bound = "at least" if each["figure"] in LEAST else "at most"
         asked, found = (told(each["figure"], each[key]) for key in ("asked", "found"))
         what = f"{each['name']} {each['size']:,} {each['engine']}: {MEANING[each['figure']]}"
-        lines.append(f"{'met   ' if each['met'] else 'missed'}  {what} {found}, {bound} {asked}")
-        lines += [f"            {spot['share']:4.0%}  {spot['where']}" for spot in each["profile"]]
+        if each["verdict"] == UNDECIDED:
+            few, many = (told(each["figure"], most(each["rounds"])) for most in (min, max))
+            found += f" ({few} to {many})"
+        lines.append(f"{each['verdict']:<{len(UNDECIDED)}}  {what} {found}, {bound} {asked}")
+        lines += [
+            f"                 {spot['share']:4.0%}  {spot['where']}" for spot in each["profile"]
+        ]
     return lines
 
 
