@@ -32,7 +32,7 @@ MEANING = {
     MEMORY: "peak memory",
     DELIVERIES: "deliveries per second",
     EVENTS: "events per second",
-    SLOPE: "power of deliveries that cost grows with",
+    SLOPE: "power of deliveries that cost grows with in the last decade",
 }
 
 
@@ -101,7 +101,7 @@ def judged(document: Benchmark) -> list[Judged]:
         The workload was played, but not in that size or by that engine, or without that figure.
     """
     measured = figures(document["workloads"], document["singles"])
-    played = {name for name, *_ in measured}
+    played = {each["name"] for each in (*document["workloads"], *document["singles"])}
     return [_judged(each, measured) for each in TARGETS if each.name in played]
 
 
@@ -154,10 +154,11 @@ def figures(
         )
     for single in singles:
         place = single["name"], single["size"], "gridlab"
-        wall_s = single["points"][-1]["wall_s"]
-        found[*place, WALL] = Figure(wall_s, [wall_s])
         if single["slope"] is not None:
-            found[*place, SLOPE] = Figure(single["slope"], [single["slope"]])
+            found[*place, SLOPE] = Figure(single["slope"], single["slopes"])
+        elif len(single["points"]) == 1:
+            wall_s = single["points"][0]["wall_s"]
+            found[*place, WALL] = Figure(wall_s, [wall_s])
     return found
 
 

@@ -156,10 +156,41 @@ def test_a_profile_says_where_the_time_went():
 def test_cost_is_linear_in_deliveries():
     watch = benchmark_plays.Stopwatch()
     found = benchmark_singles.scaling(10**7, watch)
-    assert [round(np.log10(each["deliveries"])) for each in found["points"]] == [6, 7]
-    assert "it grows with their number to the" in benchmark_singles.render(found)
-    linear = [{"deliveries": 10**n, "wall_s": 2e-8 * 10**n} for n in (6, 7, 8)]
-    assert benchmark_singles.slope(linear) == pytest.approx(1.0)
+    set_up, *points = found["points"]
+    assert set_up["deliveries"] < 10**5
+    assert [round(np.log10(each["deliveries"])) for each in points] == [6, 7, 6]
+    assert "in the last decade to the power of" in benchmark_singles.render(found)
+
+
+def scaled(power, after=1.0):
+    """Points of a cost that grows to that power on a set-up of 0.1 s; 20 s at 10^9."""
+    sizes = (20_000, 10**6, 10**7, 10**8, 10**9, 10**8)
+    points = [{"deliveries": n, "wall_s": 0.1 + 20.0 * (n / 10**9) ** power} for n in sizes]
+    points[-1]["wall_s"] *= after
+    return points
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict"),
+    [
+        (scaled(1.0), "met"),
+        (scaled(1.04), "met"),
+        (scaled(1.06), "missed"),
+        (scaled(1.15), "missed"),
+        (scaled(1.15, after=1.5), "not decided"),
+    ],
+)
+def test_a_cost_that_grows_too_fast_misses_its_target(points, verdict):
+    found = benchmark_singles.slopes(points)
+    target = next(each for each in benchmark_targets.TARGETS if each.name == "scaling")
+    assert benchmark_targets.verdict(target, found) == verdict
+
+
+def test_slopes_do_not_see_the_set_up():
+    assert benchmark_singles.slopes(scaled(1.0)) == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert benchmark_singles.slopes(scaled(1.15)) == pytest.approx([1.15, 1.15], abs=1e-3)
+    nothing = [{"deliveries": n, "wall_s": 0.1} for n in (20_000, 10**6, 10**7, 10**6)]
+    assert benchmark_singles.slopes(nothing) == []
 
 
 class Plays:
@@ -271,9 +302,10 @@ def documented():
             each, {engine: [sampled(1.0)] for engine in benchmark.engines_of(each)}
         )
     ]
-    points = [{"deliveries": 1, "wall_s": 1.0}]
+    points = {"scaling": scaled(1.0)}
+    one = [{"deliveries": 1, "wall_s": 1.0}]
     singles = [
-        {"name": name, "size": benchmark_singles.size_of(name), "points": points, "slope": 1.0}
+        benchmark_singles._single(name, benchmark_singles.size_of(name), points.get(name, one), 1)
         for name, _ in benchmark_singles.singles(False)
     ]
     return {"workloads": rows, "singles": singles, "targets": []}
@@ -292,8 +324,12 @@ def test_a_target_whose_size_fits_no_more_is_an_error():
     with pytest.raises(BenchmarkError, match=r"storm 300,000 gridlab: .*: a target, but not"):
         benchmark_targets.judged(document)
     document["workloads"] = [row for row in document["workloads"] if row["name"] != "storm"]
+    document["singles"][0] |= {"slopes": [], "slope": None}
+    with pytest.raises(BenchmarkError, match=r"scaling 10,000 gridlab: .*: a target, but not"):
+        benchmark_targets.judged(document)
+    del document["singles"][0]
     verdicts = benchmark_targets.judged(document)
-    assert len(verdicts) == len(benchmark_targets.TARGETS) - 1
+    assert len(verdicts) == len(benchmark_targets.TARGETS) - 2
 
 
 def test_the_readme_has_the_targets():
