@@ -117,7 +117,7 @@ def bench(
     Raises
     ------
     BenchmarkError
-        Two engines differ by more than 1e-9 in a quantile.
+        Two engines did not play the same.
     TopologyError
         The file is of another benchmark.
     """
@@ -216,7 +216,7 @@ def compared(workload: Workload, samples: Mapping[str, Sequence[Sample]]) -> lis
     Raises
     ------
     BenchmarkError
-        Two engines, or two rounds of one, differ by more than 1e-9 in a quantile.
+        Two engines, or two rounds of one, did not play the same.
     """
     for engine, taken in samples.items():
         known = engine if engine.startswith(KERNELS) else "simpy"

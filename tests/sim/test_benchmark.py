@@ -66,7 +66,7 @@ def test_ciw_sees_the_same_latencies():
 
 
 def sampled(rate_per_s, p99_s=0.9, peak_rss_bytes=1):
-    return Sample(1000, 1000 / rate_per_s, 0.5, p99_s, peak_rss_bytes)
+    return Sample(1000, 1000 / rate_per_s, 1000, 510.0, 0.5, p99_s, 1.0, peak_rss_bytes)
 
 
 def test_engines_that_differ_are_not_compared():
@@ -75,6 +75,32 @@ def test_engines_that_differ_are_not_compared():
         benchmark.compared(WORKLOADS[0], {"simpy": [right], "gridlab": [right, wrong]})
     with pytest.raises(BenchmarkError, match=r"p99_s: gridlab-loop-turns has "):
         benchmark.compared(WORKLOADS[0], {"simpy": [right], "gridlab-loop-turns": [wrong, right]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("copies", 999),
+        ("sum_s", 510.0 * (1 + 1e-8)),
+        ("p50_s", 0.5 * (1 - 1e-8)),
+        ("longest_s", 1.0 + 1e-8),
+        *((name, float("nan")) for name in ("sum_s", "p50_s", "p99_s", "longest_s")),
+    ],
+)
+def test_engines_are_held_to_all_of_their_latencies(name, value):
+    wrong = replace(sampled(900.0), **{name: value})
+    for samples in ([wrong], [sampled(900.0), wrong]):
+        with pytest.raises(BenchmarkError, match=f"{name}: gridlab has "):
+            benchmark.compared(WORKLOADS[0], {"simpy": [sampled(1.0)] * 2, "gridlab": samples})
+
+
+def test_engines_that_play_everything_play_as_much():
+    more = replace(sampled(900.0), played=1001)
+    samples = {"simpy": [sampled(1.0)], "gridlab": [more]}
+    assert len(benchmark.compared(WORKLOADS[0], samples)) == 2
+    for workload in WORKLOADS[1:3]:
+        with pytest.raises(BenchmarkError, match=r"played: gridlab has 1001, simpy 1000"):
+            benchmark.compared(workload, samples)
 
 
 def test_rates_are_medians_and_the_spread_is_said():
