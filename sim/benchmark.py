@@ -119,7 +119,7 @@ def bench(
     BenchmarkError
         Two engines did not play the same.
     TopologyError
-        The file is of another benchmark.
+        The file is of another benchmark, or what is measured changed meanwhile.
     """
     rounds = Rounds(out, quick)
     places = {
@@ -172,10 +172,10 @@ def _expected_s(workload: Workload, turn: int) -> list[float]:
 def _round(
     place: int, workload: Workload, turn: int, rounds: Rounds, forecast: Forecast, quick: bool
 ) -> dict[str, Sample]:
-    """Every engine plays a workload once; or did."""
+    """Every engine plays a workload once; or did, if they are those that were at hand then."""
     title = f"{workload.name} {workload.size:,}"
     kept = rounds.found(title, turn)
-    if kept is not None:
+    if kept is not None and set(kept) == set(engines_of(workload)):
         return {engine: Sample(**each) for engine, each in kept.items()}
     found = {}
     for engine in engines_of(workload):

@@ -258,6 +258,20 @@ def test_what_was_played_is_kept_and_gone_on_from(monkeypatch, tmp_path):
     assert third.played == []
 
 
+def test_a_round_of_other_engines_is_played_anew(monkeypatch, tmp_path):
+    """Such as of before ciw was installed, or after it was taken away."""
+    path, small = tmp_path / "kept.json", benchmark_grids.small_fan_out(2, 4)
+    for others in ((), ("ciw",), ()):
+        at_hand = replace(small, others=others)
+        monkeypatch.setattr("sim.benchmark.workloads", lambda quick, only=at_hand: [only])
+        document, _ = play(monkeypatch, plays := Plays(), path)
+        engines = ["simpy", "gridlab", *others]
+        assert [row["engine"] for row in document["workloads"]] == engines
+        assert [engine for _, engine, _ in plays.played] == engines * 2
+        play(monkeypatch, again := Plays(), path)
+        assert again.played == []
+
+
 def test_rounds_of_another_benchmark_are_not_gone_on_from(tmp_path):
     path = tmp_path / "kept.json"
     Rounds(path, quick=True).keep("storm 9", 0, {})
