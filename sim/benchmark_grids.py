@@ -21,6 +21,7 @@ from topologies.profiles import FanoutProcess, Fifo, LoopTurns, Profile
 from topologies.schema import Topology
 
 PUBLISH_S, COPY_S, UTILISATION = 200e-6, 10e-6, 0.7
+CAMPUS = "campus-nac"
 MEASURED = {"loop-turns": "prosody-0.12", "fanout-process": "ejabberd-23"}
 WITNESSED = 10_000  # subscribers that the reference, stanza by stanza, is asked to serve at most
 NAIVE_PER_S = 20e3  # copies, or steps of logins, that a naive model plays, about [1/s]
@@ -172,7 +173,7 @@ def campus(short_s: float, full_s: float) -> Workload:
     changes = [f"platforms[{name}].count={count}" for name, count in TOOLS.items()]
     changes += ["controllers[0].cores=1", "attacks=[]"]
     short_grid, full_grid = (
-        topologies.load("campus-nac", [*changes, f"workload.duration={length_s!r} s"])
+        topologies.load(CAMPUS, [*changes, f"workload.duration={length_s!r} s"])
         for length_s in (short_s, full_s)
     )
     profile = carrier(30e-6, 5e-6, "constant")

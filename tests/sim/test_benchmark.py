@@ -1,6 +1,5 @@
 """The benchmark measures engines that agree, and refuses to compare others."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from pydantic import TypeAdapter
 import sim.commands
 from sim import benchmark, benchmark_grids, benchmark_plays, benchmark_singles, benchmark_targets
 from sim.benchmark_plays import BenchmarkError, Sample
-from sim.benchmark_rounds import Rounds
-from topologies import TopologyError
 
 WORKLOADS = [
     benchmark_grids.fan_out(300, 12, 40),
@@ -270,17 +267,6 @@ def test_a_round_of_other_engines_is_played_anew(monkeypatch, tmp_path):
         assert [engine for _, engine, _ in plays.played] == engines * 2
         play(monkeypatch, again := Plays(), path)
         assert again.played == []
-
-
-def test_rounds_of_another_benchmark_are_not_gone_on_from(tmp_path):
-    path = tmp_path / "kept.json"
-    Rounds(path, quick=True).keep("storm 9", 0, {})
-    assert Rounds(path, quick=True).found("storm 9", 0) == {}
-    with pytest.raises(TopologyError, match="of --quick and whole; name another file"):
-        Rounds(path, quick=False)
-    path.write_text(json.dumps({"rounds": {}}))
-    with pytest.raises(TopologyError, match="holds no rounds of a benchmark"):
-        Rounds(path, quick=True)
 
 
 def test_a_miss_comes_with_its_profile(monkeypatch):
