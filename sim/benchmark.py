@@ -104,7 +104,7 @@ def bench(
     Parameters
     ----------
     quick : bool
-        Smaller workloads and fewer rounds: a minute and a half instead of twelve; no targets.
+        Smaller workloads and fewer rounds: by estimate 90 s instead of twelve minutes; no targets.
     progress : callable, optional
         Called with the share done and a remark.
     only : collection of str

@@ -111,8 +111,9 @@ def bench_sim(output: Output, quick: bool, only: tuple[str, ...], out: Path | No
     """Measure the simulator against a naive SimPy model that plays the same plan and draws.
 
     Every engine runs alone on one core in fresh processes, in rounds; the latencies of all must be
-    the same to 1e-9. Takes twelve minutes, a third of it for the naive model's storm; each workload
-    is shown as it is finished. Ends with the targets, and with profiles of those that are missed.
+    the same to 1e-9. Takes twelve minutes by estimate, a third of it for the naive model's storm;
+    each workload is shown as it is finished. Ends with the targets: met, missed (with a profile) or
+    not decided, where rounds disagree.
 
     \b
     gridlab bench sim --quick
