@@ -13,7 +13,14 @@ from results import beyond, evidence, pacing, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
-from results.twin_documents import BracketedRun, LightLoad, PointEvidence, TwinPoint, Validation
+from results.twin_documents import (
+    BracketedRun,
+    BracketingLoad,
+    LightLoad,
+    PointEvidence,
+    TwinPoint,
+    Validation,
+)
 
 if TYPE_CHECKING:
     from results import Run
@@ -30,12 +37,12 @@ Answer: TypeAlias = Callable[["Topology", dict[str, "Profile"], float], "Run"]
 class Ahead:
     """What was predicted of one run, from a light load just before it on the same servers.
 
-    `light` is that load's run, `stored` when the prediction was on disk (UTC), `sha256` its digest,
-    `pace_per_s` the pace of the cores for which its costs hold [1/s].
+    `light` is what is known of that load, `stored` when the prediction was on disk (UTC), `sha256`
+    its digest, `pace_per_s` the pace of the cores for which its costs hold [1/s].
     """
 
     predicted: Run
-    light: str
+    light: BracketingLoad
     stored: str
     sha256: str
     pace_per_s: float | None
@@ -57,7 +64,7 @@ class Point:
 
     `pace_per_s` is the pace of the cores for which the predicted costs hold [1/s]; `given_pace` the
     model told the pace of each measurement that counts, `structure` told what each did cost;
-    `ahead` what was predicted of each of `repeats` just before it, if anything was.
+    `ahead` what was predicted of each of `repeats` just before it, None where nothing was.
     """
 
     load: float
@@ -68,12 +75,21 @@ class Point:
     structure: list[Run] = field(default_factory=list)
     pace_per_s: float | None = None
     given_pace: list[Run] = field(default_factory=list)
-    ahead: list[Ahead] = field(default_factory=list)
+    ahead: list[Ahead | None] = field(default_factory=list)
 
     @property
     def valid(self) -> list[Run]:
         """Measurements that the generator, or noise on the machine, did not spoil."""
         return [run for run in self.repeats if run.header.verdict.valid]
+
+    @property
+    def bracketed(self) -> list[tuple[Ahead, Run]]:
+        """Those of them that were predicted just before they were played, with that."""
+        return [
+            (ahead, run)
+            for ahead, run in zip(self.ahead, self.repeats, strict=False)
+            if ahead is not None and run.header.verdict.valid
+        ]
 
     def tell(self, answer: Answer, topology: Topology, profiles: Mapping[str, Profile]) -> None:
         """Tell the model what a publication did cost in each measurement, and let it answer again.
@@ -130,11 +146,7 @@ class Point:
             "structure": _together(self.structure),
             "given_pace": _together(self.given_pace),
             "pace_exponent": pacing.EXPONENT,
-            "bracketed": [
-                ahead.document(run.header.created)
-                for ahead, run in zip(self.ahead, self.repeats, strict=False)
-                if run.header.verdict.valid
-            ],
+            "bracketed": [ahead.document(run.header.created) for ahead, run in self.bracketed],
         }
         facts = self._facts(measured)
         if changed:
@@ -207,7 +219,7 @@ def server(run: Run) -> str:
     return "+".join(sorted(kinds))
 
 
-def _light(run: Run) -> LightLoad:
+def light_load(run: Run) -> LightLoad:
     """A light load that was played, before the runs or after; whether it counts, and why not."""
     verdict = run.header.verdict
     return {"run": run.header.run_id, "valid": verdict.valid, "reasons": list(verdict.reasons)}
@@ -225,7 +237,7 @@ class Outcome:
     drift: Estimate | None = None
     drift_given_pace: Estimate | None = None
     changes: tuple[str, ...] = ()
-    light: tuple[Run, ...] = ()
+    light: tuple[LightLoad, ...] = ()
     kept: Path | None = None
 
     @property
@@ -253,7 +265,7 @@ class Outcome:
             "duration_s": self.topology.workload.duration,
             "order": self.order,
             "fit": self.fit.document(),
-            "light_loads": [_light(run) for run in self.light],
+            "light_loads": list(self.light),
             "changes": list(self.changes),
             "drift": self.drift,
             "drift_given_pace": self.drift_given_pace,

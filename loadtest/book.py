@@ -45,7 +45,7 @@ class Book:
     ----------
     entries : dict
         `fit`, `predictions` by load, `measured` and `ahead` by load and repeat, as far as they are
-        there.
+        there; `light`, all light loads in turn.
     """
 
     def __init__(self, directory: Path, terms: Mapping[str, Any]) -> None:
@@ -57,6 +57,7 @@ class Book:
             "predictions": {},
             "measured": {},
             "ahead": {},
+            "light": [],
         }
         if self.resumed:
             self.entries = self._read(terms)
@@ -97,9 +98,14 @@ class Book:
         found: dict[str, Any] | None = self.entries["ahead"].get(f"{load!r}/{repeat}")
         return found
 
-    def enter_ahead(self, load: float, repeat: int, entry: Mapping[str, Any]) -> None:
-        """A repeat was predicted that is about to be played."""
-        self.entries["ahead"][f"{load!r}/{repeat}"] = dict(entry)
+    def enter_ahead(self, load: float, repeat: int, entry: Mapping[str, Any] | None) -> None:
+        """A repeat was predicted that is about to be played; None: its light load did not count."""
+        self.entries["ahead"][f"{load!r}/{repeat}"] = entry and dict(entry)
+        self.write()
+
+    def enter_light(self, played: Mapping[str, Any]) -> None:
+        """A light load was played, whether or not it counts."""
+        self.entries["light"].append(dict(played))
         self.write()
 
     def close(self, document: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ ago, and of the run only the plan.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ import results
 from loadtest import book
 from loadtest.agreement import Ahead, prediction, reference_per_s
 from loadtest.calibration import DOOR, PILOT_SEED_SHIFT, Measure, Predict, counted, pilot, refitted
+from loadtest.problems import LoadError
 from results import evidence, pacing, statistics
+from results.bracketing import PUBLICATIONS_MIN
 from results.figures import Figures
 from results.statistics import Estimate
+from results.twin_documents import BracketingLoad
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from results import Run
     from topologies.profiles import Profile
     from topologies.schema import Topology
+
+
+AHEAD_S_MIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,10 @@ class Light:
 def told(
     light: Light, measure: Measure, predict: Predict, profiles: dict[str, Profile],
     duration_s: float, number: int,
-) -> tuple[Run, dict[str, Profile]]:  # fmt: skip
-    """Play a light load, and scale the costs to it.
+) -> tuple[BracketingLoad, dict[str, Profile]] | None:  # fmt: skip
+    """Play a light load, and scale the costs to it; None where it does not count.
+
+    It does not count where other work spoiled it every time, or it has too few publications.
 
     Parameters
     ----------
@@ -85,16 +94,36 @@ def told(
         Of the run that follows: from 1.
     """
     measured = light.play(measure, duration_s, number)
+    header = measured.header
+    if not header.verdict.valid or header.counts.publications < PUBLICATIONS_MIN:
+        return None
     expected = light.predicted(predict, profiles, duration_s, number)
-    return measured, refitted(profiles, expected, measured)
+    costs = refitted(profiles, expected, measured)
+    sides = [Figures([run]) for run in (measured, expected)]
+    used, expected_used = (
+        {name: side.utilisation(name).value for name in side.controllers} for side in sides
+    )
+    found: BracketingLoad = {
+        "run": header.run_id,
+        "created": header.created,
+        "seconds": header.duration_s,
+        "valid": header.verdict.valid,
+        "publications": header.counts.publications,
+        "used": used,
+        "offered_per_s": sides[0].rate("offered").value,
+        "predicted_used": expected_used,
+        "predicted_per_s": sides[1].rate("offered").value,
+        "speeds": {name: profile.speed for name, profile in costs.items()},
+    }
+    return found, costs
 
 
-def kept(run: Run, light: Run, profiles: Mapping[str, Profile], out: Path) -> Ahead:
+def kept(run: Run, light: BracketingLoad, profiles: Mapping[str, Profile], out: Path) -> Ahead:
     """A prediction put on disk, with its digest and the instant."""
     run.save(out)
     pace_per_s = reference_per_s(run, profiles)
     sha256 = evidence.digest(prediction(run, pace_per_s))
-    return Ahead(run, light.header.run_id, book.now(), sha256, pace_per_s)
+    return Ahead(run, light, book.now(), sha256, pace_per_s)
 
 
 def entry(ahead: Ahead) -> dict[str, Any]:
@@ -109,6 +138,24 @@ def recalled(entry: Mapping[str, Any], out: Path) -> Ahead:
     """The prediction of an entry."""
     run = results.open_run(out / entry["run"])
     return Ahead(run, entry["light"], entry["stored"], entry["sha256"], entry["pace_per_s"])
+
+
+def check(ahead_s: float, rate_per_s: float) -> None:
+    """Refuse light loads that would tell nothing. [s], [1/s]
+
+    Raises
+    ------
+    LoadError
+        They are too short, or have too few publications.
+    """
+    if ahead_s < AHEAD_S_MIN:
+        raise LoadError(f"--ahead: {ahead_s:g} s: give 0 for none, or at least {AHEAD_S_MIN:g} s")
+    if ahead_s * rate_per_s < PUBLICATIONS_MIN:
+        needed_s = math.ceil(1.5 * PUBLICATIONS_MIN / rate_per_s)
+        raise LoadError(
+            f"--ahead: {ahead_s:g} s of this grid's light load ({rate_per_s:.2g}/s) have fewer "
+            f"than {PUBLICATIONS_MIN} publications, which tell no cost; give {needed_s} s"
+        )
 
 
 def drift(runs: list[Run]) -> tuple[Estimate | None, Estimate | None]:

@@ -153,6 +153,11 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
         By process, those of the prediction.
     predicted, measured : Run
         The same light load on both sides.
+
+    Raises
+    ------
+    LoadError
+        Nothing was published in it, or no CPU time used.
     """
     sides = [figures.Figures([run]) for run in (predicted, measured)]
     costs_s = [side.busy_per_publication().value for side in sides]
@@ -160,14 +165,22 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
     for name, profile in profiles.items():
         factor = _factor(sides, name)
         if factor is None:
-            factor = costs_s[1] / costs_s[0]
+            factor = costs_s[1] / costs_s[0] if costs_s[0] > 0.0 else math.nan
+        if not 0.0 < factor < math.inf:
+            raise LoadError(
+                f"controllers[{name}]: the light load tells no cost: too little was published or "
+                "used in it; make it longer"
+            )
         changes = {"speed": profile.speed * factor, "pace_per_s": paces.get(name)}
         found[name] = profile.model_copy(update=changes)
     return found
 
 
 def counted(measure: Measure, light: Topology, seed: int) -> Run:
-    """The first light load that counts; the last one where other work spoils all of them."""
+    """The first light load that counts; the last where other work spoils all: its verdict says so.
+
+    It is listed as such among a validation's light loads, and no single run is predicted from it.
+    """
     for _ in range(PILOTS_MAX):
         run = measure(light, seed=seed, load=1.0)
         if run.header.verdict.valid:

@@ -42,7 +42,7 @@ from topologies.commands import reads_topology
     "ahead_s",
     default=0.0,
     type=click.FloatRange(0, 60),
-    help="Seconds of a light load before each run, from which that run is predicted anew.",
+    help="Seconds (0, or 2 and more) of a light load before each run, which predicts it anew.",
 )
 @click.option(
     "--profile",

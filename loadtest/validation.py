@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any
 import results
 import topologies
 from loadtest import book, brackets, deployment, engine, spinner
-from loadtest.agreement import Ahead, Outcome, Point, prediction, reference_per_s
+from loadtest.agreement import (
+    Ahead,
+    Outcome,
+    Point,
+    light_load,
+    prediction,
+    reference_per_s,
+)
 from loadtest.calibration import (
     DOOR,
     Fit,
@@ -75,7 +82,8 @@ class Terms:
         What is changed after the costs were fitted, e.g. `topics[0].payload.size=8 kB`: predictions
         and runs are of the changed grid.
     ahead_s : float
-        Length of a light load before each run, from which the run is predicted anew; 0: none. [s]
+        Length of a light load before each run, from which the run is predicted anew; 0: none, else
+        2 at least. [s]
     """
 
     points: tuple[float, ...] = ()
@@ -145,7 +153,7 @@ def validate(
     told.next("telling the model what it cost", 2.0)
     for point in points:
         point.tell(sweep.predict, played, fitted.profiles)
-    told_apart = (terms.changes, tuple(sweep.light))
+    told_apart = (terms.changes, tuple(kept.entries["light"]))
     outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, *told_apart)
     outcome.kept = kept.close(outcome.document)
     return outcome
@@ -197,17 +205,17 @@ class _Sweep:
         self._settings = engine.Settings(cores=self._cores[1])
         self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
-        self.light: list[Run] = []  # all light loads, those that did not count, too
 
     def fitted(self) -> Fit:
         """The costs of this machine: given, recalled from the book, or from a pilot."""
         topology, terms = self._topology, self._terms
+        if terms.ahead_s:
+            brackets.check(terms.ahead_s, self._light_per_s)
         if terms.profile is not None:
             return given(topology, terms.profile)
         if "fit" in self._book.entries:
             entry = self._book.entries["fit"]
-            self.light.append(results.open_run(self._out / entry["pilot"]))
-            return recalled(topology, entry, self.light[-1])
+            return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
         self._told.next("fitting costs", terms.pilot_s + 4.0)
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure_light, grid)
@@ -273,8 +281,9 @@ class _Sweep:
                 self.order.append([k, repeat])
                 if run_id := self._book.played(load, repeat):
                     points[k].repeats.append(results.open_run(self._out / run_id))
-                    if entry := self._book.ahead(load, repeat):
-                        points[k].ahead.append(brackets.recalled(entry, self._out))
+                    entry = self._book.ahead(load, repeat)
+                    recalled_ahead = brackets.recalled(entry, self._out) if entry else None
+                    points[k].ahead.append(recalled_ahead)
                     continue
                 if grid is None:
                     ephemeral = deployment.ephemeral(topology, cores=self._cores[0])
@@ -285,7 +294,7 @@ class _Sweep:
                 if terms.ahead_s:
                     ahead = self._ahead(grid, topology, fitted, load, 1 + len(self.order))
                     points[k].ahead.append(ahead)
-                    self._book.enter_ahead(load, repeat, brackets.entry(ahead))
+                    self._book.enter_ahead(load, repeat, brackets.entry(ahead) if ahead else None)
                 self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
                 points[k].repeats.append(run)
@@ -301,16 +310,21 @@ class _Sweep:
 
         What drifts is the same for all points so. Then rounds of those points alone of which too
         few repeats count, at most half as many rounds as before: the generator was the limit in
-        them, or the server had to wait for its core, whatever they would have shown.
+        them, or the server had to wait for its core, whatever they would have shown; or no light
+        load before them counted.
         """
         draws, repeats = random.Random(self._terms.seed), self._terms.repeats
         for repeat in range(repeats + -(-repeats // 2)):
             turn = [
                 k for k, point in enumerate(points)
-                if repeat < repeats or len(point.valid) < repeats
+                if repeat < repeats or self._counting(point) < repeats
             ]  # fmt: skip
             draws.shuffle(turn)
             yield from ((k, repeat) for k in turn)
+
+    def _counting(self, point: Point) -> int:
+        """Repeats that count: where runs are predicted from light loads, those that were."""
+        return len(point.bracketed if self._terms.ahead_s else point.valid)
 
     def _bracket(self, grid: deployment.Grid, topology: Topology) -> None:
         """Play the pilot beside the runs: what the machine does to it, it does to them.
@@ -326,14 +340,17 @@ class _Sweep:
 
     def _ahead(
         self, grid: deployment.Grid, topology: Topology, fitted: Fit, load: float, number: int
-    ) -> Ahead:
-        """What is predicted of the next run, from a light load that is played first."""
+    ) -> Ahead | None:
+        """What is predicted of the next run, from a light load that is played first and counts."""
         self._told.next(f"a light load before run {number}", self._terms.ahead_s + 4.0)
         on_grid: Measure = partial(self._measure_light, grid)
-        light, costs = brackets.told(
+        told = brackets.told(
             self._light(topology), on_grid, self._predict, fitted.profiles, self._terms.ahead_s,
             number,
         )  # fmt: skip
+        if told is None:
+            return None
+        light, costs = told
         return brackets.kept(self.predict(topology, costs, load), light, costs, self._out)
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
@@ -343,8 +360,9 @@ class _Sweep:
     def _measure_light(
         self, grid: deployment.Grid, played: Topology, *, seed: int, load: float
     ) -> Run:
-        self.light.append(self._measure(grid, played, seed=seed, load=load))
-        return self.light[-1]
+        run = self._measure(grid, played, seed=seed, load=load)
+        self._book.enter_light(light_load(run))
+        return run
 
     def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
         with spinner.awake():

@@ -25,7 +25,6 @@ TAIL = 1.3
 DRIFT, DRIFT_MAX = 0.05, 0.15
 NOISE = 0.15  # of a tail, above which it tells nothing
 QUIET = 0.5  # utilisation up to which the lowest load tells about single publications
-TOLD = ("given_pace", "bracketed")
 ENDS_MIN = 20  # publications that a tail needs
 
 
@@ -72,11 +71,15 @@ def _drifted(drift: Estimate | None, most: float) -> str:
 def of_metric(point: TwinPoint, metric: Metric, told: bool = False) -> str:
     """Which of them a figure that is off is owed to, as far as the point itself tells.
 
-    The machine is none where the model was `told` of it: its pace, or a light load just before.
+    The machine is none where the model was `told` of it: its pace, or a light load just before. It
+    is one where a figure of the model that was told agrees; from a light load only where that
+    figure is scored: one within its bound that noise could have put there tells nothing.
     """
     if metric == "memory":
         return "memory"
-    if not told and any(_within(point[level].get(metric)) for level in TOLD):  # type: ignore[literal-required]
+    ahead = point["bracketed"].get(metric)
+    scored = ahead is not None and not ahead["not_scored"]
+    if not told and (_within(point["given_pace"].get(metric)) or (scored and _within(ahead))):
         return "machine"  # at the pace of its cores, or from a light load just before, it agrees
     if metric in ("cpu", "cpu_per_publication", "throughput") or _within(
         point["structure"].get(metric)

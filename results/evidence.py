@@ -143,6 +143,28 @@ def together(each: Sequence[Evidence]) -> Evidence:
     }
 
 
+def chosen(evidence: Evidence, numbers: Sequence[int]) -> Evidence:
+    """Some of the runs of a measured side, by number; the span and what was used are of all."""
+    count = len(evidence["runs"])
+    if list(numbers) == list(range(count)):
+        return evidence
+    found: Evidence = {
+        **evidence,
+        "runs": [evidence["runs"][number] for number in numbers],
+        "created": [evidence["created"][number] for number in numbers],
+        "totals": [evidence["totals"][number] for number in numbers],
+        "latency": [evidence["latency"][number] for number in numbers],
+        "last": [evidence["last"][number] for number in numbers],
+        "parts": {
+            name: [values[number] for number in numbers] if len(values) == count else []
+            for name, values in evidence["parts"].items()
+        },
+    }
+    if "pace_per_s" in evidence:
+        found["pace_per_s"] = [evidence["pace_per_s"][number] for number in numbers]
+    return found
+
+
 def samples(evidence: Evidence) -> dict[Metric, Sample]:
     """Every figure with its parts, computed from the counts and histograms.
 

@@ -3,10 +3,11 @@
 A proof is what `gridlab validate --json` printed, as `make prove` stores it in `results/reference`
 or as `gridlab validate` keeps it beside its runs. What it says of its errors is not believed: they
 come from the counts and histograms in it. A proof is refused whose predictions are not older than
-their measurements, or are not those that were stored then; one is not scored on whose machine the
-same light load did not cost the same before and after; where it did at equal pace of its cores, it
-is scored at equal pace, and what was predicted of each run from a light load just before it is
-scored all the same.
+their measurements, or are not those that were stored then, or were made of single runs from light
+loads that prove nothing (`results.bracketing`). One is not scored on whose machine the same light
+load did not cost the same before and after; where it did at equal pace of its cores, it is scored
+at equal pace, and what was predicted of each run from a light load just before it is scored all the
+same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from results import beyond, causes, twin, twin_table
+from results import beyond, bracketing, causes, twin, twin_table
 from results.beyond import Beyond
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
@@ -97,6 +98,7 @@ def trust(places: Sequence[Path] = ()) -> Trust:
         document = whole.get("document", whole)
         try:
             reasons = [why for each in document["points"] for why in problems(each)]
+            reasons += bracketing.problems(document)
             own = [] if reasons else [again(each) for each in document["points"]]
             if not reasons and not own:
                 reasons = ["has no points"]
@@ -216,25 +218,8 @@ def problems(point: Mapping[str, Any]) -> list[str]:
     if measured is not None:
         if len(kept["begun"]) != len(measured["runs"]):
             found.append(f"{where}: measurements without an instant at which they began")
-        found += _unsound(kept, where)
         if not _consistent(measured):
             found.append(f"{where}: figures of the repeats are not those of their histograms")
-    return found
-
-
-def _unsound(kept: Mapping[str, Any], where: str) -> list[str]:
-    """What is wrong with what was predicted of each run just before it."""
-    found = []
-    ahead = kept.get("bracketed", [])
-    begun = [each["begun"] for each in ahead]
-    if ahead and begun != kept["begun"]:
-        found.append(f"{where}: predictions from light loads that are not of its runs")
-    if late := [each["begun"] for each in ahead if each["begun"] <= each["stored"]]:
-        found.append(
-            f"{where}: a prediction from a light load is not older than its run, {late[0]}"
-        )
-    if any(digest(each["predicted"]) != each["sha256"] for each in ahead):
-        found.append(f"{where}: a prediction from a light load is not the one stored (SHA-256)")
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from results import causes, pacing, statistics
 from results.documents import rounded
-from results.evidence import METRICS, Evidence, Metric, samples, together
+from results.evidence import METRICS, Evidence, Metric, chosen, samples, together
 from results.statistics import Estimate, Sample
 from results.twin_documents import (
     MetricError,
@@ -95,9 +95,9 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
     blind = compared(predicted, measured, "blind", server, used)
     given = compared(structure, measured, "structure", server, used)
     paced = compared(evidence.get("given_pace"), measured, "given_pace", server, used)
-    ahead = bracketed(evidence)
+    ahead, of_them = bracketed(evidence)
     near = max(ahead["used"].values()) if ahead else used
-    beside = compared(ahead, measured, "bracketed", server, near)
+    beside = compared(ahead, of_them, "bracketed", server, near)
     invalid = [str(why) for why in cast(Sequence[object], facts["invalid"])]
     made: dict[str, object] = {name: facts[name] for name in facts if name != "invalid"}
     made |= {
@@ -115,12 +115,13 @@ def point(evidence: PointEvidence, facts: Mapping[str, object]) -> TwinPoint:
     return cast(TwinPoint, {**rounded(made), "evidence": evidence})
 
 
-def bracketed(kept: PointEvidence) -> Evidence | None:
-    """What was predicted of each run just before it, together; None where it was not of all."""
+def bracketed(kept: PointEvidence) -> tuple[Evidence | None, Evidence | None]:
+    """What was predicted of runs just before each, together, and those runs; None where of none."""
     measured, ahead = kept["measured"], kept.get("bracketed", [])
-    if not measured or not ahead or len(ahead) != len(measured["runs"]):
-        return None
-    return together([each["predicted"] for each in ahead])
+    if not measured or not ahead:
+        return None, None
+    numbers = [kept["begun"].index(each["begun"]) for each in ahead]
+    return together([each["predicted"] for each in ahead]), chosen(measured, numbers)
 
 
 def slowdown(evidence: PointEvidence) -> float | None:

@@ -35,15 +35,36 @@ class PointVerdict(TypedDict):
     reasons: list[str]
 
 
+class BracketingLoad(TypedDict):
+    """The light load from which one run was predicted, on both sides, and the costs that it gave.
+
+    `created` is when it began (UTC), `seconds` how long it was, `publications` how many it had.
+    `used` is what each process used of a core [1] and `offered_per_s` what was offered in the
+    measured phases [1/s], `predicted_` the same by the model before; `speeds` are the factors over
+    the profiles' machine that the run was predicted with [1].
+    """
+
+    run: str
+    created: str
+    seconds: float
+    valid: bool
+    publications: int
+    used: dict[str, float]
+    offered_per_s: float
+    predicted_used: dict[str, float]
+    predicted_per_s: float
+    speeds: dict[str, float]
+
+
 class BracketedRun(TypedDict):
     """What was predicted of one measured run, from the light load played just before it.
 
     `stored` is when the prediction was on disk, `begun` when its run began (UTC), `sha256` the
-    digest of `predicted` as it was stored, `light` the light load's run.
+    digest of `predicted` as it was stored.
     """
 
     predicted: Evidence
-    light: str
+    light: BracketingLoad
     stored: str
     sha256: str
     begun: str
@@ -54,7 +75,7 @@ class PointEvidence(TypedDict):
     measurement began (UTC), `sha256` the digest of `predicted` as it was stored. `given_pace` is
     the model told the pace of the cores, once for each measured run, by `pace_exponent`
     (`results.pacing`); `bracketed` has what was predicted of each measured run just before it,
-    empty where nothing was. All three are absent in older documents.
+    without those whose light load did not count. All three are absent in older documents.
     """
 
     predicted: Evidence
@@ -84,7 +105,7 @@ class TwinPoint(TypedDict):
     model that was told the measured CPU time per publication, `given_pace` those of the model that
     was told how fast the cores were meanwhile (empty where that is not known): `slowdown` times as
     slow as the costs hold for; `bracketed` those of what was predicted of each run from the light
-    load just before it (empty where there was none).
+    load just before it, of the runs that have one that counts (empty where none has).
     """
 
     load: float

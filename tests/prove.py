@@ -2,7 +2,7 @@
 
 A proof is a command of `tests/proofs.yaml` that prints one JSON document. It is up to date when the
 code that it speaks of has not changed since; so a stopped `make prove` goes on where it stopped.
-What was stored is replaced only by a proof that ended well.
+What was stored is replaced only by a proof that ended well, of code that is committed.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Proof:
         """What is kept of it, if anything is."""
         return json.loads(self.path.read_text()) if self.path.is_file() else None
 
+    def uncommitted(self) -> list[str]:
+        """Files of that code which are not as in the last commit, new and removed ones, too."""
+        patterns = [f":(glob){pattern}" for pattern in self.speaks_of]
+        listed = git("status", "--porcelain", "--untracked-files=all", "--", *patterns)
+        return [line[3:] for line in listed.splitlines()]
+
     def lag(self) -> int:
         """Commits to its code since the one that it was made at."""
         kept = self.stored()
@@ -89,7 +95,15 @@ def git(*arguments: str) -> str:
 
 
 def prove(proof: Proof) -> bool:
-    """Run a proof and keep what it printed; whether it ended well."""
+    """Run a proof and keep what it printed; whether it ended well.
+
+    It is refused where its code is not committed, and nothing is kept where its code has changed
+    meanwhile: what is stored names a commit at which it can be made again.
+    """
+    if changed := proof.uncommitted():
+        print(f"{proof.name}: commit first: not as in the last commit: {', '.join(changed)}")
+        return False
+    commit, code = git("rev-parse", "HEAD").strip(), proof.digest()
     print(f"{proof.name}: {proof.command}", flush=True)
     started_s = time.monotonic()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -101,14 +115,17 @@ def prove(proof: Proof) -> bool:
     if run.returncode not in proof.exit_codes:
         print(f"{proof.name}: ended with {run.returncode} after {took_s:.0f} s; nothing is kept")
         return False
+    if proof.digest() != code:
+        print(f"{proof.name}: its code has changed meanwhile; nothing is kept")
+        return False
     from results import environment
 
     kept = {
         "name": proof.name,
         "command": proof.command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "HEAD").strip(),
-        "digest": proof.digest(),
+        "commit": commit,
+        "digest": code,
         "machine": environment.machine(),
         "took_s": round(took_s, 1),
         "document": json.loads(run.stdout),

@@ -52,5 +52,41 @@ def test_docs_quote_what_was_stored(text, name, place):
     assert abs(shown - value) <= max(0.5 * 10.0**-digits, 0.5 * significant), (shown, value)
 
 
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository of two files, in which proofs are made."""
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "REFERENCE", tmp_path / "reference")
+    for name in ("code.py", "other.py"):
+        (tmp_path / name).write_text("print('{}')\n")
+    prove.git("init", "-q")
+    prove.git("add", ".")
+    who = ("-c", "user.name=a", "-c", "user.email=a@a.test", "-c", "commit.gpgsign=false")
+    prove.git(*who, "commit", "-q", "-m", "code")
+    return tmp_path
+
+
+def test_a_proof_of_code_that_is_not_committed_is_not_made(repository, capfd):
+    proof = prove.Proof("small", "python code.py", ("code.py", "more/*.py"), 0)
+    (repository / "other.py").write_text("print(2)\n")  # it does not speak of this
+    assert prove.prove(proof)
+    assert proof.stored()["commit"] == prove.git("rev-parse", "HEAD").strip()
+    (repository / "code.py").write_text("print(1)\n")
+    (repository / "more").mkdir()
+    (repository / "more" / "new.py").write_text("")
+    assert not prove.prove(proof)
+    out = capfd.readouterr().out
+    assert "commit first: not as in the last commit: code.py, more/new.py" in out
+    assert proof.stored()["document"] == {}
+    (repository / "code.py").unlink()
+    assert "code.py" in proof.uncommitted()
+
+
+def test_a_proof_whose_code_changes_meanwhile_is_not_kept(repository, capfd):
+    command = "python -c \"print('{}'); open('code.py', 'a').write('# later')\""
+    assert not prove.prove(prove.Proof("small", command, ("code.py",), 0))
+    assert "has changed meanwhile" in capfd.readouterr().out
+
+
 def test_there_is_something_to_prove():
     assert STORED

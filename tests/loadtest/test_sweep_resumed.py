@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from datetime import datetime, timedelta
 
 import pytest
 from staged_servers import SMALL, as_measured, simulate
@@ -11,6 +12,8 @@ import topologies
 from loadtest import cores, validation
 from loadtest.problems import LoadError
 from results import trust
+
+AHEAD_S = 3.0
 
 
 class Stand:
@@ -33,7 +36,11 @@ class Stand:
             raise KeyboardInterrupt
         run = simulate(topology, self.profile, seed=seed, load=load, replications=1)
         run = as_measured(run, len(self.played))
-        changes = {"measurement": {"stopped": None, "load": load}, "created": validation.book.now()}
+        begun = datetime.fromisoformat(validation.book.now())
+        if topology.workload.duration == AHEAD_S:  # over by now; others have begun by now
+            begun -= timedelta(seconds=AHEAD_S)
+        created = begun.isoformat(timespec="milliseconds")
+        changes = {"measurement": {"stopped": None, "load": load}, "created": created}
         run.header = run.header.model_copy(update=changes)
         self.played.append(load)
         self.topologies.append(topology)
@@ -146,13 +153,18 @@ def test_cores_that_the_machine_cannot_spare_are_refused(stand):
 def test_each_run_has_a_light_load_of_its_own_also_when_it_is_resumed(stand):
     stand.stop_after = 6  # the pilot, two light loads with their runs, and a third light load
     with pytest.raises(KeyboardInterrupt):
-        go(stand, ahead_s=3.0)
+        go(stand, ahead_s=AHEAD_S)
     stand.stop_after = None
-    document = go(stand, ahead_s=3.0).document
-    light = [each for each in stand.topologies if each.workload.duration == 3.0]
+    outcome = go(stand, ahead_s=AHEAD_S)
+    document = outcome.document
+    light = [each for each in stand.topologies if each.workload.duration == AHEAD_S]
     assert len(light) == 6 + 1  # the third run was not played: its light load is played again
     found = [each for point in document["points"] for each in point["evidence"]["bracketed"]]
-    assert len({each["light"] for each in found}) == 6
+    used = {each["light"]["run"] for each in found}
+    assert len(used) == 6
+    assert len(document["light_loads"]) == 1 + len(light) + 1  # the pilot, these, and the bracket
+    assert used < {each["run"] for each in document["light_loads"]}
+    assert trust.trust([outcome.kept])["refused"] == []
     for point in document["points"]:
         assert [each["begun"] for each in point["evidence"]["bracketed"]] == (
             point["evidence"]["begun"]
