@@ -6,6 +6,7 @@ disagree. One that is missed comes with a profile of what missed it.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -156,9 +157,9 @@ def figures(
         place = single["name"], single["size"], "gridlab"
         if single["slope"] is not None:
             found[*place, SLOPE] = Figure(single["slope"], single["slopes"])
-        elif len(single["points"]) == 1:
-            wall_s = single["points"][0]["wall_s"]
-            found[*place, WALL] = Figure(wall_s, [wall_s])
+        else:
+            walls_s = [each["wall_s"] for each in single["points"]]
+            found[*place, WALL] = Figure(statistics.median(walls_s), walls_s)
     return found
 
 

@@ -358,5 +358,18 @@ def test_a_target_whose_size_fits_no_more_is_an_error():
     assert len(verdicts) == len(benchmark_targets.TARGETS) - 2
 
 
+def test_first_results_that_disagree_are_not_decided(monkeypatch):
+    monkeypatch.setattr("sim.benchmark_singles._simulate_small", lambda: None)
+    clock = iter([0.0, 9.0, 10.0, 10.8, 20.0, 21.1, 30.0, 30.9])
+    monkeypatch.setattr("sim.benchmark_singles.time.perf_counter", lambda: next(clock))
+    single = benchmark_singles.first_result()
+    document = {"workloads": [], "singles": [single], "targets": []}
+    found = benchmark_targets.judged(document)[0]
+    assert found["rounds"] == pytest.approx([0.8, 1.1, 0.9])
+    assert found["found"] == pytest.approx(0.9)
+    assert found["verdict"] == "not decided"
+    assert benchmark_singles.render(single).startswith("First result: 0.90 s for gridlab simulate")
+
+
 def test_the_readme_has_the_targets():
     assert benchmark_targets.markdown() in README.read_text()
