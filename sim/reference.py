@@ -25,7 +25,22 @@ from topologies.profiles import Profile
 
 
 def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally]:
-    """Play the whole plan on all Controllers and drain it up to the horizon."""
+    """Play the whole plan on all Controllers, drain it up to the horizon, and count."""
+    grid, published = play(study, plan, profiles)
+    graph = Graph(study.topology, profiles)
+    census, arrivals = Census(study.timetable, graph), columns(published)
+    census.count(census.kind(arrivals), arrivals.topic, arrivals.publisher)
+    logs = [controller.closed_log() for controller in grid]
+    refused = columns([each for log in logs for each in log.refused])
+    census.refuse(refused.topic, refused.publisher)
+    received = [entry for log in logs for entry in log.received]
+    return [controller.books.tally(graph, census, published, received) for controller in grid]
+
+
+def play(
+    study: Study, plan: Plan, profiles: Mapping[str, Profile]
+) -> tuple[list[ReferenceController], list[Publication]]:
+    """Play the whole plan and drain it: the Controllers, and all publications."""
     env = simpy.Environment()
     graph = Graph(study.topology, profiles)
     people = Directory(study.topology, study.seed)
@@ -50,12 +65,4 @@ def run(study: Study, plan: Plan, profiles: Mapping[str, Profile]) -> list[Tally
     for stanza in published:
         if stanza.reached_s >= study.horizon_s:
             grid[people.home(stanza.publisher)].log.own.append(stanza)
-    census, arrivals = Census(study.timetable, graph), columns(published)
-    census.count(census.kind(arrivals), arrivals.topic, arrivals.publisher)
-    logs = [controller.closed_log() for controller in grid.values()]
-    refused = columns([each for log in logs for each in log.refused])
-    census.refuse(refused.topic, refused.publisher)
-    received = [entry for log in logs for entry in log.received]
-    return [
-        controller.books.tally(graph, census, published, received) for controller in grid.values()
-    ]
+    return list(grid.values()), published

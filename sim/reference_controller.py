@@ -366,6 +366,11 @@ class ReferenceController:
         return self.log
 
     @property
+    def logins(self) -> list[tuple[str, int, float, float]]:
+        """What has happened to sessions: what, to whose population, when, after how long. [s, s]"""
+        return self._logins.log
+
+    @property
     def books(self) -> Books:
         """Its log, to be counted."""
         return Books(self._study, self._node, self._profile, self._cores, self.log, self._people)

@@ -1,8 +1,8 @@
 """`gridlab verify`: what is known beside what is simulated, in one table.
 
 A row holds if what is known lies in the interval of what is simulated and that interval is narrow.
-Intervals are Student's over replications; at 99.9 % a table of fifty rows that all tell the truth
-fails in one run of twenty, and a fixed seed that passes keeps passing.
+Intervals are Student's over replications; at 99.9 % a table of ninety rows that all tell the truth
+fails in one run of twelve, and a fixed seed that passes keeps passing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.verification_worlds import SERVICE_S, World
@@ -11,18 +11,18 @@ from topologies.schema import Topology
 
 
 def logins_alone(
-    count: int, delay: str, retry: Mapping[str, Any], fault: Mapping[str, Any], duration_s: float,
-    more: Mapping[str, Any] | None = None,
+    counts: Mapping[str, int], delay: str, retry: Mapping[str, Any],
+    faults: Sequence[Mapping[str, Any]], duration_s: float, more: Mapping[str, Any] | None = None,
 ) -> Topology:  # fmt: skip
-    """So many Platforms, `clients`, that a fault makes log in; there is a publisher who never does.
+    """So many Platforms by population that faults make log in; a publisher who never does is first.
 
     Parameters
     ----------
-    count : int
-        Of the Platforms.
+    counts : mapping of str to int
+        Of the Platforms of each population.
     delay : str
         Of their network, with its unit.
-    retry, fault : mapping
+    retry, faults : mapping, sequence of mapping
         As in a topology file.
     duration_s : float
         Of the run. [s]
@@ -39,8 +39,11 @@ def logins_alone(
             "topics": [{"name": "t", "broker": "b", "payload": {"size": "1000 B"}}],
             "platforms": [
                 {"name": "pub", "count": 1, "controller": "c", "publishes": ["t"]},
-                {"name": "clients", "count": count, "controller": "c", "network": {"delay": delay},
-                 "login": {"mechanism": "plain"}, "retry": retry},
+                *(
+                    {"name": name, "count": count, "controller": "c", "network": {"delay": delay},
+                     "login": {"mechanism": "plain"}, "retry": retry}
+                    for name, count in counts.items()
+                ),
             ],
             "workload": {
                 "study": "campaign",
@@ -49,7 +52,7 @@ def logins_alone(
                     {"topic": "t", "by": "pub", "process": "poisson", "rate": "0.000001/s"}
                 ],
             },
-            "faults": [fault],
+            "faults": [*faults],
         }
     )  # fmt: skip
 

@@ -60,4 +60,4 @@ def _topology(policy: str, base: str) -> Topology:
     retry = {"policy": policy, "base": base, "cap": "1000 s", "first": "0 s", "timeout": "1000 s"}
     fault = {"kind": "crash", "name": "down", "controller": "c", "start": "0 s",
              "duration": f"{LENGTH_S!r} s"}  # fmt: skip
-    return logins_alone(CLIENTS, "0.5 ms", retry, fault, LENGTH_S)
+    return logins_alone({"clients": CLIENTS}, "0.5 ms", retry, [fault], LENGTH_S)

@@ -5,7 +5,7 @@ Symbols: S = 10 ms is a job's mean service time, rho the utilisation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 SERVICE_S = 0.010
 LEVEL = 0.999
 WARM_UP = 0.1  # share of a run that is cut
+UTILISATIONS = (0.3, 0.7, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,22 @@ class World:
         )
 
     def play(self, effort: Effort) -> Run:
-        """Simulate it."""
+        """Simulate it; of very many publications a share is kept."""
         return simulate(
             self.topology(),
             seed=effort.seed,
             replications=effort.replications,
             profiles={"c": self.profile()},
         )
+
+    def play_whole(self, effort: Effort) -> Iterator[Run]:
+        """Simulate replications one by one, so that every publication is kept."""
+        topology, profiles = self.topology(), {"c": self.profile()}
+        for number in range(effort.replications):
+            seed = 1000 * effort.seed + number
+            run = simulate(topology, seed=seed, replications=1, profiles=profiles, stages=False)
+            assert run.header.publication_stride == 1, "every publication is looked at"
+            yield run
 
 
 def by_replication(run: Run, of: Callable[[Mapping[str, Any]], float]) -> Floats:

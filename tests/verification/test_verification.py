@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim import verification
-from sim.verification_cases import CASES, Effort, Figure
+from sim.verification_cases import CASES, Effort, Figure, waiting_times
 
 QUICK = Effort(12, 0.2, 1)
 
@@ -48,3 +48,9 @@ def test_the_document_is_what_its_schema_says_and_has_a_table():
     document = {"level": 0.999, "seed": 1, "checks": rows, "holds": True}
     TypeAdapter(verification.Verification).validate_python(document, strict=True)
     assert verification.render(document).row_count == 2
+
+
+def test_waits_are_those_of_lindley():
+    arrival_s, service_s = np.array([0.0, 1.0, 2.0, 9.0, 9.5]), np.array([3.0, 1.0, 1.0, 2.0, 1.0])
+    expected_s = [0.0, 2.0, 2.0, 0.0, 1.5]
+    assert waiting_times(arrival_s, service_s).tolist() == expected_s
