@@ -125,6 +125,7 @@ class Grid:
             assert self._surges is not None
             self._surges.carry(self._now_s, self._uplink.next_s, self._study.horizon_s)
             decided_s, until_s = sessions.horizon(self._now_s)
+            until_s = min(until_s, self._surges.begin_s(self._now_s, decided_s))
             self._traffic.turn(self._now_s, sessions.online_s)
             self._traffic.present(self._now_s)
             until_s = min(until_s, end_s, self._where.next_s, self._traffic.presence_s)

@@ -220,11 +220,7 @@ class Sessions:
         self._failures[platform] = 0
         self.online_s[platform] = np.inf
         self._status[platform] = WAITING
-        seed, replication = self._key
-        share = draws.uniforms_at(
-            seed, Purpose.RETURN, replication, platform, self._losses[platform].astype(np.int64)
-        )
-        start_s = first_s + share * spread_s
+        start_s = first_s + self._shares(platform) * spread_s
         self._began_s[platform] = start_s
         self._waits.forget(platform, self.population[platform])
         self._schedule(platform, start_s, self._where.turns(self.population[platform]))
@@ -268,14 +264,15 @@ class Sessions:
         self._failures[platform] = 0
         self.online_s[platform] = np.inf
         self._status[platform] = WAITING
-        seed, replication = self._key
-        share = draws.uniforms_at(
-            seed, Purpose.RETURN, replication, platform, self._losses[platform].astype(np.int64)
-        )
-        first_s = np.array([each.retry.first for each in self._topology.platforms])
-        self._began_s[platform] = start_s = noticed_s + share * first_s[population]
+        first_s = np.array([each.retry.first for each in self._topology.platforms])[population]
+        self._began_s[platform] = start_s = noticed_s + self._shares(platform) * first_s
         self._waits.forget(platform, self.population[platform])
         self._schedule(platform, start_s)
+
+    def _shares(self, platform: Integers) -> Floats:
+        """Where in the spread of a return Platforms begin after their present loss. [1]"""
+        (seed, replication), losses = self._key, self._losses[platform].astype(np.int64)
+        return draws.uniforms_at(seed, Purpose.RETURN, replication, platform, losses)
 
     def station(self, platform: Integers) -> Integers:
         """Station that each Platform's present or next attempt, or its session, is at."""
@@ -321,6 +318,8 @@ class Sessions:
     def _give_up(self, decided_s: float, end_s: float) -> None:
         """Attempts that cannot succeed any more fail at their deadline, if it is before `end_s`."""
         key_s, platform, stamp, deadline_s = self._timeouts.take(decided_s)
+        if not len(key_s):
+            return
         pending = stamp >> STEP_BITS == self._attempt[platform]
         status = self._status[platform]
         pending &= (status == CONNECTING) | (status == UNHEARD)
@@ -380,6 +379,8 @@ class Sessions:
 
     def _fail(self, platform: Integers, instant_s: Floats) -> None:
         """Attempts have failed: their Platforms wait, or stay away."""
+        if not len(platform):
+            return
         self._failures[platform] += 1
         self._status[platform] = WAITING
         seed, replication = self._key

@@ -90,13 +90,11 @@ class Surges:
 
         The run ends at `end_s`.
         """
-        if not self._possible or now_s < self._not_before_s or self._sessions.waiting < FEW:
+        if not self._may_begin(now_s) or not all(_rests(each) for each in self._stations):
             return
         place = int(np.searchsorted(self._faults_s, now_s, side="right"))
         until_s = min(other_s, end_s, *self._faults_s[place : place + 1].tolist())
         self._not_before_s = until_s
-        if not self._sessions.quiet or not all(_rests(each) for each in self._stations):
-            return
         events = self._sessions.expected(until_s)
         current = self._sessions.current(events[1], events[2]).all()
         if not current or events[2].max(initial=0) >= STAMPS_MAX:
@@ -116,6 +114,23 @@ class Surges:
             self._sessions.put_back(left["due_s"].copy(), *whole, left["deadline_s"].copy())
             station.server.platforms["offline"][station.numbers(done["platform"])] = 0
             _book(station.server, surge)
+
+    def begin_s(self, now_s: float, first_s: float) -> float:
+        """When a storm may begin, of which nothing reaches a server before `first_s`. [s]
+
+        Traffic is carried until then, and the storm from its first message on: later there would be
+        no instant without work in the servers. Infinite if there is none to wait for.
+        """
+        return first_s if first_s > now_s and self._may_begin(first_s) else np.inf
+
+    def _may_begin(self, instant_s: float) -> bool:
+        """Whether many are on their way, nobody is served, and it was not tried in vain."""
+        return (
+            self._possible
+            and instant_s >= self._not_before_s
+            and self._sessions.quiet
+            and self._sessions.waiting >= FEW
+        )
 
     def _by_station(self, events: Events) -> Iterator[Events]:
         """Events of each station."""

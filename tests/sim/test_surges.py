@@ -72,3 +72,13 @@ def test_a_large_storm_is_the_same_in_windows(monkeypatch):
     in_windows_s, also = storm_of(topology, profile, 7)
     assert steps == also == 2_401 * 7
     assert at_once_s.tolist() == pytest.approx(in_windows_s.tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("size", "seed"), [(8_000, 1), (8_000, 3), (20_000, 7)])
+def test_a_storm_is_carried_from_its_first_message_on(monkeypatch, size, seed):
+    """Its first messages must not be in the server as a window ends, by chance."""
+    carried, book = [], surges._book
+    monkeypatch.setattr(surges, "_book", lambda *each: (carried.append(each), book(*each)))
+    profile = login_profile(carrier(1e-4, 1e-5, "constant"))
+    storm_of(storm_grid(size), profile, seed)
+    assert sum(len(surge.finished) for _, surge in carried) == size + 1
