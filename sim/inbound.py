@@ -9,8 +9,9 @@ from sim.limiters import CLIENT, DEBT, DELAY, DROP, NONE, PASSED, PAUSE, READ_BY
 from sim.network import Arrivals, nothing
 from sim.platforms import Residents
 from sim.state import Records
+from sim.stations import loop_rate
 from topologies import schema
-from topologies.profiles import LoopTurns, Profile
+from topologies.profiles import Profile
 
 AS_THE_SERVER_DOES = {"prosody": PAUSE, "ejabberd": DEBT, "none": DELAY}
 
@@ -75,17 +76,6 @@ class Inbound:
     def unread(self) -> Arrivals:
         """What is not handled yet."""
         return nothing() if self._pending is None else self._pending
-
-
-def loop_rate(limits: schema.Limits, profile: Profile) -> schema.ByteRate | None:
-    """A client's rate that an event loop keeps: Prosody's pauses end as the loop rests (`pauses`).
-
-    Not beside a limit on an account's publications, which no server has.
-    """
-    loops = profile.server == "prosody" and isinstance(profile.costs, LoopTurns)
-    if not loops or limits.shape != "server" or limits.account.rate is not None:
-        return None
-    return limits.client
 
 
 def server_rule(limits: schema.Limits, profile: Profile) -> Records | None:

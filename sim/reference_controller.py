@@ -16,7 +16,7 @@ from sim.draws import Purpose
 from sim.reference_books import Books, Directory, Log
 from sim.reference_clocks import FIRST_PRIORITY, StoppedClock, at, cut_between, event_in, freezes_of
 from sim.reference_fetches import ReferenceFetches
-from sim.reference_inbound import Connection, Door, connection, loop_rate
+from sim.reference_inbound import Connection, Door, connection
 from sim.reference_logins import ReferenceSessions
 from sim.reference_loop import LoopTurnsServer
 from sim.reference_requests import Presences, retract
@@ -24,7 +24,7 @@ from sim.reference_servers import FanoutProcessServer, FifoServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Life, Pace, Publication, Socket, Surroundings, Target
 from sim.requests import first_row
-from sim.stations import Graph, Station
+from sim.stations import Graph, Station, loop_rate
 from sim.study import Study
 from topologies import schema
 from topologies.profiles import FanoutProcess, Fifo, LoopTurns

@@ -14,8 +14,9 @@ from typing import Protocol
 import simpy
 
 from sim.reference_stanzas import Publication
+from sim.stations import loop_rate
 from topologies import schema
-from topologies.profiles import LoopTurns, Profile
+from topologies.profiles import Profile
 
 READ_PRIORITY, GATE_PRIORITY = 5, 6  # after arrivals (1), before the servers' cores (10 ...)
 Handle = Callable[[Publication], None]
@@ -35,17 +36,6 @@ def at(env: simpy.Environment, delay_s: float, priority: int, act: Callable[[], 
     assert event.callbacks is not None
     event.callbacks.append(lambda _: act())
     env.schedule(event, priority, delay_s)
-
-
-def loop_rate(limits: schema.Limits, profile: Profile) -> schema.ByteRate | None:
-    """A client's rate where it is no matter of the door: an event loop that makes Prosody's pauses.
-
-    Not beside a limit on an account's publications, which no server has.
-    """
-    loops = profile.server == "prosody" and isinstance(profile.costs, LoopTurns)
-    if not loops or limits.shape != "server" or limits.account.rate is not None:
-        return None
-    return limits.client
 
 
 class Door:

@@ -14,7 +14,6 @@ from sim.backlogs import POLICIES
 from sim.compiling import calls
 from sim.disciplines import Discipline
 from sim.draws import Purpose
-from sim.inbound import loop_rate
 from sim.journeys import COPIES_MAX
 from sim.keeping import keeps, quota
 from sim.phases import Timetable
@@ -42,7 +41,7 @@ from sim.state import (
     Records,
     Server,
 )
-from sim.stations import Station
+from sim.stations import Station, loop_rate
 from sim.study import Study
 from topologies.problems import TopologyError
 

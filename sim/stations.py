@@ -19,7 +19,7 @@ from sim.priorities import require_heeded
 from sim.requests import Answer, answers
 from topologies.problems import TopologyError
 from topologies.profiles import Fifo, LoopTurns, Memory, Profile, Relay
-from topologies.schema import Broker, Controller, Limits, Link, Population, Topology
+from topologies.schema import Broker, ByteRate, Controller, Limits, Link, Population, Topology
 from topologies.services import ComponentCosts
 
 Integers = npt.NDArray[np.int64]
@@ -335,3 +335,14 @@ def _connected(after: Mapping[int, list[int]]) -> list[list[int]]:
         if node not in index:
             visit(node)
     return found[::-1]
+
+
+def loop_rate(limits: Limits, profile: Profile) -> ByteRate | None:
+    """A client's rate where no door keeps it but an event loop, by Prosody's pauses (`pauses`).
+
+    Not beside a limit on an account's publications, which no server has.
+    """
+    loops = profile.server == "prosody" and isinstance(profile.costs, LoopTurns)
+    if not loops or limits.shape != "server" or limits.account.rate is not None:
+        return None
+    return limits.client

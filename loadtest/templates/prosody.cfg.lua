@@ -8,7 +8,7 @@ log = {
   { levels = { min = "error" }, to = "file", filename = {{ (directory ~ "/errors.log") | lua }} },
 }
 network_backend = "epoll"
-network_settings = { read_size = 8192, tcp_backlog = 1024, nagle = false }  -- else late acknowledgements hold copies back
+network_settings = { tcp_backlog = 1024, nagle = false }  -- else late acknowledgements hold copies back
 interfaces = { {{ site.address | lua }} }
 c2s_ports = { {{ site.port }} }
 c2s_direct_tls_ports = { {{ site.direct_tls_port }} }

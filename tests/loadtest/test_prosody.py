@@ -5,7 +5,6 @@ import contextlib
 import os
 import ssl
 import subprocess
-from pathlib import Path
 
 import psutil
 import pytest
@@ -54,14 +53,16 @@ def grid(small, shelter):
 
 
 @pytest.mark.real
-def test_the_server_is_configured_as_the_profiles_assume(grid):
+def test_the_server_is_configured_as_the_profiles_assume(grid, tmp_path):
     """No limits, no stream management, no federation; nothing but its two ports; TLS 1.3.
 
     No write waits for an acknowledgement.
     """
     served = grid.document()["controllers"]["alpha"]
-    settings = Path(served["server_directory"], "prosody.cfg.lua").read_text()
-    assert "nagle = false" in settings
+    calls = tmp_path / "calls"
+    command = ["strace", "-f", "-e", "trace=setsockopt", "-o", calls, "-p", str(served["pid"])]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert "attached" in tracer.stderr.readline()
 
     async def features():
         trusted = ssl.create_default_context(cafile=served["ca_file"])
@@ -82,7 +83,12 @@ def test_the_server_is_configured_as_the_profiles_assume(grid):
             await writer.wait_closed()
         return text.decode(), version
 
-    text, version = play(features())
+    try:
+        text, version = play(features())
+    finally:
+        tracer.terminate()
+        tracer.communicate(timeout=WITHIN_S)
+    assert "TCP_NODELAY, [1]" in calls.read_text()
     assert version == "TLSv1.3"
     assert "SCRAM-SHA-256" in text
     assert "urn:xmpp:sm" not in text
