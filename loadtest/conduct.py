@@ -154,19 +154,27 @@ class Conduct:
         self.counters = counters.of_run(before, self._counted())
         if self.played_s <= 0.0:
             raise LoadError(f"nothing was played: {self.stopped}")
+        self.take_over(generator)
+
+    def take_over(self, generator: Generator) -> None:
+        """Let every process write what it holds, and pass on what it tells meanwhile.
+
+        That is the rest, and the window of a second that closed while the drain was ending.
+        """
         generator.tell(finish=True)
-        rest: list[dict[str, Any]] = []
+        windows: list[dict[str, Any]] = []
         for event in generator.wait_for("done", 30.0 + len(self._rows) / 50_000):
             match event["event"]:
                 case "ended":
                     self._bury(generator, event)
                 case "window":
+                    windows.append(event)
                     self._keep(event)
                 case "rest":
-                    rest.append(event)
+                    windows.append(event)
                 case "done" if "own" in event:
                     self.own[event["place"]] = event["own"]
-        self._report(rest, [])
+        self._report(windows, [])
 
     def _play_to_the_end(self, generator: Generator, duration_s: float) -> None:
         """Play and drain; Ctrl-C ends the one and shortens the other."""
