@@ -10,39 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
-
-from typing_extensions import TypedDict
+from typing import Any, cast
 
 from results.documents import rounded
-from results.evidence import Evidence, samples
+from results.evidence import Evidence, Metric, samples
 from results.knee import CURVE_POINTS_MIN, knee_of_curve
-
-if TYPE_CHECKING:
-    from results.twin_documents import TwinPoint
+from results.twin import bracketed
+from results.twin_documents import Beyond, MetricError, PointEvidence, TwinPoint
 
 SATURATED = 0.97
 KNEE_POINTS_MIN = 4
-GIVEN_PACE = ", given pace"
+TOLD = {"given_pace": ", given pace", "bracketed": ", bracketed"}
 BOUNDS = {
     "capacity": 0.05, "knee": 0.05, "memory": 0.10, "makespan": 0.10, "limiter rate": 0.02,
     "limiter burst": 0.05, "what-if CPU": 0.15,
 }  # fmt: skip
-
-
-class Beyond(TypedDict):
-    """One figure: s, deliveries/s, a load, B, s, B/s or B; `error` is predicted / measured - 1.
-
-    `where` tells which point, defence or limit; `error` is null where one side has no figure.
-    """
-
-    figure: str
-    server: str
-    where: str
-    predicted: float | None
-    measured: float | None
-    error: float | None
-    bound: float
 
 
 def row(
@@ -80,48 +62,58 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
         full = [each for each in own if each["utilisation"] >= SATURATED]
         found += [each for point in full for each in _of_full(name, point)]
         if full and len(own) >= KNEE_POINTS_MIN:
-            found.append(row("knee", name, f"{len(own)} loads", *_knees(own)))
-            # Beside a full server no pace is told; the curve does without that point.
-            paced = [each for each in own if each["evidence"].get("given_pace")]
-            if len(paced) >= CURVE_POINTS_MIN:
-                where = f"{len(paced)} loads{GIVEN_PACE}"
-                found.append(row("knee", name, where, *_knees(paced, given_pace=True)))
+            found += _knees(name, own)
     return found
 
 
 def _of_full(name: str, point: TwinPoint) -> Iterator[Beyond]:
-    """Capacity and memory where a server is full, and capacity given the pace of its cores."""
+    """Capacity and memory where a server is full, and capacity by all that tells the machine."""
     where = f"load {point['load']:.3g}"
-    shown = [("capacity", point["throughput"], ""), ("memory", point["memory"], "")]
-    if "throughput" in point["given_pace"]:
-        shown.insert(1, ("capacity", point["given_pace"]["throughput"], GIVEN_PACE))
-    for figure, sides, given in shown:
+    shown: list[tuple[str, MetricError, str]] = [("capacity", point["throughput"], "")]
+    for level, suffix in TOLD.items():
+        told = cast("dict[Metric, MetricError]", point.get(level) or {})
+        if "throughput" in told:
+            shown.append(("capacity", told["throughput"], suffix))
+    for figure, sides, suffix in (*shown, ("memory", point["memory"], "")):
         values = (sides["predicted"]["value"], sides["measured"]["value"])
-        yield row(figure, name, f"{where}{given}", *values)
+        yield row(figure, name, f"{where}{suffix}", *values)
 
 
-def _knees(points: Sequence[TwinPoint], given_pace: bool = False) -> tuple[float, float]:
-    """The load at which throughput over median latency is greatest, predicted and measured.
+def _knees(name: str, points: Sequence[TwinPoint]) -> Iterator[Beyond]:
+    """The knee as predicted, and by all that tells the machine, at the points where that is known.
+
+    A full server is told no pace, and the curve does without that point.
+    """
+    for level, suffix in {"predicted": "", **TOLD}.items():
+        sides = {each["load"]: _sides(each["evidence"], level) for each in points}
+        known = {load: pair for load, pair in sides.items() if pair[0] and pair[1]}
+        if level == "predicted" or len(known) >= CURVE_POINTS_MIN:
+            predicted, measured = ({load: pair[k] for load, pair in known.items()} for k in (0, 1))
+            yield row("knee", name, f"{len(known)} loads{suffix}", _knee(predicted),
+                      _knee(measured))  # fmt: skip
+
+
+def _sides(kept: PointEvidence, level: str) -> tuple[Evidence | None, Evidence | None]:
+    """What was predicted of a point, by what the model was told, and what was measured of it."""
+    match level:
+        case "predicted":
+            return kept["predicted"], kept["measured"]
+        case "given_pace":
+            return kept.get("given_pace"), kept["measured"]
+    return bracketed(kept)
+
+
+def _knee(curve: Mapping[float, Evidence | None]) -> float:
+    """The load at which throughput over median latency is greatest.
 
     Of a curve through all points of a side: the greatest of a few noisy ones may be any of them.
     """
-    sides: list[list[Evidence | None]] = [
-        [each["evidence"].get("given_pace") for each in points]
-        if given_pace
-        else [each["evidence"]["predicted"] for each in points],
-        [each["evidence"]["measured"] for each in points],
-    ]
-    found = []
-    for side in sides:
-        known = [(point["load"], kept) for point, kept in zip(points, side, strict=True) if kept]
-        found.append(
-            knee_of_curve(
-                [load for load, _ in known],
-                [max(kept["used"].values()) for _, kept in known],
-                [samples(kept)["p50"].value for _, kept in known],
-            )
-        )
-    return found[0], found[1]
+    known = [(load, kept) for load, kept in curve.items() if kept]
+    return knee_of_curve(
+        [load for load, _ in known],
+        [max(kept["used"].values()) for _, kept in known],
+        [samples(kept)["p50"].value for _, kept in known],
+    )
 
 
 def of_document(document: Mapping[str, Any]) -> list[Beyond]:

@@ -21,12 +21,11 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from results import beyond, bracketing, causes, twin, twin_table
-from results.beyond import Beyond
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
 from results.records import RecordError
 from results.statistics import Estimate
-from results.twin_documents import Cause, TwinPoint, TwinRefutation, TwinSummary
+from results.twin_documents import Beyond, Cause, TwinPoint, TwinRefutation, TwinSummary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,7 +6,6 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from results.beyond import Beyond
 from results.evidence import Evidence, Metric
 from results.statistics import Estimate
 
@@ -96,6 +95,21 @@ class PointRuns(TypedDict):
     measured: list[str]
     invalid: list[str]
     structure: str | None
+
+
+class Beyond(TypedDict):
+    """One figure: s, deliveries/s, a load, B, s, B/s or B; `error` is predicted / measured - 1.
+
+    `where` tells which point, defence or limit; `error` is null where one side has no figure.
+    """
+
+    figure: str
+    server: str
+    where: str
+    predicted: float | None
+    measured: float | None
+    error: float | None
+    bound: float
 
 
 class TwinPoint(TypedDict):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from results import units
-from results.beyond import Beyond
 from results.evidence import Metric
 from results.twin import BOUNDS
 from results.twin_documents import (
+    Beyond,
     Cause,
     MetricError,
     PointVerdict,

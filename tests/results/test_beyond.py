@@ -73,6 +73,29 @@ def test_capacity_and_knee_are_shown_given_the_pace_where_that_is_known():
     assert fewer["knee", "3 loads, given pace"]["predicted"] == pytest.approx(same)
 
 
+def test_capacity_and_knee_are_shown_as_each_run_was_predicted_from_its_light_load():
+    ahead = {"throughput": {"predicted": {"value": 79.0}, "measured": {"value": 80.0}}}
+    points = [full(share, (1.0, 0.01 / (1.0 - share)), (1.0, 0.012 / (1.0 - share)), share)
+              for share in (0.2, 0.4, 0.6)]  # fmt: skip
+    points.append(full(2.0, (88.0, 2.0), (80.0, 2.0), bracketed=ahead))
+    for each in points:
+        kept = each["evidence"]
+        kept["begun"], kept["measured"]["runs"] = ["12:00", "12:01"], ["a", "b"]
+        for name in ("latency", "last", "totals"):
+            kept["measured"][name] = 2 * kept["measured"][name]
+        kept["measured"]["created"] = kept["begun"]
+        for side in ("predicted", "measured"):
+            kept[side] |= {"publications": 100, "span": None}
+        kept["predicted"] |= {"runs": ["p"], "created": ["11:59"]}
+        slow = {**kept["predicted"], "used": {"a": min(1.25 * each["load"], 1.0)}}
+        kept["bracketed"] = [{"begun": "12:01", "predicted": slow}]
+    rows = {(each["figure"], each["where"]): each for each in beyond.of_points(points)}
+    assert rows["capacity", "load 2, bracketed"]["error"] == pytest.approx(-0.0125)
+    plain, told = (rows["knee", f"4 loads{how}"] for how in ("", ", bracketed"))
+    assert told["predicted"] != plain["predicted"]  # of slower cores
+    assert told["measured"] == pytest.approx(plain["measured"])  # of one of two equal repeats
+
+
 def test_without_a_full_server_there_is_nothing_beyond():
     assert beyond.of_points([full(1.0, (9.0, 0.1), (9.0, 0.1), used=0.9)]) == []
 
