@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PILOT_PLATFORMS: Final = 120
 PILOT_S: Final = 20.0
+PILOT_GUESSES: Final = 12  # of each that guesses: about as long as the play, as speeds drift
 _MECHANISMS: Final[dict[str, Mechanism]] = {
     "scram-sha-1": "SCRAM-SHA-1", "scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN",
 }  # fmt: skip
@@ -62,6 +63,24 @@ def pilot(topology: Topology) -> Topology:
             "workload": workload,
         }
     )
+
+
+def guessing(topology: Topology, guesses: int = PILOT_GUESSES) -> Topology | None:
+    """The pilot's crowd at rest beside those who guess passwords, so often each; None without."""
+    guessers = [p for p in topology.platforms if p.login and p.login.password == "wrong"]
+    if not guessers:
+        return None
+    crowd = pilot(topology)
+    (fault,) = crowd.faults
+    limited = [
+        each.model_copy(update={"retry": each.retry.model_copy(update={"attempts": guesses})})
+        for each in guessers
+    ]
+    faults = tuple(
+        fault.model_copy(update={"name": f"guessing {each.name}", "population": each.name})
+        for each in guessers
+    )
+    return crowd.model_copy(update={"platforms": (*crowd.platforms, *limited), "faults": faults})
 
 
 def bare(topology: Topology) -> Topology:

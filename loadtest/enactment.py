@@ -1,9 +1,8 @@
 """A topology's losses, returns and guesses on a real grid: piloted, predicted elsewhere, played.
 
 The server is deployed without what it has no settings for (how Platforms log in and try again, what
-fails, how long the path is): that is played. The pilot brings a patient crowd online at once and
-takes one figure, the server's CPU time for a login; one number is fitted, the profile's speed. In
-the same grid it is measured which part of abandoned logins the server pays for.
+fails, how long the path is): that is played. A pilot finds what logins and wrong guesses cost
+(`login_pilot`).
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import topologies
-from loadtest import adversaries, burden, deployment, notice, rails, spinner
+from loadtest import adversaries, burden, deployment, login_pilot, notice, rails, spinner
 from loadtest.calibration import Predict
-from loadtest.casting import PILOT_S, bare, herd_on, options, pilot
+from loadtest.casting import PILOT_GUESSES, PILOT_S, bare, guessing, herd_on, options, pilot
 from loadtest.cores import split_cores
 from loadtest.herd import Herd, piloted, unless_stopped
 from loadtest.observation import Observer, cpu_s
@@ -28,7 +27,7 @@ from results.variants import Measured
 if TYPE_CHECKING:
     from loadtest.grid import Grid
     from topologies.profiles import Profile
-    from topologies.schema import Topology
+    from topologies.schema import AnyFault, Topology
 
 DOOR: Final = "gridlab attack --real"
 PILOT_WITHIN_S: Final = 180.0
@@ -77,20 +76,25 @@ class Enactment:
             The grid cannot be deployed or driven.
         """
         played, patient = pilot(topology), _patient(topology)
-        key = f"{share} {patient} {played.model_dump_json()}"
+        guesses = [guessing(topology, times) for times in (1, PILOT_GUESSES)]
+        asked = [each.model_dump_json() for each in (played, *guesses) if each is not None]
+        key = f"{share} {patient} {asked}"
         if key not in self._fitted:
             self._progress(0.0, "fitting what a login costs on this machine")
-            self._fitted[key] = self._fit(played, share, patient)
+            taken = self._piloted(played, [each for each in guesses if each], share, patient)
+            self._fitted[key] = self._predicted(played, guesses[-1], taken)
         fitted = self._fitted[key]
         return {
             name: profile.model_copy(update={"speed": profile.speed / share})
             for name, profile in fitted.items()
         }
 
-    def _fit(self, played: Topology, share: float, patient: bool) -> dict[str, Profile]:
-        node = played.controllers[0]
+    def _piloted(
+        self, played: Topology, guesses: Sequence[Topology], share: float, patient: bool
+    ) -> login_pilot.Found:
+        largest = max((played, *guesses), key=lambda each: each.platform_count)
         planned = rails.Caps(
-            sessions=played.platform_count,
+            sessions=largest.platform_count,
             connections_per_s=rails.CAPS.connections_per_s,
             stanzas_per_s=0.0,
             duration_s=PILOT_WITHIN_S,
@@ -98,55 +102,58 @@ class Enactment:
         rails.check(planned)
         what = f"{DOOR} {played.name}: pilot; the server is halted and woken"
         with (
-            self._stage(played) as (grid, herd_of),
+            self._stage(largest) as (grid, herd_of),
             rails.audited(what, vars(planned)) as ending,
         ):
-            piloting = self._pilot(grid, herd_of(played, self._seed), share, patient)
+            crowd, *hostile = (herd_of(each, self._seed) for each in (played, *guesses))
+            faults = guesses[-1].faults if guesses else ()
+            piloting = self._pilot(grid, crowd, (hostile, faults), share, patient)
             timely = piloted(piloting, PILOT_WITHIN_S)
-            measured_s, pace_per_s, seen = asyncio.run(unless_stopped(grid, timely))
+            taken = asyncio.run(unless_stopped(grid, timely))
             ending.why = "played to the end"
+        if taken.noticed is not None:
+            self.notices.append(taken.noticed)
+        return taken
+
+    def _predicted(
+        self, played: Topology, guesses: Topology | None, taken: login_pilot.Found
+    ) -> dict[str, Profile]:
+        """The profile by which the model has what a pilot took."""
+        name = played.controllers[0].name
+        shipped = topologies.profile(played, name)
+        guess_s = None if guesses is None else self._work_s(guesses, "refused")
+        return {name: taken.fitted(shipped, self._work_s(played, "logins"), guess_s)}
+
+    def _work_s(self, topology: Topology, what: str) -> float:
+        """Predicted CPU time for each login or refusal. [s]"""
         run = self._predict(
-            played, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
+            topology, seed=self._seed, profiles=None, load=1.0, plan_replication=0, door=DOOR
         )
-        logins = sum(each["logins"] for each in run.header.measurement["logins"].values())
-        predicted_s = float(run.intervals["busy_s"].sum()) / logins
-        shipped = topologies.profile(played, node.name)
-        assert shipped.logins is not None
-        costs = shipped.logins
-        if seen is not None:
-            costs = costs.model_copy(update={"noticed": seen.noticed})
-            self.notices.append(seen)
-        factor = shipped.speed * measured_s / predicted_s
-        found = {"speed": factor, "logins": costs, "pace_per_s": pace_per_s}
-        return {node.name: shipped.model_copy(update=found)}
+        count: int = sum(each[what] for each in run.header.measurement["logins"].values())
+        return float(run.intervals["busy_s"].sum()) / count
 
     async def _pilot(
-        self, grid: Grid, herd: Herd, share: float, patient: bool
-    ) -> tuple[float, float | None, notice.Notice | None]:
-        """CPU time of a login in a patient crowd [s], pace meanwhile, and what abandoned ones cost.
-
-        The crowd meets the server as the play does, on its share of a core: what is halted and
-        woken finds colder caches, and pays more. Where nobody gives up, nothing is abandoned.
-        """
+        self,
+        grid: Grid,
+        crowd: Herd,
+        guessers: tuple[Sequence[Herd], Sequence[AnyFault]],
+        share: float,
+        patient: bool,
+    ) -> login_pilot.Found:
+        """A crowd, who guesses where somebody does, and where somebody gives up what that costs."""
         pid = grid.server_pid(next(iter(grid.document()["controllers"])))
+        stage = login_pilot.Stage(pid, share, self._cores[1])
+        guess_s, seen = None, None
         try:
-            await herd.enter(herd.members)  # a server's first logins cost more
-            herd.leave()
-            await notice.settled_s(pid)
-            begun_s = cpu_s(pid)
-            with burden.held(share, pid, self._cores[1]), Observer(pid, SAMPLE_S) as observer:
-                await herd.enter(herd.members, concurrent=len(herd.members))
-                pace_per_s = observer.stop().pace_per_s(0.0)
-            used_s = (await notice.settled_s(pid) - begun_s) / len(herd.members)
-            herd.leave()
-            await notice.settled_s(pid)
-            if patient:
-                return used_s, pace_per_s, None
-            accounts = [each.account for each in herd.members]
-            seen = await notice.measure(pid, herd.door, accounts, self._progress)
+            login_s, pace_per_s = await login_pilot.logins(stage, crowd)
+            if guessers[0]:
+                guess_s, pace_per_s = await login_pilot.guesses(stage, *guessers)
+            if not patient:
+                accounts = [each.account for each in crowd.members]
+                seen = await notice.measure(pid, crowd.door, accounts, self._progress)
         finally:
-            herd.leave()
-        return used_s, pace_per_s, seen
+            crowd.leave()
+        return login_pilot.Found(login_s, guess_s, pace_per_s, seen)
 
     def play(self, topology: Topology, defence: str, share: float = 1.0) -> Measured:
         """What becomes of a topology's Platforms on a fresh grid; who calls has predicted it.

@@ -65,6 +65,9 @@ def _sasl(login: Login, costs: Logins) -> list[tuple[str, float]]:
     rounds = [("sasl", cost.first)]
     if login.mechanism.startswith("scram"):
         rounds.append(("sasl", cost.final))
+    if login.password == "wrong":
+        name, check_s = rounds[-1]
+        rounds[-1] = name, check_s + costs.deny
     return rounds
 
 

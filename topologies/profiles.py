@@ -235,6 +235,10 @@ class Logins(Model):
     subscribe: Seconds = Field(0.0, description="one subscription to a Topic")
     resume: Seconds = Field(0.0, description="resume a session instead of the last two, or not")
     refuse: Seconds = Field(0.0, description="refuse an attempt that admission does not take in")
+    deny: Seconds = Field(
+        0.0,
+        description="refuse a wrong password, beyond checking it: note it, see the connection end",
+    )
     noticed: Fraction = Field(
         0.0,
         description="share of abandoned steps that the server notices before it pays for them",

@@ -6,7 +6,7 @@ import pytest
 from results.impact_table import render
 from results.statistics import Sample
 from results.variants import Measured
-from sim import agreements, pulled, real_phases, reenactments
+from sim import agreements, logins, pulled, real_phases, reenactments
 from sim.replications import simulate
 from topologies import TopologyError, overlays, profile
 from topologies.loading import varied
@@ -97,6 +97,22 @@ def test_guesses_are_predicted_on_the_share_that_the_server_gets():
     assert mirror.asked[0] == ("fit", pytest.approx(1 / 3))
     guesses = document["variants"][0]["figures"]["guesses_per_s"]["value"]
     assert 20.0 < guesses < 95.0  # 11 ms an attempt on a whole core, and 4 at a time
+
+
+@pytest.mark.parametrize("mechanism", ["scram-sha-1", "plain"])
+def test_a_refusal_is_paid_for_where_a_password_is_found_to_be_wrong(mechanism):
+    laid = overlays.scenario("S-PASS", None, ["none"], QUICK, real=True).attacked["none"]
+    shipped = profile(laid, "controller")
+    costly = shipped.logins.model_copy(update={"deny": 0.002})
+    dearer = shipped.model_copy(update={"speed": 3.0, "logins": costly})
+    guesser = next(each for each in laid.platforms if each.name == "guesser")
+    wrong = guesser.login.model_copy(update={"mechanism": mechanism})
+    right = wrong.model_copy(update={"password": "right"})
+    ladders = [logins.steps(guesser, each, dearer) for each in (right, wrong)]
+    more_s = [other.work_s - one.work_s for one, other in zip(*ladders, strict=True)]
+    proof = logins.proof_of(ladders[1])
+    assert more_s[proof] == pytest.approx(3.0 * 0.002)
+    assert more_s[:proof] + more_s[proof + 1 :] == [0.0] * (len(more_s) - 1)
 
 
 @pytest.mark.parametrize(

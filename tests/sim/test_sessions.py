@@ -21,7 +21,7 @@ LOGINS = st.fixed_dictionaries(
         "sasl": st.just([{"mechanism": "scram-sha-1", "storage": "hashed", "first": "0.3 ms",
                           "final": "0.2 ms"},
                          {"mechanism": "plain", "storage": "hashed", "first": "3.4 ms"}]),
-        "resume": TIME, "refuse": TIME, "noticed": st.sampled_from([0.0, 0.5, 1.0]),
+        "resume": TIME, "refuse": TIME, "deny": TIME, "noticed": st.sampled_from([0.0, 0.5, 1.0]),
         "cv": st.sampled_from([0.0, 0.4]),
     }
 )  # fmt: skip
