@@ -2,7 +2,10 @@
 
 Beside them somebody publishes on another Topic, to receivers whose connections the kernel stamps.
 The pilot finds what a publication, an answer and an item in an answer cost the server here; from
-that the whole is predicted. Askers take an answer in whole and read nothing of it but its end.
+that the whole is predicted. It lets the same crowd ask as often as in the play, beside the same
+publications, with fewer items: what is asked for back to back, or of a server whose core sleeps in
+between, has other caches and another collector's debt. Askers take an answer in whole and read
+nothing of it but its end.
 """
 
 from __future__ import annotations
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
 OWNER: Final = "admin"
 ANSWER_S: Final = 60.0
 PILOT_ITEMS: Final = (20, 100)  # that Topics keep: Prosody fetches all that one keeps anyway
-PILOT_ANSWERS: Final = 30
-PILOT_PUBLICATIONS: Final = 40
-PILOT_RATE_PER_S: Final = 20.0
+PILOT_TURNS: Final = 4  # stretches of each kind, there and back: the machine's speed drifts
+PILOT_STRETCH_S: Final = 4.0  # each; less where the play is short
+PILOT_RATE_PER_S: Final = 4.0  # of publications, at least
 SAMPLE_S: Final = 0.05
 LATE_S: Final = 0.02  # a publication that is sent later than this casts doubt
 DRIFT: Final = 0.25  # of the cost of an answer since the pilot, from which on times do not compare
@@ -100,12 +103,15 @@ class Inquiry:
         How long it took to have all items, each time. [s]
     answers_bytes : list
         Sizes of the answers. [B]
+    asked : int
+        Requests, answered or on their way at the end: the server has paid for them. [1]
     """
 
     intended_ns: dict[int, int] = field(default_factory=dict)
     come_ns: dict[int, list[int]] = field(default_factory=dict)
     syncs_s: list[float] = field(default_factory=list)
     answers_bytes: list[int] = field(default_factory=list)
+    asked: int = 0
     used_s: float = 0.0
     memory_bytes: list[float] = field(default_factory=list)
     late_s: float = 0.0
@@ -171,26 +177,40 @@ class Hall:
         self._sent, self._live = 0, f"heard-{secrets.token_hex(4)}"
 
     async def pilot(self) -> Costs:
-        """What things cost the server, one after another."""
+        """What things cost the server at the play's own pace, in stretches of three kinds."""
+        kinds: tuple[int, ...] = (0, *PILOT_ITEMS)  # items that are asked for; 0: nobody asks
+        used_s, asked, published = (dict.fromkeys(kinds, 0.0) for _ in range(3))
         async with contextlib.AsyncExitStack() as stack:
-            owner, (asker, *_) = await self._enter(stack)
+            owner, askers = await self._enter(stack)
             topics = {count: await self._furnish(owner, count) for count in PILOT_ITEMS}
-            await self._publish(owner, PILOT_RATE_PER_S, PILOT_PUBLICATIONS)  # its first cost more
-            used_s = [await settled_s(self._pid)]
-            await self._publish(owner, PILOT_RATE_PER_S, PILOT_PUBLICATIONS)
-            used_s.append(await settled_s(self._pid))
-            publication_s = (used_s[1] - used_s[0]) / PILOT_PUBLICATIONS
-            answer_s = {count: [0.0, 0] for count in PILOT_ITEMS}
-            for turn in range(4):
-                for count in PILOT_ITEMS if turn % 2 else PILOT_ITEMS[::-1]:
-                    begun_s = await settled_s(self._pid)
-                    for _ in range(PILOT_ANSWERS):
-                        await asker.ask(self._broker, pubsub.items(topics[count]))
-                    answer_s[count][0] += await settled_s(self._pid) - begun_s
-                    answer_s[count][1] += PILOT_ANSWERS
-        few, many = (answer_s[count][0] / answer_s[count][1] for count in PILOT_ITEMS)
-        item_s = (many - few) / (PILOT_ITEMS[1] - PILOT_ITEMS[0])
+            for count in kinds:  # a server's first cost more
+                await self._stretch(owner, askers, topics.get(count))
+            for turn in range(PILOT_TURNS):
+                for count in kinds if turn % 2 else kinds[::-1]:
+                    found = await self._stretch(owner, askers, topics.get(count))
+                    for total, more in zip((used_s, asked, published), found, strict=True):
+                        total[count] += more
+        publication_s = used_s[0] / max(published[0], 1.0)
+        few, many = (
+            (used_s[count] - published[count] * publication_s) / max(asked[count], 1.0)
+            for count in PILOT_ITEMS
+        )
+        item_s = max(many - few, 0.0) / (PILOT_ITEMS[1] - PILOT_ITEMS[0])
         return Costs(publication_s, max(few - PILOT_ITEMS[0] * item_s, 0.0), item_s)
+
+    async def _stretch(
+        self, owner: Dialogue, askers: Sequence[Asker], topic: str | None
+    ) -> tuple[float, float, float]:
+        """CPU time of some seconds of the play [s], its requests and its publications."""
+        lasts_s = min(PILOT_STRETCH_S, self._procedure.duration / (PILOT_TURNS * 3))
+        think_s = min(self._procedure.think, lasts_s / 2.0)
+        asked, sent, begun_s = self.found.asked, self._sent, await settled_s(self._pid)
+        work = [self._publish(owner, max(self._procedure.rate, PILOT_RATE_PER_S))]
+        if topic is not None:
+            work += [self._ask(place, each, topic, think_s) for place, each in enumerate(askers)]
+        await together(work, lasts_s)
+        used_s = await settled_s(self._pid) - begun_s
+        return used_s, self.found.asked - asked, self._sent - sent
 
     async def play(self) -> None:
         """All of it, from the beginning to the procedure's end."""
@@ -201,8 +221,11 @@ class Hall:
             topic = await self._furnish(owner, kept)
             used_s = await settled_s(self._pid)
             with Observer(self._pid, SAMPLE_S) as observer:
-                work = [self._publish(owner, procedure.rate, None)]
-                work += [self._ask(place, asker, topic) for place, asker in enumerate(askers)]
+                work = [self._publish(owner, procedure.rate)]
+                work += [
+                    self._ask(place, asker, topic, procedure.think)
+                    for place, asker in enumerate(askers)
+                ]
                 await together(work, procedure.duration)
                 seen = observer.stop()
             self.found.used_s = await settled_s(self._pid) - used_s
@@ -247,11 +270,11 @@ class Hall:
         if not reply.ok:
             raise LoadError(f"{self._broker}: {reply.text[:200]}")
 
-    async def _publish(self, owner: Dialogue, rate_per_s: float, count: int | None) -> None:
-        """Publications at instants of their own, for ever or so many."""
+    async def _publish(self, owner: Dialogue, rate_per_s: float) -> None:
+        """Publications at instants of their own, for ever."""
         draws, due_ns = generator(self._seed, "publications"), time.monotonic_ns()
-        size_bytes, first = int(self._procedure.size), self._sent
-        while count is None or self._sent < first + count:
+        size_bytes = int(self._procedure.size)
+        while True:
             due_ns += int(draws.exponential(1.0 / rate_per_s) * 1e9)
             content = payload("opaque", size_bytes, self._sent).decode()
             request = pubsub.publish(self._live, f"live-{self._sent}", content)
@@ -262,11 +285,11 @@ class Hall:
             owner.forget()
             self._sent += 1
 
-    async def _ask(self, place: int, asker: Asker, topic: str) -> None:
-        think_s = self._procedure.think
+    async def _ask(self, place: int, asker: Asker, topic: str, think_s: float) -> None:
         await asyncio.sleep(generator(self._seed, "asker", place).random() * think_s)
         while True:
             begun_s = time.monotonic()
+            self.found.asked += 1
             size_bytes = await asker.ask(self._broker, pubsub.items(topic))
             self.found.syncs_s.append(time.monotonic() - begun_s)
             self.found.answers_bytes.append(size_bytes)
@@ -303,7 +326,7 @@ def measured(found: Inquiry, procedure: LargeAnswers, defence: str, deadline_s: 
         "peak_memory_bytes": Sample(float(growth.max()), reason=why),
         "sync_s": Sample(float(np.mean(found.syncs_s)) if requests else math.inf, reason=why),
         "requests_per_s": Sample(requests / procedure.duration, reason=why),
-        "answer_cpu_s": Sample((found.used_s - published_s) / max(requests, 1), reason=why),
+        "answer_cpu_s": Sample((found.used_s - published_s) / max(found.asked, 1), reason=why),
     }
     instants = np.linspace(0.0, procedure.duration, len(growth)).tolist()
     return Measured(

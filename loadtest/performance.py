@@ -91,7 +91,8 @@ class Performance:
             return self._fit_dispatch(procedure, topology)
         if not isinstance(procedure, LargeAnswers):
             return procedure
-        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size}"
+        duty = procedure.askers, procedure.think, procedure.rate, procedure.duration
+        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size} {duty}"
         if key not in self._costs:
             self._progress(0.0, "fitting what an answer costs on this machine")
             self._costs[key] = self._pilot(procedure, topology)
@@ -151,7 +152,7 @@ class Performance:
         self._progress(0.0, defence)
         pulling.require(topology)
         plain, options = pulling.deployed(topology), Options(scram="SHA-1", files=files.ADDRESS)
-        with self._grid(plain, options) as grid, spinner.awake():
+        with self._grid(plain, options) as grid:
             pull = pulling.Pull(grid, topology, door_of(grid, topology), self._seed)
             offered_per_s = sum(plan.offered(topology).values())
             herd = len(pull.subscribers)
@@ -204,7 +205,7 @@ class Performance:
     ) -> failover.Failover:
         if len(topology.controllers) != 2:
             raise LoadError("controllers: two are played, one that falls silent and another")
-        with self._grid(topology, Options(scram="SHA-1")) as grid, spinner.awake():
+        with self._grid(topology, Options(scram="SHA-1")) as grid:
             pairs, doors = casting.pairs_on(grid, topology)
             failing = failover.Failover(grid, procedure, pairs, doors, self._seed)
             beats_per_s = 0.0 if procedure.heartbeat is None else 1.0 / procedure.heartbeat
@@ -265,7 +266,7 @@ class Performance:
         dispatch.require(procedure, topology)
         listed = procedure.manner == "addressed"
         options = Options(scram="SHA-1", reader=True, unlimited=True, multicast=listed)
-        with self._grid(topology, options) as grid, spinner.awake():
+        with self._grid(topology, options) as grid:
             sending = dispatch.Dispatch(grid, procedure, topology, door_of(grid, topology))
             burst = float(procedure.receivers)
             planned = rails.Caps(
@@ -282,14 +283,14 @@ class Performance:
         defence: str,
         part: Callable[[asking.Hall], Coroutine[Any, Any, None]],
     ) -> asking.Hall:
-        with self._grid(topology, Options(scram="SHA-1")) as grid, spinner.awake():
+        with self._grid(topology, Options(scram="SHA-1")) as grid:
             passwords, domain = grid.credentials(), topology.controllers[0].domain
             accounts = [Account(each, passwords[f"{each}@{domain}"]) for each in _accounts(grid)]
             hall = asking.Hall(grid, procedure, door_of(grid, topology), accounts, self._seed)
             rate_per_s = procedure.rate + procedure.askers / procedure.think
             sessions = procedure.askers + procedure.receivers + 1
             planned = rails.Caps(
-                sessions, 50.0, max(rate_per_s, 2.0 * asking.PILOT_RATE_PER_S),
+                sessions, 50.0, rate_per_s + asking.PILOT_RATE_PER_S,
                 max(procedure.duration, PILOT_S),
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, part(hall))
@@ -315,10 +316,14 @@ class Performance:
 
     @contextlib.contextmanager
     def _grid(self, topology: Topology, options: Options) -> Iterator[Grid]:
-        """A fresh grid on the server's cores, this thread on ours."""
+        """A fresh grid on the server's cores, this thread on ours; all are kept awake.
+
+        A pinned thread knows of no other cores than its own, so that is the last step.
+        """
         server, own = self._cores
         with (
             deployment.ephemeral(bare(topology), cores=server, options=options) as grid,
+            spinner.awake(),
             pinned(own),
         ):
             yield grid

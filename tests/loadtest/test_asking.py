@@ -29,6 +29,7 @@ def test_a_publication_is_there_with_its_last_copy():
         come_ns={0: [10**7, 2 * 10**7], 1: [11 * 10**8, 31 * 10**8], 2: [21 * 10**8]},
         syncs_s=[0.1, 0.3],
         answers_bytes=[1000, 1000],
+        asked=2,
         used_s=0.24,
         memory_bytes=[5e6, 8e6, 6e6],
     )
