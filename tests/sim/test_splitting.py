@@ -5,7 +5,9 @@ import pytest
 import worlds
 
 from results import rarities
+from sim.busy_periods import NEVER, WatchedServer
 from sim.splitting import rare_backlog
+from sim.state import WAITED_FOR
 from sim.verification_worlds import World
 from topologies.plan import Plan
 from topologies.problems import TopologyError
@@ -64,6 +66,33 @@ def test_what_is_not_so_rare_is_as_often_as_it_is_counted(discipline):
     assert hits > 30
     error = np.hypot(np.sqrt(share / periods), (estimate["high"] - estimate["low"]) / 4.0)
     assert abs(estimate["value"] - share) < 4.0 * error < share
+
+
+@pytest.mark.parametrize("discipline", SERVERS)
+def test_a_server_that_is_put_back_is_where_it_was_whatever_came_between(discipline):
+    """Also if it needed more room meanwhile, or less then than it has now."""
+    topology = worlds.topology(
+        [{"name": "pub", "count": 3, "publishes": ["t"]},
+         {"name": "sub", "count": 40, "subscribes": ["t"]}],
+        [{"topic": "t", "by": "pub", "process": "poisson", "rate": "15/s"}],
+        duration="2000 s",
+    )  # fmt: skip
+    profile = worlds.profile(discipline, **SERVERS[discipline])
+    server, moments = WatchedServer(topology, {"c": profile}, 1, 1), []
+    while len(moments) < 4:
+        if server.go_on(41 + 120 * len(moments)) == WAITED_FOR:
+            moments.append(server.moment())
+    sizes = [sum(each.nbytes for each in moment.octets.values()) for moment in moments]
+    assert sizes[0] < sizes[-1]
+    for moment in (moments[1], moments[3], moments[0], moments[2]):
+        for _ in range(3):
+            server.put_back(moment)
+            back = server.moment()
+            assert back.time_s == moment.time_s
+            for name in moment.octets:
+                if name != "cores":  # draws at hand are let go
+                    assert np.array_equal(back.octets[name], moment.octets[name]), name
+            server.go_on(NEVER)
 
 
 def test_what_has_a_memory_of_its_own_is_refused():
