@@ -77,12 +77,10 @@ def quantile(counts: Counts, q: float) -> float:
 
 def mean(counts: Counts) -> float:
     """Mean over what was delivered [s]; nan without counts."""
-    delivered = counts.copy()
-    delivered[UNDELIVERED] = 0
-    total = int(delivered.sum())
-    values = representative_s()
-    values[UNDELIVERED] = 0.0
-    return float(delivered @ values) / total if total else math.nan
+    bins, delivered = sparse(counts[:UNDELIVERED])
+    if not len(bins):
+        return math.nan
+    return float((delivered * representative_s()[bins]).sum()) / int(delivered.sum())
 
 
 def sparse(counts: Counts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:

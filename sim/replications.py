@@ -14,7 +14,7 @@ from typing import Literal
 import topologies
 from results import Run, environment
 from results.records import PUBLICATION_ROWS_MAX
-from sim import phases, reference
+from sim import phases
 from sim.fetches import direct
 from sim.grid import Grid, Watch
 from sim.journeys import COPIES_MAX
@@ -236,6 +236,8 @@ def replicate(task: Task, watch: Watch | None = None) -> Outcome:
         plan.rows, task.row_stride, stage_stride=stage_stride, copy_stride=copy_stride,
     )  # fmt: skip
     if task.engine == "reference":
+        from sim import reference
+
         tallies, plan_sha256 = reference.run(study, plan, task.profiles), plan.sha256
     else:
         grid = Grid(study, plan, task.profiles, window_s=task.window_s, watch=watch)

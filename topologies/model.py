@@ -29,7 +29,7 @@ Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 class Model(BaseModel):
     """Base of every section: frozen, closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Provenance(Model):
