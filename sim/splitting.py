@@ -17,9 +17,8 @@ References
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,11 +102,11 @@ def rare_backlog(
             each.name: topologies.profile(topology, each.name) for each in topology.controllers
         }
     require_possible(topology, copies, profiles)
-    levels, further = in_parts(topology, copies, profiles, seed, trials)
+    split = laid(topology, copies, profiles, seed, trials)
     parts: list[Part] = []
     half_width = math.inf
     while len(parts) < PARTS_MIN or (half_width > precision and len(parts) < PARTS_MAX):
-        parts.append(next(further))
+        parts.append(split.part(len(parts) + 1))
         half_width = _half_width(parts)
         if progress is not None:
             needed = max(PARTS_MIN, len(parts) * min((half_width / precision) ** 2, 1e6))
@@ -120,7 +119,7 @@ def rare_backlog(
         "controller": topology.controllers[0].name,
         "copies": copies,
         "seed": seed,
-        "levels": levels,
+        "levels": [*split.levels],
         "trials": trials,
         "parts": len(parts),
         "probability": statistics.mean(reached, 0.0),
@@ -131,10 +130,39 @@ def rare_backlog(
     }
 
 
-def in_parts(
+@dataclass(frozen=True)
+class Splitting:
+    """What independent estimates are made of: levels on the way, trials from each but the last."""
+
+    topology: Topology
+    profiles: Mapping[str, Profile]
+    seed: int
+    levels: tuple[int, ...]
+    trials: int
+
+    def part(self, number: int) -> Part:
+        """One estimate, from busy periods one after another and trials from each level reached."""
+        server = WatchedServer(self.topology, self.profiles, self.seed, number)
+        states, periods, periods_per_s = _entrances(server, self.levels[0], self.trials)
+        probability = len(states) / periods
+        for place, level in enumerate(self.levels[1:]):
+            if not states:
+                return Part(0.0, periods_per_s)
+            origin = _chosen(len(states), self.trials, (self.seed, number), place)
+            reached: list[Moment] = []
+            for each in origin.tolist():
+                server.put_back(states[each])
+                if server.go_on(level) == WAITED_FOR:
+                    reached.append(server.moment())
+            probability *= len(reached) / self.trials
+            states = reached
+        return Part(probability, periods_per_s)
+
+
+def laid(
     topology: Topology, copies: int, profiles: Mapping[str, Profile], seed: int, trials: int
-) -> tuple[list[int], Iterator[Part]]:
-    """Levels on the way to a backlog, and independent estimates, each made as it is asked for."""
+) -> Splitting:
+    """Levels on the way to a backlog, laid by trials of their own."""
     topology = _long(topology, seed)
     least = max(topology.fan_out().values(), default=0) + 1
     first = WatchedServer(topology, profiles, seed, 0)
@@ -143,12 +171,7 @@ def in_parts(
         raise TopologyError(
             [f'trials: "{trials}": {rule}; ask for fewer, or for fewer subscribers']
         )
-    levels = _levels(first, least, copies)
-    parts = (
-        _part(WatchedServer(topology, profiles, seed, number), levels, trials, (seed, number))
-        for number in itertools.count(1)
-    )
-    return levels, parts
+    return Splitting(topology, profiles, seed, tuple(_levels(first, least, copies)), trials)
 
 
 def require_possible(topology: Topology, copies: int, profiles: Mapping[str, Profile]) -> None:
@@ -215,24 +238,6 @@ def _next_period(server: WatchedServer) -> None:
     """Work until the next busy period has begun."""
     while not server.go_on(NEVER) & BEGUN_ANEW:
         pass
-
-
-def _part(server: WatchedServer, levels: list[int], trials: int, key: tuple[int, int]) -> Part:
-    """One estimate, from busy periods one after another and trials from each level but the last."""
-    states, periods, periods_per_s = _entrances(server, levels[0], trials)
-    probability = len(states) / periods
-    for place, level in enumerate(levels[1:]):
-        if not states:
-            return Part(0.0, periods_per_s)
-        origin = _chosen(len(states), trials, key, place)
-        reached: list[Moment] = []
-        for each in origin.tolist():
-            server.put_back(states[each])
-            if server.go_on(level) == WAITED_FOR:
-                reached.append(server.moment())
-        probability *= len(reached) / trials
-        states = reached
-    return Part(probability, periods_per_s)
 
 
 def _chosen(states: int, trials: int, key: tuple[int, int], place: int) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 
 from sim import splitting
 from sim.verification_worlds import SERVICE_S, Effort, Figure, Floats, World
+from sim.workers import cores, pool
 
 RHO = 0.7
 NARROW, TRIALS, TRIALS_QUICK = 0.10, 3_500, 400
@@ -37,8 +38,10 @@ def rare_backlogs(effort: Effort) -> Iterator[Figure]:
         costs = {"copy": f"{SERVICE_S!r} s", "copy_distribution": distribution}
         world = World((arrivals,), 100.0, costs)
         profiles = {"c": world.profile()}
-        _, parts = splitting.in_parts(world.topology(), jobs, profiles, effort.seed, trials)
-        found = np.array([next(parts).probability for _ in range(effort.replications)])
+        split = splitting.laid(world.topology(), jobs, profiles, effort.seed, trials)
+        with pool(cores()) as workers:
+            parts = workers.map(split.part, range(1, effort.replications + 1))
+            found = np.array([part.probability for part in parts])
         theory = reaching(law.pmf(np.arange(jobs)))
         name = f"{kind}: a busy period reaches {jobs} jobs"
         yield Figure(name, theory, found, few.widened(NARROW), RHO)

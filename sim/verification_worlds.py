@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from results.run import Run
 from sim.replications import simulate
+from sim.workers import cores
 from topologies.profiles import Profile
 from topologies.schema import Topology
 
@@ -120,11 +121,12 @@ class World:
         )
 
     def play(self, effort: Effort) -> Run:
-        """Simulate it; of very many publications a share is kept."""
+        """Simulate it, in full on all cores; of very many publications a share is kept."""
         return simulate(
             self.topology(),
             seed=effort.seed,
             replications=effort.replications,
+            processes=cores() if effort.jobs >= 1.0 else None,
             profiles={"c": self.profile()},
         )
 
