@@ -12,7 +12,15 @@ from typing import Final, Protocol
 import numpy as np
 
 from loadtest import compiled_tables, compiled_turn, openssl
-from loadtest.compiled_tables import NOBODY, READY_MAX, TAKEN, Tables
+from loadtest.compiled_tables import (
+    ELSEWHERE,
+    LEFT_BYTES,
+    LEFT_MAX,
+    NOBODY,
+    READY_MAX,
+    TAKEN,
+    Tables,
+)
 from loadtest.publications import WORDS, Publications
 from loadtest.receiver import CHECK_EVERY, HEAD, ITEM, TAIL, DeliveryLog, Receiver
 
@@ -157,7 +165,7 @@ class CompiledReading:
         session["incoming"] = openssl.bio_of(counted.incoming)
         session["outgoing"] = openssl.bio_of(counted.outgoing)
         session["key"] = receiver.key
-        session["event"] = session["sealed"] = 0
+        session["event"] = session["sealed"] = session["left"] = 0
         session["number"] = number
         self._learn(place, receiver)
         self._tables.session_of[number] = place
@@ -178,13 +186,14 @@ class CompiledReading:
     def release(self, number: int) -> None:
         """Read a descriptor no longer; what was read of it is taken first."""
         tables, turn = self._tables, self._turn
-        place = int(tables.session_of[number]) if number < len(tables.session_of) else NOBODY
+        place = self._place_of(number)
         if place == NOBODY:
             return
-        tables.session_of[number] = tables.sessions[place]["number"] = NOBODY
         counted, self._counted[place] = self._counted[place], None
-        self._free.append(place)
         assert counted is not None
+        self._give_back(place, counted.receiver)
+        tables.session_of[number] = tables.sessions[place]["number"] = NOBODY
+        self._free.append(place)
         for at in range(turn[_POSITION], turn[_COUNT]):
             entry = tables.entries[at]
             if entry["session"] == place:
@@ -231,23 +240,14 @@ class CompiledReading:
 
     def _hand_over(self, why: int, entry: np.void) -> None:
         if why == compiled_tables.HANDLER:
-            # One that was served before it may have closed it.
-            number = int(entry["number"])
-            if handler := self._handlers.get(number):
-                handler(int(entry["happened"]))
-            place = (
-                int(self._tables.session_of[number])
-                if number < len(self._tables.session_of)
-                else NOBODY
-            )
-            if place != NOBODY and (counted := self._counted[place]) is not None:
-                self._learn(place, counted.receiver)
+            self._let_handle(int(entry["number"]), int(entry["happened"]))
             return
         place = int(entry["session"])
         counted = self._counted[place]
         assert counted is not None
         received = [int(entry[name]) for name in ("size", "received_ns", "delay_ns")]
         if why == compiled_tables.FAILED:
+            self._give_back(place, counted.receiver)
             counted.transport.again(*received)
         else:
             turn, clear = self._turn, self._tables.clear
@@ -262,6 +262,32 @@ class CompiledReading:
         if self._counted[place] is counted:
             self._learn(place, counted.receiver)
 
+    def _left_of(self, place: int) -> memoryview:
+        """Where the beginning of a stanza is kept for a session."""
+        return self._tables.left.data[place * LEFT_BYTES : (place + 1) * LEFT_BYTES]
+
+    def _give_back(self, place: int, receiver: Receiver) -> None:
+        """Give a session's beginning of a stanza to the receiver, which is to read the rest."""
+        session = self._tables.sessions[place]
+        if (size := int(session["left"])) > 0:
+            receiver.left = self._left_of(place)[:size].tobytes()
+            session["left"] = 0
+
+    def _let_handle(self, number: int, happened: int) -> None:
+        """Let a descriptor's handler serve it, which may read it, close it, or add others."""
+        if (place := self._place_of(number)) != NOBODY and (counted := self._counted[place]):
+            self._give_back(place, counted.receiver)
+        # One that was served before it may have closed it.
+        if handler := self._handlers.get(number):
+            handler(happened)
+        if (place := self._place_of(number)) != NOBODY and (counted := self._counted[place]):
+            self._learn(place, counted.receiver)
+
+    def _place_of(self, number: int) -> int:
+        """The session that a descriptor is read for; NOBODY."""
+        known = 0 <= number < len(self._tables.session_of)
+        return int(self._tables.session_of[number]) if known else NOBODY
+
     def send_rest(self, place: int, data: bytes) -> None:
         """Send what the kernel did not take of a session, and hold it if it still does not."""
         if (counted := self._counted[place]) is not None:
@@ -270,8 +296,7 @@ class CompiledReading:
 
     def hold(self, number: int) -> None:
         """Let compiled code send to a descriptor only where Python has nothing waiting for it."""
-        known = 0 <= number < len(self._tables.session_of)
-        place = int(self._tables.session_of[number]) if known else NOBODY
+        place = self._place_of(number)
         if place == NOBODY or (counted := self._counted[place]) is None:
             return
         session = self._tables.sessions[place]
@@ -281,9 +306,15 @@ class CompiledReading:
             session["sealed"] &= ~compiled_tables.STUCK
 
     def _learn(self, place: int, receiver: Receiver) -> None:
-        """Learn the newest event of a session, and whether it is in between stanzas."""
-        event, session = receiver.event, self._tables.sessions[place]
-        session["whole"] = not receiver.left
+        """Learn the newest event of a session, and keep the beginning of a message for it."""
+        event, session, left = receiver.event, self._tables.sessions[place], receiver.left
+        if left:
+            session["left"] = ELSEWHERE
+            if place < LEFT_MAX and len(left) <= LEFT_BYTES and left[: len(HEAD)] == HEAD:
+                self._left_of(place)[: len(left)] = left
+                session["left"], receiver.left = len(left), b""
+        elif session["left"] == ELSEWHERE:
+            session["left"] = 0
         number = self._known.get(event)
         if number is None and receiver.quote and len(self._known) < EVENTS_MAX:
             number = len(self._known)
@@ -306,7 +337,8 @@ def _tables(poll: int, encrypted: memoryview, publications: Publications | None)
         time=np.zeros(1, compiled_tables.TIME),
         ready=np.zeros(READY_MAX * words, np.uint32),
         entries=np.zeros(READY_MAX, compiled_tables.ENTRY),
-        clear=np.zeros(compiled_tables.RECORD_BYTES, np.uint8),
+        clear=np.zeros(LEFT_BYTES + compiled_tables.RECORD_BYTES, np.uint8),
+        left=np.zeros(LEFT_MAX * LEFT_BYTES, np.uint8),  # no memory until it is written to
         session_of=np.full(_GROWN, NOBODY, np.int32),
         sessions=np.zeros(_GROWN, compiled_tables.SESSION),
         events=np.zeros(EVENTS_MAX, compiled_tables.EVENT),
@@ -320,7 +352,7 @@ def _tables(poll: int, encrypted: memoryview, publications: Publications | None)
     addresses, message, turn = tables.addresses[0], tables.message[0], tables.turn[0]
     for name in compiled_tables.FUNCTIONS:
         addresses[name] = openssl.address(name)
-    for name in ("ready", "clear", "message", "time"):
+    for name in ("ready", "clear", "left", "message", "time"):
         addresses[name] = getattr(tables, name).ctypes.data
     addresses["encrypted"] = np.frombuffer(encrypted, np.uint8).ctypes.data
     for name, text in _COMPARED.items():

@@ -27,6 +27,8 @@ READY_MOST: Final = 16  # likewise where publications shall not wait for it
 SLOT_BYTES: Final = 8_256  # no power of two: neighbours shall not compete for the same cache lines
 RECORD_BYTES: Final = 16_384  # most that one TLS record holds (RFC 8446 section 5.1)
 ROWS_MAX: Final = 4_096
+LEFT_BYTES: Final = 4_160  # of a stanza's beginning that are kept for a session
+LEFT_MAX: Final = 20_000  # sessions for which they can be: no run has more
 
 # Why a turn gives way to Python.
 OVER: Final = 0  # nothing is ready any more, or its time is up
@@ -46,13 +48,16 @@ DONE: Final = 9  # all are written
 NOBODY: Final = -1  # it is its handler's
 TAKEN: Final = -2  # Python has taken it already
 
+# Instead of how much is left of a session's last record.
+ELSEWHERE: Final = -1  # Python has it
+
 FUNCTIONS: Final = (
     "epoll_wait", "recvmsg", "clock_gettime", "memcmp", "memchr", "memmem",
     "SSL_read", "SSL_get_error", "BIO_write", "BIO_ctrl_pending",
     "SSL_write", "BIO_read", "send", "clock_nanosleep", "memcpy", "memset",
 )  # fmt: skip
 BUFFERS: Final = (
-    "ready", "encrypted", "clear", "message", "time", "head", "tail", "item",
+    "ready", "encrypted", "clear", "left", "message", "time", "head", "tail", "item",
     "iq_open", "iq_close", "mark",
 )  # fmt: skip
 SOURCES: Final = (  # of all kernels
@@ -81,7 +86,7 @@ TIME: Final = words("s", "ns")  # struct timespec
 SESSION: Final = words(  # a cache line
     *("ssl", "incoming", "outgoing", "key"),
     "event",  # which event its newest notification had
-    "whole",  # whether it is in between stanzas
+    "left",  # bytes of a stanza that its last record began; ELSEWHERE
     "number",  # its descriptor; NOBODY
     "sealed",  # whether something waits to be sent, or the kernel has not taken all: see below
 )
@@ -111,7 +116,8 @@ class Tables(NamedTuple):
     time: npt.NDArray[Any]  # TIME, one
     ready: npt.NDArray[np.uint32]  # struct epoll_event, as words
     entries: npt.NDArray[Any]  # ENTRY, READY_MAX
-    clear: npt.NDArray[Any]  # clear text
+    clear: npt.NDArray[Any]  # clear text: what was left, and a record
+    left: npt.NDArray[np.uint8]  # by session: the beginning of a stanza; LEFT_BYTES for each
     session_of: npt.NDArray[np.int32]  # by descriptor; NOBODY
     sessions: npt.NDArray[Any]  # SESSION
     events: npt.NDArray[Any]  # EVENT

@@ -20,6 +20,8 @@ from loadtest.compiled_tables import (
     FAILED,
     FULL,
     HANDLER,
+    LEFT_BYTES,
+    LEFT_MAX,
     NOBODY,
     ODD,
     OVER,
@@ -40,7 +42,7 @@ DONT_WAIT: Final = 0x40
 _STAMP_BYTES: Final = 32
 _STAMP: Final = 1 | 35 << 32  # SOL_SOCKET and SO_TIMESTAMPNS
 _WANT_READ: Final = 2
-_OPENING, _OPENED, _ZERO = ord("<"), ord(">"), ord("0")
+_OPENING, _OPENED, _SLASH, _ZERO = ord("<"), ord(">"), ord("/"), ord("0")
 _CLOSE_BYTES: Final = 10  # of "</message>", which the tail ends with
 
 
@@ -124,7 +126,7 @@ def publication_of(tables: Tables, size: int, session: int) -> int:
     The rule is that of `Receiver.note`, only that the event may be of any notification before.
     """
     addresses, state = tables.addresses[0], tables.sessions[session]
-    if not state.whole or not _plain(tables, size):
+    if state.left or not _plain(tables, size):
         return -1
     # There is one: the tail has several.
     opened = foreign(addresses.memchr, addresses.clear, _OPENED, size, 0)
@@ -197,7 +199,7 @@ def _note_all(tables: Tables, entry: Any, session: int) -> int:
         publication = publication_of(tables, turn.clear_bytes, session)
     if publication >= 0:
         return CHECK if _note(tables, entry, session, publication) else OVER
-    while tables.sessions[session].whole and turn.clear_from < turn.clear_bytes:
+    while not tables.sessions[session].left and turn.clear_from < turn.clear_bytes:
         if turn.rows == ROWS_MAX:
             return ODD
         if note_answer(tables, entry.received_ns):
@@ -213,21 +215,72 @@ def _note_all(tables: Tables, entry: Any, session: int) -> int:
 
 
 @compiled
+def _decrypt(tables: Tables, session: int) -> int:
+    """Decrypt a record behind what is left of the one before; its size, or below 1."""
+    addresses, turn, state = tables.addresses[0], tables.turn[0], tables.sessions[session]
+    left = max(state.left, 0)
+    if left:
+        kept = addresses.left + session * LEFT_BYTES
+        foreign(addresses.memcpy, addresses.clear, kept, left, 0)
+    clear = addresses.clear + left
+    size = foreign_int(addresses.SSL_read, state.ssl, clear, RECORD_BYTES, 0)
+    turn.clear_bytes = 0
+    if size > 0:
+        turn.clear_bytes = left + size
+        state.left -= left
+    return size
+
+
+@compiled
+def _is_open(tables: Tables, place: int, end: int) -> bool:
+    """Whether what the clear text has from a place on is the beginning of one message."""
+    addresses, turn, size = tables.addresses[0], tables.turn[0], end - place
+    begin = addresses.clear + place
+    if differ(tables, begin, addresses.head, min(size, turn.head_bytes)):
+        return False
+    close = addresses.tail + turn.tail_bytes - _CLOSE_BYTES
+    if foreign(addresses.memmem, begin, size, close, _CLOSE_BYTES - 1):
+        return False
+    opened = foreign(addresses.memchr, begin, _OPENED, size, 0)
+    if opened == 0:
+        return True
+    inside = opened - addresses.clear + 1
+    follows = inside == end or tables.clear[inside] == _OPENING
+    return follows and tables.clear[inside - 2] != _SLASH
+
+
+@compiled
+def _keep(tables: Tables, session: int) -> bool:
+    """Keep what a record leaves, if that is the beginning of a message; else it is for Python.
+
+    Servers cut what they have for a session into records of one size, not between stanzas.
+    """
+    addresses, turn, state = tables.addresses[0], tables.turn[0], tables.sessions[session]
+    begin, size = addresses.clear + turn.clear_from, turn.clear_bytes - turn.clear_from
+    if state.left or size > LEFT_BYTES or session >= LEFT_MAX:
+        return False
+    if not _is_open(tables, turn.clear_from, turn.clear_bytes):
+        return False
+    foreign(addresses.memcpy, addresses.left + session * LEFT_BYTES, begin, size, 0)
+    state.left = size
+    return True
+
+
+@compiled
 def _take(tables: Tables, place: int) -> int:
     """Decrypt and note what an entry has; why it is for Python, or OVER."""
-    addresses, turn, entry = tables.addresses[0], tables.turn[0], tables.entries[place]
+    addresses, entry = tables.addresses[0], tables.entries[place]
     session = tables.sessions[entry.session]
     encrypted = addresses.encrypted + place * SLOT_BYTES
     foreign(addresses.BIO_write, session.incoming, encrypted, entry.size, 0)
     while True:
-        size = foreign_int(addresses.SSL_read, session.ssl, addresses.clear, RECORD_BYTES, 0)
-        turn.clear_bytes = max(size, 0)
+        size = _decrypt(tables, entry.session)
         if size < 1:
             error = foreign_int(addresses.SSL_get_error, session.ssl, size, 0, 0)
             unsent = foreign(addresses.BIO_ctrl_pending, session.outgoing, 0, 0, 0)
             return OVER if error == _WANT_READ and unsent == 0 else FAILED
         why = _note_all(tables, entry, entry.session)
-        if why != OVER:
+        if why != OVER and not (why == ODD and _keep(tables, entry.session)):
             return why
         if foreign(addresses.BIO_ctrl_pending, session.incoming, 0, 0, 0) == 0:
             return OVER

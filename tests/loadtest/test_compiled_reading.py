@@ -189,6 +189,62 @@ def test_several_in_one_record_are_noted_by_compiled_code(contexts):
     assert noted == [None, 30 + 17 + 30 + 1]
 
 
+@pytest.mark.parametrize(("size", "least"), [(8_192, 950), (1_000, 950), (257, 950), (7, 0)])
+def test_stream_that_is_cut_into_records_of_one_size_is_noted_by_compiled_code(
+    contexts, size, least
+):
+    """As Prosody cuts what it has for a session while it is busy: a stanza begins anywhere."""
+    text = b"".join(PLAIN[n % 2](n) for n in range(1, 1_000 if size > 7 else 100))
+    noted = []
+
+    async def story(scene):
+        session, other = await scene.enter(), await scene.enter()
+        for each in (session, other):
+            for kind in PLAIN[:2]:
+                each.peer.send(each.peer.sealed(kind(0)))
+            await scene.settle()
+        for begin in range(0, len(text), size):
+            for each in (session, other):
+                each.peer.send(each.peer.sealed(text[begin : begin + size]))
+            if begin // size % 16 == 15:
+                await scene.settle()
+        await scene.settle()
+        noted.append(scene.compiled and scene.compiled.noted)
+
+    interpreted, compiled = both(contexts, story)
+    assert compiled == interpreted
+    assert [len(set(rows)) for rows in compiled["rows"]] == [1_000 if size > 7 else 100] * 2
+    assert noted[1] >= 2 * least
+
+
+def test_beginning_of_a_stanza_is_not_lost_when_the_interpreter_goes_on(contexts):
+    """A session pauses, or ends, or has something odd in the middle of a stanza."""
+    text = notification(7, body="<data>" + "x" * 700 + "</data>")
+
+    async def story(scene):
+        sessions = [await scene.enter() for _ in range(4)]
+        for number, each in enumerate(sessions):
+            each.peer.send(each.peer.sealed(notification(1)))
+            await scene.settle()
+            each.peer.send(each.peer.sealed(notification(2) + text[:400]))
+            await scene.settle()
+            if number == 1:
+                each.transport.pause_reading()
+                each.transport.resume_reading()
+            if number == 2:
+                each.peer.send(each.peer.sealed(text[400:-1], b"><presence/>" + text[:20]))
+                each.peer.send(each.peer.sealed(text[20:]))
+            elif number == 3:
+                each.peer.send(each.peer.sealed(text[400:410]) + bytes(40))
+            else:
+                each.peer.send(each.peer.sealed(text[400:] + replay(3)))
+            await scene.settle()
+
+    interpreted, compiled = both(contexts, story)
+    assert compiled == interpreted
+    assert [len(rows) for rows in compiled["rows"]] == [4, 4, 4, 2]
+
+
 def test_many_come_and_go_and_find_room(contexts):
     """More rows than are kept at once, numbers of sessions given anew."""
 
