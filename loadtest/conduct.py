@@ -20,6 +20,7 @@ import numpy as np
 from loadtest import counters, rails, shares
 from loadtest.generator import Generator
 from loadtest.harvest import Ended
+from loadtest.interrupts import Interrupts
 from loadtest.observation import Observation, Observer
 from loadtest.problems import DeploymentError, LoadError
 from loadtest.script import Script
@@ -69,6 +70,7 @@ class Conduct:
         self.start_ns = 0
         self.played_s = 0.0
         self.stopped: str | None = None
+        self._interrupts = Interrupts()
         self.observations: dict[str, Observation] = {}
         self.counters: dict[str, dict[str, dict[str, float]]] = {}
         self.ended: dict[int, Ended] = {}
@@ -179,18 +181,13 @@ class Conduct:
     def _play_to_the_end(self, generator: Generator, duration_s: float) -> None:
         """Play and drain; Ctrl-C ends the one and shortens the other."""
         self.played_s = duration_s
-        try:
+        with self._interrupts:
             self._play(generator, duration_s)
-        except KeyboardInterrupt:
-            self.stopped = BY_HAND
-        if self.stopped:
-            elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9
-            self.played_s = min(duration_s, elapsed_s)
-        generator.tell(halt=True)
-        try:
+            if self.stopped:
+                elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9
+                self.played_s = min(duration_s, elapsed_s)
+            generator.tell(halt=True)
             self._drain(generator, STOPPED_DRAIN_S if self.stopped else self._settings.drain_s)
-        except KeyboardInterrupt:
-            self.stopped = self.stopped or BY_HAND
 
     def _log_in(self, generator: Generator) -> None:
         limit_s = 60.0 + 3.0 * self._cast.sessions / self._settings.logins_per_s
@@ -226,8 +223,8 @@ class Conduct:
         intended = int(np.searchsorted(self._rows.intended_s, self.played_s))
         expected = int(fan_out[self._rows.topic[:intended]].sum())
         begun_s = moved_s = time.monotonic()
-        delivered = -1
-        while time.monotonic() < begun_s + limit_s:
+        delivered, interrupts = -1, self._interrupts.count
+        while time.monotonic() < begun_s + limit_s and self._interrupts.count == interrupts:
             generator.tell(count=True)
             asked_s = time.monotonic()
             while time.monotonic() < asked_s + _POLL_S:
@@ -268,6 +265,8 @@ class Conduct:
                     self._publishing.discard(event["place"])
             yield event
         self._report(windows, logins)
+        if self._interrupts.count:
+            self.stopped = self.stopped or BY_HAND
         now_s = time.monotonic()
         if now_s > self._checked_s + 2 * _POLL_S:
             self._checked_s = now_s

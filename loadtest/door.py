@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import locust.stats
 from gevent import subprocess
 from locust.env import Environment
 from locust.runners import MasterRunner
@@ -30,7 +31,8 @@ from topologies import Topology
 
 BAD_INPUT, INVALID = 2, 3
 END_WITHIN_S = 20.0
-HELLO, ORDER = "gridlab-worker", "gridlab-shares"
+ROWS_WITHIN_S = 10.0
+HELLO, ORDER, ROWS = "gridlab-worker", "gridlab-shares", "gridlab-rows"
 
 
 class Door:
@@ -42,6 +44,8 @@ class Door:
         self._player: subprocess.Popen | None = None
         self._watching: gevent.Greenlet | None = None
         self._hellos: dict[str, Mapping[str, Any]] = {}
+        self._shared: tuple[str, set[str]] = "", set()  # the run's tag, and who has a part of it
+        self._reported: set[tuple[str, str]] = set()  # tag and worker, whose rows are all here
         self._live = Live()
         self._joined = ExitStack()
         self._host = self._options.host
@@ -56,6 +60,7 @@ class Door:
         environment.events.test_start.add_listener(self.start)
         environment.events.test_stop.add_listener(self.stop)
         environment.events.quitting.add_listener(self.leave)
+        environment.events.quit.add_listener(self._await_files)
         if environment.shape_class and self._options.headless:
             # Locust listens to SIGTERM only once a shape is through.
             gevent.signal_handler(signal.SIGTERM, environment.runner.quit)
@@ -63,6 +68,7 @@ class Door:
             tab.add(environment.web_ui, self._live)
         if isinstance(environment.runner, MasterRunner):
             environment.runner.register_message(HELLO, self._meet)
+            environment.runner.register_message(ROWS, self._hear)
 
     @property
     def _distributed(self) -> bool:
@@ -70,6 +76,14 @@ class Door:
 
     def _meet(self, msg: Any, **_: object) -> None:
         self._hellos[msg.node_id] = msg.data
+
+    def _hear(self, msg: Any, **_: object) -> None:
+        self._reported.add((msg.data, msg.node_id))
+
+    def _present(self) -> set[str]:
+        """Workers that Locust has not lost."""
+        clients = self._environment.runner.clients
+        return {each.id for each in (*clients.ready, *clients.spawning, *clients.running)}
 
     def _overrides(self, users: int) -> tuple[str, ...]:
         topology: Topology = self._topology
@@ -112,8 +126,7 @@ class Door:
 
     def _workers(self) -> list[dict[str, Any]]:
         """The workers that are there, once they have all said who they are."""
-        clients = self._environment.runner.clients
-        names = [each.id for each in (*clients.ready, *clients.spawning, *clients.running)]
+        names = sorted(self._present())
         deadline_s = time.monotonic() + 5.0
         while not set(names) <= set(self._hellos) and time.monotonic() < deadline_s:
             gevent.sleep(0.05)
@@ -150,6 +163,7 @@ class Door:
             if news["state"] in ("done", "failed"):
                 last = news
         player.wait()
+        self._await_rows()
         self._environment.process_exit_code = last["code"]
         if last["state"] == "failed":
             print(last["problem"], file=sys.stderr)
@@ -162,9 +176,25 @@ class Door:
         gevent.spawn(self._end)
 
     def _share_out(self, news: Mapping[str, Any]) -> None:
-        for name in {each["worker"] for each in news["shares"]}:
+        self._shared = news["tag"], {each["worker"] for each in news["shares"]}
+        for name in self._shared[1]:
             order = {**news, "name": name, "out": self._options.out, "rows": self._topology.name}
             self._environment.runner.send_message(ORDER, order, client_id=name)
+
+    def _await_rows(self) -> None:
+        """Wait for all rows of the workers; Locust gives their last report half a second."""
+        tag, sharing = self._shared
+        deadline_s = time.monotonic() + ROWS_WITHIN_S
+        while time.monotonic() < deadline_s:
+            missing = {name for name in sharing if (tag, name) not in self._reported}
+            if not missing or not missing & self._present():
+                return
+            gevent.sleep(0.05)
+
+    def _await_files(self, **_: object) -> None:
+        """Let Locust write its table with the last rows: it does so once a second, and no more."""
+        if self._options.csv_prefix:
+            gevent.sleep(locust.stats.CSV_STATS_INTERVAL_SEC + 0.1)
 
     def _end(self) -> None:
         """The run is over; in the web page, another may follow."""
@@ -196,14 +226,21 @@ class WorkerDoor:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._relay: Relay | None = None
-        environment.runner.register_message(ORDER, self._obey)
+        environment.runner.register_message(ORDER, self._obey, concurrent=True)
         environment.events.quitting.add_listener(self._finish)
         hello = {"pid": os.getpid(), "clock": workers.clock()}
         environment.runner.send_message(HELLO, hello)
 
     def _obey(self, msg: Any, **_: object) -> None:
         board = Board(self._environment.stats, msg.data["rows"])
-        self._relay = Relay(msg.data, board)
+        relay = self._relay = Relay(msg.data, board)
+        relay.wait()
+        # As Locust's own reports, of which the next one may be seconds away.
+        runner = self._environment.runner
+        rows: dict[str, Any] = {}
+        self._environment.events.report_to_master.fire(client_id=runner.client_id, data=rows)
+        runner.send_message("stats", rows)
+        runner.send_message(ROWS, msg.data["tag"])
 
     def _finish(self, **_: object) -> None:
         """Ctrl-C reaches all of Locust's processes: let the master end the run in good order."""

@@ -51,8 +51,8 @@ class Relay:
         self._counts = {stage: histogram.empty() for stage in STAGES}
         self._greenlets = [gevent.spawn(self._run, each) for each in self._mine]
 
-    def wait(self, within_s: float) -> None:
-        """Until all processes have ended. [s]"""
+    def wait(self, within_s: float | None = None) -> None:
+        """Until all processes have ended; None: however long that takes. [s]"""
         gevent.joinall(self._greenlets, within_s)
 
     def _run(self, share: Mapping[str, Any]) -> None:

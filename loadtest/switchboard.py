@@ -1,9 +1,10 @@
 """Sessions of Locust's users, in a process of their own: asyncio does not run where gevent patches.
 
 `python -m loadtest.switchboard DIRECTORY`, the grid's, reads requests as lines of JSON, serves them
-at the same time and answers each with a line: `took_ms`, `error`, and what was asked for. Copies
-that come of what was published here are told as histograms, by Topic. The caps of the rails hold,
-and only loopback is reached.
+at the same time and answers each with a line: `took_ms`, `error`, and what was asked for. A line
+before all others says that it is there. Copies that come of what was published here are told as
+histograms, by Topic: now and then, and before a user who leaves is answered. The caps of the rails
+hold, and only loopback is reached.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Switchboard:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
         )
+        tell(open=True)
         reading = asyncio.ensure_future(self._read(reader))
         while not reading.done():
             await asyncio.wait([reading], timeout=_REPORT_S)
@@ -86,6 +88,11 @@ class Switchboard:
         if request["do"] == "login":
             await self._log_in(user, request)
             return {}
+        if request["do"] == "leave":
+            if (leaving := self._sessions.pop(user, None)) is not None:
+                leaving.leave()
+            self._report()  # Locust may write its rows down once the last user has left
+            return {}
         session = self._sessions.get(user)
         if session is None or session.lost:
             raise LoadError(f"not online: {session.lost if session else 'log in first'}")
@@ -105,9 +112,8 @@ class Switchboard:
                 reply = await session.ask(request["kind"], request["to"], question)
                 text = ET.tostring(reply, encoding="unicode")
                 return {"reply": text, "bytes": len(text.encode())}
-            case _:
-                self._sessions.pop(user).leave()
-                return {}
+            case other:
+                raise LoadError(f'do: "{other}": is none of login, publish, subscribe, query')
 
     async def _log_in(self, user: int, request: Mapping[str, Any]) -> None:
         if user in self._sessions:

@@ -21,6 +21,7 @@ process of their own (`loadtest.switchboard`), however Locust was started.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -31,10 +32,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gevent import spawn, subprocess
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from gevent.lock import Semaphore
-from locust import User
+from locust import User, events
 from locust.env import Environment
+from locust.runners import MasterRunner
 
 from loadtest import deployment, generator
 from loadtest.payload import Kind
@@ -198,6 +200,7 @@ class _Line:
         self._waiting: dict[int, AsyncResult] = {}
         self._requests = itertools.count()
         self._writing = Semaphore()
+        self._open = Event()
         directory = str(deployment.status(grid).directory)
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-m", "loadtest.switchboard", directory, str(os.getpid())],
@@ -207,6 +210,10 @@ class _Line:
             start_new_session=True,  # Ctrl-C is for Locust alone
         )
         spawn(self._listen)
+
+    def wait(self) -> None:
+        """Until the process takes requests, or has ended."""
+        self._open.wait()
 
     def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to a request; other users go on meanwhile."""
@@ -229,12 +236,14 @@ class _Line:
     def _listen(self) -> None:
         for line in self._child.stdout:
             said = json.loads(line)
+            self._open.set()
             for topic, latency in said.get("copies", {}).items():
                 window = {"role": "receive", "latency": latency, "read_bytes": 0}
                 board = Board(self._environment.stats, topic)
                 board.show({"windows": [window]}, time.time())
             if "number" in said:
                 self._waiting.pop(said["number"]).set(said)
+        self._open.set()
         for answer in self._waiting.values():
             answer.set(self._gone())
 
@@ -246,3 +255,17 @@ def _line(environment: Environment, grid: str) -> _Line:
         if key not in _lines:
             _lines[key] = _Line(environment, grid)
         return _lines[key]
+
+
+def _open_lines(environment: Environment, **_: object) -> None:
+    """Start the sessions' processes before Locust starts the clock, which on a busy machine would
+    otherwise run out while they are loading."""
+    if isinstance(environment.runner, MasterRunner):
+        return  # its workers have the users
+    classes = [each for each in environment.user_classes if issubclass(each, XmppUser)]
+    for grid in dict.fromkeys(each.grid for each in classes):
+        with contextlib.suppress(ValueError):  # it is not up, which each login says
+            _line(environment, grid).wait()
+
+
+events.init.add_listener(_open_lines)

@@ -97,13 +97,35 @@ def test_users_log_in_publish_subscribe_and_ask(grid, place, patched):
     assert published["num_failures"] == rows["IQ", "topics"]["num_failures"] == 0
     # Three of five users hear what is published once they have subscribed.
     heard = rows["DELIVER", "incidents"]
-    assert published["num_requests"] < heard["num_requests"] <= 3 * published["num_requests"]
+    # Two may have been publishing when they were stopped: of that the copies alone are counted.
+    most = 3 * (published["num_requests"] + 2)
+    assert published["num_requests"] < heard["num_requests"] <= most
     assert 0.1 < heard["total_response_time"] / heard["num_requests"] < 1_000
     nowhere = rows["IQ", "nowhere"]
     assert nowhere["num_failures"] == nowhere["num_requests"] > 0
     assert "item-not-found" in outcome.stderr
     assert outcome.returncode == 1  # Locust's code where requests failed
     assert "Traceback" not in outcome.stderr
+
+
+SLOW_TO_LOAD = """
+import sys, time
+
+if "loadtest.switchboard" in sys.orig_argv:
+    time.sleep(4.0)
+"""
+
+
+def test_process_that_is_slow_to_load_does_not_eat_up_the_run(grid, place):
+    """As on a busy machine: the run's 2 s begin once it is there."""
+    slow = place / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(SLOW_TO_LOAD)
+    path = os.pathsep.join((str(ROOT), str(slow)))
+    outcome, rows = run(place, LOCUSTFILE, "slow", "-t", "2s", PYTHONPATH=path)
+    assert rows["CONN", "login"]["num_requests"] == 5, outcome.stderr
+    assert rows["CONN", "login"]["num_failures"] == 0, outcome.stderr
+    assert rows["PUBLISH", "incidents"]["num_requests"] > 0
 
 
 def test_without_a_grid_logins_fail_and_say_how_to_get_one(place):
