@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from results import student
 from results.statistics import CONFIDENCE, Estimate, Sample
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +62,7 @@ def scaling(sizes: Sequence[float], throughputs: Sequence[float]) -> Scaling:
         Fewer than four sizes: three coefficients leave nothing to tell how well they fit.
     """
     from scipy.optimize import curve_fit
+    from scipy.special import stdtrit
 
     n, x = np.asarray(sizes, np.float64), np.asarray(throughputs, np.float64)
     if len(np.unique(n)) < 4:
@@ -71,7 +71,7 @@ def scaling(sizes: Sequence[float], throughputs: Sequence[float]) -> Scaling:
     best, covariance = curve_fit(
         law, n, x, p0=start, sigma=x, bounds=([0.0, 0.0, 0.0], [np.inf, 1.0, 1.0]),
     )  # fmt: skip
-    t = student.quantile(len(n) - 3, 0.5 + CONFIDENCE / 2)
+    t = float(stdtrit(len(n) - 3, 0.5 + CONFIDENCE / 2))
     halves = t * np.sqrt(np.maximum(np.diag(covariance), 0.0))
     one, contention, coherency = (
         _around(float(value), float(half), len(n)) for value, half in zip(best, halves, strict=True)

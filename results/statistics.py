@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from results import histogram, student
+from results import histogram
 
 FloatArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -106,7 +106,9 @@ def _around(value: float, half_width: float, n: int, lowest: float) -> Estimate:
 
 def _t(degrees: float) -> float:
     """Two-sided 95 % point of Student's t."""
-    return student.quantile(degrees, 0.5 + CONFIDENCE / 2)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
 
 
 def mean(values: npt.ArrayLike, lowest: float = -math.inf) -> Estimate:
@@ -218,6 +220,8 @@ def certainty(sample: Sample, bound: float) -> float:
     One minus the one-sided level of Student's t at the bound; 1 where the value is unbounded (it
     lies beyond any bound), 0.5 where the parts say nothing.
     """
+    from scipy.special import stdtr
+
     n = len(sample.parts)
     if math.isinf(sample.value):
         return 1.0
@@ -230,4 +234,4 @@ def certainty(sample: Sample, bound: float) -> float:
     error = math.sqrt(sample.variance()) + sample.resolution
     if error == 0.0:
         return 1.0
-    return student.distribution(n - 1, abs(sample.value - bound) / error)
+    return float(stdtr(n - 1, abs(sample.value - bound) / error))
