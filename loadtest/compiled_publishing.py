@@ -14,7 +14,7 @@ from loadtest import compiled_sending, compiled_tables
 from loadtest.compiled_reading import CompiledReading
 from loadtest.compiled_sending import NODE, PUBLICATION, SENDING, Sending
 from loadtest.compiled_tables import NOBODY
-from loadtest.pacer import EARLY_NS, SPIN_NS, TOGETHER
+from loadtest.pacer import EARLY_NS, TOGETHER
 from loadtest.publications import BEGUN, WRITTEN, Publications
 from loadtest.transport import TimedTransport
 
@@ -72,7 +72,7 @@ class CompiledPublishing:
         state = self._sending.state[0]
         state["stanza"] = self._sending.stanza.ctypes.data
         state["sealed"] = self._sealed.ctypes.data
-        state["early_ns"], state["spin_ns_max"], state["spin_ns"] = EARLY_NS, SPIN_NS, SPIN_NS
+        state["early_ns"] = EARLY_NS
         for node, pieces, parts in zip(self._sending.nodes, self._parts, nodes, strict=True):
             names = ("opening", "middle", "begin", "inside", "end")
             for name, piece in zip(names, pieces, strict=True):

@@ -46,7 +46,7 @@ NODE: Final = words(  # the pieces of its stanzas, between which numbers and pad
 )
 SENDING: Final = words(
     *("stanza", "sealed"),  # addresses
-    *("early_ns", "spin_ns", "spin_ns_max"),
+    "early_ns",
     "yield_ns",  # when others shall run
     "read_ns",  # when to read what has come
     *("dirty", "flushed"),  # sessions that have something to send, and those of them that sent it
@@ -70,8 +70,6 @@ _SIGNALS_NOT: Final = 0x4000  # MSG_NOSIGNAL
 _FILL: Final = ord("x")
 _ZERO: Final = ord("0")
 _ABSOLUTE: Final = 1
-_SPIN_STEP_NS: Final = 500
-_SPIN_NS_MIN: Final = 2_000
 
 
 @compiled
@@ -192,21 +190,17 @@ def _begin(tables: Tables, sending: Sending, now: int) -> None:
 
 
 @compiled
-def _wait(tables: Tables, sending: Sending, due_ns: int, now: int) -> int:
-    """Wait until an instant and no longer than that; the instant after it. [ns]
+def _wait(tables: Tables, due_ns: int, now: int) -> int:
+    """Wait until an instant; the instant after it, some microseconds later. [ns]
 
-    A sleep ends a little late. How much is learnt: it is left so much earlier, the rest is spun.
+    A sleep ends a little late. To leave it early and spin for the rest would cost more than that
+    is worth: how late each publication is sent is known.
     """
-    state, time = sending.state[0], tables.time[0]
-    until_ns = due_ns - state.spin_ns
-    if now < until_ns:
-        time.s, time.ns = until_ns // 1_000_000_000, until_ns % 1_000_000_000
+    time = tables.time[0]
+    while now < due_ns:
+        time.s, time.ns = due_ns // 1_000_000_000, due_ns % 1_000_000_000
         sleep = tables.addresses[0].clock_nanosleep
         foreign_int(sleep, MONOTONIC, _ABSOLUTE, tables.addresses[0].time, 0)
-        now = now_ns(tables, MONOTONIC)
-        step = _SPIN_STEP_NS if now > due_ns else -_SPIN_STEP_NS
-        state.spin_ns = min(max(state.spin_ns + step, _SPIN_NS_MIN), state.spin_ns_max)
-    while now < due_ns:
         now = now_ns(tables, MONOTONIC)
     return now
 
@@ -228,7 +222,7 @@ def publish(tables: Tables, sending: Sending) -> int:
         due_ns = publications[progress[BEGUN]].due_ns if more else state.yield_ns
         now = now_ns(tables, MONOTONIC)
         if turn.polled or now >= state.read_ns or not more:
-            turn.end_ns = min(due_ns - state.spin_ns, state.yield_ns)
+            turn.end_ns = min(due_ns, state.yield_ns)
             why = serve(tables)
             if why != OVER:
                 return why
@@ -239,4 +233,4 @@ def publish(tables: Tables, sending: Sending) -> int:
             return DONE
         if now > state.yield_ns or due_ns - now > state.early_ns:
             return LATER
-        _begin(tables, sending, _wait(tables, sending, due_ns, now))
+        _begin(tables, sending, _wait(tables, due_ns, now))
