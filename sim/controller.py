@@ -14,6 +14,7 @@ from sim.disciplines import discipline
 from sim.draws import Purpose
 from sim.failovers import Detours, Whereabouts
 from sim.freezes import freeze
+from sim.hang_ups import hang_up
 from sim.inbound import Inbound
 from sim.intake import Census, Intake
 from sim.jobs import Inbox, Jobs, feeds
@@ -172,8 +173,7 @@ class Controller:
         self, platforms: Integers, stamps: Integers, asleep: npt.NDArray[np.bool_], now_s: float
     ) -> None:
         """Sessions of these Platforms of the topology are no more, or `asleep`."""
-        numbers = self._home.number(platforms)
-        self._server.processes["cut"][numbers] = stamps
+        hang_up(self._server, numbers := self._home.number(platforms), stamps, now_s)
         self._keeper.cut_off(self._server, numbers, asleep, now_s)
 
     def socket(self, line: Line) -> int:

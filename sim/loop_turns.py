@@ -54,7 +54,7 @@ COLLECTION = int(Purpose.COLLECTION)
 
 
 @compiled
-def _admit_until(server: Server, time_s: float) -> None:
+def admit_until(server: Server, time_s: float) -> None:
     """Publications that have arrived by `time_s` wait in their sockets."""
     while next_arrival_s(server) <= time_s:
         slot = admit(server)
@@ -209,7 +209,7 @@ def _build(server: Server, number: int, end_s: float) -> bool:
         if time_s >= stop_s:
             if time_s >= end_s:
                 break
-            _admit_until(server, time_s)
+            admit_until(server, time_s)
             stop_s = min(next_arrival_s(server), end_s)
         if now.offline == 0:
             copy, time_s, collects = _hand_out(server, slot, copy, time_s, stop_s)
@@ -270,6 +270,16 @@ def _account(server: Server) -> None:
     now.busy_since_s = server.cores[0].idle_since_s = now.time_s
 
 
+@inlined
+def _wake(server: Server, time_s: float) -> None:
+    """A loop that rests wakes as somebody is ready at this instant."""
+    now = server.ledger[0]
+    now.timers_s = time_s
+    awake_s = time_s + server.setting[0].wake_s
+    now.idle_s += awake_s - now.time_s
+    now.time_s = now.busy_since_s = awake_s
+
+
 @compiled
 def _rest(server: Server, end_s: float) -> bool:
     """Sleep until an arrival wakes the loop or a pause ends; false if neither is before `end_s`."""
@@ -282,11 +292,16 @@ def _rest(server: Server, end_s: float) -> bool:
         now.idle_s += resumed_s - now.time_s
         now.time_s = now.busy_since_s = resumed_s
         return True
-    now.timers_s = arrival_s
-    awake_s = arrival_s + server.setting[0].wake_s
-    now.idle_s += awake_s - now.time_s
-    now.time_s = now.busy_since_s = awake_s
+    _wake(server, arrival_s)
     return True
+
+
+@compiled
+def rouse(server: Server, number: int, time_s: float) -> None:
+    """A socket gets ready by itself as the server has worked until then: a loop that rests wakes."""
+    if server.ledger[0].time_s < time_s:
+        _wake(server, time_s)
+    link(server, number)
 
 
 @inlined
@@ -300,7 +315,7 @@ def _handle(server: Server) -> None:
     now.event = server.batch[np.uint32(now.events)]
     number = np.uint32(now.event >> FLAGS)
     if now.event & READABLE:
-        _admit_until(server, now.time_s)
+        admit_until(server, now.time_s)
         measure(server, number)
         now.stage = READ
     else:
@@ -336,7 +351,7 @@ def advance(server: Server, end_s: float) -> None:
     now = server.ledger[0]
     while now.time_s < end_s and not now.halted:
         if now.stage == POLL:
-            _admit_until(server, now.time_s)
+            admit_until(server, now.time_s)
             if now.queue_length > 0:
                 reach(server, now.time_s)
                 poll(server)

@@ -7,6 +7,9 @@ A timer ends the pause, and timers run only as a poll finds nobody ready: while 
 anything else to do, nobody's pause ends. Those of which something waits are read then, in the order
 in which their pauses end, before the loop polls again.
 
+A connection that is lost is not paused any more: epoll tells of its end whatever it is asked to
+watch (`EPOLLRDHUP`, util-src/poll.c), again and again until all that came of it is read.
+
 Those where something waits are a heap of sockets by the ends of their pauses, in `Server.batch`
 behind a poll's events. Of the others it is enough to know when timers last ran.
 """
@@ -18,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from sim.delivery import compiled, inlined
-from sim.state import NOBODY, Server
+from sim.state import ASLEEP, GONE, NOBODY, Integers, Server
 
 WAITING: Final = 1  # state of a publisher that is paused although something waits
 PAUSE_S_LEAST: Final = 1e-3  # Prosody's `min_wait`: shorter pauses are not made
@@ -96,6 +99,21 @@ def resume(server: Server) -> int:
     return first
 
 
+def forget(server: Server, numbers: Integers) -> Integers:
+    """No pause of these sockets lasts any longer; those of them where something waits."""
+    now, processes = server.ledger[0], server.processes
+    waiting: Integers = numbers[processes["publisher_state"][numbers] == WAITING]
+    processes["paused_s"][numbers] = -np.inf
+    processes["publisher_state"][waiting] = 0
+    first = int(server.setting["events_max"][0])
+    heap = server.batch[first : first + now["paused"]]
+    rest = heap[processes["publisher_state"][heap] == WAITING]
+    order = np.lexsort((processes["copy"][rest], processes["paused_s"][rest]))
+    heap[: len(rest)] = rest[order]  # what is in order is a heap
+    now["paused"] = len(rest)
+    return waiting
+
+
 @compiled
 def measure(server: Server, number: int) -> None:
     """Count the publications that one read ends with, and say how long its socket is paused."""
@@ -121,8 +139,8 @@ def measure(server: Server, number: int) -> None:
 @inlined
 def pause(server: Server, number: int, time_s: float) -> None:
     """A read has ended: its socket is paused, if it is to be."""
-    now = server.ledger[0]
-    if now.pause_s >= 0.0:
+    now, offline = server.ledger[0], server.platforms[number].offline
+    if now.pause_s >= 0.0 and offline != GONE and offline != ASLEEP:
         server.processes[number].paused_s = time_s + now.pause_s
         if server.platforms[number].input_head != NOBODY:
             wait(server, number)

@@ -35,6 +35,9 @@ class Receiver(Protocol):
     def receive(self, publication: Publication) -> None:
         """Something arrives."""
 
+    def hang_up(self, socket: Socket) -> None:
+        """A connection is lost."""
+
 
 class ReferenceSessions:
     """The sessions of one Controller's Platforms, and of guests from elsewhere."""
@@ -87,6 +90,10 @@ class ReferenceSessions:
     def connect(self, server: Receiver, take: Callable[[Publication, Target], None]) -> None:
         """The server that jobs go to, and what takes stanzas for a Platform."""
         self._server, self._take = server, take
+
+    def hang_up(self, platform: int) -> None:
+        """The server loses the connection of a Platform."""
+        self._server.hang_up(platform)
 
     def keep(self, socket: Socket, stanza: Publication) -> None:
         """A copy is for a Platform without a session."""

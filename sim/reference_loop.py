@@ -46,10 +46,8 @@ class LoopTurnsServer:
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's socket."""
-        socket, sleeping = publication.socket, self._sleeping
-        if sleeping is not None:
-            self._timers_s, self._sleeping = self._env.now, None
-            sleeping.succeed()
+        socket = publication.socket
+        self._awake()
         self._input.setdefault(socket, deque()).append(publication)
         if socket in self._aside:
             return
@@ -57,6 +55,21 @@ class LoopTurnsServer:
             self._aside.append(socket)
         else:
             self._link(socket)
+
+    def hang_up(self, socket: Socket) -> None:
+        """A connection is lost: its pause is over, and what waits there can be read."""
+        self._until_s.pop(socket, None)
+        if socket in self._aside:
+            self._aside.remove(socket)
+            self._awake()
+            self._link(socket)
+
+    def _awake(self) -> None:
+        """Somebody is ready: if the loop sleeps, it does no longer."""
+        if self._sleeping is not None:
+            sleeping, self._sleeping = self._sleeping, None
+            self._timers_s = self._env.now
+            sleeping.succeed()
 
     def _link(self, socket: Socket) -> None:
         if socket not in self._ready:
@@ -120,7 +133,7 @@ class LoopTurnsServer:
         waiting = self._input[socket]
         taken, pause_s = self._take(socket)
         yield from self._handle(socket, taken)
-        if pause_s is not None:
+        if pause_s is not None and self._around.online(socket):
             self._until_s[socket] = self._env.now + pause_s
             if waiting:
                 self._aside.append(socket)

@@ -63,6 +63,7 @@ class ReferencePlatform:
             asleep.begin(self.platform, env.now)
         if self.session:
             self._note("lost", env.now)
+        self.there.hang_up(self.platform)
         if self._life is not None and self._life.is_alive:
             self._life.interrupt()
         self.session, self.online_s, self._attempt = False, math.inf, None

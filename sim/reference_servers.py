@@ -60,6 +60,9 @@ class FanoutProcessServer:
             if publisher.setup_s is not None:
                 publisher.setup_s *= factor
 
+    def hang_up(self, socket: Socket) -> None:
+        """No connection is paused."""
+
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's process."""
         publisher = self._publishers.setdefault(publication.socket, _Publisher())
@@ -212,6 +215,9 @@ class FifoServer:
 
     def slow_down(self, factor: float) -> None:
         """Nothing is half begun but what a core is at."""
+
+    def hang_up(self, socket: Socket) -> None:
+        """No connection is paused."""
 
     def receive(self, publication: Publication) -> None:
         """A publication arrives."""

@@ -1,11 +1,13 @@
 """Prosody pauses a connection that sent much until its time has come and nobody else is ready."""
 
+import absences
 import numpy as np
 import pytest
 import worlds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_oracle import LOOP_TURNS
+from test_sessions import LOGINS, SETTINGS, assert_alike
 from test_stories import ENGINES, LOOP, told
 from test_windows import PROFILES, assert_same, overloaded, tally
 
@@ -56,6 +58,28 @@ def test_pauses_of_less_than_a_millisecond_are_not_made(engine):
     assert told(engine, PROSODY, [(0, 0), (0.1, 0), (0.2, 0)], 1, limits=fast) == free
 
 
+LOGIN = {
+    "provenance": SOURCE, "accept": "1 ms", "bind": "2 ms",
+    "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "0.5 ms"}],
+    "sasl": [{"mechanism": "scram-sha-1", "storage": "hashed", "first": "1 ms", "final": "1 ms"}],
+}  # fmt: skip
+COMING = {"login": {}, "retry": {}, "network": {"delay": "1 ms"}}
+
+
+@ENGINES
+@pytest.mark.parametrize("kind", ["disconnect", "outage"])
+def test_a_lost_connection_is_read_at_once_and_not_paused_any_more(engine, kind):
+    # In at 1, built by 12.5, paused until 24.5 with three more there since 5, 6 and 7; s0 at 14.5,
+    # result until 17.5. At 20 the connection is lost: awake at 20.5, the loop reads two of them and
+    # 100 B, until 42.5. s0 gets both at 45, and no pause keeps it from the last: read until 56,
+    # results until 59, s0 at 61.
+    lost = {"kind": kind, "name": "gone", "population": "p", "start": "20 ms", "duration": "2 s"}
+    prosody = worlds.profile("loop-turns", server="prosody", **COSTS, logins=LOGIN)
+    got = told(engine, prosody, [(0, 0), (4, 0), (5, 0), (6, 0)], 1, limits=LIMIT, p=COMING,
+               faults=[lost])  # fmt: skip
+    assert got == [[14.5], [45], [45], [61]]
+
+
 @st.composite
 def floods(draw):
     """A few connections that send more than they may, beside others, requests and refusals."""
@@ -99,6 +123,39 @@ def test_both_engines_pause_alike(world, seed, window_s):
     assert fast.expected == fast.delivered + fast.lost + fast.rejected
 
 
+@st.composite
+def floods_of_those_that_come_and_go(draw):
+    """Connections that send more than they may and break, beside others; what is missed is kept."""
+    pub = absences.publisher(["t"], count=draw(st.integers(1, 3)), network={"delay": "0.3 ms"})
+    people = [pub, *absences.subscribers(draw, ["t"])]
+    people[1]["publishes"] = ["t"]
+    keeping = draw(st.sampled_from([{}, {"resumption": {"window": "10 s", "queue": 500}},
+                                    {"offline": {"messages": 500}}]))  # fmt: skip
+    faults = absences.losses(draw, ["outage", "disconnect", "disconnect", "crash"])
+    for each in faults:
+        if "population" in each:
+            each["population"] = draw(st.sampled_from(["pub", "near", "near", "far"]))
+    batches = {"process": "batch", "mean_size": 4, "distribution": "geometric"}
+    topology = worlds.topology(
+        people,
+        [{"topic": "t", "by": name, "rate": rate, **batches}
+         for name, rate in (("pub", "8/s"), ("near", "4/s"))],
+        topics={"t": {"size": "250 B", "cv": 0.7, "max": "5 kB"}},
+        faults=faults, keeping={"notification": "normal"},
+        limits={"client": {"rate": draw(st.sampled_from(["4.7 kB/s", "9.7 kB/s", "61 kB/s"]))}},
+        **keeping,
+    )  # fmt: skip
+    return topology, worlds.profile(
+        server="prosody", logins=draw(LOGINS), speed=0.3, **draw(LOOP_TURNS)
+    )
+
+
+@settings(SETTINGS, max_examples=25)
+@given(floods_of_those_that_come_and_go(), st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_forget_pauses_with_their_connections(world, seed, window_s):
+    assert_alike(*world, seed, window_s)
+
+
 def test_windows_and_feeding_do_not_matter_to_pauses():
     profile = PROFILES["loop-turns"].model_copy(update={"server": "prosody"})
     topology = overloaded(limits={"client": {"rate": "40 kB/s"}})
@@ -123,21 +180,14 @@ def test_a_crowd_that_is_paused_is_read_in_the_order_in_which_pauses_end():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_both_engines_forget_pauses_in_a_crash(seed):
-    coming = {"login": {}, "retry": {}, "network": {"delay": "1 ms"}}
-    people = [{"name": "p", "count": 3, "publishes": ["t"], **coming},
-              {"name": "s", "count": 4, "subscribes": ["t"], **coming}]  # fmt: skip
+    people = [{"name": "p", "count": 3, "publishes": ["t"], **COMING},
+              {"name": "s", "count": 4, "subscribes": ["t"], **COMING}]  # fmt: skip
     fault = {"kind": "crash", "name": "c", "controller": "c", "start": "0.4 s", "duration": "0.1 s"}
     topology = worlds.topology(
         people, [{"topic": "t", "by": "p", "process": "poisson", "rate": "80/s"}],
         faults=[fault], limits={"client": {"rate": "20 kB/s"}}, duration="3 s",
     )  # fmt: skip
-    logins = {
-        "provenance": SOURCE, "accept": "1 ms", "bind": "2 ms",
-        "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "0.5 ms"}],
-        "sasl": [{"mechanism": "scram-sha-1", "storage": "hashed", "first": "1 ms",
-                  "final": "1 ms"}],
-    }  # fmt: skip
-    profile = worlds.profile("loop-turns", server="prosody", **COSTS, logins=logins)
+    profile = worlds.profile("loop-turns", server="prosody", **COSTS, logins=LOGIN)
     plan = Plan(topology, seed)
     fast = worlds.compiled(topology, plan, profile)
     worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
