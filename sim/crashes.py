@@ -97,4 +97,4 @@ def _forget(server: Server) -> None:
     now["unwritten"] = now["fed"]
     now["held"], now["held_bytes"] = 0, 0.0
     now["queue_first"] = now["queue_length"] = now["completed"] = 0
-    now["paused"], now["timers_s"] = 0, -np.inf
+    now["paused"], now["ran"], now["timers_s"] = 0, 0, -np.inf

@@ -18,6 +18,7 @@ Steps = tuple[Floats, Integers, Integers, Floats]  # of logins: instant, Platfor
 def freeze(server: Server, start_s: float, pause_s: float) -> None:
     """Put off all that a server has to do, which has worked until `start_s`, by `pause_s`."""
     now, cores = server.ledger[0], server.cores
+    now["frozen_s"] = start_s + pause_s
     if now["time_s"] >= start_s:  # an event loop at the end of a step, or about to wake
         if now["stage"] != POLL:
             _put_off(server.intervals, start_s, float(now["time_s"]), pause_s)

@@ -44,7 +44,7 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
-from sim.pauses import WAITING, is_paused, measure, next_resumed_s, pause, wait
+from sim.pauses import MIN_WAIT_S, WAITING, is_over, is_paused, measure, next_resumed_s, pause, wait
 from sim.ready_list import link, poll, run_timers
 from sim.state import NOBODY, Server
 
@@ -282,17 +282,25 @@ def _wake(server: Server, time_s: float) -> None:
 
 @compiled
 def _rest(server: Server, end_s: float) -> bool:
-    """Sleep until an arrival wakes the loop or a pause ends; false if neither is before `end_s`."""
-    now, arrival_s, resumed_s = server.ledger[0], next_arrival_s(server), next_resumed_s(server)
+    """Sleep until somebody is ready or timers run; false if neither is known before `end_s`."""
+    now, arrival_s = server.ledger[0], next_arrival_s(server)
     _account(server)
-    now.timers_s = now.time_s
-    if min(arrival_s, resumed_s) >= end_s:
+    now.timers_s = max(now.timers_s, now.time_s)
+    if not now.ran:
+        now.run_s = now.time_s
+    run_s = next_resumed_s(server) + (now.time_s - now.run_s)
+    run_s = max(run_s, now.time_s + MIN_WAIT_S, now.frozen_s)
+    if min(arrival_s, run_s) >= end_s:
         return False
-    if resumed_s < arrival_s:
-        now.idle_s += resumed_s - now.time_s
-        now.time_s = now.busy_since_s = resumed_s
+    if run_s < arrival_s:
+        now.idle_s += run_s - now.time_s
+        now.time_s = now.busy_since_s = run_s
+        now.ran = 0
         return True
-    _wake(server, arrival_s)
+    now.timers_s = arrival_s
+    admit_until(server, arrival_s)
+    if now.queue_length > 0:
+        _wake(server, arrival_s)
     return True
 
 
@@ -352,14 +360,17 @@ def advance(server: Server, end_s: float) -> None:
     while now.time_s < end_s and not now.halted:
         if now.stage == POLL:
             admit_until(server, now.time_s)
-            if now.queue_length > 0:
-                reach(server, now.time_s)
-                poll(server)
-                now.stage = EVENT
-            elif next_resumed_s(server) <= now.time_s:
+            if is_over(server):
                 reach(server, now.time_s)
                 run_timers(server)
                 now.stage = EVENT
+            elif now.queue_length > 0:
+                reach(server, now.time_s)
+                poll(server)
+                now.stage = EVENT
+            elif not now.ran and next_resumed_s(server) <= now.time_s:
+                now.run_s = now.timers_s = now.time_s
+                now.run_pauses, now.ran = now.pauses, 1
             elif not _rest(server, end_s):
                 break
         elif now.stage == EVENT:

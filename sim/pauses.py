@@ -4,14 +4,17 @@ net/server_epoll.lua (0.12.3) stops to watch a connection in two cases. One that
 paused after each read for as long as what was read is worth at its rate, unless that is less than
 1 ms; of whichever else something was left (part of a TLS record) it is paused for next to nothing.
 A timer ends the pause, and timers run only as a poll finds nobody ready: while the loop has
-anything else to do, nobody's pause ends. Those of which something waits are read then, in the order
-in which their pauses end, before the loop polls again.
+anything else to do, nobody's pause ends. Those that are over end then, in the order in which they
+do; what is left of a read is read on the spot, before the next one ends, and whatever else waits is
+ready for the poll that follows. If that finds nobody, timers run again `min_wait` later at the
+soonest, and so do they after any other poll that finds nobody.
 
 A connection that is lost is not paused any more: epoll tells of its end whatever it is asked to
 watch (`EPOLLRDHUP`, util-src/poll.c), again and again until all that came of it is read.
 
 Those where something waits are a heap of sockets by the ends of their pauses, in `Server.batch`
-behind a poll's events. Of the others it is enough to know when timers last ran.
+behind a poll's events. Of the others it is taken that pauses end on time while the loop sleeps
+(`timers_s`): they are of no matter till something comes, and then off by `min_wait` at most.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from sim.delivery import compiled, inlined
 from sim.state import ASLEEP, GONE, NOBODY, Integers, Server
 
 WAITING: Final = 1  # state of a publisher that is paused although something waits
-PAUSE_S_LEAST: Final = 1e-3  # Prosody's `min_wait`: shorter pauses are not made
+MIN_WAIT_S: Final = 1e-3  # Prosody's `min_wait`: no shorter pauses are made, nor sleeps for timers
 
 
 @inlined
@@ -39,6 +42,16 @@ def next_resumed_s(server: Server) -> float:
     if server.ledger[0].paused == 0:
         return np.inf
     return server.processes[_at(server, 0)].paused_s
+
+
+@inlined
+def is_over(server: Server) -> bool:
+    """Whether a pause is to end that was over as timers began to run."""
+    now = server.ledger[0]
+    if now.ran == 0 or now.paused == 0:
+        return False
+    first = server.processes[_at(server, 0)]
+    return first.paused_s <= now.run_s and first.copy < now.run_pauses
 
 
 @inlined
@@ -125,14 +138,16 @@ def measure(server: Server, number: int) -> None:
         left = server.publications[slot].counted_bytes - begun_bytes
         if left > room:
             process.begun_bytes = begun_bytes + room
-            now.pause_s, room = 0.0, 0.0
+            if process.begun_bytes > 0.0:
+                now.pause_s = 0.0
+            room = 0.0
             break
         room -= left
         begun_bytes = 0.0
         now.reads += 1
         slot = server.publications[slot].next
     pause_s = (setting.read_bytes - room) * setting.pause_s_per_byte
-    if pause_s > PAUSE_S_LEAST and number < setting.residents:
+    if pause_s > MIN_WAIT_S and number < setting.residents:
         now.pause_s = pause_s
 
 

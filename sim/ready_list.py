@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.delivery import compiled, inlined, weigh
 from sim.flushes import FLAGS, READABLE, WRITABLE
-from sim.pauses import WAITING, next_resumed_s, resume
+from sim.pauses import WAITING, is_over, resume
 from sim.state import NOBODY, Server
 
 
@@ -23,17 +23,15 @@ def link(server: Server, number: int) -> None:
 
 @compiled
 def run_timers(server: Server) -> None:
-    """Take the sockets whose pause is over, the one that was over first first."""
-    now, most = server.ledger[0], server.setting[0].events_max
-    now.timers_s, taken = now.time_s, 0
-    while taken < most and next_resumed_s(server) <= now.time_s:
+    """End pauses that are over, up to one after which there is the rest of a read."""
+    now = server.ledger[0]
+    now.events = 0
+    while now.events == 0 and is_over(server):
         number = np.uint32(resume(server))
         link(server, number)
-        taken += 1
-        server.batch[np.uint32(most - taken)] = (number << FLAGS) + READABLE
-    for i in range(taken):
-        server.batch[np.uint32(i)] = server.batch[np.uint32(most - taken + i)]
-    now.events = taken
+        if server.processes[number].begun_bytes > 0.0:
+            server.batch[0] = (number << FLAGS) + READABLE
+            now.events = 1
     weigh(server, now.time_s)
 
 
@@ -58,4 +56,5 @@ def poll(server: Server) -> None:
         else:
             platform.session_state = 0
     now.events, now.queue_first, now.queue_length = events, head, tail - head
+    now.ran *= events == 0
     weigh(server, now.time_s)

@@ -57,6 +57,13 @@ class StoppedClock:
                 return each.start + each.duration
         return None
 
+    def thawed_s(self, instant_s: float) -> float:
+        """The instant, or when it goes on if it stands still then. [s]"""
+        for each in self._freezes:
+            if each.start <= instant_s < each.start + each.duration:
+                return each.start + each.duration
+        return instant_s
+
     def worked(self, start_s: float, stop_s: float) -> list[tuple[float, float]]:
         """What of a stretch of time is not standstill."""
         found = []

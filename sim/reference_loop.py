@@ -11,11 +11,14 @@ from collections import deque
 
 import simpy
 
+from sim.reference_clocks import LAST_PRIORITY, at
 from sim.reference_collector import Collector
 from sim.reference_stanzas import Job, Process, Publication, Socket, Surroundings, Target, due
 from sim.requests import RETRACT
 from topologies import schema
 from topologies.profiles import LoopTurns
+
+MIN_WAIT_S = 1e-3  # neither pauses nor sleeps for timers are shorter
 
 
 class LoopTurnsServer:
@@ -30,7 +33,9 @@ class LoopTurnsServer:
         self._ready: deque[Socket] = deque()
         self._until_s: dict[Socket, float] = {}  # connections are not read before
         self._aside: list[Socket] = []  # those of them where something waits
-        self._timers_s = -math.inf  # when pauses were last looked at
+        self._timers_s = -math.inf  # when pauses were over at last in which nothing waits
+        self._run_s, self._ran = -math.inf, False  # when timers ran; if nobody was ready since
+        self._over: deque[Socket] = deque()  # of those aside whose pauses end with that run
         self._input: dict[Socket, deque[Publication]] = {}
         self._begun_bytes: dict[Socket, float] = {}  # read of the first publication there
         self._output: dict[Socket, list[tuple[Publication, Target]]] = {}
@@ -47,25 +52,28 @@ class LoopTurnsServer:
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's socket."""
         socket = publication.socket
-        self._awake()
         self._input.setdefault(socket, deque()).append(publication)
+        if self._sleeping is not None:
+            self._timers_s = self._env.now
         if socket in self._aside:
             return
         if self._until_s.get(socket, -math.inf) > self._timers_s:
             self._aside.append(socket)
         else:
             self._link(socket)
+        self._awake()
 
     def hang_up(self, socket: Socket) -> None:
         """A connection is lost: its pause is over, and what waits there can be read."""
         self._until_s.pop(socket, None)
         if socket in self._aside:
             self._aside.remove(socket)
-            self._awake()
+            self._over = deque(each for each in self._over if each != socket)
             self._link(socket)
+            self._awake()
 
     def _awake(self) -> None:
-        """Somebody is ready: if the loop sleeps, it does no longer."""
+        """Somebody is ready, or waits for a pause to end: if the loop sleeps, it is told."""
         if self._sleeping is not None:
             sleeping, self._sleeping = self._sleeping, None
             self._timers_s = self._env.now
@@ -77,9 +85,10 @@ class LoopTurnsServer:
 
     def _loop(self) -> Process:
         while True:
-            if not self._ready and self._resumed_s() > self._env.now:
+            if not self._over and not self._ready:
                 yield from self._sleep()
-            for socket, readable, writable in self._poll() if self._ready else self._resume():
+                continue
+            for socket, readable, writable in self._resume() if self._over else self._poll():
                 started_s = self._env.now
                 if readable:
                     yield from self._read(socket)
@@ -95,16 +104,27 @@ class LoopTurnsServer:
         return min((self._until_s[socket] for socket in self._aside), default=math.inf)
 
     def _sleep(self) -> Process:
-        """Until something comes, or until a pause ends."""
-        self._timers_s = self._env.now
-        self._sleeping = come = self._env.event()
-        if (pause_s := self._resumed_s() - self._env.now) < math.inf:
-            yield come | self._env.timeout(pause_s)
-        else:
-            yield come
-        self._sleeping = None
-        if come.triggered:  # whatever else comes at the instant of waking has come then
-            yield due(self._clock, self._costs.wake, 0)
+        """Until somebody is ready, or until timers run."""
+        began_s = self._timers_s = self._env.now
+        if not self._ran:
+            self._run_s = began_s
+        while self._ran or self._resumed_s() > self._env.now:
+            self._sleeping = come = self._env.event()
+            run_s = self._resumed_s() + (began_s - self._run_s)
+            run_s = self._clock.thawed_s(max(run_s, began_s + MIN_WAIT_S))
+            if run_s < math.inf:
+                yield come | at(self._env, run_s, LAST_PRIORITY)
+            else:
+                yield come
+            if self._ready:  # what else comes at the instant of waking has come then
+                yield due(self._clock, self._costs.wake, 0)
+                return
+            self._ran &= come.triggered
+        self._sleeping, self._ran = None, True
+        self._run_s = self._timers_s = self._env.now
+        ripe = [socket for socket in self._aside if self._until_s[socket] <= self._env.now]
+        ripe.sort(key=self._until_s.__getitem__)  # at one instant: who waited first
+        self._over.extend(ripe)
 
     def _poll(self) -> list[tuple[Socket, bool, bool]]:
         found: list[tuple[Socket, bool, bool]] = []
@@ -115,18 +135,15 @@ class LoopTurnsServer:
             if readable or writable:
                 found.append((socket, readable, writable))
         self._ready.extend(socket for socket, _, _ in found)
+        self._ran &= not found
         return found[::-1]
 
     def _resume(self) -> list[tuple[Socket, bool, bool]]:
-        """Connections whose pause is over, in the order in which pauses end."""
-        self._timers_s = self._env.now
-        ripe = [socket for socket in self._aside if self._until_s[socket] <= self._env.now]
-        ripe.sort(key=self._until_s.__getitem__)  # at one instant: who waited first
-        taken = ripe[: self._costs.events_max]
-        for socket in taken:
-            self._aside.remove(socket)
-            self._link(socket)
-        return [(socket, True, False) for socket in taken]
+        """End the next pause that is over; what is left of a read is read at once."""
+        socket = self._over.popleft()
+        self._aside.remove(socket)
+        self._link(socket)
+        return [(socket, True, False)] if self._begun_bytes.get(socket) else []
 
     def _read(self, socket: Socket) -> Process:
         """Read a connection once, and leave it alone for as long as what was read is worth."""
@@ -152,9 +169,9 @@ class LoopTurnsServer:
             taken.append(publication)
         if self._rate is not None and isinstance(socket, int):
             pause_s = (self._costs.read_bytes - room) / self._rate.rate
-            if pause_s > 1e-3:
+            if pause_s > MIN_WAIT_S:
                 return taken, pause_s
-        return taken, 0.0 if len(taken) < len(waiting) else None
+        return taken, 0.0 if self._begun_bytes.get(socket) else None
 
     def _counted_bytes(self, publication: Publication) -> float:
         """What its Platform sent: not a step of a login, nor what the server itself makes. [B]"""

@@ -221,7 +221,9 @@ DISPATCH = np.dtype(
 # yet written; `held` copies exist in the server's memory; jobs before `unwritten` have no copies in
 # mailboxes, the nodes of the next job begin at `node`. It is `halted` as somebody has subscribed
 # who gets last items, or where its backlog is `watched`: that many copies are owed, or none were
-# as a publication came.
+# as a publication came. Of an event loop: `paused` sockets where something waits; when timers ran,
+# or might as well have, for sockets where nothing does (`timers_s`); when they ran last (`run_s`,
+# with pauses before `run_pauses`), whether nobody was ready since (`ran`); none before `frozen_s`.
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -268,6 +270,10 @@ LEDGER = np.dtype(
         ("paused", "i8"),
         ("pauses", "u4"),
         ("timers_s", "f8"),
+        ("run_s", "f8"),
+        ("frozen_s", "f8"),
+        ("ran", "i8"),
+        ("run_pauses", "u4"),
         ("pause_s", "f8"),
         ("idle_cores", "i8"),
         ("busy_since_s", "f8"),

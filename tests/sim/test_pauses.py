@@ -51,6 +51,36 @@ def test_a_stanza_larger_than_a_read_comes_in_pieces(engine):
 
 
 @ENGINES
+def test_the_rest_of_a_read_comes_first_as_pauses_end_and_what_is_new_is_polled(engine):
+    # Twelve subscribers: b's first is read and built until 22.5, its second is there since 23 and
+    # waits until 34.5. The copies are out at 46.5, the last subscriber's first; two of a's three
+    # and 100 B are read until 90.5, results at 93.5 and, after the copies, 126.5. Both pauses are
+    # over then: what a has left is read at once, until 148.5, s11 at 150.5, s0 at 172.5, results at
+    # 175.5; b's second only in that poll, until 197.5, s11 at 199.5.
+    rows = [(0, 1), (1, 0), (1.1, 0), (1.2, 0), (23, 1)]
+    got = told(engine, PROSODY, rows, 12, limits=LIMIT)
+    assert [received[-1] for received in got] == [24.5, 96, 96, 150.5, 199.5]
+
+
+@ENGINES
+def test_a_loop_that_finds_nobody_sleeps_a_millisecond_at_least(engine):
+    # b's first until 11.5, s0 at 13.5; two of a's three and 100 B until 35.5, result of b at 38.5,
+    # s0 at 41, result of a at 44; b's second until 55, s0 at 57, result at 60. The pause of a is
+    # over at 60.5, the sleep at 61: read until 72, s0 at 74.
+    rows = [(0, 1), (1, 0), (1.1, 0), (1.2, 0), (2, 1)]
+    got = told(engine, PROSODY, rows, 1, limits=LIMIT)
+    assert got == [[13.5], [41], [41], [74], [57]]
+
+
+@ENGINES
+def test_a_stanza_of_three_reads_waits_a_millisecond_for_its_third(engine):
+    small = worlds.profile("loop-turns", server="prosody", **COSTS | {"read_bytes": "500 B"})
+    # Read at 0.5; nobody is ready, so that timers run and read again; nobody is, and it sleeps
+    # until 1.5: the last 200 B; built by 12.5.
+    assert told(engine, small, [(0, 0)], 1) == [[14.5]]
+
+
+@ENGINES
 def test_pauses_of_less_than_a_millisecond_are_not_made(engine):
     # At 2.5 MB/s a full read is worth 1 ms: as without a limit, but that reads end within a stanza.
     free = told(engine, PROSODY, [(0, 0), (0.1, 0), (0.2, 0)], 1)
