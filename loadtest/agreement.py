@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loadtest import paces
 from loadtest.calibration import Fit
-from results import beyond, evidence, pacing, twin
+from results import beyond, evidence, pacing, pilots, twin
 from results.evidence import Evidence
 from results.figures import Figures
 from results.statistics import Estimate
@@ -258,19 +258,23 @@ class Outcome:
     def document(self) -> Validation:
         """What `gridlab validate --json` prints."""
         points = [point.document(bool(self.changes)) for point in self.points]
+        fitted, light_loads = self.fit.document(), list(self.light)
+        why = pilots.spoiled({"fit": fitted, "light_loads": light_loads})
+        if why:
+            points = [pilots.unfounded(each, why) for each in points]
         return {
             "kind": KIND,
             "topology": self.topology.name,
             "seed": self.seed,
             "duration_s": self.topology.workload.duration,
             "order": self.order,
-            "fit": self.fit.document(),
-            "light_loads": list(self.light),
+            "fit": fitted,
+            "light_loads": light_loads,
             "changes": list(self.changes),
             "drift": self.drift,
             "drift_given_pace": self.drift_given_pace,
             "points": points,
             "summary": twin.summary(points, self.drift, self.drift_given_pace),
-            "beyond": beyond.of_points(points, self.changes),
+            "beyond": [] if why else beyond.of_points(points, self.changes),
             "refuted": twin.refutations(points),
         }

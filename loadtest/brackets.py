@@ -161,8 +161,9 @@ def check(ahead_s: float, rate_per_s: float) -> None:
 def drift(runs: list[Run]) -> tuple[Estimate | None, Estimate | None]:
     """What the same light load cost in the last of some runs, over the first; and at equal pace.
 
-    None where there is one alone, or a pace is not known. [1]
+    None where there is one alone that counts, or a pace is not known. [1]
     """
+    runs = [run for run in runs if run.header.verdict.valid]
     if len(runs) < 2:
         return None, None
     ends = runs[0], runs[-1]

@@ -7,7 +7,7 @@ their measurements, or are not those that were stored then, or were made of sing
 loads that prove nothing (`results.bracketing`). One is not scored on whose machine the same light
 load did not cost the same before and after; where it did at equal pace of its cores, it is scored
 at equal pace, and what was predicted of each run from a light load just before it is scored all the
-same.
+same. What rests on a light load that does not count itself is not scored (`results.pilots`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from results import beyond, bracketing, causes, twin, twin_table
+from results import beyond, bracketing, causes, pilots, twin, twin_table
 from results.evidence import Evidence, counts_of_text, digest
 from results.histogram import quantile
 from results.records import RecordError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent / "reference"
 KIND = "validation"
+ON_ITS_COSTS = "nothing that rests on its costs is scored"
 SAME = 1e-9  # relative, between a figure that a proof states and the one that its counts give
 
 
@@ -101,14 +102,19 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             own = [] if reasons else [again(each) for each in document["points"]]
             if not reasons and not own:
                 reasons = ["has no points"]
-            why = "" if reasons else causes.unsteady(document.get("drift"))
+            if unknown := pilots.spoiled(document):
+                unsteady.append({"name": name, "reasons": [f"{unknown}: {ON_ITS_COSTS}"]})
+                own = [pilots.unfounded(each, unknown) for each in own]
+            told = causes.unsteady(document.get("drift")) or pilots.untold(document)
+            why = "" if reasons else told
             steady = _steady(document.get("drift_given_pace"), own)
             if why and (scored := _scored_alone(own, steady)):
                 unsteady.append({"name": name, "reasons": [f"{why}: scored {scored} alone"]})
                 own, why = [twin.barred(each, why, steady) for each in own], ""
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
-            rows = [] if proof is None else beyond.of_points(own, document.get("changes", ()))
+            known = [] if proof is None or unknown else own
+            rows = beyond.of_points(known, document.get("changes", ()))
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             reasons, proof = [f"cannot be read as a validation ({error!r})"], None
         if reasons:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from results import units
+from results import pilots, units
 from results.evidence import Metric
 from results.twin import BOUNDS
 from results.twin_documents import (
@@ -63,6 +63,8 @@ def render(document: Validation) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(_fit(document), style="dim"), ""]
+    unknown = pilots.spoiled(document), pilots.untold(document)
+    parts[1:1] = [Text(f"Not scored: {why}.", "yellow") for why in unknown if why]
     if changes := document.get("changes"):
         parts[1:1] = [Text(f"Changed after that: {', '.join(changes)}.", style="dim")]
     parts += [_point(point) for point in document["points"]]

@@ -5,13 +5,14 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+import rich
 from staged_servers import SMALL, as_measured, simulate
 
 import results
 import topologies
 from loadtest import cores, validation
 from loadtest.problems import LoadError
-from results import trust
+from results import trust, twin_table
 
 AHEAD_S = 3.0
 
@@ -170,3 +171,62 @@ def test_each_run_has_a_light_load_of_its_own_also_when_it_is_resumed(stand):
             point["evidence"]["begun"]
         )
         assert trust.problems(json.loads(json.dumps(point))) == []
+
+
+def spoil(stand, monkeypatch, *numbers):
+    """Other work spoils these of the runs, counted as they are played."""
+    play = stand.play
+
+    def spoiled(*given, **asked):
+        run = play(*given, **asked)
+        if len(stand.played) - 1 in numbers:
+            verdict = run.header.verdict.model_copy(
+                update={"valid": False, "reasons": ("other work took the core",)}
+            )
+            run.header = run.header.model_copy(update={"verdict": verdict})
+        return run
+
+    monkeypatch.setattr(validation.engine, "play", spoiled)
+
+
+def test_a_pilot_that_does_not_count_is_played_again(stand, monkeypatch):
+    spoil(stand, monkeypatch, 0, 1)
+    document = go(stand, points=(1.0,), repeats=3).document
+    assert [each["valid"] for each in document["light_loads"]] == [False, False, True, True]
+    assert document["fit"]["pilot"] == document["light_loads"][2]["run"]
+    assert document["points"][0]["cpu"]["not_scored"] == ""
+
+
+def test_costs_of_a_pilot_that_never_counts_are_no_basis_for_a_score(stand, monkeypatch, capsys):
+    spoil(stand, monkeypatch, 0, 1, 2)
+    outcome = go(stand, points=(0.5, 1.0), repeats=3, ahead_s=AHEAD_S)
+    document = outcome.document
+    why = "the pilot that its costs rest on does not count: other work took the core"
+    assert [each["valid"] for each in document["light_loads"]][:4] == [False, False, False, True]
+    assert document["drift"] is None
+    for point in document["points"]:
+        assert (point["verdict"], point["cpu"]["error"]) == (
+            {"verdict": "invalid", "reasons": [why]}, None,
+        )  # fmt: skip
+    assert [each for each in document["refuted"] if not each.get("bracketed")] == []
+    scored = document["summary"]["servers"]["prosody"]
+    for level in ("blind", "cost"):
+        assert not any(score["points"] for score in scored[level].values())
+    assert scored["structure"]["p50"]["points"] == scored["bracketed"]["cpu"]["points"] == 2
+    found = trust.trust([outcome.kept])
+    assert found["summary"]["servers"] == document["summary"]["servers"]
+    assert found["unsteady"][0]["reasons"] == [f"{why}: nothing that rests on its costs is scored"]
+    rich.print(twin_table.render(document))
+    assert f"Not scored: {why}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_where_the_light_load_after_the_runs_does_not_count_nobody_knows_of_the_machine(
+    stand, monkeypatch
+):
+    spoil(stand, monkeypatch, 4, 5, 6)  # after the pilot and three runs
+    outcome = go(stand, points=(1.0,), repeats=3)
+    assert outcome.document["drift"] is None
+    found = trust.trust([outcome.kept])
+    why = "the light load after the runs does not count: other work took the core"
+    assert found["unsteady"] == [{"name": outcome.kept.stem, "reasons": [why]}]
+    assert found["summary"]["points"] == 0
