@@ -1,7 +1,8 @@
 """Connections of an event loop that are lost: no pause outlives them (`pauses`).
 
-What had come of such a connection is read as soon as the loop gets to it, whatever a limit says. That Platforms without a session send nothing but logins makes them easy
-to tell: their sockets are not paused (`pauses.pause`).
+What had come of such a connection is read as soon as the loop gets to it, whatever a limit says.
+Platforms without a session send nothing but logins, so that it is their sockets which are not
+paused (`pauses.pause`).
 """
 
 from __future__ import annotations
