@@ -306,7 +306,7 @@ def _rest(server: Server, end_s: float) -> bool:
 
 @compiled
 def rouse(server: Server, number: int, time_s: float) -> None:
-    """A socket gets ready by itself as the server has worked until then: a loop that rests wakes."""
+    """A socket gets ready as the server has worked until then: a loop that rests wakes."""
     if server.ledger[0].time_s < time_s:
         _wake(server, time_s)
     link(server, number)

@@ -155,7 +155,7 @@ def measure(server: Server, number: int) -> None:
 def pause(server: Server, number: int, time_s: float) -> None:
     """A read has ended: its socket is paused, if it is to be."""
     now, offline = server.ledger[0], server.platforms[number].offline
-    if now.pause_s >= 0.0 and offline != GONE and offline != ASLEEP:
+    if now.pause_s >= 0.0 and offline not in (GONE, ASLEEP):
         server.processes[number].paused_s = time_s + now.pause_s
         if server.platforms[number].input_head != NOBODY:
             wait(server, number)
