@@ -11,8 +11,6 @@ those of a server at every access costs twenty times the work itself.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,22 +39,6 @@ from results import histogram
 from sim.state import FIELDS, Server
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-
-def _load_without_blas() -> None:
-    """Let numba load its arithmetic of arrays without scipy's linear algebra.
-
-    It looks for that as it loads, which takes as long as all the rest of numba, only to know how to
-    write `np.correlate` if that is asked for; products of matrices look for themselves.
-    """
-    blas = "scipy.linalg.cython_blas"
-    if blas not in sys.modules:
-        sys.modules[blas] = None  # type: ignore[assignment]  # "there is none" (`import` statement)
-        importlib.import_module("numba.np.arraymath")
-        del sys.modules[blas]
-
-
-_load_without_blas()
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 inlined = numba.njit(
