@@ -1,6 +1,6 @@
-"""What happens to a grid from outside: faults, as SimPy processes on the control plane.
+"""What happens to a grid from outside: faults and neighbours, as SimPy processes.
 
-A fault acts at one instant, before the traffic of that instant.
+They act on the control plane, each at one instant, before the traffic of that instant.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import simpy
 
 from sim.controller import Controller
 from sim.sessions import Sessions
+from sim.spells import paces
 from sim.stations import Graph
-from topologies.schema import Crash, Freeze, Outage, SlowDown
+from sim.study import Study
+from topologies.schema import Crash, Freeze, Neighbours, Outage, SlowDown
 
 Process = Generator[simpy.Event, Any, None]
 
 
 class Campaign:
-    """The faults of a topology.
+    """The faults of a topology, and the neighbours of its machines.
 
     Parameters
     ----------
     control : simpy.Environment
         The control plane.
+    study : Study
+        The replication.
     graph : Graph
         The stations of the topology whose faults they are.
     sessions : Sessions, optional
@@ -35,11 +39,14 @@ class Campaign:
     """
 
     def __init__(
-        self, control: simpy.Environment, graph: Graph, sessions: Sessions | None,
+        self, control: simpy.Environment, study: Study, graph: Graph, sessions: Sessions | None,
         stations: Sequence[Controller],
     ) -> None:  # fmt: skip
         self._control, self._graph = control, graph
         self._sessions, self._stations = sessions, stations
+        for station in stations:
+            if (neighbours := station.station.node.neighbours) is not None:
+                control.process(self._slow_in_spells(study, station, neighbours))
         for fault in graph.topology.faults:
             match fault:
                 case Outage():
@@ -94,6 +101,18 @@ class Campaign:
         yield self._control.timeout(fault.start + fault.duration - self._control.now)
         for _, station in own:
             station.slow_down(1.0 / fault.factor)
+
+    def _slow_in_spells(self, study: Study, station: Controller, neighbours: Neighbours) -> Process:
+        """A station is slower and faster in turn, until the run ends."""
+        pace, duration_s = 1.0, study.timetable.duration_s
+        end = self._control.timeout(duration_s)
+        key = study.seed, study.replication, station.station.number
+        for instant_s, factor in paces(neighbours, key, duration_s):
+            yield self._control.timeout(instant_s - self._control.now)
+            station.slow_down(factor / pace)
+            pace = factor
+        yield end
+        station.slow_down(1.0 / pace)
 
     def _cut_power(self, fault: Outage) -> Process:
         """The Platforms of a population vanish; they come back one by one."""

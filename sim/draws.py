@@ -44,6 +44,8 @@ class Purpose(IntEnum):
     READER_PHASE = 5
     FETCH = 6
     SPLITTING = 7
+    SPELL = 8
+    SPELL_BEGIN = 9
     RETRY = 20
     RETURN = 21
     LOGIN = 22

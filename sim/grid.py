@@ -76,7 +76,7 @@ class Grid:
         self._surges = None
         if self._sessions is not None:
             self._surges = Surges(study, graph, self._sessions, self._traffic.stations)
-        Campaign(self._control, graph, self._sessions, self._traffic.stations)
+        Campaign(self._control, study, graph, self._sessions, self._traffic.stations)
         self._control.process(self._pass(study.timetable.segment_edges_s.tolist()))
         if window_s is not None:
             self._control.process(self._tick(window_s))

@@ -26,7 +26,7 @@ from sim.stations import Graph, Station, takes_part
 from topologies import support
 from topologies.plan import subscribers
 from topologies.problems import TopologyError
-from topologies.schema import Controller, Freeze, Population, Topology
+from topologies.schema import Controller, Crash, Freeze, Population, Topology
 
 Integers = npt.NDArray[np.int64]
 
@@ -226,6 +226,7 @@ def require_supported(topology: Topology) -> None:
         support.refuse(topology, ("controllers.queue",), "the simulation of logins")
     problems = [
         *_component_problems(topology), *_freeze_problems(topology), *_failover_problems(topology),
+        *_neighbour_problems(topology),
         *request_problems(topology), *cluster_problems(topology),
         *fetch_problems(topology), *offline_problems(topology),
     ]  # fmt: skip
@@ -268,6 +269,15 @@ def _freeze_problems(topology: Topology) -> Iterator[str]:
             if node.name in struck and part is not None:
                 rule = "is not supported by the simulation of a freeze yet; leave one of both out"
                 yield f"controllers[{number}].{name}: {rule}"
+
+
+def _neighbour_problems(topology: Topology) -> Iterator[str]:
+    """A Controller that is slowed in spells and dies or stands still has no model."""
+    struck = {each.controller for each in topology.faults if isinstance(each, Crash | Freeze)}
+    for number, node in enumerate(topology.controllers):
+        if node.name in struck and node.neighbours is not None:
+            rule = "is not supported by the simulation of a crash or freeze yet; leave one out"
+            yield f"controllers[{number}].neighbours: {rule}"
 
 
 def _failover_problems(topology: Topology) -> Iterator[str]:

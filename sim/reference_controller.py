@@ -24,6 +24,7 @@ from sim.reference_servers import FanoutProcessServer, FifoServer
 from sim.reference_sessions import Session, read_in_bursts
 from sim.reference_stanzas import Life, Pace, Publication, Socket, Surroundings, Target
 from sim.requests import first_row
+from sim.spells import paces
 from sim.stations import Graph, Station, loop_rate
 from sim.study import Study
 from topologies import schema
@@ -60,9 +61,14 @@ class ReferenceController:
         self._unread: list[tuple[Publication, Target]] = []  # came while it stands still
         self._down_until_s, self._kept = -math.inf, 0
         self._clock = StoppedClock(env, freezes_of(self._topology, node.name))
-        self._pace = Pace(profile.speed)
+        self._pace, self._spell = Pace(profile.speed), 1.0
         self._logins.clock, self._logins.pace = self._clock, self._pace
         self._start()
+        if node.neighbours is not None:
+            key, end_s = (study.seed, study.replication, station.number), study.timetable.duration_s
+            for instant_s, factor in (*paces(node.neighbours, key, end_s), (end_s, 1.0)):
+                begin = at(env, instant_s, FIRST_PRIORITY)
+                begin.callbacks.append(lambda _, factor=factor: self._slow_in_spells(factor))
         for fault in self._topology.faults:
             begin = event_in(env, fault.start, FIRST_PRIORITY)
             begin.callbacks.append(lambda _, fault=fault: self._strike(fault))
@@ -93,6 +99,11 @@ class ReferenceController:
         """Whatever begins from now on takes so many times as long."""
         self._pace.factor *= factor
         self._server.slow_down(factor)
+
+    def _slow_in_spells(self, factor: float) -> None:
+        """Whatever begins from now on takes so many times as long as the profile says."""
+        self._slow_down(factor / self._spell)
+        self._spell = factor
 
     def _crash(self, fault: schema.Crash) -> None:
         """All that the server has is lost; what it has written is on its way."""

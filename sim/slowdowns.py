@@ -22,8 +22,11 @@ def slow_down(server: Server, factor: float) -> None:
     """Let all that has not begun take `factor` times as long."""
     for cost in OWN_COSTS:
         server.setting[cost] *= factor
-    for cost in COSTS:
-        server.publications[cost] *= factor
+    now, ring = server.ledger[0], server.publications
+    first, known = int(now["oldest"]) % len(ring), int(now["fed"] - now["oldest"])
+    for part in (ring[first : first + known], ring[: max(first + known - len(ring), 0)]):
+        for cost in COSTS:
+            part[cost] *= factor
     server.ledger["collecting_s"] *= factor
     for begun in (server.processes, server.cores):  # what is left of a set-up
         left_s = begun["setup_s"]

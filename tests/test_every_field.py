@@ -36,7 +36,10 @@ INERT = {
     "slo.p99": "what runs are judged by",
 }
 # What a real grid has no part in: the workload is played from the plan, beside it.
-BESIDE_A_GRID = (*INERT, "slo", "controllers.limits.account.burst")
+BESIDE_A_GRID = (
+    *INERT, "slo", "controllers.limits.account.burst",
+    "controllers.neighbours",  # those of the machine that it runs on are there by themselves
+)  # fmt: skip
 
 
 def models(annotation):
@@ -128,7 +131,7 @@ def spread():
     plain = {"name": "a", "domain": "a.test", "profile": "fifo-sketch", "nodes": 2}
     return schema.Topology.model_validate({
         "schema": 1, "name": "spread",
-        "controllers": [plain],
+        "controllers": [plain | {"neighbours": {"factor": 2.0, "share": 0.3, "mean": "30 ms"}}],
         "brokers": [{"name": "broker", "controller": "a"}],
         "topics": [{"name": "t", "broker": "broker", "payload": {"size": "500 B"},
                     "flow": "direct", "fetch": {"connections": 2}}],

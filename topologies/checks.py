@@ -24,6 +24,7 @@ def topology_problems(topology: Topology, read_profile: Callable[[str], Profile]
         _addresses,
         _links,
         _limits,
+        _neighbours,
         _queues,
         _payloads,
         _populations,
@@ -106,6 +107,16 @@ def _limits(topology: Topology) -> Iterator[Problem]:
             rule = "is 0: a policer without a burst refuses every stanza"
             path: Path = ("controllers", number, "limits", "client", "burst")
             yield Problem(path, rule, "write for example burst: 20 kB", client.burst)
+
+
+def _neighbours(topology: Topology) -> Iterator[Problem]:
+    for number, node in enumerate(topology.controllers):
+        if (own := node.neighbours) is None:
+            continue
+        path: Path = ("controllers", number, "neighbours", "mean")
+        if own.mean / own.share * SWITCHES_MAX < topology.workload.duration:
+            rule = f"makes more than {SWITCHES_MAX:,} spells in the run"
+            yield Problem(path, rule, "raise it or shorten the run", f"{own.mean:g} s")
 
 
 def _queues(topology: Topology) -> Iterator[Problem]:

@@ -197,4 +197,5 @@ BytesPerSecond = Annotated[float, Quantity(FLOW, "B/s", "1 Gbit/s or 10 KiB/s", 
 Ratio = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %")]
 Growth = Annotated[float, Quantity(PLAIN, "1", "0.5 or 50 %", low=0.04, high=9.0)]
 Fraction = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %", high=1.0)]
+Share = Annotated[float, Quantity(PLAIN, "1", "0.25 or 25 %", low=0.001, high=0.999)]
 SecondsPerByte = Annotated[float, Quantity(COST, "s/B", "0.5 ns/B")]

@@ -56,7 +56,17 @@ from topologies.population import (
     with_rights,
 )
 from topologies.quantities import PositiveSeconds
-from topologies.services import Broker, Controller, Fetch, Link, Payload, Running, Server, Topic
+from topologies.services import (
+    Broker,
+    Controller,
+    Fetch,
+    Link,
+    Neighbours,
+    Payload,
+    Running,
+    Server,
+    Topic,
+)
 from topologies.workload import (
     ArrivalProcess,
     Arrivals,
@@ -204,6 +214,7 @@ __all__ = [
     "Login",
     "Model",
     "Name",
+    "Neighbours",
     "Network",
     "Node",
     "Offline",

@@ -15,9 +15,11 @@ from topologies.quantities import (
     Delay,
     Growth,
     PositiveBytes,
+    PositiveSeconds,
     Ratio,
     Seconds,
     SecondsPerByte,
+    Share,
 )
 
 
@@ -62,6 +64,18 @@ class Collection(Sourced):
     )
 
 
+class Neighbours(Sourced):
+    """Other guests of a shared machine: in spells, all that a server does takes more CPU time.
+
+    Costs of the profile are means over such time. All cores of a server are slow at once, nodes of
+    a cluster each for itself; a component beside it is not.
+    """
+
+    factor: float = Field(gt=1.0, le=100.0, description="CPU time in a spell over that between [1]")
+    share: Share = Field(description="share of the time that is spells [1]")
+    mean: PositiveSeconds = Field(description="mean length of a spell, exponential [s]")
+
+
 NODES_MAX = 16
 
 
@@ -95,6 +109,9 @@ class Controller(Sourced):
     admission: Admission | None = Field(None, description="how many logins it takes in")
     collection: Collection | None = Field(
         None, description="garbage collection of a Prosody; absent: as its profile was measured"
+    )
+    neighbours: Neighbours | None = Field(
+        None, description="who shares its machine and slows it; absent: nobody"
     )
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"

@@ -1,0 +1,138 @@
+"""Neighbours that slow a machine in spells: both engines are slow alike, and as often as said."""
+
+import numpy as np
+import pytest
+import worlds
+from federations import assert_alike as assert_stations_alike
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from test_clusters import clustered_grids
+from test_oracle import grids_of_any_kind
+from test_sessions import assert_alike
+from test_slowdowns import slow_grids
+
+import sim
+import topologies
+from sim.spells import paces
+from topologies.plan import Plan
+from topologies.schema import Neighbours, Topology
+
+SOON = settings(
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+SPELLS = st.fixed_dictionaries(
+    {
+        "factor": st.sampled_from([1.3, 2.0, 6.0]),
+        "share": st.sampled_from(["10 %", "50 %"]),
+        "mean": st.sampled_from(["3 ms", "29 ms", "0.4 s"]),
+    }
+)
+
+
+def beside(topology, neighbours):
+    """The same grid, each of whose Controllers has such neighbours."""
+    section = topology.model_dump(mode="json", by_alias=True)
+    for node in section["controllers"]:
+        node["neighbours"] = neighbours
+    return Topology.model_validate(section)
+
+
+@SOON
+@given(grids_of_any_kind(), SPELLS, st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_have_the_same_spells(world, spells, seed, window_s):
+    topology, profile = world
+    topology = beside(topology, spells)
+    plan = Plan(topology, seed)
+    fast = worlds.compiled(topology, plan, profile, window_s)
+    worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
+
+
+@SOON
+@given(slow_grids(), SPELLS, st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_log_in_and_are_slow_alike_beside_neighbours(world, spells, seed, window_s):
+    topology, profile = world
+    assert_alike(beside(topology, spells), profile, seed, window_s)
+
+
+@SOON
+@given(clustered_grids(), SPELLS, st.integers(0, 3))
+def test_each_node_of_a_cluster_has_spells_of_its_own(world, spells, seed):
+    topology, profiles = world
+    topology = beside(topology, spells)
+    assert_stations_alike(topology, Plan(topology, seed), profiles)
+    neighbours = Neighbours.model_validate(spells)
+    one, other = (list(paces(neighbours, (seed, 0, node), 9.0)) for node in (0, 1))
+    assert one != other
+
+
+@pytest.mark.parametrize(("share", "factor"), [(0.2, 2.0), (0.7, 5.0)])
+def test_spells_are_as_long_as_often_and_as_dear_as_said(share, factor):
+    neighbours = Neighbours(factor=factor, share=share, mean="30 ms")
+    begin_s, paces_ = np.array(list(paces(neighbours, (7, 0, 0), 2000.0))).T
+    length_s = np.diff(np.append(begin_s, 2000.0))
+    spell = paces_ > 1.0
+    calm = 1.0 / (1.0 - share + share * factor)
+    assert paces_[spell] == pytest.approx(calm * factor)
+    assert paces_[~spell] == pytest.approx(calm)
+    assert (np.diff(spell.astype(int)) != 0).all()
+    error = 4.0 / np.sqrt(spell.sum())
+    assert length_s[spell].mean() == pytest.approx(0.03, rel=error)
+    assert length_s[spell].std() == pytest.approx(0.03, rel=2.0 * error)
+    assert length_s[spell].sum() / 2000.0 == pytest.approx(share, rel=2.0 * error)
+    assert (length_s * paces_).sum() / 2000.0 == pytest.approx(1.0, rel=2.0 * error)
+    begins = [next(paces(neighbours, (7, each, 0), 1.0))[1] > 1.0 for each in range(2000)]
+    assert np.mean(begins) == pytest.approx(share, abs=4.0 * np.sqrt(share * (1 - share) / 2000))
+
+
+def test_what_is_left_at_the_end_is_done_at_the_costs_of_the_profile():
+    """Always slow but for a moment: 30 publications at the end, of 0.1 s each on average."""
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "sub", "count": 1, "subscribes": ["t"]}],
+        duration="10 s", neighbours={"factor": 2.0, "share": 0.5, "mean": "50 s"},
+    )  # fmt: skip
+    plan = worlds.GivenPlan(topology, [(9.999, 0, 0, 1000)] * 30)
+    for engine in (worlds.compiled, worlds.stanza_by_stanza):
+        tally = engine(topology, plan, worlds.profile("fifo", publish="50 ms", copy="50 ms"))
+        between_s = np.diff(tally.publications["first_s"])
+        assert between_s == pytest.approx(np.full(29, 0.1))
+
+
+def test_a_light_load_costs_on_average_what_the_profile_says():
+    """And one that a server never rests from what it gets done in and between spells."""
+    neighbours = {"factor": 3.0, "share": 0.4, "mean": "30 ms"}
+    people = [{"name": "pub", "count": 1, "publishes": ["t"]},
+              {"name": "sub", "count": 1, "subscribes": ["t"]}]  # fmt: skip
+    profile = worlds.profile("fifo", publish="0.5 ms", copy="0.5 ms")
+    dearer = 1.0 - 0.4 + 0.4 * 3.0
+    for rate, expected_s in (("50/s", 1e-3), ("4000/s", 1e-3 / dearer / (0.6 + 0.4 / 3.0))):
+        arrivals = [{"topic": "t", "by": "pub", "process": "poisson", "rate": rate}]
+        topology = worlds.topology(
+            people, arrivals, study="steady", duration="10 s", neighbours=neighbours
+        )
+        run = sim.simulate(topology, seed=3, replications=4, profiles={"c": profile}, processes=1)
+        rows = run.intervals
+        during = rows["phase"] != "drain"
+        each_s = rows["busy_s"][during].sum() / rows["delivered"][during].sum()
+        assert each_s == pytest.approx(expected_s, rel=0.08), rate
+
+
+@pytest.mark.parametrize("kind", ["crash", "freeze"])
+def test_a_controller_that_fails_has_no_spells(kind):
+    fault = {"kind": kind, "name": "f", "controller": "c", "start": "0.2 s", "duration": "0.1 s"}
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]}], faults=[fault],
+        neighbours={"factor": 2.0, "share": 0.5, "mean": "50 ms"},
+    )  # fmt: skip
+    with pytest.raises(topologies.TopologyError, match=r"controllers\[0\].neighbours: .* crash or"):
+        sim.simulate(topology, profiles={"c": worlds.profile("fifo", copy="1 ms")})
+
+
+def test_closed_forms_refuse_spells():
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]}],
+        neighbours={"factor": 2.0, "share": 0.5, "mean": "50 ms"},
+    )
+    with pytest.raises(topologies.TopologyError, match=r"controllers\[0\].neighbours"):
+        sim.estimate(topology, profiles={"c": worlds.profile("fifo", copy="1 ms")})
