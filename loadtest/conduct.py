@@ -156,7 +156,8 @@ class Conduct:
         self.counters = counters.of_run(before, self._counted())
         if self.played_s <= 0.0:
             raise LoadError(f"nothing was played: {self.stopped}")
-        self.take_over(generator)
+        with self._interrupts:
+            self.take_over(generator)
 
     def take_over(self, generator: Generator) -> None:
         """Let every process write what it holds, and pass on what it tells meanwhile.
@@ -188,6 +189,8 @@ class Conduct:
                 self.played_s = min(duration_s, elapsed_s)
             generator.tell(halt=True)
             self._drain(generator, STOPPED_DRAIN_S if self.stopped else self._settings.drain_s)
+            if self._interrupts.count:  # also one that nobody has looked at yet
+                self.stopped = self.stopped or BY_HAND
 
     def _log_in(self, generator: Generator) -> None:
         limit_s = 60.0 + 3.0 * self._cast.sessions / self._settings.logins_per_s

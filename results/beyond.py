@@ -9,7 +9,7 @@ has what was predicted, what was measured, and what the error may be.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from results.documents import rounded
@@ -20,7 +20,7 @@ from results.twin_documents import Beyond, MetricError, PointEvidence, TwinPoint
 
 SATURATED = 0.97
 KNEE_POINTS_MIN = 4
-TOLD = {"given_pace": ", given pace", "bracketed": ", bracketed"}
+LEVELS = {"blind": "", "given_pace": ", given pace", "bracketed": ", bracketed"}
 BOUNDS = {
     "capacity": 0.05, "knee": 0.05, "memory": 0.10, "makespan": 0.10, "limiter rate": 0.02,
     "limiter burst": 0.05, "what-if CPU": 0.15,
@@ -43,10 +43,15 @@ def row(
     return cast("Beyond", rounded(found))
 
 
-def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[Beyond]:
+def of_points(
+    points: Sequence[TwinPoint],
+    changes: Sequence[str] = (),
+    levels: Collection[str] = tuple(LEVELS),
+) -> list[Beyond]:
     """Capacity and memory at the points that fill a server, and the knee of all of them.
 
-    Of a grid that was changed, what a publication costs at each load, too.
+    Of a grid that was changed, what a publication costs at each load, too. Only at the `levels`
+    that say something: not blind where nobody knows that the machine stayed the same.
     """
     found = []
     for name in sorted({each["server"] for each in points}):
@@ -54,40 +59,43 @@ def of_points(points: Sequence[TwinPoint], changes: Sequence[str] = ()) -> list[
             (each for each in points if each["server"] == name and each["repeats"]),
             key=lambda each: each["load"],
         )
-        for point in own if changes else ():
+        for point in own if changes and "blind" in levels else ():
             cost = point["cpu_per_publication"]
             where = f"{', '.join(changes)}; load {point['load']:.3g}"
             found.append(row("what-if CPU", name, where, cost["predicted"]["value"],
                              cost["measured"]["value"]))  # fmt: skip
         full = [each for each in own if each["utilisation"] >= SATURATED]
-        found += [each for point in full for each in _of_full(name, point)]
+        found += [each for point in full for each in _of_full(name, point, levels)]
         if full and len(own) >= KNEE_POINTS_MIN:
-            found += _knees(name, own)
+            found += _knees(name, own, levels)
     return found
 
 
-def _of_full(name: str, point: TwinPoint) -> Iterator[Beyond]:
-    """Capacity and memory where a server is full, and capacity by all that tells the machine."""
-    where = f"load {point['load']:.3g}"
-    shown: list[tuple[str, MetricError, str]] = [("capacity", point["throughput"], "")]
-    for level, suffix in TOLD.items():
-        told = cast("dict[Metric, MetricError]", point.get(level) or {})
-        if "throughput" in told:
-            shown.append(("capacity", told["throughput"], suffix))
-    for figure, sides, suffix in (*shown, ("memory", point["memory"], "")):
-        values = (sides["predicted"]["value"], sides["measured"]["value"])
-        yield row(figure, name, f"{where}{suffix}", *values)
+def _of_full(name: str, point: TwinPoint, levels: Collection[str]) -> Iterator[Beyond]:
+    """Capacity where a server is full, by all that the model was told, and memory."""
+    sides: dict[str, dict[Metric, MetricError]] = {
+        "blind": {"throughput": point["throughput"], "memory": point["memory"]},
+        "given_pace": point["given_pace"],
+        "bracketed": point.get("bracketed") or {},
+    }
+    shown: tuple[tuple[str, Metric], ...] = (("capacity", "throughput"), ("memory", "memory"))
+    for figure, metric in shown:
+        for level, suffix in LEVELS.items():
+            if level in levels and metric in sides[level]:
+                error = sides[level][metric]
+                values = (error["predicted"]["value"], error["measured"]["value"])
+                yield row(figure, name, f"load {point['load']:.3g}{suffix}", *values)
 
 
-def _knees(name: str, points: Sequence[TwinPoint]) -> Iterator[Beyond]:
-    """The knee as predicted, and by all that tells the machine, at the points where that is known.
+def _knees(name: str, points: Sequence[TwinPoint], levels: Collection[str]) -> Iterator[Beyond]:
+    """The knee by all that the model was told, at the points where that is known.
 
     A full server is told no pace, and the curve does without that point.
     """
-    for level, suffix in {"predicted": "", **TOLD}.items():
+    for level, suffix in LEVELS.items():
         sides = {each["load"]: _sides(each["evidence"], level) for each in points}
         known = {load: pair for load, pair in sides.items() if pair[0] and pair[1]}
-        if level == "predicted" or len(known) >= CURVE_POINTS_MIN:
+        if level in levels and (level == "blind" or len(known) >= CURVE_POINTS_MIN):
             predicted, measured = ({load: pair[k] for load, pair in known.items()} for k in (0, 1))
             yield row("knee", name, f"{len(known)} loads{suffix}", _knee(predicted),
                       _knee(measured))  # fmt: skip
@@ -96,7 +104,7 @@ def _knees(name: str, points: Sequence[TwinPoint]) -> Iterator[Beyond]:
 def _sides(kept: PointEvidence, level: str) -> tuple[Evidence | None, Evidence | None]:
     """What was predicted of a point, by what the model was told, and what was measured of it."""
     match level:
-        case "predicted":
+        case "blind":
             return kept["predicted"], kept["measured"]
         case "given_pace":
             return kept.get("given_pace"), kept["measured"]

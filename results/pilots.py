@@ -27,10 +27,11 @@ def spoiled(document: Mapping[str, Any]) -> str:
 
 def untold(document: Mapping[str, Any]) -> str:
     """Why nobody knows whether the machine was the same after the runs; empty where it is known."""
-    last = _listed(document)[-1:]
-    if document.get("drift") is not None or not last or last[0]["valid"]:
+    lights = _listed(document)
+    if document.get("drift") is not None or not lights:
         return ""
-    return f"the light load after the runs does not count: {'; '.join(last[0]['reasons'])}"
+    why = "; ".join(lights[-1]["reasons"])
+    return f"no light load counts both before and after the runs{why and f': {why}'}"
 
 
 def unfounded(point: TwinPoint, why: str) -> TwinPoint:

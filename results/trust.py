@@ -102,19 +102,24 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             own = [] if reasons else [again(each) for each in document["points"]]
             if not reasons and not own:
                 reasons = ["has no points"]
-            if unknown := pilots.spoiled(document):
+            unknown = "" if reasons else pilots.spoiled(document)
+            if unknown:
                 unsteady.append({"name": name, "reasons": [f"{unknown}: {ON_ITS_COSTS}"]})
                 own = [pilots.unfounded(each, unknown) for each in own]
-            told = causes.unsteady(document.get("drift")) or pilots.untold(document)
+            told = causes.unsteady(document.get("drift"))
+            told = told or ("" if unknown else pilots.untold(document))
             why = "" if reasons else told
             steady = _steady(document.get("drift_given_pace"), own)
+            told_by = list(beyond.LEVELS)
+            if why or unknown:
+                told_by = ["bracketed", *(["given_pace"] if steady and not unknown else [])]
             if why and (scored := _scored_alone(own, steady)):
                 unsteady.append({"name": name, "reasons": [f"{why}: scored {scored} alone"]})
                 own, why = [twin.barred(each, why, steady) for each in own], ""
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
-            known = [] if proof is None or unknown else own
-            rows = beyond.of_points(known, document.get("changes", ()))
+            known = [] if proof is None else own
+            rows = beyond.of_points(known, document.get("changes", ()), told_by)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             reasons, proof = [f"cannot be read as a validation ({error!r})"], None
         if reasons:

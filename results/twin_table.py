@@ -63,8 +63,10 @@ def render(document: Validation) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(_fit(document), style="dim"), ""]
-    unknown = pilots.spoiled(document), pilots.untold(document)
-    parts[1:1] = [Text(f"Not scored: {why}.", "yellow") for why in unknown if why]
+    if why := pilots.spoiled(document):
+        parts[1:1] = [Text(f"Not scored: {why}.", "yellow")]
+    if why := pilots.untold(document):
+        parts[1:1] = [Text(f"Not known whether the machine was the same: {why}.", "yellow")]
     if changes := document.get("changes"):
         parts[1:1] = [Text(f"Changed after that: {', '.join(changes)}.", style="dim")]
     parts += [_point(point) for point in document["points"]]

@@ -158,7 +158,7 @@ class WatchedServer(Controller):
             if now.nbytes == then.nbytes:
                 _octets(now)[...] = then
             else:
-                others[name] = then.copy().view(now.dtype)
+                others[name] = then.copy().view(now.dtype).reshape(-1, *now.shape[1:])
         if others:
             self._server = replace(self._server, **others)
         cores = self._server.cores

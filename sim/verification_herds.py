@@ -33,11 +33,8 @@ from sim.verification_logins import free_logins, logins_alone
 from sim.verification_worlds import SERVICE_S, Effort, Figure
 from topologies.plan import Plan
 
-PLATFORMS, PATIENCE_S, DELAY_S = (
-    10_000,
-    30.0,
-    1.0,
-)  # ten steps and their answers fit in the patience
+# All round trips of a login fit in the patience.
+PLATFORMS, PATIENCE_S, DELAY_S = 10_000, 30.0, 1.0
 BOUNDARY_S = 2.0 * (PLATFORMS * SERVICE_S - PATIENCE_S)
 SIDES = (0.95, 1.05)
 SETTLED_S, MEASURED_S = 600.0, 500.0  # after three rounds attempts still come in waves: 0.5 %

@@ -227,6 +227,6 @@ def test_where_the_light_load_after_the_runs_does_not_count_nobody_knows_of_the_
     outcome = go(stand, points=(1.0,), repeats=3)
     assert outcome.document["drift"] is None
     found = trust.trust([outcome.kept])
-    why = "the light load after the runs does not count: other work took the core"
+    why = "no light load counts both before and after the runs: other work took the core"
     assert found["unsteady"] == [{"name": outcome.kept.stem, "reasons": [why]}]
     assert found["summary"]["points"] == 0
