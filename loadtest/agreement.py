@@ -260,6 +260,7 @@ class Outcome:
         points = [point.document(bool(self.changes)) for point in self.points]
         fitted, light_loads = self.fit.document(), list(self.light)
         why = pilots.spoiled({"fit": fitted, "light_loads": light_loads})
+        told_by = ["bracketed"] if why else list(beyond.LEVELS)
         if why:
             points = [pilots.unfounded(each, why) for each in points]
         return {
@@ -275,6 +276,6 @@ class Outcome:
             "drift_given_pace": self.drift_given_pace,
             "points": points,
             "summary": twin.summary(points, self.drift, self.drift_given_pace),
-            "beyond": [] if why else beyond.of_points(points, self.changes),
+            "beyond": beyond.of_points(points, self.changes, told_by),
             "refuted": twin.refutations(points),
         }

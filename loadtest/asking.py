@@ -131,6 +131,20 @@ class Costs:
     item_s: float
 
 
+def stretch(procedure: LargeAnswers) -> LargeAnswers:
+    """What the pilot plays of it at a time: a few seconds.
+
+    Nobody thinks for more than half of them, and somebody always publishes.
+    """
+    duration_s = min(PILOT_STRETCH_S, procedure.duration / (PILOT_TURNS * 3))
+    changes = {
+        "duration": duration_s,
+        "think": min(procedure.think, duration_s / 2.0),
+        "rate": max(procedure.rate, PILOT_RATE_PER_S),
+    }
+    return procedure.model_copy(update=changes)
+
+
 class Hall:
     """Askers, receivers and a publisher at one Broker.
 
@@ -202,13 +216,12 @@ class Hall:
         self, owner: Dialogue, askers: Sequence[Asker], topic: str | None
     ) -> tuple[float, float, float]:
         """CPU time of some seconds of the play [s], its requests and its publications."""
-        lasts_s = min(PILOT_STRETCH_S, self._procedure.duration / (PILOT_TURNS * 3))
-        think_s = min(self._procedure.think, lasts_s / 2.0)
+        due = stretch(self._procedure)
         asked, sent, begun_s = self.found.asked, self._sent, await settled_s(self._pid)
-        work = [self._publish(owner, max(self._procedure.rate, PILOT_RATE_PER_S))]
+        work = [self._publish(owner, due.rate)]
         if topic is not None:
-            work += [self._ask(place, each, topic, think_s) for place, each in enumerate(askers)]
-        await together(work, lasts_s)
+            work += [self._ask(place, each, topic, due.think) for place, each in enumerate(askers)]
+        await together(work, due.duration)
         used_s = await settled_s(self._pid) - begun_s
         return used_s, self.found.asked - asked, self._sent - sent
 

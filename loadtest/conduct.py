@@ -156,7 +156,7 @@ class Conduct:
         self.counters = counters.of_run(before, self._counted())
         if self.played_s <= 0.0:
             raise LoadError(f"nothing was played: {self.stopped}")
-        with self._interrupts:
+        with self._interrupts.counted():
             self.take_over(generator)
 
     def take_over(self, generator: Generator) -> None:
@@ -182,7 +182,7 @@ class Conduct:
     def _play_to_the_end(self, generator: Generator, duration_s: float) -> None:
         """Play and drain; Ctrl-C ends the one and shortens the other."""
         self.played_s = duration_s
-        with self._interrupts:
+        with self._interrupts.counted():
             self._play(generator, duration_s)
             if self.stopped:
                 elapsed_s = (time.monotonic_ns() - self.start_ns) / 1e9

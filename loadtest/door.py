@@ -212,7 +212,7 @@ class Door:
         if player.poll() is None:
             player.send_signal(signal.SIGTERM)
         if self._watching is not None and self._watching is not gevent.getcurrent():
-            self._watching.join(END_WITHIN_S)
+            self._watching.join(END_WITHIN_S + ROWS_WITHIN_S)
 
     def leave(self, **_: object) -> None:
         """End the run, and leave a grid that was joined."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 DOOR: Final = "gridlab attack --real"
 PILOT_WITHIN_S: Final = 180.0
-SAMPLE_S: Final = 0.1
 Progress = Callable[[float, str], None]
 
 
@@ -215,7 +214,7 @@ class Enactment:
                 await _whole_second()
             before_pid = grid.server_pid(controller)
             before_s, own_s, begun_s = cpu_s(before_pid), time.process_time(), time.monotonic()
-            with Observer(before_pid, SAMPLE_S) as observer:
+            with Observer(before_pid, login_pilot.SAMPLE_S) as observer:
                 await herd.play(topology.faults, duration_s, tell)
                 pace_per_s = observer.stop().pace_per_s(0.0)
             pid, elapsed_s = grid.server_pid(controller), time.monotonic() - begun_s

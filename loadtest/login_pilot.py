@@ -120,7 +120,7 @@ async def guesses(
     Raises
     ------
     LoadError
-        A guess was not refused.
+        A guess was not refused, or there was no time for all of them.
     """
     first, then = herds
     await first.play(faults, GUESSES_WITHIN_S)
@@ -133,4 +133,8 @@ async def guesses(
     if not outcomes or not all(each.startswith("refused") for each in outcomes):
         others = sorted({each for each in outcomes if not each.startswith("refused")})
         raise LoadError(f"the pilot's guesses were to be refused, and were not: {others}")
+    meant = sum(each.retry.attempts for each in then.members if each.hostile)
+    if len(outcomes) < meant:  # some were under way, of which the server has paid for a part
+        within = f"{len(outcomes)} of {meant} guesses of the pilot in {GUESSES_WITHIN_S:g} s"
+        raise LoadError(f"{within}; give the server more of its core, or leave the machine alone")
     return used_s / len(outcomes), pace_per_s

@@ -287,11 +287,11 @@ class Performance:
             passwords, domain = grid.credentials(), topology.controllers[0].domain
             accounts = [Account(each, passwords[f"{each}@{domain}"]) for each in _accounts(grid)]
             hall = asking.Hall(grid, procedure, door_of(grid, topology), accounts, self._seed)
-            rate_per_s = procedure.rate + procedure.askers / procedure.think
+            paces = procedure, asking.stretch(procedure)
+            rate_per_s = max(each.rate + each.askers / each.think for each in paces)
             sessions = procedure.askers + procedure.receivers + 1
             planned = rails.Caps(
-                sessions, 50.0, rate_per_s + asking.PILOT_RATE_PER_S,
-                max(procedure.duration, PILOT_S),
+                sessions, 50.0, rate_per_s, max(procedure.duration, PILOT_S),
             )  # fmt: skip
             self._perform(grid, topology, defence, planned, part(hall))
         return hall

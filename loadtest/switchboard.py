@@ -113,7 +113,9 @@ class Switchboard:
                 text = ET.tostring(reply, encoding="unicode")
                 return {"reply": text, "bytes": len(text.encode())}
             case other:
-                raise LoadError(f'do: "{other}": is none of login, publish, subscribe, query')
+                raise LoadError(
+                    f'do: "{other}": is none of login, leave, publish, subscribe, query'
+                )
 
     async def _log_in(self, user: int, request: Mapping[str, Any]) -> None:
         if user in self._sessions:

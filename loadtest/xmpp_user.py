@@ -43,6 +43,8 @@ from loadtest.payload import Kind
 from loadtest.problems import LoadError
 from loadtest.users import Board
 
+OPEN_WITHIN_S = 60.0  # a sessions' process that has not loaded then is waited for by its users
+
 _numbers = itertools.count()
 _turns: dict[tuple[str, str], Iterator[int]] = {}
 _lines: dict[tuple[str, int], _Line] = {}
@@ -211,9 +213,9 @@ class _Line:
         )
         spawn(self._listen)
 
-    def wait(self) -> None:
-        """Until the process takes requests, or has ended."""
-        self._open.wait()
+    def wait(self, within_s: float) -> None:
+        """Until the process takes requests, or has ended, or so long. [s]"""
+        self._open.wait(within_s)
 
     def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to a request; other users go on meanwhile."""
@@ -258,14 +260,16 @@ def _line(environment: Environment, grid: str) -> _Line:
 
 
 def _open_lines(environment: Environment, **_: object) -> None:
-    """Start the sessions' processes before Locust starts the clock, which on a busy machine would
-    otherwise run out while they are loading."""
+    """Start the sessions' processes before Locust starts the clock.
+
+    On a busy machine it would otherwise run out while they are loading.
+    """
     if isinstance(environment.runner, MasterRunner):
         return  # its workers have the users
     classes = [each for each in environment.user_classes if issubclass(each, XmppUser)]
     for grid in dict.fromkeys(each.grid for each in classes):
         with contextlib.suppress(ValueError):  # it is not up, which each login says
-            _line(environment, grid).wait()
+            _line(environment, grid).wait(OPEN_WITHIN_S)
 
 
 events.init.add_listener(_open_lines)

@@ -106,9 +106,9 @@ def trust(places: Sequence[Path] = ()) -> Trust:
             if unknown:
                 unsteady.append({"name": name, "reasons": [f"{unknown}: {ON_ITS_COSTS}"]})
                 own = [pilots.unfounded(each, unknown) for each in own]
-            told = causes.unsteady(document.get("drift"))
-            told = told or ("" if unknown else pilots.untold(document))
-            why = "" if reasons else told
+            why = "" if reasons else causes.unsteady(document.get("drift"))
+            if not (reasons or why or unknown):
+                why = pilots.untold(document)
             steady = _steady(document.get("drift_given_pace"), own)
             told_by = list(beyond.LEVELS)
             if why or unknown:
@@ -118,8 +118,8 @@ def trust(places: Sequence[Path] = ()) -> Trust:
                 own, why = [twin.barred(each, why, steady) for each in own], ""
             proof = None if reasons or why else _proof(name, whole, own)
             denied = [] if proof is None else twin.refutations(own)
-            known = [] if proof is None else own
-            rows = beyond.of_points(known, document.get("changes", ()), told_by)
+            changes = document.get("changes", ())
+            rows = [] if proof is None else beyond.of_points(own, changes, told_by)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             reasons, proof = [f"cannot be read as a validation ({error!r})"], None
         if reasons:

@@ -29,13 +29,13 @@ def test_a_publication_is_there_with_its_last_copy():
         come_ns={0: [10**7, 2 * 10**7], 1: [11 * 10**8, 31 * 10**8], 2: [21 * 10**8]},
         syncs_s=[0.1, 0.3],
         answers_bytes=[1000, 1000],
-        asked=2,
+        asked=3,  # one is on its way
         used_s=0.24,
         memory_bytes=[5e6, 8e6, 6e6],
     )
     shown = asking.measured(found, procedure, "none", deadline_s=1.0)
     assert shown.sample("goodput_per_s").value == 2 * 1 / 10.0  # one in time; one is incomplete
-    assert shown.sample("answer_cpu_s").value == pytest.approx((0.24 - 4 * 0.01) / 2)
+    assert shown.sample("answer_cpu_s").value == pytest.approx((0.24 - 4 * 0.01) / 3)
     assert shown.sample("requests_per_s").value == 0.2
     assert shown.sample("sync_s").value == pytest.approx(0.2)
     assert shown.sample("peak_memory_bytes").value == 3e6

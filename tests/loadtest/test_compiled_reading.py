@@ -217,6 +217,29 @@ def test_stream_that_is_cut_into_records_of_one_size_is_noted_by_compiled_code(
     assert noted[1] >= 2 * least
 
 
+def test_message_longer_than_what_is_kept_of_one_is_the_interpreter_s(contexts):
+    """Compiled code reads what comes after it again."""
+    long = notification(3, body="<data>" + "x" * 2 * compiled_reading.LEFT_BYTES + "</data>")
+    text = b"".join(map(notification, range(10, 200)))
+    noted = []
+
+    async def story(scene):
+        sessions = [await scene.enter() for _ in range(2)]
+        for each in sessions:
+            each.peer.send(each.peer.sealed(notification(1)))
+            await scene.settle()
+            for part in (notification(2) + long, text):
+                for begin in range(0, len(part), 1_000):
+                    each.peer.send(each.peer.sealed(part[begin : begin + 1_000]))
+                    await scene.settle()
+        noted.append(scene.compiled and scene.compiled.noted)
+
+    interpreted, compiled = both(contexts, story)
+    assert compiled == interpreted
+    assert [len(set(rows)) for rows in compiled["rows"]] == [193] * 2
+    assert noted[1] > 150
+
+
 def test_beginning_of_a_stanza_is_not_lost_when_the_interpreter_goes_on(contexts):
     """A session pauses, or ends, or has something odd in the middle of a stanza."""
     text = notification(7, body="<data>" + "x" * 700 + "</data>")

@@ -97,6 +97,7 @@ def test_third_ctrl_c_is_somebody_who_cannot_wait(ctrl_c, tmp_path):
 
 def test_what_is_ignored_stays_ignored(ctrl_c):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Interrupts() as interrupts:
+    interrupts = Interrupts()
+    with interrupts.counted():
         ctrl_c()
     assert interrupts.count == 0

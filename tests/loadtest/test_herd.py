@@ -19,7 +19,6 @@ from loadtest import (
     deployment,
     enactment,
     herd,
-    login_pilot,
     notice,
     processes,
     returns,
@@ -173,30 +172,6 @@ def test_what_is_deployed_has_nothing_that_is_played():
     assert instants(laid).back_s == 5.0
 
 
-def test_a_pilot_guesses_as_the_play_does_and_the_crowd_rests_meanwhile():
-    laid = overlays.scenario("S-PASS", None, ["none"], real=True).attacked["none"]
-    few = casting.guessing(laid, 3)
-    crowd, guesser = few.platforms
-    played = next(each for each in laid.platforms if each.name == "guesser")
-    assert guesser.retry == played.retry.model_copy(update={"attempts": 3})
-    assert (guesser.count, guesser.login, guesser.role) == (24, played.login, "adversary")
-    assert [each.population for each in few.faults] == ["guesser"]
-    assert crowd.name == "pilot"
-    assert casting.guessing(overlays.scenario("S-HERD", real=True).attacked["none"]) is None
-
-
-def test_a_refusal_costs_what_a_guess_takes_beyond_its_steps():
-    shipped = topologies.read_profile("ejabberd-23").model_copy(update={"speed": 2.0})
-    found = login_pilot.Found(login_s=0.006, guess_s=0.007, pace_per_s=1e7, noticed=None)
-    fitted = found.fitted(shipped, login_s=0.004, guess_s=0.003)
-    assert (fitted.speed, fitted.pace_per_s) == (3.0, 1e7)
-    assert 3.0 * fitted.logins.deny == pytest.approx(0.007 - 1.5 * 0.003)
-    cheap = login_pilot.Found(login_s=0.006, guess_s=0.0036, pace_per_s=None, noticed=None)
-    slower = cheap.fitted(shipped, login_s=0.004, guess_s=0.003)
-    assert (slower.speed, slower.logins.deny) == (pytest.approx(2.4), pytest.approx(0.0))
-    assert cheap.fitted(shipped, login_s=0.004, guess_s=None).logins == shipped.logins
-
-
 def login(**fields):
     return Login.model_validate(fields)
 
@@ -334,8 +309,6 @@ def test_a_cancellation_that_gets_lost_is_said_again():
 
 @pytest.mark.real
 def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topology_file, shelter):
-    import topologies
-
     crash = Crash.model_validate(
         {"kind": "restart", "name": "reboot", "controller": "alpha", "start": "0.1 s",
          "duration": "1 s"}
@@ -385,26 +358,3 @@ def test_a_herd_comes_back_to_a_server_that_was_killed_and_stops_when_told(topol
             assert "STOP" in state["problem"]
 
         asyncio.run(story())
-
-
-@pytest.mark.real
-def test_a_pilot_takes_logins_and_refused_guesses_apart(shelter):
-    """Plain storage: a guess derives a key as a login does, and neither is much of the other."""
-    few = ["platforms[$subscriber].count=4", "platforms[guesser].count=2"]
-    laid = overlays.scenario("S-PASS", None, ["none"], few, real=True).attacked["none"]
-
-    def predict(topology, **_):
-        """A model by which a login takes 10 ms, and so does a guess."""
-        counts = {each.name: {"logins": 1, "refused": 1} for each in topology.platforms}
-        header = SimpleNamespace(measurement={"logins": counts})
-        busy_s = np.array([0.01 * len(counts)])
-        return SimpleNamespace(header=header, intervals={"busy_s": busy_s})
-
-    piloting = enactment.Enactment(predict)
-    fitted = piloting.fit(laid)["controller"]
-    shipped = topologies.profile(laid, "controller")
-    guess_s = fitted.speed / shipped.speed * (0.01 + shipped.speed * fitted.logins.deny)
-    assert 1e-3 < guess_s < 0.5
-    assert fitted.logins.deny >= 0.0
-    assert fitted.logins.noticed == shipped.logins.noticed  # nobody gives up
-    assert piloting.fit(laid)["controller"] == fitted  # once is enough

@@ -1,7 +1,7 @@
 """System calls of whole commands: loopback alone is reached, whatever a file or variable says.
 
-Every `connect`, `sendto` and `sendmsg` of all processes of a command is traced (strace), in a
-network namespace in which there is nothing but loopback.
+Every `connect`, `sendto`, `sendmsg` and `sendmmsg` of all processes of a command is traced
+(strace), in a network namespace in which there is nothing but loopback.
 """
 
 import json

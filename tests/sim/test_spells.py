@@ -13,6 +13,7 @@ from test_slowdowns import slow_grids
 
 import sim
 import topologies
+from sim import campaigns, reference_controller
 from sim.spells import paces
 from topologies.plan import Plan
 from topologies.schema import Neighbours, Topology
@@ -59,10 +60,20 @@ def test_both_engines_log_in_and_are_slow_alike_beside_neighbours(world, spells,
 @given(clustered_grids(), SPELLS, st.integers(0, 3))
 def test_each_node_of_a_cluster_has_spells_of_its_own(world, spells, seed):
     topology, profiles = world
-    topology = beside(topology, spells)
-    assert_stations_alike(topology, Plan(topology, seed), profiles)
-    neighbours = Neighbours.model_validate(spells)
-    one, other = (list(paces(neighbours, (seed, 0, node), 9.0)) for node in (0, 1))
+    topology, asked = beside(topology, spells), []
+
+    def noted(neighbours, key, duration_s):
+        asked.append(key)
+        return paces(neighbours, key, duration_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in (campaigns, reference_controller):
+            patch.setattr(engine, "paces", noted)
+        assert_stations_alike(topology, Plan(topology, seed), profiles)
+    nodes = sum(each.nodes for each in topology.controllers)
+    assert len(asked) == 2 * nodes
+    assert len(set(asked)) == nodes
+    one, other = (list(paces(Neighbours.model_validate(spells), key, 9.0)) for key in asked[:2])
     assert one != other
 
 
