@@ -107,6 +107,8 @@ class CompiledPublishing:
         for login, transport in enumerate(transports[: len(self._sending.doors)]):
             if transport is not None and not transport.is_closing():
                 self._sending.doors[login] = transport.get_extra_info("socket").fileno()
+        # Others that are ready meanwhile have time until what has come is read again.
+        self._reading.tables.turn[0]["again_from"] = compiled_tables.READY_MOST
         progress = self._publications.progress
         while self._turn() == compiled_tables.LATER:
             left_ns = int(due_ns[progress[BEGUN]]) - EARLY_NS - time.monotonic_ns()
@@ -115,7 +117,9 @@ class CompiledPublishing:
     def _turn(self) -> int:
         """Send what is due in the next milliseconds; whether more is due LATER, or all is DONE."""
         state = self._sending.state[0]
-        state["yield_ns"] = time.monotonic_ns() + int(TURN_S * 1e9)
+        now_ns = time.monotonic_ns()
+        state["yield_ns"] = now_ns + int(TURN_S * 1e9)
+        state["read_ns"] = max(state["read_ns"], now_ns)  # the event loop has read meanwhile
         self._reading.begin()
         while True:
             why: int = compiled_sending.publish(self._reading.tables, self._sending)

@@ -29,12 +29,18 @@ from loadtest.compiled_tables import (
 )
 from loadtest.compiled_turn import DONT_WAIT, MONOTONIC, now_ns, serve
 from loadtest.pacer import TOGETHER  # so many are sealed before any of them is sent
-from loadtest.publications import BEGUN, WRITTEN
+from loadtest.publications import ANSWERED, BEGUN, UNSENT, WRITTEN
 
 SEALED_BYTES: Final = 4 * RECORD_BYTES  # sent at once
 # Answers are read so often at least: the kernel says when they came, but says it once for all that
 # one session has unread. Less often is cheaper.
 READ_EVERY_NS: Final = 500_000
+# To read what has come takes time, and more where many sessions have something: so long before a
+# deadline it is put off, unless it was put off for another `READ_EVERY_NS` already.
+READ_BEFORE_NS: Final = 50_000
+# While answers follow one another like this they are waited for here: the event loop would wake for
+# each of them, which costs more than a publication.
+ANSWERS_WITHIN_NS: Final = 5_000_000
 NUMBER_BYTES: Final = 10  # of a publication's number in its payload
 
 PUBLICATION: Final = words("due_ns", "login", "node", "payload_bytes")
@@ -49,6 +55,7 @@ SENDING: Final = words(
     "early_ns",
     "yield_ns",  # when others shall run
     "read_ns",  # when to read what has come
+    *("settled", "moved_ns"),  # publications written and answers read, and when that was no less
     *("dirty", "flushed"),  # sessions that have something to send, and those of them that sent it
     *("sealed_from", "sealed_to"),  # what the kernel did not take
     *("session", "compiled"),
@@ -206,6 +213,24 @@ def _wait(tables: Tables, due_ns: int, now: int) -> int:
 
 
 @compiled
+def _reads(state: Any, due_ns: int, now: int) -> bool:
+    """Whether to read now what has come, with a deadline ahead."""
+    overdue_ns = now - state.read_ns
+    return overdue_ns >= READ_EVERY_NS or (overdue_ns >= 0 and due_ns - now > READ_BEFORE_NS)
+
+
+@compiled
+def _awaits(tables: Tables, sending: Sending, now: int) -> bool:
+    """Whether answers are on their way that will come soon, as others just have."""
+    state, progress = sending.state[0], tables.progress
+    settled = progress[WRITTEN] + progress[ANSWERED]
+    if state.settled != settled:
+        state.settled, state.moved_ns = settled, now
+    on_their_way = progress[WRITTEN] - progress[UNSENT] - progress[ANSWERED]
+    return bool(on_their_way > 0 and now < state.moved_ns + ANSWERS_WITHIN_NS)
+
+
+@compiled
 def publish(tables: Tables, sending: Sending) -> int:
     """Send what is due and read what comes, until Python has something to do.
 
@@ -221,8 +246,8 @@ def publish(tables: Tables, sending: Sending) -> int:
         more = progress[BEGUN] < len(publications)
         due_ns = publications[progress[BEGUN]].due_ns if more else state.yield_ns
         now = now_ns(tables, MONOTONIC)
-        if turn.polled or now >= state.read_ns or not more:
-            turn.end_ns = min(due_ns, state.yield_ns)
+        if turn.polled or not more or _reads(state, due_ns, now):
+            turn.end_ns = min(due_ns - READ_BEFORE_NS, state.yield_ns)
             why = serve(tables)
             if why != OVER:
                 return why
@@ -231,6 +256,8 @@ def publish(tables: Tables, sending: Sending) -> int:
             state.read_ns = now + READ_EVERY_NS
         if not more:
             return DONE
-        if now > state.yield_ns or due_ns - now > state.early_ns:
+        far = due_ns - now > state.early_ns
+        if now > state.yield_ns or (far and not _awaits(tables, sending, now)):
             return LATER
-        _begin(tables, sending, _wait(tables, due_ns, now))
+        until_ns = min(due_ns, state.read_ns) if far else due_ns
+        _begin(tables, sending, _wait(tables, until_ns, now))

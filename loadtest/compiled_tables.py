@@ -98,6 +98,7 @@ ENTRY: Final = words(  # what a ready descriptor gave
 )
 TURN: Final = words(
     *("poll", "ready_words", "ready_most", "patience_ms", "end_ns", "polled"),
+    "again_from",  # so many have to be ready for a second look in the same turn
     *("check_every", "events"),
     *("head_bytes", "tail_bytes", "item_bytes"),  # how long what is compared is
     *("position", "count"),  # of entries, and how many were taken

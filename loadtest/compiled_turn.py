@@ -328,7 +328,8 @@ def serve(tables: Tables) -> int:
                     return why
             if turn.rows > ROWS_MAX - READY_MAX:
                 return FULL
-        if turn.polled and now_ns(tables, MONOTONIC) > turn.end_ns:
+        looked = turn.polled and turn.count < turn.again_from
+        if looked or (turn.polled and now_ns(tables, MONOTONIC) > turn.end_ns):
             return OVER
         wait_ms = turn.patience_ms if turn.polled else 0
         turn.polled = 1
