@@ -59,8 +59,16 @@ class Output:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[float, str], None]]:
-        """A bar on standard error with the share done, a remark, and the time left."""
+        """A bar on standard error with the share done, a remark, and the time left.
+
+        There is none where that is no terminal: a log would get an empty line and nothing else.
+        """
         from rich.console import Console
+
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield _unseen
+            return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
@@ -69,15 +77,17 @@ class Output:
             TextColumn("{task.fields[remark]}"),
             TimeRemainingColumn(),
         )
-        console = Console(stderr=True)
-        hidden = not console.is_terminal  # a log would get an empty line and nothing else
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=1.0, remark="")
 
             def advance(share: float, remark: str = "") -> None:
                 bar.update(task, completed=share, remark=remark)
 
             yield advance
+
+
+def _unseen(share: float, remark: str = "") -> None:
+    """Progress that nobody looks at."""
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from sim.replications import simulate
 SCALING, FIRST, EDR = "scaling", "first-result", "edr-scale"
 SMALL = ("single-broker", "--set", "workload.duration=60s", "--replications", "2")
 FAN_OUT = 10_000  # of the scaling
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 TRIES = 3  # of the small one, after one that fills caches
 
 
@@ -81,7 +82,11 @@ def measured(name: str, most: int, *flags: str) -> tuple[Single, list[Spot]]:
 
 
 def first_result() -> Single:
-    """A few, each in a process that did nothing before; without the one that fills caches."""
+    """A few, each in a process that did nothing before; without the one that fills caches.
+
+    Caches are those of compiled kernels and Python's bytecode, which is kept here even where the
+    environment says not to (`PYTHONDONTWRITEBYTECODE`).
+    """
     points = list[Point]()
     for _ in range(1 + TRIES):
         started_s = time.perf_counter()
@@ -181,7 +186,8 @@ def _profile_of_small() -> list[Spot]:
 
 def _output_of(*arguments: str) -> str:
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    kept = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=kept)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise BenchmarkError(f"{' '.join(arguments)}: failed: {reason[0]}")

@@ -11,6 +11,8 @@ those of a server at every access costs twenty times the work itself.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -39,6 +41,27 @@ from results import histogram
 from sim.state import FIELDS, Server
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+_SOUGHT = {  # what numba looks for as it loads, and the module of numba that looks for it
+    "scipy.linalg.cython_blas": "numba.np.arraymath",
+    "cffi": "numba.core.typing.cffi_utils",
+}
+
+
+def _load_alone() -> None:
+    """Let numba load without libraries that it only supports: kernels here call none of them.
+
+    Loading them takes as long as loading numba. Products of matrices look for their library anew;
+    in a process that simulates, kernels can have neither `np.correlate` nor functions of cffi.
+    """
+    for sought, module in _SOUGHT.items():
+        if sought not in sys.modules:
+            sys.modules[sought] = None  # type: ignore[assignment]  # "there is none" to `import`
+            importlib.import_module(module)
+            del sys.modules[sought]
+
+
+_load_alone()
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 inlined = numba.njit(

@@ -107,6 +107,13 @@ def test_welch_gives_the_interval_that_scipy_gives():
     assert (got["low"], got["high"]) == pytest.approx((want.low, want.high))
 
 
+@pytest.mark.parametrize("degrees", [*range(1, 34), 0.5, 6.5, 400.0])
+def test_points_of_student_are_those_of_scipy(degrees):
+    from scipy.special import stdtrit
+
+    assert statistics._t(degrees) == pytest.approx(stdtrit(degrees, 0.975), rel=1e-13)
+
+
 def test_a_ratio_to_zero_is_not_available():
     zero, one = Sample(0.0, np.zeros(4)), Sample(1.0, np.ones(4))
     assert statistics.ratio(zero, one, paired=True)["reason"] == "the first is zero"

@@ -8,7 +8,7 @@ from pathlib import Path
 from sim.workers import pool
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("sim.sweeps", "numba", "scipy.linalg")
+HEAVY = ("sim.sweeps", "numba", "numba.np.npyimpl")
 STORY = """
 import sys, time
 from sim.workers import pool
