@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import results
-from loadtest import book
+from loadtest import book, neighbours
 from loadtest.agreement import Ahead, prediction, reference_per_s
 from loadtest.calibration import DOOR, PILOT_SEED_SHIFT, Measure, Predict, counted, pilot, refitted
 from loadtest.problems import LoadError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from results import Run
     from topologies.profiles import Profile
-    from topologies.schema import Topology
+    from topologies.schema import Neighbours, Topology
 
 
 AHEAD_S_MIN = 2.0
@@ -48,11 +48,14 @@ class Light:
         Publications, see `calibration.light_rate_per_s`. [1/s]
     seed : int
         Of the validation: plans of light loads are none of its points'.
+    neighbours : mapping of str to Neighbours
+        Of each server, as its predictions have them.
     """
 
     topology: Topology
     rate_per_s: float
     seed: int
+    neighbours: Mapping[str, Neighbours] = field(default_factory=dict)
 
     def play(self, measure: Measure, duration_s: float, number: int = 0) -> Run:
         """Play it until it counts; each number has a plan of its own. [s]"""
@@ -63,9 +66,10 @@ class Light:
         self, predict: Predict, profiles: dict[str, Profile], duration_s: float, number: int
     ) -> Run:
         """What the model says of the same. [s]"""
+        light = pilot(self.topology, duration_s, self.rate_per_s)
         return predict(
-            pilot(self.topology, duration_s, self.rate_per_s), seed=self._key(number),
-            profiles=profiles, load=1.0, plan_replication=0, door=DOOR,
+            neighbours.beside(light, self.neighbours), seed=self._key(number), profiles=profiles,
+            load=1.0, plan_replication=0, door=DOOR,
         )  # fmt: skip
 
     def _key(self, number: int) -> int:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
+from loadtest import neighbours, paces
 from loadtest.problems import LoadError
 from results import figures, pacing, statistics
 from results.twin_documents import TwinFit
 from topologies.profiles import Profile
-from topologies.schema import Poisson, Topology
+from topologies.schema import Neighbours, Poisson, Topology
 
 if TYPE_CHECKING:
     from results import Run
@@ -57,13 +59,19 @@ class Measure(Protocol):
 class Fit:
     """The profiles of this machine, the factor behind them, and the pilot that it rests on.
 
-    Without a pilot, `source` is the name of the profile that was given.
+    Without a pilot, `source` is the name of the profile that was given; with one, `neighbours` are
+    those of each server that it showed.
     """
 
     profiles: dict[str, Profile]
     speed: statistics.Estimate
     pilot: Run | None
     source: str | None = None
+    neighbours: dict[str, Neighbours] = field(default_factory=dict)
+
+    def beside(self, topology: Topology) -> Topology:
+        """The grid as it is predicted: on machines with these neighbours."""
+        return neighbours.beside(topology, self.neighbours)
 
     def document(self) -> TwinFit:
         """The fit as `gridlab validate --json` shows it."""
@@ -74,6 +82,10 @@ class Fit:
             "profile": self.source,
             "speeds": self.speeds(),
             "paces_per_s": {name: each.pace_per_s for name, each in self.profiles.items()},
+            "neighbours": {
+                name: {"factor": each.factor, "share": each.share, "mean_s": each.mean}
+                for name, each in self.neighbours.items()
+            },
         }
 
     def speeds(self) -> dict[str, float]:
@@ -109,7 +121,8 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
         )
         for name, shipped in stations(topology).items()
     }
-    return Fit(profiles, entry["speed"], pilot)
+    own = {name: neighbours.neighbours(**each) for name, each in entry["neighbours"].items()}
+    return Fit(profiles, entry["speed"], pilot, neighbours=own)
 
 
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
@@ -131,17 +144,35 @@ def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
 
 def fit(
     topology: Topology, predict: Predict, measure: Measure, *, seed: int, duration_s: float,
-    rate_per_s: float = PILOT_RATE_PER_S,
+    rate_per_s: float = PILOT_RATE_PER_S, beside: bool = False,
 ) -> Fit:  # fmt: skip
-    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost."""
+    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost.
+
+    With `beside`, costs are those between the spells of neighbours that it showed.
+    """
     light = pilot(topology, duration_s, rate_per_s)
     key = seed + PILOT_SEED_SHIFT
     measured = counted(measure, light, key)
-    predicted = predict(light, seed=key, profiles=None, load=1.0, plan_replication=0, door=DOOR)
+    answer = partial(predict, seed=key, load=1.0, plan_replication=0, door=DOOR)
+    own = neighbours.shown(measured) if beside else {}
+    predicted = answer(neighbours.beside(light, own), profiles=None)
     sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(sides[0], sides[1], paired=False)
     profiles = refitted(stations(topology), predicted, measured)
-    return Fit(profiles, speed, measured)
+    if (told := paces.told(light, profiles, measured)) is not None:
+        profiles = _at_pace(profiles, answer(told[0], profiles=told[1]), measured)
+    return Fit(profiles, speed, measured, neighbours=own)
+
+
+def _at_pace(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[str, Profile]:
+    """The profiles, for the pace at which a light load costs what it did, told its own pace."""
+    sides, found = [figures.Figures([run]) for run in (told, measured)], {}
+    for name, profile in profiles.items():
+        factor, pace_per_s = _factor(sides, name), profile.pace_per_s
+        if factor is not None and pace_per_s is not None:
+            pace_per_s *= factor ** (1.0 / pacing.EXPONENT)
+        found[name] = profile.model_copy(update={"pace_per_s": pace_per_s})
+    return found
 
 
 def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> dict[str, Profile]:
@@ -161,7 +192,7 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
     """
     sides = [figures.Figures([run]) for run in (predicted, measured)]
     costs_s = [side.busy_per_publication().value for side in sides]
-    found, paces = {}, pacing.paces_per_s(measured)
+    found, paces_per_s = {}, pacing.paces_per_s(measured)
     for name, profile in profiles.items():
         factor = _factor(sides, name)
         if factor is None:
@@ -171,7 +202,7 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
                 f"controllers[{name}]: the light load tells no cost: too little was published or "
                 "used in it; make it longer"
             )
-        changes = {"speed": profile.speed * factor, "pace_per_s": paces.get(name)}
+        changes = {"speed": profile.speed * factor, "pace_per_s": paces_per_s.get(name)}
         found[name] = profile.model_copy(update=changes)
     return found
 

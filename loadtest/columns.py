@@ -31,8 +31,8 @@ _UNSEEN = Observation(  # of a server elsewhere
     np.full(2, np.nan),
     np.full(2, np.nan),
     np.zeros(2, dtype=np.int64),
-    np.zeros(2),
-    np.zeros(2),
+    np.empty((3, 0)),
+    np.empty((2, 0)),
     ended=False,
 )
 

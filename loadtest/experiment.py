@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.observation import TOLD_BY_S
+from loadtest import tempo
 from results import pacing
 from topologies.schema import Topology
 
@@ -218,11 +218,10 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
 
 def _pace_per_s(seen: Observation, begin_s: Floats, end_s: Floats) -> Floats:
     """The pace of the core between two instants each; nan where it is not told. [1/s]"""
-    spun, spun_s = (
-        np.interp(end_s, seen.time_s, series) - np.interp(begin_s, seen.time_s, series)
-        for series in (seen.spun, seen.spun_s)
-    )
-    return np.where(spun_s > TOLD_BY_S, spun / np.maximum(spun_s, TOLD_BY_S), np.nan)
+    totals = np.insert(np.cumsum(seen.spun[1:], axis=1), 0, 0.0, axis=1)
+    begin, end = (np.searchsorted(seen.spun[0], edge_s) for edge_s in (begin_s, end_s))
+    rounds, spun_s = totals[:, end] - totals[:, begin]
+    return np.where(spun_s > tempo.TOLD_BY_S, rounds / np.maximum(spun_s, 1e-9), np.nan)
 
 
 def light_cells(light: Topology) -> Sequence[tuple[int, int]]:

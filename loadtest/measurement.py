@@ -147,6 +147,7 @@ def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
             name: seen.pace_per_s(played.start_ns / 1e9) for name, seen in seen_of.items()
         },
         "paces": {name: seen.paces(played.start_ns / 1e9) for name, seen in seen_of.items()},
+        "spells": {name: seen.spells(played.start_ns / 1e9) for name, seen in seen_of.items()},
         "cpu_per_publication_s": total_s / len(played.rows) if total_s else None,
         "cpu_per_delivery_s": total_s / ledger.delivered if total_s and ledger.delivered else None,
         "rss_bytes_max": {name: int(seen.rss_bytes.max()) for name, seen in seen_of.items()},

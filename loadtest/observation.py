@@ -18,16 +18,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from loadtest import spinner
+from loadtest import pulse, spinner
+from results import pacing
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from loadtest import tempo
+
+    Floats = npt.NDArray[np.float64]
+
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CPUCLOCK_SCHED: Final = 2
-TOLD_BY_S: Final = 0.01  # of spinning: in less there are too few rounds to tell a core's pace
-PACES_MAX: Final = 400  # of a run that are kept
 
 
 def cpu_s(pid: int) -> float:
@@ -106,8 +109,10 @@ class Observation:
         Time ready to run without a core, all threads together. [s]
     rss_bytes : ndarray
         Resident memory. [B]
-    spun, spun_s : ndarray
-        Rounds that the spinners of its cores have made, and in how much CPU time [s]; 0 without.
+    spun : ndarray, shape (3, n)
+        What the spinners of its cores did between the first sample and the last (`spinner.kept`).
+    pulses : ndarray, shape (2, n)
+        Pulses of the first of them in that time (`pulse.kept`).
     ended : bool
         Whether the process ended while it was watched.
     """
@@ -117,60 +122,63 @@ class Observation:
     waited_s: npt.NDArray[np.float64]
     rss_bytes: npt.NDArray[np.int64]
     spun: npt.NDArray[np.float64]
-    spun_s: npt.NDArray[np.float64]
+    pulses: npt.NDArray[np.float64]
     ended: bool
 
     def pace_per_s(self, since_s: float) -> float | None:
         """What its cores did in a CPU second of the process, in rounds of spinners. [1/s]
 
-        A mean over the time since then, in windows in which spinners ran long enough to tell,
-        weighted by the CPU time that the process used in each; None where there are too few: beside
-        a process that never rests, an idle loop runs for a hundredth of the time.
+        That of the mean of what its work did cost at each pace since then (`results.pacing`),
+        weighted by the CPU time that it used; None where too little is known: beside a process that
+        never rests, an idle loop runs for a hundredth of the time.
         """
-        import numpy as np
-
-        told = self._told(since_s)
+        told = self._steps(since_s)
         if told is None:
             return None
-        used_s, spun, spun_s = np.diff(told[1:], axis=1)
-        return float((used_s * spun / spun_s).sum() / used_s.sum())
+        _, paces, used_s = told
+        costs = (used_s * paces**-pacing.EXPONENT).sum() / used_s.sum()
+        return float(costs ** (-1.0 / pacing.EXPONENT))
 
     def paces(self, since_s: float) -> list[list[float]]:
         """The same over time, each until the next: [seconds since then, rounds per CPU second].
 
-        Empty where it is not known. Of a long time there are `PACES_MAX` at most.
+        Empty where it is not known.
         """
         import numpy as np
 
-        told = self._told(since_s)
+        told = self._steps(since_s)
         if told is None:
             return []
-        kept = [0]
-        for place in range(1, told.shape[1]):
-            lasts_s = told[0, place] - told[0, kept[-1]]
-            if lasts_s >= (self.time_s[-1] - since_s) / PACES_MAX:
-                kept.append(place)
-        time_s, _, spun, spun_s = told[:, kept]
-        paces = np.diff(spun) / np.diff(spun_s)
-        begins_s = np.maximum(time_s[:-1] - since_s, 0.0)
-        rows: list[list[float]] = np.column_stack([begins_s.round(3), paces.round()]).tolist()
+        begins_s, paces, _ = told
+        steps = np.column_stack([(begins_s - since_s).round(4), paces.round()])
+        rows: list[list[float]] = steps.tolist()
         return rows
 
-    def _told(self, since_s: float) -> npt.NDArray[np.float64] | None:
-        """Samples between which spinners ran long enough: time, CPU time, rounds and their time."""
+    def spells(self, since_s: float) -> tempo.Spells | None:
+        """Spells since then in which the first of its cores was slow; None where there was none."""
+        from loadtest import tempo
+
+        return tempo.spells(self.pulses[:, self.pulses[0] >= since_s])
+
+    def _steps(self, since_s: float) -> tuple[Floats, Floats, Floats] | None:
+        """When steps begin [s], the pace in each [1/s], and the CPU time that was used in it [s].
+
+        None where the pace is not known of half of the CPU time.
+        """
         import numpy as np
 
-        series = np.array([self.time_s, self.cpu_s, self.spun, self.spun_s])
-        series = series[:, max(int(np.searchsorted(self.time_s, since_s)), 0) :]
-        if series.shape[1] < 2:
+        from loadtest import tempo
+
+        if len(self.time_s) < 2:
             return None
-        edges = [0]
-        for place, spun_s in enumerate(series[3].tolist()):
-            if spun_s - series[3, edges[-1]] > TOLD_BY_S:
-                edges.append(place)
-        told = series[:, edges]
-        seen_s = told[1, -1] - told[1, 0]
-        return told if seen_s > 0.5 * (series[1, -1] - series[1, 0]) > 0.0 else None
+        begin_s, end_s = max(since_s, float(self.time_s[0])), float(self.time_s[-1])
+        told = tempo.steps(self.spun, self.pulses, begin_s, end_s)
+        if told is None:
+            return None
+        edges_s, paces, known = told
+        used_s = np.diff(np.interp(edges_s, self.time_s, self.cpu_s))
+        enough = 2.0 * used_s[known].sum() > used_s.sum() > 0.0
+        return (edges_s[:-1], paces, used_s) if enough else None
 
 
 class Observer:
@@ -210,10 +218,12 @@ class Observer:
         self._stopping.set()
         self._thread.join()
         self._sample()
-        rows = np.array(self._samples).reshape(-1, 6)
-        time_s, used_s, waiting_s, rss_bytes, spun, spun_s = rows.T.copy()
+        rows = np.array(self._samples).reshape(-1, 4)
+        time_s, used_s, waiting_s, rss_bytes = rows.T.copy()
+        ends_s = (time_s[0], time_s[-1]) if len(time_s) else (0.0, 0.0)
+        spun, pulses = spinner.kept(self._cores, *ends_s), pulse.kept(self._cores, *ends_s)
         memory = rss_bytes.astype(np.int64)
-        return Observation(time_s, used_s, waiting_s, memory, spun, spun_s, self._ended)
+        return Observation(time_s, used_s, waiting_s, memory, spun, pulses, self._ended)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -244,5 +254,4 @@ class Observer:
         except ProcessLookupError:
             self._ended = True
             return
-        spun = spinner.counted(self._cores)
-        self._samples.extend((now_s, used_s, waiting_s, float(rss_bytes), *spun))
+        self._samples.extend((now_s, used_s, waiting_s, float(rss_bytes)))

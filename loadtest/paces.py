@@ -1,10 +1,9 @@
 """What the model is told of the machine's pace in a measured run: when its cores were how fast.
 
-On a shared machine a core is up to twice as slow for some seconds, and what queues meanwhile makes
-the tail of the latencies: a mean over the run knows nothing of that. So the costs hold for the
-fastest pace of the run, and each slower stretch is a slow-down of the Controller. A stretch in
-which a server does not rest long enough to tell is told together with the next one; what is left at
-the end has the pace of the one before.
+On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
+milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
+run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
+is a slow-down of the Controller.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ half the core. So each spinner makes a session of its own and gives its group th
 A spinner also tells how fast its core is. On a shared machine another guest on the same physical
 core makes a CPU second worth less, from second to second (`gridlab doctor` tells by how much), and
 no counter of this guest's kernel shows it. The rounds that the loop makes in a CPU second of its
-own do (`counted`). It walks through a ring of small objects as large as the core's own caches, as a
+own do (`kept`). It walks through a ring of small objects as large as the core's own caches, as a
 server does all the time: a neighbour takes those, and an empty loop hardly notices (a Prosody's
 collector, which walks through the whole heap, took 2.7 times as long where an empty loop lost 1.7
 times its pace, and this one 3.2 times; `results.pacing`). A server takes them, too: rounds in which
 it had a turn, and those after them, in which the ring comes back, do not count. Else the core would
-seem the slower the busier the server is.
+seem the slower the busier the server is. Spells in which the whole machine is slow are told by
+pulses (`pulse`), which beat while cores are kept awake.
 
 Run as `python -m loadtest.spinner CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.
@@ -27,37 +28,47 @@ import gc
 import mmap
 import os
 import random
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest import pulse
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 LIMIT_S = 3600.0
 ROUNDS = 10_000  # a few tenths of a millisecond: what a reading may lag behind
 ALONE_NS = 30_000  # what a timer's interrupt may take; beyond, somebody else had the core
 RING = 4_000  # lists of one: with what the allocator adds, half a megabyte
-_COUNTS = struct.Struct("=QQ")  # rounds, and CPU time they took [ns]
+BIN_NS: Final = 2_000_000
+# A board's words of 8 bytes: the number of the first bin, counted from the beginning of the
+# monotonic clock; then by bin the rounds that counted, and the CPU time they took [ns].
+WORD_BYTES, BEGIN, BINS = 8, 0, 1
 _boards: dict[int, mmap.mmap] = {}  # of the spinners that this process keeps, by core
 
 
 @contextmanager
 def awake(limit_s: float = 600.0) -> Iterator[None]:
-    """Keep every core that this process may use awake, for `limit_s` at most [s]."""
+    """Keep every core that this process may use awake, for `limit_s` at most [s]; pulses beat."""
     with contextlib.ExitStack() as held:
         for core in sorted(os.sched_getaffinity(0)):
             held.enter_context(_spinning(core, min(limit_s, LIMIT_S)))
+            held.enter_context(pulse.beating(core, min(limit_s, LIMIT_S)))
         yield
 
 
 @contextmanager
 def _spinning(core: int, limit_s: float) -> Iterator[None]:
     descriptor = os.memfd_create(f"spinner-{core}")
-    os.truncate(descriptor, _COUNTS.size)
-    board = mmap.mmap(descriptor, _COUNTS.size)
+    size_bytes = WORD_BYTES * (BINS + 2 * (int(limit_s * 1e9) // BIN_NS + 1))
+    os.truncate(descriptor, size_bytes)  # memory is taken only for bins that are written
+    board = mmap.mmap(descriptor, size_bytes)
     command = [sys.executable, "-m", "loadtest.spinner"]
     arguments = [str(each) for each in (core, limit_s, os.getpid(), descriptor)]
     spinner = subprocess.Popen([*command, *arguments], pass_fds=[descriptor])
@@ -75,15 +86,36 @@ def _spinning(core: int, limit_s: float) -> Iterator[None]:
             _boards[core] = former
 
 
-def counted(cores: Iterable[int]) -> tuple[float, float]:
-    """Rounds that this process's spinners have made on these cores, and in how much CPU time [s].
+def kept(cores: Iterable[int], since_s: float, until_s: float) -> npt.NDArray[np.float64]:
+    """What this process's spinners did on some cores between two instants, by bins of time.
 
-    Both are 0 where there are no spinners. Their differences between two instants give the pace of
-    the cores in between, in rounds per CPU second.
+    Parameters
+    ----------
+    cores : iterable of int
+        What they did is added up.
+    since_s, until_s : float
+        On the monotonic clock. [s]
+
+    Returns
+    -------
+    ndarray, shape (3, n)
+        When each bin begins [s], rounds that counted, and the CPU time they took [s]; of bins in
+        which some did, oldest first. None where there are no spinners.
     """
-    boards = [_boards[core] for core in cores if core in _boards]
-    counts = [_COUNTS.unpack(board[:]) for board in boards]
-    return float(sum(rounds for rounds, _ in counts)), sum(used_ns for _, used_ns in counts) / 1e9
+    import numpy as np
+
+    first, last = (int(edge_s * 1e9) // BIN_NS for edge_s in (since_s, until_s))
+    counts = np.zeros((max(last + 1 - first, 0), 2))
+    for core in cores:
+        if core in _boards:
+            words = np.frombuffer(_boards[core], np.uint64)
+            ahead = int(words[BEGIN]) - first
+            own = words[BINS:].reshape(-1, 2)[max(-ahead, 0) :]
+            there = counts[max(ahead, 0) :][: len(own)]
+            there += own[: len(there)]
+    full = np.flatnonzero(counts[:, 0])
+    rounds, used_ns = counts[full].T
+    return np.array([(first + full) * (BIN_NS / 1e9), rounds, used_ns / 1e9])
 
 
 def ring() -> list[Any]:
@@ -96,7 +128,7 @@ def ring() -> list[Any]:
 
 
 class Tally:
-    """Rounds that count, and the CPU time they took [ns].
+    """Which rounds count.
 
     Parameters
     ----------
@@ -105,7 +137,6 @@ class Tally:
     """
 
     def __init__(self, passed_ns: int, used_ns: int) -> None:
-        self.rounds = self.spent_ns = 0
         self._passed_ns, self._used_ns, self._alone = passed_ns, used_ns, False
 
     def add(self, passed_ns: int, used_ns: int) -> bool:
@@ -113,11 +144,7 @@ class Tally:
         own_ns = used_ns - self._used_ns
         alone, before = passed_ns - self._passed_ns - own_ns < ALONE_NS, self._alone
         self._passed_ns, self._used_ns, self._alone = passed_ns, used_ns, alone
-        if not (alone and before):
-            return False
-        self.rounds += ROUNDS
-        self.spent_ns += own_ns
-        return True
+        return alone and before
 
 
 def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
@@ -127,15 +154,20 @@ def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
     os.setsid()
     with contextlib.suppress(OSError):  # a kernel without automatic groups has no such file
         Path("/proc/self/autogroup").write_text("19")
-    board = mmap.mmap(descriptor, _COUNTS.size)
+    board = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
     place = ring()
     gc.disable()  # it would walk the same ring
-    end_s, tally = time.monotonic() + limit_s, Tally(time.monotonic_ns(), time.process_time_ns())
-    while time.monotonic() < end_s and os.getppid() == parent:
+    passed_ns, used_ns = time.monotonic_ns(), time.process_time_ns()
+    end_ns, tally = passed_ns + int(limit_s * 1e9), Tally(passed_ns, used_ns)
+    begin = board[BEGIN] = passed_ns // BIN_NS
+    while passed_ns < end_ns and os.getppid() == parent:
         for _ in range(ROUNDS):
             place = place[0]
-        if tally.add(time.monotonic_ns(), time.process_time_ns()):
-            board[:] = _COUNTS.pack(tally.rounds, tally.spent_ns)
+        before_ns, passed_ns, used_ns = used_ns, time.monotonic_ns(), time.process_time_ns()
+        if tally.add(passed_ns, used_ns) and passed_ns < end_ns:
+            word = BINS + 2 * (passed_ns // BIN_NS - begin)
+            board[word] += ROUNDS
+            board[word + 1] += used_ns - before_ns
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Predict first, then measure: how far the model is off a real server, point by point.
 
 In this order, so that no prediction can know its measurement: deploy a grid and fit the costs of
-this machine on a pilot (or take a profile as it is); take the grid down; simulate every point on
-the plan that it will play and store the predictions; deploy a fresh grid; play every point several
-times, in random order, if asked each after a light load of its own, from which that one run is
-predicted once more before it is played; compare. Only then is the model told what the runs cost, to
-see how good its structure is apart from its costs, and how fast the cores were, to see how good
-both are apart from the machine's drift. A stopped validation goes on where it stopped.
+this machine on a pilot, and what its neighbours do (or take a profile as it is); take the grid
+down; simulate every point on the plan that it will play and store the predictions; deploy a fresh
+grid; play every point several times, in random order, if asked each after a light load of its own,
+from which that one run is predicted once more before it is played; compare. Only then is the model
+told what the runs cost, to see how good its structure is apart from its costs, and how fast the
+cores were, to see how good both are apart from the machine's drift. A stopped validation goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -219,10 +220,8 @@ class _Sweep:
         self._told.next("fitting costs", terms.pilot_s + 4.0)
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure_light, grid)
-            fitted = fit(
-                topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
-                rate_per_s=self._light_per_s,
-            )  # fmt: skip
+            fitted = fit(topology, self._predict, on_grid, seed=terms.seed, beside=True,
+                         duration_s=terms.pilot_s, rate_per_s=self._light_per_s)  # fmt: skip
         self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
@@ -249,7 +248,7 @@ class _Sweep:
         for load in entries["loads"]:
             entry = entries["predictions"].get(repr(load))
             if entry is None:
-                run = self.predict(topology, fitted.profiles, load)
+                run = self.predict(fitted.beside(topology), fitted.profiles, load)
                 run.save(self._out)
                 pace_per_s = reference_per_s(run, fitted.profiles)
                 sha256 = evidence.digest(prediction(run, pace_per_s))
@@ -267,7 +266,8 @@ class _Sweep:
         terms = self._terms
         if terms.points and not terms.of_capacity:
             return list(terms.points)
-        used = max(self.predict(topology, fitted.profiles, 1.0).utilisation().values())
+        run = self.predict(fitted.beside(topology), fitted.profiles, 1.0)
+        used = max(run.utilisation().values())
         if terms.of_capacity:
             return [round(share / max(used, 1e-6), 3) for share in terms.points]
         return [1.0, round(NEAR_SATURATION / max(used, 1e-6), 2)]
@@ -335,8 +335,9 @@ class _Sweep:
         on_grid: Measure = partial(self._measure_light, grid)
         self._brackets.append(self._light(topology).play(on_grid, self._terms.bracket_s))
 
-    def _light(self, topology: Topology) -> brackets.Light:
-        return brackets.Light(topology, self._light_per_s, self._terms.seed)
+    def _light(self, topology: Topology, fitted: Fit | None = None) -> brackets.Light:
+        own = fitted.neighbours if fitted else {}
+        return brackets.Light(topology, self._light_per_s, self._terms.seed, own)
 
     def _ahead(
         self, grid: deployment.Grid, topology: Topology, fitted: Fit, load: float, number: int
@@ -344,14 +345,13 @@ class _Sweep:
         """What is predicted of the next run, from a light load that is played first and counts."""
         self._told.next(f"a light load before run {number}", self._terms.ahead_s + 4.0)
         on_grid: Measure = partial(self._measure_light, grid)
-        told = brackets.told(
-            self._light(topology), on_grid, self._predict, fitted.profiles, self._terms.ahead_s,
-            number,
-        )  # fmt: skip
+        told = brackets.told(self._light(topology, fitted), on_grid, self._predict,
+                             fitted.profiles, self._terms.ahead_s, number)  # fmt: skip
         if told is None:
             return None
         light, costs = told
-        return brackets.kept(self.predict(topology, costs, load), light, costs, self._out)
+        run = self.predict(fitted.beside(topology), costs, load)
+        return brackets.kept(run, light, costs, self._out)
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]"""

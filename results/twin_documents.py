@@ -219,12 +219,23 @@ class TwinRefutation(TypedDict):
     cause: str
 
 
+class TwinNeighbours(TypedDict):
+    """Spells of a server's machine that the pilot showed: CPU time in them over that between [1],
+    their share of the time [1], their mean length [s].
+    """
+
+    factor: float
+    share: float
+    mean_s: float
+
+
 class TwinFit(TypedDict):
     """The costs behind the predictions: a pilot's speed factor, or a profile that was given.
 
     `speed` is what the pilot's publications cost over what the profiles say, all servers together;
     `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
-    its core for which the costs hold, null where it is not known [1/s].
+    its core for which the costs hold, null where it is not known [1/s]; `neighbours` who slows
+    each server again and again in what is predicted, where the pilot showed it.
     """
 
     speed: Estimate
@@ -233,6 +244,7 @@ class TwinFit(TypedDict):
     pilot: str | None
     publications: int
     profile: str | None
+    neighbours: NotRequired[dict[str, TwinNeighbours]]
 
 
 class LightLoad(TypedDict):

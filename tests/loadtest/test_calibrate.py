@@ -158,10 +158,11 @@ def test_what_was_in_flight_together_shares_what_was_used():
     busy = [(1.0, 1.02), (2.0, 2.04), (3.0, 3.025)]
     used = sum(np.clip(time_s - start_s - a, 0.0, b - a) for a, b in busy)
     zeros = np.zeros(len(time_s))
-    spun_s = (time_s - start_s) - used  # an idle loop has the rest of the core
-    pace_per_s = np.where(time_s < start_s + 2.5, 6e7, 3e7)
-    spun = np.cumsum(np.diff(spun_s, prepend=0.0) * pace_per_s)
-    seen = Observation(time_s, used, zeros, zeros.astype(int), spun, spun_s, False)
+    spun_s = np.diff(
+        (time_s - start_s) - used, prepend=0.0
+    )  # an idle loop has the rest of the core
+    spun = np.array([time_s, spun_s * np.where(time_s < start_s + 2.5, 6e7, 3e7), spun_s])
+    seen = Observation(time_s, used, zeros, zeros.astype(int), spun, np.empty((2, 0)), False)
     work = experiment.work(SimpleNamespace(publications=publications), seen, start_s)
     assert work.count.tolist() == [1.0, 2.0, 1.0]
     assert work.cpu_s == pytest.approx([0.02, 0.04, 0.025], abs=1e-9)

@@ -10,6 +10,7 @@ import pytest
 
 from loadtest import observation
 from loadtest.observation import Observer
+from results import pacing
 
 BUSY = "import time\nend = time.process_time() + {cpu_s}\nwhile time.process_time() < end: pass\n"
 
@@ -101,36 +102,42 @@ def test_a_block_that_fails_stops_the_observer():
     assert not [t for t in threading.enumerate() if t.name.startswith("observe-")]
 
 
-def spun(paces, used_s, spun_s):
-    """Samples a second apart: paces of the cores, CPU time used and spun in between. [1/s], [s]"""
-    steps = np.array([used_s, np.multiply(paces, spun_s), spun_s])
-    used, rounds, idle = np.insert(np.cumsum(steps, axis=1), 0, 0.0, axis=1)
-    zeros = np.zeros(len(used))
-    time_s = np.arange(float(len(used)))
-    return observation.Observation(time_s, used, zeros, zeros.astype(int), rounds, idle, False)
+def seen(paces, used_s, spinning):
+    """Samples a second apart: paces of the cores, CPU time used in between, and in which tenths of
+    each second spinners ran for half of the time. [1/s], [s]
+    """
+    used = np.insert(np.cumsum(used_s), 0, 0.0)
+    bins = [
+        (second + tenth / 10.0 + part * 0.002, pace * 0.001, 0.001)
+        for second, (pace, tenths) in enumerate(zip(paces, spinning, strict=True))
+        for tenth in tenths
+        for part in range(50)
+    ]
+    zeros, time_s = np.zeros(len(used)), np.arange(float(len(used)))
+    spun, none = np.array(bins).reshape(-1, 3).T, np.empty((2, 0))
+    return observation.Observation(time_s, used, zeros, zeros.astype(int), spun, none, False)
 
 
-def test_the_pace_is_that_of_the_seconds_in_which_the_process_works():
-    seen = spun([4e7, 2e7, 1e7], [0.1, 0.8, 0.1], [0.9, 0.2, 0.9])
-    assert seen.pace_per_s(-1.0) == pytest.approx(0.1 * 4e7 + 0.8 * 2e7 + 0.1 * 1e7)
-    assert seen.pace_per_s(1.0) == pytest.approx((0.8 * 2e7 + 0.1 * 1e7) / 0.9)
+ALL = range(10)
+
+
+def test_the_pace_is_that_at_which_the_mean_of_the_work_took_as_long():
+    halves = seen([4e7, 2e7, 1e7], [0.1, 0.8, 0.1], [ALL] * 3)
+    mean = 0.1 * 4e7**-pacing.EXPONENT + 0.8 * 2e7**-pacing.EXPONENT + 0.1 * 1e7**-pacing.EXPONENT
+    assert halves.pace_per_s(-1.0) == pytest.approx(mean ** (-1.0 / pacing.EXPONENT), rel=0.02)
+    assert halves.pace_per_s(2.0) == pytest.approx(1e7)
 
 
 def test_there_is_no_pace_where_spinners_had_no_time_while_it_worked():
-    assert spun([4e7, 2e7], [0.1, 1.0], [0.9, 0.0]).pace_per_s(-1.0) is None
-    assert spun([4e7, 2e7], [0.0, 0.0], [0.9, 0.9]).pace_per_s(-1.0) is None
+    assert seen([4e7, 2e7], [0.1, 1.0], [ALL, []]).pace_per_s(-1.0) is None
+    assert seen([4e7, 2e7], [0.0, 0.0], [ALL, ALL]).pace_per_s(-1.0) is None
+    assert seen([4e7, 2e7], [0.1, 1.0], [ALL, []]).paces(-1.0) == []
 
 
-def test_the_pace_over_time_has_a_step_for_each_window_that_tells():
-    seen = spun([4e7, 2e7, 9e7, 1e7], [0.1, 0.8, 0.1, 0.1], [0.9, 0.2, 0.001, 0.9])
-    told = (9e7 * 0.001 + 1e7 * 0.9) / 0.901  # a window in which nothing tells goes with the next
-    assert seen.paces(0.0) == [[0.0, 4e7], [1.0, 2e7], [2.0, round(told)]]
-    assert seen.paces(0.5)[0] == [0.5, 2e7]
-    assert spun([4e7, 2e7], [0.1, 1.0], [0.9, 0.0]).paces(-1.0) == []
-
-
-def test_of_a_long_time_few_paces_are_kept():
-    n = 5 * observation.PACES_MAX
-    kept = spun([4e7] * n, [0.5] * n, [0.5] * n).paces(0.0)
-    assert len(kept) == observation.PACES_MAX
-    assert {pace for _, pace in kept} == {4e7}
+def test_the_pace_over_time_has_a_step_wherever_it_changes():
+    told = seen([4e7, 2e7, 9e7, 1e7], [0.1, 0.8, 0.1, 0.1], [ALL] * 4)
+    begins_s, paces = zip(*told.paces(0.0), strict=True)
+    assert begins_s[0] == 0.0
+    steps = np.searchsorted(begins_s, [0.5, 1.5, 2.5, 3.5], side="right") - 1
+    assert np.array(paces)[steps].tolist() == [4e7, 2e7, 9e7, 1e7]
+    assert told.paces(1.5)[0] == [0.0, 2e7]

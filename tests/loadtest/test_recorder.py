@@ -87,7 +87,7 @@ def story(topology, *, missing=(), late_s=0.0, **changes) -> Played:
         conditions={},
         scheduling="SCHED_FIFO",
     )
-    time_s = np.arange(4.0, 17.0, 0.5)
+    time_s, spun_s = np.arange(4.0, 17.0, 0.5), np.arange(4.0, 17.0, 0.1)
     played = Played(
         topology=topology,
         plan=topologies.Plan(topology),
@@ -112,8 +112,8 @@ def story(topology, *, missing=(), late_s=0.0, **changes) -> Played:
                 0.2 * time_s,
                 0.0 * time_s,
                 np.full(len(time_s), 9_000_000),
-                4e7 * 0.8 * time_s,
-                0.8 * time_s,
+                np.array([spun_s, np.full(len(spun_s), 3.2e6), np.full(len(spun_s), 0.08)]),
+                np.empty((2, 0)),
                 False,
             )
         },

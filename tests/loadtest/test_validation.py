@@ -10,10 +10,10 @@ from staged_servers import LOADS, SMALL, play, simulate, validated
 import results
 import sim
 import topologies
-from loadtest import book, calibration, validation
+from loadtest import book, calibration, neighbours, paces, validation
 from loadtest.agreement import Outcome, Point
 from loadtest.problems import LoadError
-from results import twin
+from results import pacing, twin
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +179,76 @@ def test_the_fit_finds_the_speed_of_the_machine(topology, shipped):
     entry = json.loads(json.dumps(fitted.document()))
     again = calibration.recalled(topology, entry, fitted.pilot)
     assert again == fitted
+
+
+def test_costs_hold_between_the_spells_that_the_pilot_showed(topology, shipped):
+    """A machine slowed 6 times for a twentieth of the time: what is seen is put into the grid."""
+    spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
+    told = neighbours.beside(topology, neighbours.shown(seen_spells(spells)))
+    own = told.controllers[0].neighbours
+    assert (own.factor, own.share, own.mean) == (6.0, 0.05, 0.03)
+
+    def predict(played, *, seed, profiles, load, **asked):
+        return simulate(played, (profiles or {"a": shipped})["a"], seed=seed, load=load)
+
+    def slow_machine(played, *, seed, load):
+        run = simulate(neighbours.beside(played, {"a": own}), shipped, seed=seed + 1, load=load)
+        run.header = run.header.model_copy(
+            update={"measurement": {"server": {"spells": {"a": spells}}}}
+        )
+        return run
+
+    asked = {"seed": 1, "duration_s": 40.0, "rate_per_s": 12.0}
+    plain, beside = (
+        calibration.fit(topology, predict, slow_machine, beside=also, **asked)
+        for also in (False, True)
+    )
+    assert beside.profiles["a"].speed == pytest.approx(1.0, rel=0.04)
+    assert plain.neighbours == {}
+    assert beside.beside(topology) == told
+    entry = json.loads(json.dumps(beside.document()))
+    assert calibration.recalled(topology, entry, beside.pilot) == beside
+
+
+def seen_spells(spells):
+    """A run that showed these."""
+    measurement = {"server": {"spells": {"a": spells}}}
+    return SimpleNamespace(header=SimpleNamespace(measurement=measurement))
+
+
+@pytest.mark.parametrize(
+    "spells", [None, {"count": 7, "factor": 6.0, "share": 0.05, "mean_s": 0.03}]
+)
+def test_a_pilot_with_few_spells_says_nothing_of_the_next_ones(topology, spells):
+    assert neighbours.shown(seen_spells(spells)) == {}
+    assert neighbours.beside(topology, {}) == topology
+
+
+def test_costs_are_for_the_pace_at_which_the_pilot_told_its_own_costs_as_much(topology, shipped):
+    """Slow spells count by what is done in them: less than their share of the time."""
+    steps = [[k * 0.5 + part, pace] for k in range(80) for part, pace in ((0.0, 6e7), (0.46, 6e6))]
+    terms = {"pace_per_s": {"a": 4e7}, "paces": {"a": steps}, "cpu_s": {"a": 1.0}}
+
+    def predict(played, *, seed, profiles, load, **asked):
+        return simulate(played, (profiles or {"a": shipped})["a"], seed=seed, load=load)
+
+    def slowed(played, *, seed, load):
+        told, costs = paces.told(
+            played, {"a": shipped.model_copy(update={"pace_per_s": 6e7})}, stepped(terms)
+        )
+        run = simulate(told, costs["a"], seed=seed + 1, load=load)
+        run.header = run.header.model_copy(update={"measurement": {"server": terms}})
+        return run
+
+    fitted = calibration.fit(
+        topology, predict, slowed, seed=1, duration_s=40.0, rate_per_s=12.0
+    ).profiles["a"]
+    calm = fitted.speed * pacing.slowdown(6e7, fitted.pace_per_s)
+    assert calm == pytest.approx(1.0, rel=0.04)
+
+
+def stepped(server):
+    return SimpleNamespace(header=SimpleNamespace(measurement={"server": server}))
 
 
 def test_every_server_of_a_grid_has_a_factor_of_its_own():

@@ -1,0 +1,153 @@
+"""How fast the cores of a server were at each time of a run: from spinners and pulses.
+
+Two things change it. Another guest on the same physical core, for hundreds of milliseconds and
+more: the idle loop beside the server tells (`spinner`), and a server's work takes longer by a power
+of what it loses (`results.pacing`). And spells in which everything on the machine takes several
+times as long, for some tens of milliseconds (`pulse`): a server's work as well. Both are told as
+one series, of paces at which the server's work takes as long as it did.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from results import pacing
+
+Floats = npt.NDArray[np.float64]
+# Times as long as pulses take around it: a spell has one of so many, and ends with the first below.
+SPELL_FROM, SPELL_TO = 2.5, 1.5
+AROUND_S: Final = 1.0
+CALM_S: Final = 0.05  # in which the idle loop tells a pace, once it has run for `TOLD_BY_S`
+TOLD_BY_S: Final = 0.005
+FAR_S: Final = 0.2  # from when spinners ran: nothing is known of the pace then
+CELL_S: Final = 0.004
+CELLS_MAX: Final = 4000  # of a run
+
+
+class Spells(TypedDict):
+    """What pulses saw of a machine's spells: how many, their share of the time [1], how many times
+    as long work takes in them [1], and how long one is [s].
+    """
+
+    count: int
+    share: float
+    factor: float
+    mean_s: float
+
+
+def slower(pulses: Floats) -> Floats:
+    """How many times as long work took at each pulse than between spells; 1 there.
+
+    Parameters
+    ----------
+    pulses : ndarray, shape (2, n)
+        Instants and CPU times, see `pulse.kept`. [s]
+    """
+    instant_s, took_s = pulses
+    if len(took_s) < 3:
+        return np.ones(len(took_s))
+    sides = [np.concatenate([took_s[:1], took_s[:-1]]), took_s]
+    sides.append(np.concatenate([took_s[1:], took_s[-1:]]))
+    around_s = np.median(sides, axis=0)  # an interrupt beside one pulse is no spell
+    part = ((instant_s - instant_s[0]) / AROUND_S).astype(np.int64)
+    usual_s = np.array([_usual(took_s[part == each]) for each in range(part[-1] + 1)])
+    times = around_s / usual_s[part]
+    above = times >= SPELL_TO
+    stretch = np.cumsum(np.diff(above, prepend=above[0]))
+    highest = np.zeros(stretch[-1] + 1)
+    np.maximum.at(highest, stretch, times)
+    slow: Floats = np.where(above & (highest[stretch] >= SPELL_FROM), times, 1.0)
+    return slow
+
+
+def _usual(took_s: Floats) -> float:
+    """Half of what is no spell takes less: up to a fifth of the time is. [s]"""
+    return float(np.percentile(took_s, 40.0)) if len(took_s) else math.nan
+
+
+def spells(pulses: Floats) -> Spells | None:
+    """All spells together; None where there was none."""
+    times = slower(pulses)
+    slow = times > 1.0
+    count = int((np.diff(slow, prepend=False) & slow).sum())
+    if not count:
+        return None
+    share, seconds = float(slow.mean()), float(pulses[0, -1] - pulses[0, 0])
+    return {
+        "count": count, "share": share, "factor": float(times[slow].mean()),
+        "mean_s": share * seconds / count,
+    }  # fmt: skip
+
+
+def steps(
+    kept: Floats, pulses: Floats, begin_s: float, end_s: float
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]] | None:
+    """Edges of steps [s], one more than there are; the pace in each [1/s], and whether it is known.
+
+    None where nothing is. It is not known far from when a spinner ran.
+
+    Parameters
+    ----------
+    kept : ndarray, shape (3, n)
+        What spinners did, see `spinner.kept`.
+    pulses : ndarray, shape (2, n)
+        See `pulse.kept`.
+    begin_s, end_s : float
+        Of the time that is asked for. [s]
+    """
+    times = slower(pulses)
+    kept = _outside(kept, pulses[0], times)
+    calm = _calm(kept, begin_s, end_s)
+    if calm is None:
+        return None
+    cells = int(np.clip((end_s - begin_s) / CELL_S, 1, CELLS_MAX))
+    edges_s = np.linspace(begin_s, end_s, cells + 1)
+    own = np.searchsorted(edges_s, pulses[0], side="right") - 1
+    inside = (own >= 0) & (own < cells)
+    sums, counts = (
+        np.bincount(own[inside], weights, minlength=cells) for weights in (times[inside], None)
+    )
+    in_cell = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
+    middles_s = 0.5 * (edges_s[:-1] + edges_s[1:])
+    step = np.searchsorted(calm[0][1:-1], middles_s, side="right")
+    paces = calm[1][step] * in_cell ** (-1.0 / pacing.EXPONENT)
+    spun_s = np.concatenate([[-np.inf], kept[0], [np.inf]])
+    after = np.searchsorted(spun_s, middles_s)
+    known = np.minimum(middles_s - spun_s[after - 1], spun_s[after] - middles_s) <= FAR_S
+    changes = (np.diff(paces, prepend=-1.0) != 0.0) | np.diff(known, prepend=known[0])
+    first = np.flatnonzero(changes)
+    return np.append(edges_s[first], end_s), paces[first], known[first]
+
+
+def _outside(kept: Floats, instant_s: Floats, times: Floats) -> Floats:
+    """What spinners did outside of spells."""
+    if not len(instant_s):
+        return kept
+    before = np.clip(np.searchsorted(instant_s, kept[0], side="right") - 1, 0, None)
+    after = np.clip(before + 1, None, len(instant_s) - 1)
+    return kept[:, (times[before] == 1.0) & (times[after] == 1.0)]
+
+
+def _calm(kept: Floats, begin_s: float, end_s: float) -> tuple[Floats, Floats] | None:
+    """Edges of steps and paces as spinners tell them.
+
+    A step ends in the middle between the spinning that it is told by and the next one's: of the
+    time in which the server had the core, nothing is known.
+    """
+    firsts, lasts, paces, told_by = [], [], [], np.zeros(2)
+    for bin_s, *counts in kept[:, (kept[0] >= begin_s) & (kept[0] < end_s)].T.tolist():
+        if not told_by.any():
+            firsts.append(bin_s)
+        told_by += counts
+        if told_by[1] >= TOLD_BY_S and bin_s - firsts[-1] >= CALM_S:
+            lasts.append(bin_s)
+            paces.append(told_by[0] / told_by[1])
+            told_by[:] = 0.0
+    if not paces:
+        return None
+    between_s = (np.array(lasts[:-1]) + firsts[1 : len(paces)]) / 2.0
+    return np.array([begin_s, *between_s, end_s]), np.array(paces)
