@@ -64,6 +64,7 @@ def _loop_turns(costs: LoopTurns, speed: float) -> Discipline:
         "result_s": speed * costs.acknowledge,
         "events_max": costs.events_max,
         "read_bytes": costs.read_bytes,
+        "accepts": costs.accepts,
         "publish_envelope": costs.publish_envelope,
         "collection_s": speed * costs.collection,
         "collection_step_s": speed * costs.collection_step,

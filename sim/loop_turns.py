@@ -12,10 +12,12 @@ the tail. It handles them *last first*:
 * a writable socket: one write flushes all that is pending for it.
 
 An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
-loop is. Garbage is collected in cycles that start after so much allocation and are spent in steps,
-again by allocation. An idle loop starts `wake` after an arrival. The loop uses one core.
+loop is. With `accepts` new connections queue up at the listening socket, one like any other: a turn
+takes so many of them, and reads the first message of each on the spot: of a herd that connects at
+once as many log in at a time as the loop keeps pace with.
 
-Source: the profile's structure is that of the twin prototype.
+Garbage is collected in cycles that start after so much allocation and are spent in steps, again by
+allocation. An idle loop starts `wake` after an arrival, and uses one core (the twin prototype).
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ from sim.delivery import (
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
 from sim.pauses import MIN_WAIT_S, WAITING, is_over, is_paused, measure, next_resumed_s, pause, wait
-from sim.ready_list import link, poll, run_timers
-from sim.state import NOBODY, Server
+from sim.ready_list import link, listening, poll, run_timers
+from sim.state import FIRST, NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
 REFERENCE_PAYLOAD_BYTES = 400.0  # the delivery in which allocation is counted
@@ -58,7 +60,9 @@ def admit_until(server: Server, time_s: float) -> None:
     """Publications that have arrived by `time_s` wait in their sockets."""
     while next_arrival_s(server) <= time_s:
         slot = admit(server)
-        number = server.publications[slot].platform
+        number = np.uint32(server.publications[slot].platform)
+        if server.publications[slot].job & FIRST and server.setting[0].accepts > 0:
+            number = listening(server)
         platform = server.platforms[number]
         if platform.input_head == NOBODY:
             platform.input_head = slot
@@ -197,6 +201,16 @@ def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
     return copy + 1, time_s + publication.copy_s * publication.factor, True
 
 
+@inlined
+def _accept(server: Server, number: int, time_s: float, end_s: float) -> bool:
+    """Who is accepted is ready from then on; false where it is not known who was ready before."""
+    if time_s >= end_s:
+        return False
+    admit_until(server, time_s)
+    link(server, number)
+    return True
+
+
 @compiled
 def _build(server: Server, number: int, end_s: float) -> bool:
     """Hand out copies, each at the instant it is built; whether all were before `end_s`."""
@@ -220,10 +234,13 @@ def _build(server: Server, number: int, end_s: float) -> bool:
     now.time_s, now.copy = time_s, copy
     if copy < publication.copies:
         return False
+    owner = np.uint32(publication.platform)
+    if owner != number and not _accept(server, owner, time_s, end_s):
+        return False
     platform.input_head = publication.next
-    platform.results += publication.answered
+    server.platforms[owner].results += publication.answered
     if publication.job:
-        process = server.processes[number]
+        process = server.processes[owner]
         publication.next, process.answers = process.answers, slot
     elif publication.copies == 0:
         settle(server, slot)

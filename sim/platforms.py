@@ -83,9 +83,9 @@ class Residents:
         """Index of each Platform's population in the topology."""
         return self.population_of[np.searchsorted(self.first, platform, side="right") - 1]
 
-    def records(self, peers: int) -> Records:
-        """State of the Platforms at the start, and that of the sockets of `peers`."""
-        records = np.zeros(self.count + peers, PLATFORM)
+    def records(self, others: int) -> Records:
+        """State of the Platforms at the start, and that of so many other sockets."""
+        records = np.zeros(self.count + others, PLATFORM)
         records["offline"][self.guests] = 1
         records["population"][: self.count] = np.repeat(
             np.arange(len(self.members), dtype=np.uint16), self.members

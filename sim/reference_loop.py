@@ -19,6 +19,7 @@ from topologies import schema
 from topologies.profiles import LoopTurns
 
 MIN_WAIT_S = 1e-3  # neither pauses nor sleeps for timers are shorter
+LISTENING = "the listening socket"  # the one at which new connections queue up
 
 
 class LoopTurnsServer:
@@ -52,6 +53,8 @@ class LoopTurnsServer:
     def receive(self, publication: Publication) -> None:
         """A publication arrives at its publisher's socket."""
         socket = publication.socket
+        if publication.job is not None and publication.job.first and self._costs.accepts:
+            socket = LISTENING
         self._input.setdefault(socket, deque()).append(publication)
         if self._sleeping is not None:
             self._timers_s = self._env.now
@@ -159,6 +162,8 @@ class LoopTurnsServer:
         """What one read takes, and the pause after it: none, or 0 for more than a read. [s]"""
         waiting, room = self._input[socket], float(self._costs.read_bytes)
         taken: list[Publication] = []
+        if socket == LISTENING:
+            return list(waiting)[: self._costs.accepts], None
         begun = self._begun_bytes.pop(socket, 0.0)
         for publication in waiting:
             left = self._counted_bytes(publication) - begun
@@ -187,10 +192,12 @@ class LoopTurnsServer:
         for publication in taken:
             yield from self._publish(publication)
             waiting.popleft()
+            owner = publication.socket
             if publication.published and publication.answer is None:
-                self._results[socket] = self._results.get(socket, 0) + 1
+                self._results[owner] = self._results.get(owner, 0) + 1
             if publication.job is not None:
-                self._answers.setdefault(socket, []).append(publication.job)
+                self._answers.setdefault(owner, []).append(publication.job)
+                self._link(owner)
 
     def _publish(self, publication: Publication) -> Process:
         """Read a publication with its first copy in one go, then build each further copy."""

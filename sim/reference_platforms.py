@@ -229,7 +229,8 @@ class ReferencePlatform:
         publication = Publication(
             row=-1, reached_s=entered_s, arrival_s=entered_s, intended_s=entered_s,
             socket=self.platform, publisher=self.platform, topic=-1, payload_bytes=0.0,
-            spread=float(factor[0]), published=True, copies=[], job=Job(came, work_s, done),
+            spread=float(factor[0]), published=True, copies=[],
+            job=Job(came, work_s, done, number == 0),
         )  # fmt: skip
         self._under_way = [each for each in self._under_way if each[1].arrival_s > env.now]
         self._under_way.append((there, publication))

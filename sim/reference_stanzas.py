@@ -66,11 +66,15 @@ class Life:
 
 @dataclass(eq=False)
 class Job:
-    """A step of a login: told as it `came`, asked for its work as that begins, told as answered."""
+    """A step of a login, the `first` or not.
+
+    It is told as it `came`, asked for its work as that begins, told as it is answered.
+    """
 
     came: Callable[[], None]
     work_s: Callable[[], float]
     done: Callable[[], None]
+    first: bool
 
 
 @dataclass

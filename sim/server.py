@@ -72,14 +72,15 @@ def empty_server(
     ledger["offline"] = len(home.guests)
     event = discipline.mode == "event"
     come_and_go = study.topology.faults or any(p.login for p in study.topology.platforms)
-    sockets = home.count + len(paths.outward) + len(paths.inward)
+    peers = len(paths.outward) + len(paths.inward)
+    sockets = home.count + peers + 1  # the last one is where new connections queue up
     outcomes = np.zeros(-(-study.rows // study.row_stride), OUTCOME)
     outcomes["first_s"], outcomes["last_s"] = np.inf, -np.inf
     return Server(
         ledger=ledger,
         setting=_setting(study, station, discipline, home),
         publications=np.zeros(RING, PUBLICATION),
-        platforms=home.records(len(paths.outward) + len(paths.inward)),
+        platforms=home.records(peers + 1),
         processes=empty_processes(sockets if event or come_and_go else 0),
         populations=home.population_records(),
         subscribers=paths.sessions,

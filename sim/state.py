@@ -301,7 +301,7 @@ SETTING = np.dtype(
         ("envelope_bytes", "f8"), ("wake_s", "f8"), ("finish_s", "f8"), ("route_s", "f8"),
         ("slice_recipients", "i8"), ("exponential", "i8"), ("write_s", "f8"), ("coalesced_s", "f8"),
         ("result_s", "f8"), ("events_max", "i8"), ("read_bytes", "f8"), ("publish_envelope", "f8"),
-        ("pause_s_per_byte", "f8"),
+        ("pause_s_per_byte", "f8"), ("accepts", "i8"),
         ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
         ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),

@@ -47,8 +47,14 @@ TOO_LONG: Final = 124  # exit code of what was ended, as of timeout(1)
 # connected all the same.
 WHERE: Final = {"near": (0, 3), "far": (2,)}
 # What is driven for real, at the least scale that tells where it connects: a pilot as long as it
-# is, then seconds of `none`, and of what has another server deployed.
+# is, then seconds of `none`, and of what has another server deployed. Nobody of S-HERD gives up, so
+# that no pilot looks what that costs.
 SHORT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "S-HERD": (
+        (),
+        ("workload.duration=8 s", "platforms[$subscriber].count=8",
+         "platforms[$subscriber].retry.timeout=30 s"),
+    ),
     "S-PULL": ((), ("workload.duration=3 s", "platforms[$subscriber].count=4")),
     "S-FO": (
         ("heartbeat-2-ejabberd",),

@@ -91,6 +91,9 @@ class LoopTurns(Model):
         0.0, description="from an arrival to the first instruction on an idle server"
     )
     events_max: int = Field(64, ge=1)
+    accepts: int = Field(
+        0, ge=0, description="new connections that one turn accepts; 0: as many as there are"
+    )
     read_bytes: Bytes = Field(
         4096.0, description="one read takes at most this much of a connection"
     )

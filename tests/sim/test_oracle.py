@@ -26,7 +26,7 @@ LOOP_TURNS = st.fixed_dictionaries(
         "discipline": st.just("loop-turns"), "publish": TIME, "publish_per_byte": PER_BYTE,
         "build": TIME, "build_per_byte": PER_BYTE, "write": SOME_TIME, "write_per_byte": PER_BYTE,
         "coalesced": TIME, "acknowledge": TIME, "wake": TIME, "cv": CV,
-        "events_max": st.sampled_from([1, 2, 3, 64]),
+        "events_max": st.sampled_from([1, 2, 3, 64]), "accepts": st.sampled_from([0, 1, 2]),
         "read_bytes": st.sampled_from(["300 B", "900 B", "4096 B", "8192 B"]),
         "collection": TIME, "collection_step": SOME_TIME, "collection_cv": CV,
         "collection_every": st.sampled_from([3, 20]),
