@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
-PILOT_S, PILOT_S_MAX = 10.0, 60.0
+PILOT_S, PILOT_S_MAX = 20.0, 60.0  # spells of neighbours are one or two a second
 POINT_S = 10.0
 REPEATS = 2
 NEAR_SATURATION = 0.85

@@ -278,7 +278,7 @@ def test_every_server_of_a_grid_has_a_factor_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "pilot_s", "bracket_s"), [(4, 10, 8), (20, 40, 40), (90, 60, 60)]
+    ("duration_s", "pilot_s", "bracket_s"), [(4, 20, 8), (20, 40, 40), (90, 60, 60)]
 )
 def test_costs_are_fitted_for_longer_than_a_run_of_theirs_is(duration_s, pilot_s, bracket_s):
     terms = validation.Terms(duration_s=duration_s)
