@@ -91,7 +91,10 @@ class Point:
             if ahead is not None and run.header.verdict.valid
         ]
 
-    def tell(self, answer: Answer, topology: Topology, profiles: Mapping[str, Profile]) -> None:
+    def tell(
+        self, answer: Answer, topology: Topology, profiles: Mapping[str, Profile],
+        beside: Topology | None = None,
+    ) -> None:  # fmt: skip
         """Tell the model what a publication did cost in each measurement, and let it answer again.
 
         Also when its cores were how fast, where that is known: the mean of a run whose core was
@@ -105,12 +108,14 @@ class Point:
             The grid that was played.
         profiles : mapping of str to Profile
             Those of the prediction.
+        beside : Topology, optional
+            The grid of the prediction, with neighbours that the pilot showed.
         """
         self.tell_pace(answer, topology, profiles)
         answers = self.given_pace or [self.predicted] * len(self.valid)
         self.structure = []
         for run, told_pace in zip(self.valid, answers, strict=True):
-            grid, costs = topology, profiles
+            grid, costs = beside or topology, profiles
             if self.given_pace:
                 grid, costs = paces.told(topology, profiles, run) or (topology, profiles)
             told = at_cost(costs, Figures([told_pace]), Figures([run]))

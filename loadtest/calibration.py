@@ -121,7 +121,9 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
         )
         for name, shipped in stations(topology).items()
     }
-    own = {name: neighbours.neighbours(**each) for name, each in entry["neighbours"].items()}
+    own = {
+        name: neighbours.neighbours(**each) for name, each in entry.get("neighbours", {}).items()
+    }
     return Fit(profiles, entry["speed"], pilot, neighbours=own)
 
 
@@ -154,7 +156,7 @@ def fit(
     key = seed + PILOT_SEED_SHIFT
     measured = counted(measure, light, key)
     answer = partial(predict, seed=key, load=1.0, plan_replication=0, door=DOOR)
-    own = neighbours.shown(measured) if beside else {}
+    own = neighbours.shown(measured, topology) if beside else {}
     predicted = answer(neighbours.beside(light, own), profiles=None)
     sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(sides[0], sides[1], paired=False)

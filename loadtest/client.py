@@ -1,13 +1,16 @@
 """One session of a Platform: slixmpp for all that is XMPP, on a transport that times what it reads.
 
-slixmpp's own ways that a load test must not take are closed here: a TLS context for each client, a
-second connection attempt over the other kind of TLS, reconnecting for ever, and a whitespace
-keep-alive that cannot be switched off; and in `loadtest.lean_client` those that only cost time.
+slixmpp's own ways that a load test must not take are closed here: PBKDF2 in a Python loop,
+stringprep of the same words again, features that are set to what they are, a TLS context for each
+client, a second connection attempt over the other kind of TLS, reconnecting for ever, and a
+whitespace keep-alive that cannot be switched off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import hashlib
 import ssl
 import time
 import xml.etree.ElementTree as ET
@@ -15,11 +18,14 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
+from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout
-from slixmpp.xmlstream import ElementBase
+from slixmpp.stanza import StreamFeatures
+from slixmpp.util.sasl import client
+from slixmpp.util.sasl.mechanisms import SCRAM
+from slixmpp.xmlstream import ElementBase, StanzaBase
 
 from loadtest import rails
-from loadtest.lean_client import LeanClient
 from loadtest.problems import LoadError
 from loadtest.receiver import DeliveryLog, Receiver, StreamError
 from loadtest.transport import TimedTransport
@@ -27,6 +33,30 @@ from loadtest.transport import TimedTransport
 LOGIN_TIMEOUT_S = 30.0
 REPLY_TIMEOUT_S = 30.0
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1")
+
+
+@functools.lru_cache(maxsize=20_000)
+def salted_password(name: str, password: bytes, salt: bytes, iterations: int) -> bytes:
+    """SaltedPassword of RFC 5802 section 3, Hi(): PBKDF2 with HMAC and the hash `name`."""
+    return hashlib.pbkdf2_hmac(name, password, salt, iterations)
+
+
+def _hi(mechanism: Any, text: bytes, salt: bytes, iterations: int) -> bytes:
+    return salted_password(mechanism.hash().name, bytes(text), bytes(salt), iterations)
+
+
+SCRAM.Hi = _hi
+
+# Stringprep looks up each character in a dozen tables; an account's words stay the same.
+client.saslprep = functools.lru_cache(maxsize=20_000)(client.saslprep)
+
+
+def _setup(features: Any, xml: ET.Element | None = None) -> bool:
+    """What slixmpp does, without setting each of the features' values to itself afterwards."""
+    return bool(StanzaBase.setup(features, xml))
+
+
+StreamFeatures.setup = _setup
 
 
 @dataclass(frozen=True)
@@ -58,7 +88,7 @@ class Timeline:
         return list(astuple(self))
 
 
-class Session(LeanClient):
+class Session(ClientXMPP):  # type: ignore[misc]
     """A Platform's session, read through a `Receiver`.
 
     Parameters
@@ -82,7 +112,7 @@ class Session(LeanClient):
         Why a session that was online no longer is.
     """
 
-    _current_connection_attempt: asyncio.Future[None] | asyncio.Task[Any] | None
+    _current_connection_attempt: asyncio.Future[None] | None
     _run_out_filters: asyncio.Future[None] | None
 
     def __init__(
@@ -146,7 +176,7 @@ class Session(LeanClient):
         LoadError
             The server refused it or did not answer.
         """
-        query = self.Iq(stype=kind, sto=to)
+        query = self.make_iq(ito=to, itype=kind)
         query.xml.append(question)
         try:
             reply = await query.send(timeout=REPLY_TIMEOUT_S)
@@ -244,9 +274,9 @@ class Session(LeanClient):
     async def start_tls(self) -> bool:
         """Secure the connection after STARTTLS was agreed."""
         assert isinstance(self.transport, TimedTransport)
-        self._current_connection_attempt = asyncio.current_task()  # which leaving cancels
+        self._current_connection_attempt = asyncio.ensure_future(self._secure(self.transport))
         try:
-            await self._secure(self.transport)
+            await self._current_connection_attempt
         except OSError:
             return False
         self.connection_made(self.transport, send_event=False)

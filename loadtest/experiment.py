@@ -218,10 +218,19 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
 
 def _pace_per_s(seen: Observation, begin_s: Floats, end_s: Floats) -> Floats:
     """The pace of the core between two instants each; nan where it is not told. [1/s]"""
-    totals = np.insert(np.cumsum(seen.spun[1:], axis=1), 0, 0.0, axis=1)
-    begin, end = (np.searchsorted(seen.spun[0], edge_s) for edge_s in (begin_s, end_s))
-    rounds, spun_s = totals[:, end] - totals[:, begin]
-    return np.where(spun_s > tempo.TOLD_BY_S, rounds / np.maximum(spun_s, 1e-9), np.nan)
+    told = tempo.steps(seen.spun, seen.pulses, float(seen.time_s[0]), float(seen.time_s[-1]))
+    if told is None:
+        return np.full(begin_s.shape, np.nan)
+    edges_s, paces, known = told
+    lasts_s = np.diff(edges_s)
+    known_s, cost_s = (
+        np.interp(end_s, edges_s, total) - np.interp(begin_s, edges_s, total)
+        for each in (lasts_s * known, lasts_s * known * paces**-pacing.EXPONENT)
+        for total in (np.insert(np.cumsum(each), 0, 0.0),)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (cost_s / known_s) ** (-1.0 / pacing.EXPONENT)
+    return np.where(known_s > 0.5 * (end_s - begin_s), mean, np.nan)
 
 
 def light_cells(light: Topology) -> Sequence[tuple[int, int]]:

@@ -78,7 +78,7 @@ class Found:
         assert shipped.logins is not None
         costs = shipped.costs
         if isinstance(costs, LoopTurns):
-            costs = costs.model_copy(update={"accepts": ACCEPTS})
+            costs = costs.model_copy(update={"accepts": costs.accepts or ACCEPTS})
         speed = self.login_s / login_s
         changes = {} if self.noticed is None else {"noticed": self.noticed.noticed}
         if self.guess_s is not None and guess_s is not None:

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 SPELLS_MIN: Final = 8  # fewer say too little of the next ones
+SHARE_MIN: Final = 0.005  # of the time: less is no more than a few late interrupts
 
 
-def shown(run: Run) -> dict[str, Neighbours]:
-    """The neighbours of each server, where a measured run had enough of their spells."""
+def shown(run: Run, topology: Topology) -> dict[str, Neighbours]:
+    """The neighbours of each Controller, where a measured run had enough of their spells."""
+    controllers = {each.name for each in topology.controllers}
     known: Mapping[str, Spells | None] = run.header.measurement.get("server", {}).get("spells", {})
     return {
         name: neighbours(each["factor"], each["share"], each["mean_s"])
         for name, each in known.items()
-        if each is not None and each["count"] >= SPELLS_MIN
+        if name in controllers
+        and each is not None
+        and each["count"] >= SPELLS_MIN
+        and each["share"] >= SHARE_MIN
     }
 
 

@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from loadtest import pulse, spinner
-from results import pacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,6 +131,8 @@ class Observation:
         weighted by the CPU time that it used; None where too little is known: beside a process that
         never rests, an idle loop runs for a hundredth of the time.
         """
+        from results import pacing
+
         told = self._steps(since_s)
         if told is None:
             return None

@@ -3,7 +3,7 @@
 On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
 milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
 run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
-is a slow-down of the Controller.
+is a slow-down of the Controller; neighbours that it may have in the file are told so, too.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def told(
         own = steps.get(name) or [(0.0, mean)]
         fastest = max(pace for _, pace in own)
         slower = pacing.slowdown(fastest, reference)
-        changes = {"speed": profile.speed * slower, "pace_per_s": fastest}
-        costs[name] = profile.model_copy(update=changes)
+        at_pace = {"speed": profile.speed * slower, "pace_per_s": fastest}
+        costs[name] = profile.model_copy(update=at_pace)
         faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
     # A steady study has no faults in a file; these are no study of theirs, but the machine's.
-    return topology.model_copy(update={"faults": (*topology.faults, *faults)}), costs
+    nodes = (node.model_copy(update={"neighbours": None}) for node in topology.controllers)
+    changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
+    return topology.model_copy(update=changes), costs
 
 
 def _slow_downs(

@@ -5,7 +5,7 @@ virtual machine took three to twelve times as long, at the same instants, for 20
 second, loops that touch no memory no less than others, and no counter of its kernel showed it. What
 queues at a server in such a spell makes the tail of its latencies. The idle loop beside it
 (`spinner`) hardly sees one: the server is at work then. So the pulses beat in the real-time class,
-on every core that is kept awake, and take a hundredth of it.
+on every core that is kept awake, and take a hundredth of it; who may not use that class has none.
 
 Run as `python -m loadtest.pulse CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.
@@ -13,7 +13,6 @@ parent.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import subprocess
@@ -42,7 +41,7 @@ def beating(core: int, limit_s: float) -> Iterator[None]:
     board = mmap.mmap(descriptor, size_bytes)
     arguments = [str(each) for each in (core, limit_s, os.getpid(), descriptor)]
     command = [sys.executable, "-m", "loadtest.pulse", *arguments]
-    heart = subprocess.Popen(command, pass_fds=[descriptor])
+    heart = subprocess.Popen(command, pass_fds=[descriptor], start_new_session=True)
     os.close(descriptor)
     former = _boards.get(core)
     _boards[core] = board
@@ -87,8 +86,10 @@ def kept(cores: Iterable[int], since_s: float, until_s: float) -> npt.NDArray[np
 def beat(core: int, limit_s: float, parent: int, descriptor: int) -> None:
     """Work a little, write down how long it took, and sleep, until the time or the parent ends."""
     os.sched_setaffinity(0, {core})
-    with contextlib.suppress(PermissionError):  # else it beats late where the core is used
+    try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:  # beside a busy server it would beat late, with cold caches
+        return
     board = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
     most = len(board) // 2
     begin_s = time.monotonic()

@@ -25,7 +25,7 @@ CALM_S: Final = 0.05  # in which the idle loop tells a pace, once it has run for
 TOLD_BY_S: Final = 0.005
 FAR_S: Final = 0.2  # from when spinners ran: nothing is known of the pace then
 CELL_S: Final = 0.004
-CELLS_MAX: Final = 4000  # of a run
+CELLS_MAX: Final = 15_000  # of a run; cells are longer in one of more than a minute
 
 
 class Spells(TypedDict):
@@ -53,8 +53,9 @@ def slower(pulses: Floats) -> Floats:
     sides = [np.concatenate([took_s[:1], took_s[:-1]]), took_s]
     sides.append(np.concatenate([took_s[1:], took_s[-1:]]))
     around_s = np.median(sides, axis=0)  # an interrupt beside one pulse is no spell
-    part = ((instant_s - instant_s[0]) / AROUND_S).astype(np.int64)
-    usual_s = np.array([_usual(took_s[part == each]) for each in range(part[-1] + 1)])
+    parts = max(int((instant_s[-1] - instant_s[0]) / AROUND_S), 1)
+    part = np.minimum(((instant_s - instant_s[0]) / AROUND_S).astype(np.int64), parts - 1)
+    usual_s = np.array([_usual(took_s[part == each]) for each in range(parts)])
     times = around_s / usual_s[part]
     above = times >= SPELL_TO
     stretch = np.cumsum(np.diff(above, prepend=above[0]))

@@ -68,10 +68,9 @@ class TimedTransport(asyncio.Transport):
         self._counting: Receiver | None = None
         self._unsent = bytearray()
         self._closing = False
-        # While a session logs in, each of the server's segments is acknowledged at once, if not by
-        # an answer: one that leaves Nagle's algorithm on would wait 40 ms for it, at every step.
+        # While a session logs in, each of our segments is acknowledged at once: a server that
+        # leaves Nagle's algorithm on would otherwise wait 40 ms for it, at every step.
         self.quick = True
-        self._answered = False
         with contextlib.suppress(OSError):  # then the instants are those of reading
             connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._reactor = Reactor.of_loop()
@@ -85,9 +84,6 @@ class TimedTransport(asyncio.Transport):
     async def secure(self, context: ssl.SSLContext, name: str) -> None:
         """Put TLS on the connection, the server's certificate being verified for `name`.
 
-        The handshake's last message leaves with the first bytes that are written, if they are
-        before anybody else's turn.
-
         Raises
         ------
         ssl.SSLError, OSError
@@ -100,7 +96,6 @@ class TimedTransport(asyncio.Transport):
             await self._handshake
         finally:
             self._handshake = None
-        self._loop.call_soon(self._flush)
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake; whether it is through."""
@@ -114,7 +109,7 @@ class TimedTransport(asyncio.Transport):
             self._flush()  # the alert that tells the server why
             self._settle_handshake(error)
             return False
-        self._answered = True  # with what is about to be written
+        self._flush()
         self._settle_handshake(None)
         return True
 
@@ -149,22 +144,18 @@ class TimedTransport(asyncio.Transport):
             self._lose(None)
             return
         self._reactor.read_bytes += size
-        self._answered = not self.quick
+        if self.quick:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        tls = self._tls
         try:
-            self._take(size, received_ns, delay_ns)
+            if tls is None:
+                self.hand_to(bytes(_ENCRYPTED[:size]), received_ns, delay_ns)
+                return
+            self._incoming.write(_ENCRYPTED[:size])
+            if self._handshake is None or self._shake_hands():
+                self._decrypt(tls, received_ns, delay_ns)
         except (ssl.SSLError, ValueError) as error:
             self._lose(error)
-        if not self._answered and not self._closing:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-    def _take(self, size: int, received_ns: int, delay_ns: int) -> None:
-        """Take bytes that were just read."""
-        if self._tls is None:
-            self.hand_to(bytes(_ENCRYPTED[:size]), received_ns, delay_ns)
-            return
-        self._incoming.write(_ENCRYPTED[:size])
-        if self._handshake is None or (self._shake_hands() and self._incoming.pending):
-            self._decrypt(self._tls, received_ns, delay_ns)
 
     def _failed(self, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
@@ -301,7 +292,6 @@ class TimedTransport(asyncio.Transport):
         if not self._unsent:
             try:
                 data = data[self._socket.send(data) :]
-                self._answered = True
             except BlockingIOError:
                 pass
             except OSError as error:

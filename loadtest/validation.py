@@ -153,7 +153,7 @@ def validate(
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
-        point.tell(sweep.predict, played, fitted.profiles)
+        point.tell(sweep.predict, played, fitted.profiles, fitted.beside(played))
     told_apart = (terms.changes, tuple(kept.entries["light"]))
     outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, *told_apart)
     outcome.kept = kept.close(outcome.document)

@@ -2,9 +2,10 @@
 
 On a shared machine another guest on the same physical core makes a CPU second worth less, from
 second to second. A measured run tells the *pace* of its servers' cores: the rounds that an idle
-loop made in a CPU second of its own, when and where the server worked. Costs hold for the pace at
-which they were measured, and take longer where it is lower: by the ratio of the paces to the power
-of `EXPONENT`.
+loop made in a CPU second of its own, when and where the server worked, less in spells in which
+pulses say that all work takes several times as long (`loadtest/tempo.py`); of a run it is the pace
+at which its work would have taken as long. Costs hold for the pace at which they were measured, and
+take longer where it is lower: by the ratio of the paces to the power of `EXPONENT`.
 
 What a neighbour takes is above all the core's own caches. A Prosody of 50 sessions at a constant
 load of 20/s made 4.2 collections a publication throughout, and one took from 2.7 to 7.2 ms within

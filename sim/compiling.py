@@ -42,23 +42,22 @@ from sim.state import FIELDS, Server
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-_SOUGHT = {  # what numba looks for as it loads, and the module of numba that looks for it
-    "scipy.linalg.cython_blas": "numba.np.arraymath",
-    "cffi": "numba.core.typing.cffi_utils",
-}
+BLAS = "scipy.linalg.cython_blas"  # numba looks for it as its `arraymath` loads
 
 
 def _load_alone() -> None:
-    """Let numba load without libraries that it only supports: kernels here call none of them.
+    """Let numba load without scipy's BLAS: kernels here call it for nothing.
 
-    Loading them takes as long as loading numba. Products of matrices look for their library anew;
-    in a process that simulates, kernels can have neither `np.correlate` nor functions of cffi.
+    Loading it takes about as long as loading numba. Products of matrices look for it anew;
+    `np.correlate` in kernels of others is a plain loop in this process.
     """
-    for sought, module in _SOUGHT.items():
-        if sought not in sys.modules:
-            sys.modules[sought] = None  # type: ignore[assignment]  # "there is none" to `import`
-            importlib.import_module(module)
-            del sys.modules[sought]
+    if BLAS in sys.modules:
+        return
+    sys.modules[BLAS] = None  # type: ignore[assignment]  # "there is none" to `import`
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[BLAS]
 
 
 _load_alone()

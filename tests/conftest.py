@@ -23,6 +23,7 @@ def called(monkeypatch, capsys):
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["gridlab", *map(str, arguments)])
+        monkeypatch.setattr(gridlab, "_start_light", lambda: None)  # it is for a process of its own
         capsys.readouterr()
         try:
             gridlab.main()

@@ -17,8 +17,7 @@ from slixmpp.util.stringprep_profiles import StringPrepError
 from slixmpp.xmlstream import register_stanza_plugin
 
 from loadtest import deployment
-from loadtest.client import Endpoint, Session
-from loadtest.lean_client import salted_password
+from loadtest.client import Endpoint, Session, salted_password
 from loadtest.problems import LoadError
 from loadtest.receiver import DeliveryLog
 from loadtest.subscriptions import end_others, subscribe

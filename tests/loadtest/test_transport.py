@@ -200,34 +200,3 @@ def test_counting_sessions_lose_nothing_whether_few_or_many_are_ready(contexts):
         if (number, turn) != (3, 7)
     )
     assert others == [b"<presence/>", b"<iq/>"] * 5
-
-
-@pytest.mark.parametrize("writes", [False, True])
-def test_end_of_the_handshake_leaves_with_what_is_written_at_once(contexts, monkeypatch, writes):
-    """Or by itself, where nothing is."""
-    sends, send = [], TimedTransport._send
-
-    def counted(transport, data):
-        sends.append(len(data))
-        send(transport, data)
-
-    async def story() -> int:
-        monkeypatch.setattr(TimedTransport, "_send", counted)
-        server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=contexts[0])
-        taken, port = Taken(), server.sockets[0].getsockname()[1]
-        transport = TimedTransport(await rails.dial_async("127.0.0.1", port), taken)
-        await transport.secure(contexts[1], "peer.test")
-        assert len(sends) == 1  # the first message of the handshake
-        if writes:
-            transport.write(b"hello")
-        else:
-            await asyncio.sleep(0.01)
-        count = len(sends)
-        transport.write(b"again")
-        await asyncio.wait_for(taken.holds(5), 5)
-        transport.close()
-        await taken.lost.wait()
-        server.close()
-        return count
-
-    assert asyncio.run(story()) == 2

@@ -184,7 +184,7 @@ def test_the_fit_finds_the_speed_of_the_machine(topology, shipped):
 def test_costs_hold_between_the_spells_that_the_pilot_showed(topology, shipped):
     """A machine slowed 6 times for a twentieth of the time: what is seen is put into the grid."""
     spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
-    told = neighbours.beside(topology, neighbours.shown(seen_spells(spells)))
+    told = neighbours.beside(topology, neighbours.shown(seen_spells(spells), topology))
     own = told.controllers[0].neighbours
     assert (own.factor, own.share, own.mean) == (6.0, 0.05, 0.03)
 
@@ -217,11 +217,22 @@ def seen_spells(spells):
 
 
 @pytest.mark.parametrize(
-    "spells", [None, {"count": 7, "factor": 6.0, "share": 0.05, "mean_s": 0.03}]
+    "spells",
+    [
+        None,
+        {"count": 7, "factor": 6.0, "share": 0.05, "mean_s": 0.03},
+        {"count": 8, "factor": 6.0, "share": 0.0005, "mean_s": 0.004},
+    ],
 )
 def test_a_pilot_with_few_spells_says_nothing_of_the_next_ones(topology, spells):
-    assert neighbours.shown(seen_spells(spells)) == {}
+    assert neighbours.shown(seen_spells(spells), topology) == {}
     assert neighbours.beside(topology, {}) == topology
+
+
+def test_a_component_has_no_neighbours_of_its_own_in_the_model(topology):
+    spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
+    told = {"server": {"spells": {"pubsub.a.test": spells}}}
+    assert neighbours.shown(stepped(told["server"]), topology) == {}
 
 
 def test_costs_are_for_the_pace_at_which_the_pilot_told_its_own_costs_as_much(topology, shipped):

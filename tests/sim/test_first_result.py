@@ -19,7 +19,7 @@ sys.argv = ["gridlab", "simulate", "single-broker", "--set", "workload.duration=
             "--replications", "2", "--out", sys.argv[1]]
 import gridlab
 gridlab.main()
-heavy = {"scipy.linalg", "scipy.special", "scipy.stats", "cffi", "pandas", "pint", "matplotlib"}
+heavy = {"scipy.linalg", "scipy.special", "scipy.stats", "pandas", "pint", "matplotlib"}
 heavy |= {"multiprocessing.pool", "rich.progress", "sim.reference"}
 print(sorted(heavy & set(sys.modules)), gc.get_threshold()[0], file=sys.stderr)
 """
