@@ -291,7 +291,7 @@ for command in (
 
 
 def _start_light() -> None:
-    """Let the garbage collector look seldom: a fifth of a small simulation's CPU time.
+    """Let the garbage collector look seldom: a first result comes sooner.
 
     It would look every 700 objects, of which loading makes hundreds of thousands that stay; and
     once more, as Python ends, through all that the operating system takes back anyway.

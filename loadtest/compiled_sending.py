@@ -56,6 +56,7 @@ SENDING: Final = words(
     "yield_ns",  # when others shall run
     "read_ns",  # when to read what has come
     *("settled", "moved_ns"),  # publications written and answers read, and when that was no less
+    "given_up",  # answers that did not come in time: they may never
     *("dirty", "flushed"),  # sessions that have something to send, and those of them that sent it
     *("sealed_from", "sealed_to"),  # what the kernel did not take
     *("session", "compiled"),
@@ -227,7 +228,9 @@ def _awaits(tables: Tables, sending: Sending, now: int) -> bool:
     if state.settled != settled:
         state.settled, state.moved_ns = settled, now
     on_their_way = progress[WRITTEN] - progress[UNSENT] - progress[ANSWERED]
-    return bool(on_their_way > 0 and now < state.moved_ns + ANSWERS_WITHIN_NS)
+    soon = now < state.moved_ns + ANSWERS_WITHIN_NS
+    state.given_up = min(state.given_up, on_their_way) if soon else on_their_way
+    return bool(on_their_way > state.given_up)
 
 
 @compiled

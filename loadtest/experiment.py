@@ -222,11 +222,11 @@ def _pace_per_s(seen: Observation, begin_s: Floats, end_s: Floats) -> Floats:
     if told is None:
         return np.full(begin_s.shape, np.nan)
     edges_s, paces, known = told
-    lasts_s = np.diff(edges_s)
+    lasts_s = np.where(known, np.diff(edges_s), 0.0)
+    each = np.array([lasts_s, lasts_s * paces**-pacing.EXPONENT])  # time known, and at equal pace
+    totals = np.insert(np.cumsum(each, axis=1), 0, 0.0, axis=1)
     known_s, cost_s = (
-        np.interp(end_s, edges_s, total) - np.interp(begin_s, edges_s, total)
-        for each in (lasts_s * known, lasts_s * known * paces**-pacing.EXPONENT)
-        for total in (np.insert(np.cumsum(each), 0, 0.0),)
+        np.interp(end_s, edges_s, total) - np.interp(begin_s, edges_s, total) for total in totals
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (cost_s / known_s) ** (-1.0 / pacing.EXPONENT)

@@ -5,7 +5,7 @@ virtual machine took three to twelve times as long, at the same instants, for 20
 second, loops that touch no memory no less than others, and no counter of its kernel showed it. What
 queues at a server in such a spell makes the tail of its latencies. The idle loop beside it
 (`spinner`) hardly sees one: the server is at work then. So the pulses beat in the real-time class,
-on every core that is kept awake, and take a hundredth of it; who may not use that class has none.
+on the server's core, and take a hundredth of it; who may not use that class has none.
 
 Run as `python -m loadtest.pulse CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.
@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
+
+from loadtest import boards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,32 +29,15 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 0.002
 WORK: Final = 500  # turns of an empty loop: about twenty microseconds
-WORD_BYTES: Final = 8  # of a board: how many pulses there were, then instant and CPU time of each
-_boards: dict[int, mmap.mmap] = {}  # of the pulses that this process keeps, by core
+# Words of a board: how many pulses there were, then instant and CPU time of each [ns].
+_boards: boards.Boards = {}  # of the pulses that this process keeps
 
 
-@contextmanager
-def beating(core: int, limit_s: float) -> Iterator[None]:
+def beating(core: int, limit_s: float) -> AbstractContextManager[None]:
     """Let pulses beat on a core, for `limit_s` at most [s]."""
-    size_bytes = WORD_BYTES * (1 + 2 * (int(limit_s / EVERY_S) + 1))
-    descriptor = os.memfd_create("pulse")
-    os.truncate(descriptor, size_bytes)  # memory is taken only for pulses that are written
-    board = mmap.mmap(descriptor, size_bytes)
-    arguments = [str(each) for each in (core, limit_s, os.getpid(), descriptor)]
-    command = [sys.executable, "-m", "loadtest.pulse", *arguments]
-    heart = subprocess.Popen(command, pass_fds=[descriptor], start_new_session=True)
-    os.close(descriptor)
-    former = _boards.get(core)
-    _boards[core] = board
-    try:
-        yield
-    finally:
-        heart.kill()
-        heart.wait()
-        if former is None:
-            del _boards[core]
-        else:
-            _boards[core] = former
+    return boards.kept(
+        _boards, "loadtest.pulse", core, limit_s, 1 + 2 * (int(limit_s / EVERY_S) + 1)
+    )
 
 
 def kept(cores: Iterable[int], since_s: float, until_s: float) -> npt.NDArray[np.float64]:

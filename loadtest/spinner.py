@@ -28,7 +28,6 @@ import gc
 import mmap
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -36,7 +35,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest import pulse
+from loadtest import boards, pulse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,43 +46,25 @@ ROUNDS = 10_000  # a few tenths of a millisecond: what a reading may lag behind
 ALONE_NS = 60_000  # what an interrupt or a pulse may take; beyond, somebody else had the core
 RING = 4_000  # lists of one: with what the allocator adds, half a megabyte
 BIN_NS: Final = 2_000_000
-# A board's words of 8 bytes: the number of the first bin, counted from the beginning of the
-# monotonic clock; then by bin the rounds that counted, and the CPU time they took [ns].
-WORD_BYTES, BEGIN, BINS = 8, 0, 1
-_boards: dict[int, mmap.mmap] = {}  # of the spinners that this process keeps, by core
+# A board's words: the number of the first bin, counted from the beginning of the monotonic clock;
+# then by bin the rounds that counted, and the CPU time they took [ns].
+BEGIN, BINS = 0, 1
+_boards: boards.Boards = {}  # of the spinners that this process keeps
 
 
 @contextmanager
 def awake(limit_s: float = 600.0) -> Iterator[None]:
-    """Keep every core that this process may use awake, for `limit_s` at most [s]; pulses beat."""
+    """Keep every core that this process may use awake, for `limit_s` at most [s].
+
+    Pulses beat on the first of them, which servers have (`cores`).
+    """
+    cores, limit_s = sorted(os.sched_getaffinity(0)), min(limit_s, LIMIT_S)
+    words = BINS + 2 * (int(limit_s * 1e9) // BIN_NS + 2)
     with contextlib.ExitStack() as held:
-        for core in sorted(os.sched_getaffinity(0)):
-            held.enter_context(_spinning(core, min(limit_s, LIMIT_S)))
-            held.enter_context(pulse.beating(core, min(limit_s, LIMIT_S)))
+        for core in cores:
+            held.enter_context(boards.kept(_boards, "loadtest.spinner", core, limit_s, words))
+        held.enter_context(pulse.beating(cores[0], limit_s))
         yield
-
-
-@contextmanager
-def _spinning(core: int, limit_s: float) -> Iterator[None]:
-    descriptor = os.memfd_create(f"spinner-{core}")
-    size_bytes = WORD_BYTES * (BINS + 2 * (int(limit_s * 1e9) // BIN_NS + 2))
-    os.truncate(descriptor, size_bytes)  # memory is taken only for bins that are written
-    board = mmap.mmap(descriptor, size_bytes)
-    command = [sys.executable, "-m", "loadtest.spinner"]
-    arguments = [str(each) for each in (core, limit_s, os.getpid(), descriptor)]
-    spinner = subprocess.Popen([*command, *arguments], pass_fds=[descriptor])
-    os.close(descriptor)
-    former = _boards.get(core)
-    _boards[core] = board
-    try:
-        yield
-    finally:
-        spinner.kill()
-        spinner.wait()
-        if former is None:
-            del _boards[core]
-        else:
-            _boards[core] = former
 
 
 def kept(cores: Iterable[int], since_s: float, until_s: float) -> npt.NDArray[np.float64]:
@@ -151,7 +132,6 @@ def spin(core: int, limit_s: float, parent: int, descriptor: int) -> None:
     """Loop on one core until the time is up or the parent is gone, and count."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    os.setsid()
     with contextlib.suppress(OSError):  # a kernel without automatic groups has no such file
         Path("/proc/self/autogroup").write_text("19")
     board = memoryview(mmap.mmap(descriptor, 0)).cast("Q")

@@ -29,6 +29,12 @@ def publication_of(server: Server, number: int) -> Any:
 
 
 @inlined
+def listening(server: Server) -> Any:
+    """Number of the socket at which new connections queue up: the last."""
+    return np.uint32(server.platforms.size - 1)
+
+
+@inlined
 def next_arrival_s(server: Server) -> float:
     """Instant at which the next known publication reaches the server; infinite without one. [s]"""
     now = server.ledger[0]

@@ -13,9 +13,8 @@ the tail. It handles them *last first*:
 
 An arriving publication puts its publisher's socket on the ready list at that instant, wherever the
 loop is. With `accepts` new connections queue up at the listening socket, one like any other: a turn
-takes so many of them, and reads the first message of each on the spot: of a herd that connects at
-once as many log in at a time as the loop keeps pace with.
-
+takes so many of them, and reads the first message of each: of a herd as many log in at a time as
+the loop keeps pace with.
 Garbage is collected in cycles that start after so much allocation and are spent in steps, again by
 allocation. An idle loop starts `wake` after an arrival, and uses one core (the twin prototype).
 """
@@ -35,6 +34,7 @@ from sim.delivery import (
     compiled,
     deliver,
     inlined,
+    listening,
     next_arrival_s,
     owe,
     payload_bytes,
@@ -47,7 +47,7 @@ from sim.delivery import (
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
 from sim.pauses import MIN_WAIT_S, WAITING, is_over, is_paused, measure, next_resumed_s, pause, wait
-from sim.ready_list import link, listening, poll, run_timers
+from sim.ready_list import link, poll, run_timers
 from sim.state import FIRST, NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3

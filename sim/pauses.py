@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.delivery import compiled, inlined
+from sim.delivery import compiled, inlined, listening
 from sim.state import ASLEEP, GONE, NOBODY, Integers, Server
 
 WAITING: Final = 1  # state of a publisher that is paused although something waits
@@ -131,13 +131,13 @@ def forget(server: Server, numbers: Integers) -> Integers:
 def measure(server: Server, number: int) -> None:
     """Count the publications that one read ends with, and say how long its socket is paused.
 
-    Of the listening socket, the last, they are the connections that a turn accepts.
+    Of the listening socket they are the connections that a turn accepts.
     """
     now, setting, process = server.ledger[0], server.setting[0], server.processes[number]
     slot, room = server.platforms[number].input_head, setting.read_bytes
     begun_bytes, process.begun_bytes = process.begun_bytes, 0.0
     now.reads, now.pause_s = 0, -1.0
-    most = setting.accepts if number == server.platforms.size - 1 else now.fed
+    most = setting.accepts if number == listening(server) else now.fed
     while slot != NOBODY and now.reads < most:
         left = server.publications[slot].counted_bytes - begun_bytes
         if left > room:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sim.delivery import compiled, inlined, weigh
 from sim.flushes import FLAGS, READABLE, WRITABLE
 from sim.pauses import WAITING, is_over, resume
 from sim.state import NOBODY, Server
-
-
-@inlined
-def listening(server: Server) -> Any:
-    """Number of the socket at which new connections queue up: the last."""
-    return np.uint32(server.platforms.size - 1)
 
 
 @inlined

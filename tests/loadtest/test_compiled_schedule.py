@@ -159,3 +159,16 @@ def test_answers_that_do_not_come_are_left_to_the_event_loop(tmp_path):
     stage = Stage(tmp_path, [MS, 21 * MS]).play()
     waited_ns = stage.gives_way_after(stage.sent_ns[0]) - stage.sent_ns[0]
     assert ANSWERS_WITHIN_NS <= waited_ns < ANSWERS_WITHIN_NS + 2 * READ_EVERY_NS
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_again(tmp_path):
+    """Of later publications, each far from the next, only its own answer is: it comes at once."""
+    due_ns = MS + 21 * MS * np.arange(6)
+
+    def all_but_the_first(stage):
+        return max(len(stage.sent_ns) - 1 - int(stage.progress[ANSWERED]), 0)
+
+    stage = Stage(tmp_path, due_ns, all_but_the_first).play()
+    waited_ns = [stage.gives_way_after(sent_ns) - sent_ns for sent_ns in stage.sent_ns[:-1]]
+    assert waited_ns[0] >= ANSWERS_WITHIN_NS
+    assert max(waited_ns[1:]) < 3 * READ_EVERY_NS

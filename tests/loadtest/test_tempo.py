@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from loadtest import pulse, spinner, tempo
+from loadtest import boards, pulse, spinner, tempo
 from results import pacing
 
 PACE_PER_S = 3e7
@@ -126,7 +126,7 @@ def test_pulses_beat_every_other_millisecond_while_cores_are_kept_awake():
 
 def test_pulses_end_by_themselves_and_without_their_parent():
     core, begun_s, board = min(os.sched_getaffinity(0)), time.monotonic(), os.memfd_create("board")
-    os.truncate(board, pulse.WORD_BYTES * (1 + 2 * 301))  # of 0.6 s
+    os.truncate(board, boards.WORD_BYTES * (1 + 2 * 301))  # of 0.6 s
     for limit_s, parent in (("0.3", os.getpid()), ("600", 1)):  # whose parent is another
         command = [
             sys.executable,
