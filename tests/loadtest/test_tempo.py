@@ -104,10 +104,14 @@ def test_nothing_is_known_without_an_idle_loop_nor_far_from_one():
     assert edges_s[-1] == 54.0
 
 
-def test_a_long_run_has_a_bounded_number_of_steps():
-    spells = [(at_s, at_s + 0.03, 5.0) for at_s in np.arange(0.2, 60.0, 0.5)]
-    _, paces, _ = tempo.steps(idle(60.0), beats(60.0, spells), 50.0, 110.0)
-    assert len(spells) < len(paces) <= tempo.CELLS_MAX
+def test_a_long_run_has_a_bounded_number_of_steps_and_all_that_was_slow(monkeypatch):
+    """Cells of 60 ms, in which spells of 30 ms five times as slow are a mean of thrice."""
+    monkeypatch.setattr(tempo, "CELLS_MAX", 1_000)
+    slow = [(at_s, at_s + 0.03, 5.0) for at_s in np.arange(0.2, 60.0, 0.5)]
+    edges_s, paces, _ = tempo.steps(idle(60.0), beats(60.0, slow), 50.0, 110.0)
+    assert len(slow) < len(paces) <= 1_000
+    slower = pacing.slowdown(paces, PACE_PER_S)
+    assert (np.diff(edges_s) * slower).sum() == pytest.approx(60.0 + len(slow) * 0.12, rel=0.02)
 
 
 def test_pulses_beat_every_other_millisecond_while_cores_are_kept_awake():
