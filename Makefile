@@ -16,7 +16,7 @@ TOOLS := tsung go-sendxmpp tcpdump strace chromium
 # Tests that measure have the machine to themselves. Those that compute share its cores, and so do,
 # apart from them, those that deploy servers and look at what is done, not at how fast.
 MEASURED := tests/validation $(patsubst %,tests/loadtest/test_%.py,asking bench capture development engine \
-	herd honesty limit_probe login_pilot observation pacer server_limits spinner)
+	herd honesty limit_probe login_pilot observation pacer punctuality server_limits spinner)
 DEPLOYED := tests/loadtest $(MEASURED:%=--ignore=%)
 COMPUTED := tests --ignore=tests/loadtest --ignore=tests/validation
 SPLIT := \# ---- with the extras

@@ -42,6 +42,7 @@ DOCUMENTS = {  # where the keys of a command's document are declared, if not in 
     "grid-revoke": ("loadtest.documents", "Revoked"),
     "bench-sessions": ("loadtest.holding", "Holding"),
     "bench-stamps": ("loadtest.capture", "Captured"),
+    "bench-pace": ("loadtest.punctuality", "Punctuality"),
     "doctor": ("loadtest.doctor", "Diagnosis"),
     "history": ("results.history", "History"),
     "knee": ("results.saturations", "SaturationDocument"),
@@ -270,6 +271,7 @@ bench.add_command(sim.commands.bench_sim)
 bench.add_command(loadtest.bench_commands.bench_load)
 bench.add_command(loadtest.bench_commands.bench_sessions)
 bench.add_command(loadtest.bench_commands.bench_stamps)
+bench.add_command(loadtest.bench_commands.bench_pace)
 bench.add_command(loadtest.bench_commands.bench_grid)
 for command in (
     *(sim.commands.estimate, sim.commands.simulate, sim.commands.verify),

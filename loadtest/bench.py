@@ -21,10 +21,21 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from loadtest import bout, deployment, floor, nullgrid, publishing_bout, shares, spinner, tsung
+from loadtest import (
+    bench_claims,
+    bout,
+    deployment,
+    floor,
+    nullgrid,
+    publishing_bout,
+    shares,
+    spinner,
+    tsung,
+)
 from loadtest.bout import Cost, Ring
 from loadtest.observation import cpu_s
 from loadtest.problems import LoadError
+from loadtest.promises import Promise
 from loadtest.publishing_bout import Pace, PublishCost
 
 Progress = Callable[[float, str], None]
@@ -242,7 +253,15 @@ class Bench:
                 "counting_rss_bytes": _bytes(ours),
             },
             "missing": self.missing,
+            "claims": self._claims(),
         }
+
+    def _claims(self) -> dict[str, Promise]:
+        null = {arm: rounds for arm, rounds in self.costs.items() if arm.server == "null"}
+        return bench_claims.claims(
+            {(arm.sessions, arm.contender): rounds for arm, rounds in null.items()},
+            {name: r for (pace, name), r in self.published.items() if pace == PACES[0].name},
+        )
 
     def _publishers(self) -> list[tuple[Pace, str]]:
         pairs = [(pace, name) for pace in PACES for name in PUBLISHERS]

@@ -102,6 +102,36 @@ def bench_stamps(output: Output, **arguments: Any) -> None:
     output.say(capture.render(document))
 
 
+@click.command("pace")
+@click.option(
+    "--path",
+    "paths",
+    type=click.Choice(["compiled", "interpreted"]),
+    multiple=True,
+    default=("compiled", "interpreted"),
+    help="Who publishes: compiled code as in large plans, or the interpreter as in small ones.",
+)
+@click.option(
+    "--duration", "duration_s", default=60.0, type=click.FloatRange(2, 600), help="Of a plan [s]."
+)
+@common
+def bench_pace(output: Output, paths: tuple[Any, ...], duration_s: float) -> None:
+    """Measure how late publications start at half load, on a null server, while receiving.
+
+    \b
+    gridlab bench pace --json
+    gridlab bench pace --path interpreted --duration 20
+    """
+    from loadtest import punctuality
+
+    with output.progress("pacing") as advance:
+        document = punctuality.bench(paths, duration_s, advance)
+    output.document(document)
+    output.say(punctuality.render(document))
+    if not all(play["valid"] for play in document["plays"]):
+        sys.exit(INVALID_RUN)
+
+
 @click.command("grid")
 @click.option("--cycles", default=20, type=click.IntRange(1, 10_000), help="How many.")
 @common

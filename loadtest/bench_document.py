@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
+from loadtest.promises import Promise
+
 
 class Bout(TypedDict):
     """One contender on one server: CPU time a delivery of both, and what it is over ours.
@@ -93,3 +95,4 @@ class BenchLoad(TypedDict):
     publish: Publish
     session: Session
     missing: dict[str, str]
+    claims: dict[str, Promise]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from loadtest import promises
+
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
@@ -84,4 +86,5 @@ def summary(document: dict[str, Any]) -> str:
         f"{number(kilo['counting_rss_bytes'], 'kB')} counting",
     ]
     lines += [f"left out    {name}: {why}" for name, why in document["missing"].items()]
+    lines += promises.lines(document["claims"])
     return "\n".join(lines)

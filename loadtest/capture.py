@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypedDict
 
-from loadtest import bout, nullgrid, receiver
+from loadtest import bout, nullgrid, promises, receiver
 from loadtest.problems import LoadError
+from loadtest.promises import Promise, promise
 
 Instants = npt.NDArray[np.int64]
 
@@ -32,7 +33,10 @@ _FILE = struct.Struct("<IHHiIII")
 _PACKET = struct.Struct("<IIII")
 _NANOSECONDS = 0xA1B23C4D  # pcap-savefile(5)
 _LINK_BYTES, _ETHERNET, _SYN = 14, 1, 2
+_SHARES = {"p50": 0.5, "p99": 0.99}
 SNAP_BYTES = 96
+AGREES_WITHIN_MS = {"p50": 0.2, "p99": 1.0}
+RATE_SHARE_MIN = 0.98  # of what was asked for: less was another run
 
 
 @contextmanager
@@ -160,6 +164,7 @@ class Captured(TypedDict):
     captured_latency_p99_s: float
     reading_p50_s: float
     reading_p99_s: float
+    claims: dict[str, Promise]
 
 
 def compare(sessions: int, deliveries_per_s: float, duration_s: float) -> Captured:
@@ -185,11 +190,16 @@ def compare(sessions: int, deliveries_per_s: float, duration_s: float) -> Captur
                 offset_ns = time.time_ns() - time.monotonic_ns()
             rows = own.deliveries()
         # Logins are done before it starts; the publisher's answers are far smaller than a copy.
-        return _compared(packets(file, bout.PAYLOAD_BYTES), rows, offset_ns, due_s)
+        captured = packets(file, bout.PAYLOAD_BYTES)
+        return _compared(captured, rows, offset_ns, due_s, deliveries_per_s)
 
 
 def _compared(
-    captured: dict[int, Instants], rows: Instants, offset_ns: int, due_s: npt.NDArray[np.float64]
+    captured: dict[int, Instants],
+    rows: Instants,
+    offset_ns: int,
+    due_s: npt.NDArray[np.float64],
+    asked_per_s: float,
 ) -> Captured:
     publication, session, received_ns, delay_ns, _ = receiver.columns(rows)
     by_session = {int(each): received_ns[session == each] for each in np.unique(session)}
@@ -210,15 +220,33 @@ def _compared(
     quantiles = {
         f"{name}_{label}_s": float(np.quantile(values, share))
         for name, values in figures.items()
-        for label, share in (("p50", 0.5), ("p99", 0.99))
+        for label, share in _SHARES.items()
     }
     lasted_s = float(received_ns.max() - received_ns.min()) / 1e9
+    rate_per_s = len(rows) / max(lasted_s, 1e-9)
     document: Captured = {
         "deliveries": len(rows),
-        "deliveries_per_s": len(rows) / max(lasted_s, 1e-9),
+        "deliveries_per_s": rate_per_s,
         **quantiles,  # type: ignore[typeddict-item]
+        "claims": _claims(difference_s, rate_per_s, asked_per_s),
     }
     return document
+
+
+def _claims(
+    difference_s: npt.NDArray[np.float64], rate_per_s: float, asked_per_s: float
+) -> dict[str, Promise]:
+    """What is promised: that both tell the same, at the rate that was asked for."""
+    least_per_s = RATE_SHARE_MIN * asked_per_s
+    found = {"rate": promise("deliveries per second", "at least", least_per_s, [rate_per_s])}
+    for name, share in _SHARES.items():
+        found[f"difference_{name}"] = promise(
+            f"receipt, ours less the capture's, {name} in ms",
+            "at most",
+            AGREES_WITHIN_MS[name],
+            [float(np.quantile(difference_s, share)) * 1e3],
+        )
+    return found
 
 
 def render(document: Captured) -> str:
@@ -235,5 +263,6 @@ def render(document: Captured) -> str:
             line("latency by the kernel's stamps", "latency"),
             line("latency by the capture", "captured_latency"),
             line("from the kernel to the application", "reading"),
+            *promises.lines(document["claims"]),
         ]
     )

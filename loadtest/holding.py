@@ -6,14 +6,16 @@ comes from a publication rate that a real server can fan out. Without deliveries
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
-from loadtest import deployment, engine, nullgrid
+from loadtest import deployment, engine, nullgrid, promises
 from loadtest.engine import Settings
+from loadtest.promises import Promise, promise
 
 if TYPE_CHECKING:
     from results import Run
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 FAN_OUT = 200
 LOGINS_PER_S = 120.0
+RSS_BYTES = 2.0**30  # of the process that holds the sessions
 PROFILES = {"null": "prosody-0.12", "prosody": "prosody-0.12", "ejabberd": "ejabberd-23"}
 
 
@@ -41,6 +44,7 @@ class Holding(TypedDict):
     latency_p50_s: float | None
     latency_p99_s: float | None
     limited_seconds: int
+    claims: dict[str, Promise]
 
 
 def topology(sessions: int, deliveries_per_s: float, duration_s: float, profile: str) -> Topology:
@@ -49,8 +53,6 @@ def topology(sessions: int, deliveries_per_s: float, duration_s: float, profile:
 
     groups = max(1, round(sessions / FAN_OUT))
     sizes = [sessions // groups + (k < sessions % groups) for k in range(groups)]
-    # Idle sessions get a publication at the very end, which shows that they are all still there.
-    rate = max(deliveries_per_s / sessions, 1.0 / duration_s)
     lines = [
         "schema: 1",
         "name: holding",
@@ -73,11 +75,23 @@ def topology(sessions: int, deliveries_per_s: float, duration_s: float, profile:
         f"  duration: {duration_s:g} s",
         "  arrivals:",
         *(
-            f"    - {{topic: topic-{k}, by: sensor, process: poisson, rate: {rate:.6g}/s}}"
+            f"    - {{topic: topic-{k}, by: sensor, "
+            f"{_arrivals(deliveries_per_s / sessions, duration_s, (k + 0.5) / groups)}}}"
             for k in range(groups)
         ),
     ]
     return topologies.parse("\n".join(lines), "holding")
+
+
+def _arrivals(rate_per_s: float, duration_s: float, place: float) -> str:
+    """The arrivals of a group; of one that idles a single publication, one group after another.
+
+    That one shows that all its sessions are still there.
+    """
+    if rate_per_s:
+        return f"process: poisson, rate: {rate_per_s:.6g}/s"
+    start_s = place * duration_s
+    return f"process: deterministic, rate: {1.0 / duration_s:.6g}/s, start: {start_s:.6g} s"
 
 
 def hold(
@@ -104,10 +118,10 @@ def hold(
     settings = Settings(logins_per_s=LOGINS_PER_S, cores=cores[-1:])
     with place as grid:
         run = engine.play(described, grid, progress=tell, settings=settings, door="gridlab bench")
-    return _document(server, sessions, run), run
+    return _document(server, sessions, deliveries_per_s, run), run
 
 
-def _document(server: str, sessions: int, run: Run) -> Holding:
+def _document(server: str, sessions: int, asked_per_s: float, run: Run) -> Holding:
     header = run.header
     generator, ledger = (header.measurement[name] for name in ("generator", "ledger"))
     p50, p99 = (run.latency.quantile(share)["value"] for share in (0.5, 0.99))
@@ -126,7 +140,29 @@ def _document(server: str, sessions: int, run: Run) -> Holding:
         latency_p50_s=p50,
         latency_p99_s=p99,
         limited_seconds=len(generator["limited_seconds"]),
+        claims=_claims(asked_per_s, run),
     )
+
+
+def _claims(asked_per_s: float, run: Run) -> dict[str, Promise]:
+    """What is promised: all that was asked for, in so much memory.
+
+    A plan's publications are Poisson, so that it may have three standard errors less than asked.
+    """
+    header, counts = run.header, run.header.counts
+    generator = header.measurement["generator"]
+    share = counts.delivered / max(counts.expected, 1)
+    memory_bytes = float(generator["peak_rss_bytes"][0])
+    found = {
+        "delivered": promise("share of the copies delivered", "at least", 1.0, [share]),
+        "lost": promise("sessions lost", "at most", 0.0, [float(len(generator["lost_sessions"]))]),
+        "memory": promise("memory of the process in bytes", "at most", RSS_BYTES, [memory_bytes]),
+    }
+    if asked_per_s:
+        least_per_s = asked_per_s * (1.0 - 3.0 / math.sqrt(max(counts.publications, 1)))
+        rate_per_s = counts.delivered / header.duration_s
+        found["rate"] = promise("deliveries per second", "at least", least_per_s, [rate_per_s])
+    return found
 
 
 def render(document: Holding) -> str:
@@ -145,4 +181,5 @@ def render(document: Holding) -> str:
             f"latency p50 {document['latency_p50_s'] * 1e3:.1f} ms, "
             f"p99 {document['latency_p99_s'] * 1e3:.1f} ms"
         )
+    lines += promises.lines(document["claims"])
     return "\n".join(lines)

@@ -19,8 +19,8 @@ from loadtest.payload import MINIMUM_BYTES, item_id, parts, payload
 from loadtest.publications import ANSWERED, UNSENT, WRITTEN, Publications
 from loadtest.reactor import Reactor
 from loadtest.receiver import DeliveryLog
-from loadtest.share import COMPILED_FROM, Share, tell
-from loadtest.shares import Node, Spec
+from loadtest.share import Share, tell
+from loadtest.shares import COMPILED_FROM, Node, Spec
 from loadtest.spool import NEVER
 
 if TYPE_CHECKING:

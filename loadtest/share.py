@@ -35,14 +35,13 @@ from loadtest.problems import LoadError
 from loadtest.reactor import Reactor
 from loadtest.receiver import DeliveryLog, columns
 from loadtest.script import Script
-from loadtest.shares import Login, Prune, Spec
+from loadtest.shares import COMPILED_FROM, Login, Prune, Spec
 from loadtest.spool import Spool
 from loadtest.subscriptions import end_others, subscribe
 from results import environment
 
 REPORT_LOGINS_S = 0.25
 PATIENCE_S = 1e-3  # see `reactor.Reactor`; epoll waits for whole milliseconds
-COMPILED_FROM = 10_000  # deliveries: fewer are read sooner than a compiler is loaded
 _PR_SET_TIMERSLACK = 29
 
 

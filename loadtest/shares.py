@@ -32,6 +32,7 @@ gone; likewise, but never by compiled code; slixmpp stays for all else; slixmpp'
 everything."""
 
 RESOURCES: dict[Role, str] = {"receive": "grid", "publish": "grid-publish", "act": "grid-act"}
+COMPILED_FROM = 10_000  # copies or publications: fewer are done sooner than a compiler is loaded
 SESSIONS_PER_PROCESS = 16_000  # below the usual limit on descriptors
 
 

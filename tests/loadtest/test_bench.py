@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from loadtest import (
     bench,
+    bench_claims,
     bench_document,
     bench_report,
     bout,
@@ -119,5 +120,30 @@ def test_document_has_its_schema_and_holds_the_ratios():
     assert publish["ours_over_c"] == pytest.approx(1.4)
     assert [row["lateness_ms"] for row in publish["at"]] == pytest.approx([0.1] * 9)
     assert document["session"] == {"full_rss_bytes": 90_000, "counting_rss_bytes": 26_000}
+    verdicts = {name: each["verdict"] for name, each in document["claims"].items()}
+    assert (verdicts["delivery_200"], verdicts["full_rss"]) == ("missed", "met")  # 50 over 35
+    assert verdicts["delivery_1000"] == "not measured"
     assert len(bench_report.render(document).renderables) == 3
     assert "no compiler" in bench_report.summary(document)
+
+
+def test_claims_are_of_contenders_of_the_same_round():
+    def paid(*cpu_us, **more):
+        return [bout.Cost(1000, each / 1e6, 9e-6, 0.4, **more) for each in cpu_us]
+
+    received = {
+        (200, "counting"): paid(10, 20, session_rss_bytes=50_000.0),
+        (200, "tsung"): paid(30, 40),
+        (200, "full"): paid(20, login_cpu_s=0.004, session_rss_bytes=90_000.0),
+    }
+    published = {"counting": paid(12, 16), "tsung": paid(20, 30)}
+    found = bench_claims.claims(received, published)
+    assert {name: (each["verdict"], each["found"]) for name, each in found.items()} == {
+        "delivery_200": ("not decided", pytest.approx(2.5)),  # 3 and 2, asked are 2.2
+        "delivery_1000": ("not measured", None),
+        "publish_over": ("missed", pytest.approx((20 / 12 + 30 / 16) / 2)),
+        "publish": ("not decided", pytest.approx(14.0)),
+        "login": ("met", pytest.approx(4.0)),
+        "full_rss": ("met", 90_000.0),
+        "counting_rss": ("missed", 50_000.0),
+    }

@@ -14,7 +14,21 @@ def test_receipts_agree_with_a_capture():
     assert found["difference_p50_s"] < 0.2e-3
     assert abs(found["latency_p50_s"] - found["captured_latency_p50_s"]) < 0.2e-3
     assert found["reading_p50_s"] >= 0
-    assert "from the kernel to the application" in capture.render(found)
+    told = capture.render(found)
+    assert "from the kernel to the application" in told
+    assert found["claims"]["difference_p50"]["verdict"] == "met"
+    assert "p99 in ms" in told
+
+
+def test_stamps_that_are_off_miss_what_is_promised():
+    difference_s = np.full(1_000, 0.3e-3)
+    difference_s[-5:] = 9e-3
+    found = capture._claims(difference_s, 97.0, 100.0)
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        "rate": "missed",
+        "difference_p50": "missed",
+        "difference_p99": "met",
+    }
 
 
 def test_connections_and_sessions_are_matched_by_their_first_instant():

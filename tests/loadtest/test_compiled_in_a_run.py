@@ -7,7 +7,7 @@ import pytest
 import topologies
 from loadtest import deployment, engine, nullgrid
 from loadtest.engine import Settings
-from loadtest.share import COMPILED_FROM
+from loadtest.shares import COMPILED_FROM
 
 PUBLISHERS, SUBSCRIBERS = 4, 2
 TEXT = """

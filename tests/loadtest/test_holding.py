@@ -15,12 +15,17 @@ def test_sessions_are_held_and_get_their_copies(server):
     assert run.header.measurement["generator"]["lost_sessions"] == []
     # Beyond what one process needs without any, a session costs no more than 48 kB.
     assert document["rss_bytes"] < 100e6 + 450 * 48e3
-    assert f"{450:,} sessions on {server}" in holding.render(document)
+    told, claims = holding.render(document), document["claims"]
+    assert f"{450:,} sessions on {server}" in told
+    assert {claims[name]["verdict"] for name in ("delivered", "lost", "memory")} == {"met"}
+    assert claims["rate"]["asked"] < 900.0
+    assert f"{claims['rate']['verdict']:<12}  deliveries per second" in told
 
 
 def test_idle_sessions_get_one_copy_each():
-    document, _ = holding.hold("null", 200, 0.0, 2.0, lambda share, remark: None)
-    assert document["delivered"] == document["expected"]
+    document, _ = holding.hold("null", 420, 0.0, 2.0, lambda share, remark: None)
+    assert document["delivered"] == document["expected"] == 420
+    assert "rate" not in document["claims"]
 
 
 def test_groups_share_all_sessions_out():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import engine, nullgrid
+from loadtest import deployment, engine, nullgrid, processes
 from loadtest.bout import topology as bench_topology
 
 SUBSCRIBERS = 100
@@ -60,21 +60,35 @@ def test_every_second_past_the_limit_is_marked_and_the_run_is_invalid(fan_out, g
     assert header.measurement["ledger"]["balanced"]
 
 
-def test_killed_server_leaves_a_record_of_what_was_measured(fan_out):
-    with nullgrid.ephemeral(fan_out) as own:
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ("null", "ended with code -9"),
+        ("prosody-0.12", "ended with signal 9"),
+        ("ejabberd-23", "ended with signal 9"),
+    ],
+)
+def test_killed_server_leaves_a_record_of_what_was_measured(profile, said):
+    real = profile != "null"
+    topology = bench_topology(SUBSCRIBERS, profile=profile if real else "prosody-0.12")
+    with deployment.ephemeral(topology) if real else nullgrid.ephemeral(topology) as own:
+        server, told = processes.Identity.of(own.server_pid("alpha")), []
 
         def kill(news):
-            if news["elapsed_s"] > 1.5 and own.servers["alpha"].poll() is None:
-                own.servers["alpha"].kill()
+            if news["elapsed_s"] > 1.5 and server.alive:
+                os.kill(server.pid, signal.SIGKILL)
+            told.extend(window.get("deliveries", 0) for window in news["windows"])
 
-        run = played(fan_out, own, 20.0, "counting", kill, duration_s=20.0)
+        run = played(topology, own, 20.0, "counting", kill, duration_s=20.0)
     header = run.header
     assert 1.0 < header.duration_s < 6.0
     assert not header.verdict.valid
     assert "sessions were lost" in "\n".join(header.verdict.reasons)
-    assert "ended with code -9" in "\n".join(header.verdict.warnings)
-    # All that came in the first second and a half is there.
+    assert said in "\n".join(header.verdict.warnings)
+    # All that came in the first second and a half is there, and all that was told meanwhile.
     assert header.counts.delivered >= 1.2 * 20 * SUBSCRIBERS
+    assert header.counts.delivered == sum(told)
+    assert header.measurement["ledger"]["balanced"]
     assert all(law.holds for law in header.identities)
     assert run.latency.quantile(0.5)["value"] > 0
 

@@ -11,12 +11,13 @@ import pytest
 
 import results
 import topologies
-from loadtest import engine
+from loadtest import deployment, engine
 
 pytestmark = pytest.mark.real
 
 LOCUST = [str(Path(sys.executable).parent / "locust"), "-f", "loadtest/locustfile.py"]
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def locust(place: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +69,36 @@ def test_unpatched_locust_deals_its_users_out_by_the_file_s_shares(grid, place):
     overrides = [f"platforms[{name}].count={count}" for name, count in counts.items()]
     fewer = topologies.load(place / "two-topics.yaml", [*overrides, "workload.duration=1 s"])
     assert record_of(outcome).header.plan_sha256 == (topologies.Plan(fewer, load=2.0).sha256,)
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["alone", "two workers"])
+def test_what_the_readme_says_works_as_it_is_typed(default_grid, place, monkeypatch, more):
+    """All but the run time: users as Locust's own documentation asks for them, no grid named."""
+    typed = re.findall(r"locust (-f loadtest/locustfile\.py .*) -t 20s", README)
+    assert typed == ["-f loadtest/locustfile.py --headless -u 50 -r 10"]
+    monkeypatch.setenv("GRIDLAB_RUNS", str(place / "typed"))
+    outcome = subprocess.run(
+        [LOCUST[0], *typed[0].split(), "-t", "4s", *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    run = record_of(outcome)
+    played = topologies.parse(run.header.topology.text, "typed")
+    assert played.platform_count == 50
+    assert run.header.topology.name == default_grid
+    assert run.header.counts.delivered == run.header.counts.expected > 0
+    assert str(place / "typed") in outcome.stderr
+
+
+@pytest.fixture(scope="module")
+def default_grid(place):
+    """What `gridlab grid up single-broker` brings up; the name of its topology."""
+    deployment.up(topologies.load("single-broker"))
+    yield "single-broker"
+    deployment.down()
 
 
 def test_locust_without_a_grid_says_how_to_get_one(place):
