@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from loadtest import burden, notice
 from loadtest.observation import Observer
 from loadtest.problems import LoadError
-from topologies.profiles import LoopTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from topologies.profiles import Profile
     from topologies.schema import AnyFault
 
-ACCEPTS: Final = 1  # connections that a turn of Prosody's loop accepts (net/server_epoll.lua)
 SAMPLE_S: Final = 0.1
 GUESSES_WITHIN_S: Final = 60.0
 
@@ -72,13 +70,9 @@ class Found:
         """The profile as it is here; who calls has predicted both with the one that is shipped.
 
         A guess costs at least its steps. Where it seems to cost less, the core was slower while
-        the crowd came, and its speed is read off the guesses. What the shipped profile of Prosody
-        leaves out is that a turn of its loop accepts one connection.
+        the crowd came, and its speed is read off the guesses.
         """
         assert shipped.logins is not None
-        costs = shipped.costs
-        if isinstance(costs, LoopTurns):
-            costs = costs.model_copy(update={"accepts": costs.accepts or ACCEPTS})
         speed = self.login_s / login_s
         changes = {} if self.noticed is None else {"noticed": self.noticed.noticed}
         if self.guess_s is not None and guess_s is not None:
@@ -86,7 +80,6 @@ class Found:
             more_s = (self.guess_s - speed * guess_s) / (speed * shipped.speed)
             changes["deny"] = shipped.logins.deny + more_s
         found = {
-            "costs": costs,
             "speed": speed * shipped.speed,
             "logins": shipped.logins.model_copy(update=changes),
             "pace_per_s": self.pace_per_s,

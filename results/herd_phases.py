@@ -61,9 +61,10 @@ class PhaseDiagram(TypedDict):
 
     `login_s` is what a login takes the server when nobody gives up: a patient herd's time over its
     size. The line says that a herd drains if its cap is above 2 (N / mu - 2 tau): `foretold` of
-    each point.
+    each point. A server that pays less for who has given up lets in herds below it, too.
     `agreement` is the share of the points on the side that the line says, `agreement_apart` that of
-    the points whose cap is at least a quarter off the line.
+    the points whose cap is at least a quarter off the line, `agreement_above` that of the points
+    above it.
     """
 
     topology: str
@@ -74,6 +75,7 @@ class PhaseDiagram(TypedDict):
     points: list[Point]
     agreement: float | None
     agreement_apart: float | None
+    agreement_above: float | None
     real: NotRequired[RealPhases]
 
 
@@ -81,7 +83,13 @@ def boundary_cap_s(work_s: float, patience_s: float) -> float:
     """Cap of full jitter at which a herd just drains. [s]
 
     N_left / (C / 2 + tau) = mu, where N_left = N - mu tau are those who are not in before the first
-    of them give up, so that C = 2 (N / mu - 2 tau).
+    of them give up, so that C = 2 (N / mu - 2 tau). Above it the retries do not fill the server
+    even if each is paid for like a login. A server that takes in all connections at once does pay
+    so much: there herds below the line are stuck. Where a turn accepts one connection (Prosody),
+    who gives up outside costs little. Yet it is those who have waited longest that are accepted:
+    where more come than can be served, these give up within, after some of their steps. So herds
+    are stuck there as well, but those near the line, whose waits now and then are short enough,
+    are let in bit by bit, and those that come in waves at each wave.
     """
     return 2.0 * (work_s - 2.0 * patience_s)
 
@@ -107,7 +115,8 @@ def render(diagram: PhaseDiagram) -> RenderableType:
         Text(f"cap on the line: {line}"),
         Text(
             f"{_percent(diagram['agreement'])} of {count} points on the line's side, "
-            f"{_percent(diagram['agreement_apart'])} of those a quarter off it",
+            f"{_percent(diagram['agreement_apart'])} of those a quarter off it, "
+            f"{_percent(diagram['agreement_above'])} of those above it",
             style="bold",
         ),
         *_real(diagram),

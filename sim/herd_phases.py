@@ -16,8 +16,8 @@ from topologies.schema import Population, Topology
 
 Progress = Callable[[float, str], None]
 
-WORKS_S: Final = (4.0, 6.0, 8.0, 10.0, 12.0, 14.0)
-CAPS_S: Final = (2.0, 6.0, 10.0, 14.0, 19.0, 25.0)
+WORKS_S: Final = (8.0, 14.0, 20.0, 26.0, 32.0, 38.0)
+CAPS_S: Final = (2.0, 8.0, 16.0, 26.0, 42.0, 62.0)
 PATIENCE_S: Final = 3.0
 HORIZON_S: Final = 150.0
 START_S: Final = 1.0
@@ -66,6 +66,7 @@ def diagram(
         for each in points
         if abs(each["cap_s"] - boundary_cap_s(each["work_s"], PATIENCE_S)) > 0.25 * each["cap_s"]
     ]
+    above = [each for each in points if each["foretold"]]
     return {
         "topology": first.name,
         "patience_s": PATIENCE_S,
@@ -75,6 +76,7 @@ def diagram(
         "points": points,
         "agreement": _agreement(points),
         "agreement_apart": _agreement(apart),
+        "agreement_above": _agreement(above),
     }
 
 

@@ -37,14 +37,6 @@ def test_a_refusal_costs_what_a_guess_takes_beyond_its_steps():
     assert cheap.fitted(shipped, login_s=0.004, guess_s=None).logins == shipped.logins
 
 
-def test_a_turn_of_the_prosody_that_is_played_accepts_one_connection():
-    found = login_pilot.Found(login_s=0.006, guess_s=None, pace_per_s=None, noticed=None)
-    for name, costs in (("prosody-0.12", {"accepts": 1}), ("ejabberd-23", {})):
-        shipped = topologies.read_profile(name)
-        fitted = found.fitted(shipped, login_s=0.004, guess_s=None)
-        assert fitted.costs == shipped.costs.model_copy(update=costs)
-
-
 class Guessers:
     """So many of them, each of whom meant to guess so often; what they got."""
 

@@ -8,17 +8,24 @@ from sim import herd_phases
 
 @pytest.fixture(scope="module")
 def diagram():
-    """A quarter and five times the cap on the line, at 8 s of work and 3 s of patience."""
-    return herd_phases.diagram(works_s=(8.0,), caps_s=(1.0, 20.0), seed=2)
+    """A seventh and a little more than the cap on the line, at 34 s of work, 3 s of patience."""
+    return herd_phases.diagram(works_s=(34.0,), caps_s=(8.0, 60.0), seed=2)
 
 
 def test_a_herd_far_below_the_line_is_stuck_and_one_far_above_drains(diagram):
-    assert drawn.boundary_cap_s(8.0, 3.0) == 4.0
+    assert drawn.boundary_cap_s(34.0, 3.0) == 56.0
     low, high = diagram["points"]
     assert (low["foretold"], high["foretold"]) == (False, True)
-    assert low["online_share"] < 0.05
+    assert low["online_share"] < 0.15
     assert high["online_share"] > 0.99
-    assert diagram["agreement"] == 1.0
+    assert diagram["agreement"] == diagram["agreement_above"] == 1.0
+
+
+def test_who_comes_in_waves_is_let_in_wave_by_wave():
+    """Far below the line: retries within a second of each other, of a herd of three patiences."""
+    (point,) = herd_phases.diagram(works_s=(10.0,), caps_s=(2.0,), seed=2)["points"]
+    assert not point["foretold"]
+    assert point["online_share"] > 0.99
 
 
 def test_a_login_takes_more_than_its_steps_where_garbage_is_collected(diagram):
