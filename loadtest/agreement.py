@@ -111,13 +111,14 @@ class Point:
         beside : Topology, optional
             The grid of the prediction, with neighbours that the pilot showed.
         """
-        self.tell_pace(answer, topology, profiles)
+        expected = beside or topology
+        self.tell_pace(answer, expected, profiles)
         answers = self.given_pace or [self.predicted] * len(self.valid)
         self.structure = []
         for run, told_pace in zip(self.valid, answers, strict=True):
-            grid, costs = beside or topology, profiles
+            grid, costs = expected, profiles
             if self.given_pace:
-                grid, costs = paces.told(topology, profiles, run) or (topology, profiles)
+                grid, costs = paces.told(expected, profiles, run) or (expected, profiles)
             told = at_cost(costs, Figures([told_pace]), Figures([run]))
             self.structure.append(answer(grid, told, self.load))
 

@@ -157,11 +157,12 @@ def fit(
     measured = counted(measure, light, key)
     answer = partial(predict, seed=key, load=1.0, plan_replication=0, door=DOOR)
     own = neighbours.shown(measured, topology) if beside else {}
-    predicted = answer(neighbours.beside(light, own), profiles=None)
+    expected = neighbours.beside(light, own)
+    predicted = answer(expected, profiles=None)
     sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(sides[0], sides[1], paired=False)
     profiles = refitted(stations(topology), predicted, measured)
-    if (told := paces.told(light, profiles, measured)) is not None:
+    if (told := paces.told(expected, profiles, measured)) is not None:
         profiles = _at_pace(profiles, answer(told[0], profiles=told[1]), measured)
     return Fit(profiles, speed, measured, neighbours=own)
 

@@ -3,7 +3,7 @@
 On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
 milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
 run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
-is a slow-down of the Controller; neighbours that it may have in the file are told so, too.
+is a slow-down of the Controller; neighbours that it may have in the model are told so, too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def told(
 ) -> tuple[Topology, dict[str, Profile]] | None:
     """The grid and the costs on cores as fast as those of a run; None where one is not known.
 
-    Step by step where each server is a Controller, else at the mean pace of each: a slow-down
-    strikes a Controller with all that runs on it.
+    Step by step where each server is a Controller. Else at the mean pace of each, with the spells
+    of neighbours that it has in the model: no slow-down strikes a component.
     """
     means = pacing.paces_per_s(run)
     controllers = {each.name for each in topology.controllers}
@@ -46,8 +46,11 @@ def told(
         costs[name] = profile.model_copy(update=at_pace)
         faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
     # A steady study has no faults in a file; these are no study of theirs, but the machine's.
-    nodes = (node.model_copy(update={"neighbours": None}) for node in topology.controllers)
-    changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
+    nodes = tuple(
+        node.model_copy(update={"neighbours": None}) if steps.get(node.name) else node
+        for node in topology.controllers
+    )
+    changes = {"faults": (*topology.faults, *faults), "controllers": nodes}
     return topology.model_copy(update=changes), costs
 
 

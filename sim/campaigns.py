@@ -106,7 +106,7 @@ class Campaign:
         """A station is slower and faster in turn, until the run ends."""
         pace, duration_s = 1.0, study.timetable.duration_s
         end = self._control.timeout(duration_s)
-        key = study.seed, study.replication, station.station.number
+        key = study.seed, study.replication, station.station.machine
         for instant_s, factor in paces(neighbours, key, duration_s):
             yield self._control.timeout(instant_s - self._control.now)
             station.slow_down(factor / pace)

@@ -65,7 +65,8 @@ class ReferenceController:
         self._logins.clock, self._logins.pace = self._clock, self._pace
         self._start()
         if node.neighbours is not None:
-            key, end_s = (study.seed, study.replication, station.number), study.timetable.duration_s
+            key = study.seed, study.replication, station.machine
+            end_s = study.timetable.duration_s
             for instant_s, factor in (*paces(node.neighbours, key, end_s), (end_s, 1.0)):
                 begin = at(env, instant_s, FIRST_PRIORITY)
                 begin.callbacks.append(lambda _, factor=factor: self._slow_in_spells(factor))

@@ -37,7 +37,7 @@ def paces(
     neighbours : Neighbours
         How much, how often and how long.
     key : (int, int, int)
-        Seed, replication and the station's number: each station has spells of its own.
+        Seed, replication and the machine's number: a component shares those of its Controller.
     duration_s : float
         Length of the run. [s]
 

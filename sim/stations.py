@@ -40,6 +40,11 @@ class Station:
     profile: Profile
     place: int | None = 0
 
+    @property
+    def machine(self) -> int:
+        """Number of the station on whose machine it runs: its own, of a component its server's."""
+        return self.controller if self.place is None else self.number
+
 
 @dataclass(frozen=True)
 class Line:
@@ -283,7 +288,7 @@ def _components(
                    "relay": Relay(), "logins": None, "speed": speed,
                    "memory": memory.model_copy(update={"queued_copy": queued})}  # fmt: skip
             plain = {"name": name, "cores": 1, "nic": LOCAL_BYTES_PER_S, "limits": Limits(),
-                     "queue": None, "admission": None, "neighbours": None}  # fmt: skip
+                     "queue": None, "admission": None}  # fmt: skip
             node, profile = host.node.model_copy(update=plain), host.profile.model_copy(update=own)
             yield Station(number, name, host.number, node, profile, None)
             number += 1

@@ -67,9 +67,10 @@ class Collection(Sourced):
 class Neighbours(Sourced):
     """Other guests of a shared machine: in spells, all that a server does takes more CPU time.
 
-    Costs of the profile are those of a light load in such time. All cores of a server are slow at
-    once, nodes of a cluster each for itself; a component beside it is not. Of a grid that is
-    deployed it says what machine it stands on: nothing is slowed there on purpose.
+    Costs of the profile, and of a Broker that is a component, are those of a light load in such
+    time. All cores of a server are slow at once, and a component beside it with them; nodes of a
+    cluster each for itself. Of a grid that is deployed it says what machine it stands on: nothing
+    is slowed there on purpose.
     """
 
     factor: float = Field(gt=1.0, le=100.0, description="CPU time in a spell over that between [1]")

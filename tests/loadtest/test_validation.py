@@ -229,10 +229,30 @@ def test_a_pilot_with_few_spells_says_nothing_of_the_next_ones(topology, spells)
     assert neighbours.beside(topology, {}) == topology
 
 
-def test_a_component_has_no_neighbours_of_its_own_in_the_model(topology):
+def test_a_component_has_the_neighbours_that_its_controller_showed():
+    """It is on the same machine. Afterwards its paces are told as a mean, with the same spells."""
+    inside = "controller: a}]\ntopics"
+    described = topologies.parse(
+        SMALL.replace(inside, "controller: a, kind: component, costs: {copy: 40 us}}]\ntopics")
+    )
     spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
-    told = {"server": {"spells": {"pubsub.a.test": spells}}}
-    assert neighbours.shown(stepped(told["server"]), topology) == {}
+    each_own = dict.fromkeys(["a", "broker.a.test"], spells)
+    expected = neighbours.beside(
+        described, neighbours.shown(stepped({"spells": each_own}), described)
+    )
+    assert expected.controllers[0].neighbours == neighbours.neighbours(6.0, 0.05, 0.03)
+    costs = {name: each.model_copy(update={"pace_per_s": 4e7})
+             for name, each in calibration.stations(described).items()}  # fmt: skip
+    assert costs.keys() == each_own.keys()
+    steps = {name: [[0.0, 4e7], [1.0, 1e7]] for name in costs}
+    run = stepped({"pace_per_s": dict.fromkeys(costs, 2e7), "paces": steps})
+    told, at_pace = paces.told(expected, costs, run)
+    assert told == expected
+    for each in at_pace.values():
+        assert each.speed == pytest.approx(2.0**pacing.EXPONENT)
+    alone, _ = paces.told(expected, {"a": costs["a"]}, run)
+    assert alone.controllers[0].neighbours is None
+    assert len(alone.faults) == 1
 
 
 def test_costs_are_for_the_pace_at_which_the_pilot_told_its_own_costs_as_much(topology, shipped):

@@ -1,5 +1,6 @@
 """Neighbours that slow a machine in spells: both engines are slow alike, and as often as said."""
 
+import federations
 import numpy as np
 import pytest
 import worlds
@@ -7,6 +8,7 @@ from federations import assert_alike as assert_stations_alike
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_clusters import clustered_grids
+from test_components import component_grid, grids_with_a_component
 from test_oracle import grids_of_any_kind
 from test_sessions import assert_alike
 from test_slowdowns import slow_grids
@@ -60,7 +62,18 @@ def test_both_engines_log_in_and_are_slow_alike_beside_neighbours(world, spells,
 @given(clustered_grids(), SPELLS, st.integers(0, 3))
 def test_each_node_of_a_cluster_has_spells_of_its_own(world, spells, seed):
     topology, profiles = world
-    topology, asked = beside(topology, spells), []
+    topology = beside(topology, spells)
+    asked = machines_asked_for(topology, seed, profiles)
+    nodes = sum(each.nodes for each in topology.controllers)
+    assert len(asked) == 2 * nodes
+    assert len(set(asked)) == nodes
+    one, other = (list(paces(Neighbours.model_validate(spells), key, 9.0)) for key in asked[:2])
+    assert one != other
+
+
+def machines_asked_for(topology, seed, profiles, window_s=None):
+    """Whose spells the engines draw, which agree: seed, replication and machine, one a station."""
+    asked = []
 
     def noted(neighbours, key, duration_s):
         asked.append(key)
@@ -69,12 +82,40 @@ def test_each_node_of_a_cluster_has_spells_of_its_own(world, spells, seed):
     with pytest.MonkeyPatch.context() as patch:
         for engine in (campaigns, reference_controller):
             patch.setattr(engine, "paces", noted)
-        assert_stations_alike(topology, Plan(topology, seed), profiles)
-    nodes = sum(each.nodes for each in topology.controllers)
-    assert len(asked) == 2 * nodes
-    assert len(set(asked)) == nodes
-    one, other = (list(paces(Neighbours.model_validate(spells), key, 9.0)) for key in asked[:2])
-    assert one != other
+        assert_stations_alike(topology, Plan(topology, seed), profiles, window_s)
+    return asked
+
+
+@SOON
+@given(grids_with_a_component(), SPELLS, st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_a_component_has_the_spells_of_its_controller(world, spells, seed, window_s):
+    topology, profiles = world
+    asked = machines_asked_for(beside(topology, spells), seed, profiles, window_s)
+    assert len(asked) == 4
+    assert len(set(asked)) == 1
+
+
+@pytest.mark.parametrize("engine", [federations.compiled, federations.stanza_by_stanza])
+@pytest.mark.parametrize("share", [0.01, 0.99])
+def test_a_component_takes_as_long_as_its_machine_makes_it(engine, share):
+    """Its Controller costs nothing here: 1 ms there, a copy each 10 ms at the usual pace, 1 ms."""
+    spells = {"factor": 2.0, "share": share, "mean": "50 s"}
+    topology = component_grid(
+        {"copy": "10 ms"}, "1 ms",
+        [{"name": "pub", "controller": "a", "count": 1, "publishes": ["inside", "outside"]},
+         {"name": "sub", "controller": "a", "count": 3, "subscribes": ["outside"]}],
+        [{"topic": "outside", "by": "pub", "process": "deterministic", "rate": "1/s"}],
+        neighbours=spells,
+    )  # fmt: skip
+    plan = worlds.GivenPlan(topology, [(0.0, 0, 1, 250)])
+    tallies = engine(topology, plan, {"a": worlds.profile("fifo", publish="0 ms", copy="0 ms")})
+    (_, factor), *others = paces(Neighbours.model_validate(spells), (1, 0, 0), 1.0)
+    assert others == []
+    assert factor == pytest.approx((2.0 if share > 0.5 else 1.0) / (1.0 + share))
+    received = federations.deliveries_ms(tallies)
+    assert received == {
+        (0, "a", copy): pytest.approx(2.0 + 10.0 * copy * factor) for copy in (1, 2, 3)
+    }
 
 
 @pytest.mark.parametrize(("share", "factor"), [(0.2, 2.0), (0.7, 5.0)])
