@@ -13,7 +13,6 @@ from loadtest.membership import Member
 from loadtest.problems import LoadError
 from loadtest.retries import Retry
 from loadtest.server import Options
-from topologies.logins import Login
 from topologies.schema import Network, Outage, Poisson, Population
 from topologies.schema import Retry as Described
 
@@ -90,14 +89,16 @@ def bare(topology: Topology) -> Topology:
     return topology.model_copy(update={"platforms": platforms, "faults": ()})
 
 
-def options(logins: set[Login]) -> Options:
-    """How a server is deployed so that all may log in as they are described to.
+def options(topology: Topology) -> Options:
+    """How a server is deployed so that all may log in as they are described to, however slowly.
 
     Raises
     ------
     LoadError
         They differ in what the whole server is set to, or a way in is not deployed.
     """
+    crowds = [each for each in topology.platforms if each.login is not None]
+    logins = {each.login for each in crowds if each.login is not None}
     mechanisms = {each.mechanism for each in logins}
     storages = {each.storage for each in logins}
     problems = [f"{each} is not driven by an attack" for each in mechanisms - _MECHANISMS.keys()]
@@ -108,9 +109,9 @@ def options(logins: set[Login]) -> Options:
     if problems:
         raise LoadError("\n".join(f"platforms.login: {each}" for each in problems))
     storage: Literal["hashed", "plain"] = "plain" if "plain" in storages else "hashed"
-    if "scram-sha-256" in mechanisms:
-        return Options(scram="SHA-256", storage=storage)
-    return Options(scram="SHA-1", storage=storage)
+    scram: Literal["SHA-256", "SHA-1"] = "SHA-256" if "scram-sha-256" in mechanisms else "SHA-1"
+    login_s = max([Options.login_s, *(each.retry.timeout for each in crowds)])
+    return Options(scram=scram, storage=storage, login_s=login_s)
 
 
 def door_of(grid: Grid, topology: Topology, number: int = 0) -> Door:

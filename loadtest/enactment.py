@@ -235,9 +235,8 @@ class Enactment:
     def _stage(self, topology: Topology) -> Iterator[tuple[Grid, Callable[[Topology, int], Herd]]]:
         """A fresh grid for the topology, this thread on the generator's cores, all kept awake."""
         server, own = self._cores
-        logins = {each.login for each in topology.platforms if each.login is not None}
         with (
-            deployment.ephemeral(bare(topology), cores=server, options=options(logins)) as grid,
+            deployment.ephemeral(bare(topology), cores=server, options=options(topology)) as grid,
             spinner.awake(),
             pinned(own),
         ):

@@ -81,6 +81,8 @@ class Options:
         A message may have a list of receivers (XEP-0033) at `multicast.DOMAIN`; ejabberd alone.
     creation : {"owner", "anyone"}
         Who may make Topics; on Prosody always the owner.
+    login_s : float
+        A connection that has not logged in within this is closed. [s]
     """
 
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256"
@@ -100,6 +102,7 @@ class Options:
     unlimited: bool = False
     multicast: bool = False
     creation: Literal["owner", "anyone"] = "owner"
+    login_s: float = 30.0
 
     @property
     def scram_hash(self) -> str:

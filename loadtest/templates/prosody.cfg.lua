@@ -9,7 +9,7 @@ log = {
 }
 network_backend = "epoll"
 network_settings = { tcp_backlog = 1024, nagle = false }  -- else late acknowledgements hold copies back
-c2s_timeout = 30  -- its timer holds the session of every connection so long, also of closed ones
+c2s_timeout = {{ site.options.login_s | whole }}  -- its timer holds the session of every connection so long, also of closed ones
 interfaces = { {{ site.address | lua }} }
 c2s_ports = { {{ site.port }} }
 c2s_direct_tls_ports = { {{ site.direct_tls_port }} }

@@ -19,9 +19,11 @@ from loadtest import (
     deployment,
     enactment,
     herd,
+    kinds,
     notice,
     processes,
     returns,
+    sites,
 )
 from loadtest.herd import Herd
 from loadtest.membership import Books, Member, Turnstile
@@ -172,18 +174,42 @@ def test_what_is_deployed_has_nothing_that_is_played():
     assert instants(laid).back_s == 5.0
 
 
-def login(**fields):
-    return Login.model_validate(fields)
+def logging_in(*logins, waits_s=5.0):
+    """A topology with a population for each of these logins, whose last one waits so long."""
+    crowds = [small(login=Login.model_validate(each)) for each in logins]
+    retry = crowds[-1].retry.model_copy(update={"timeout": waits_s})
+    patient = crowds[-1].model_copy(update={"retry": retry})
+    return played().model_copy(update={"platforms": (*crowds[:-1], patient)})
 
 
 def test_a_server_is_deployed_for_its_logins():
-    assert casting.options({login(), login(mechanism="plain")}).scram == "SHA-1"
-    assert casting.options({login(mechanism="scram-sha-256")}).scram == "SHA-256"
-    assert casting.options({login(storage="plain")}).storage == "plain"
+    assert casting.options(logging_in({}, {"mechanism": "plain"})).scram == "SHA-1"
+    assert casting.options(logging_in({"mechanism": "scram-sha-256"})).scram == "SHA-256"
+    assert casting.options(logging_in({"storage": "plain"})).storage == "plain"
     with pytest.raises(LoadError, match=r"external is not driven.*\n.*one for a whole server"):
-        casting.options({login(mechanism="external"), login(storage="plain")})
+        casting.options(logging_in({"mechanism": "external"}, {"storage": "plain"}))
     with pytest.raises(LoadError, match="P-256"):
-        casting.options({login(key="rsa-2048")})
+        casting.options(logging_in({"key": "rsa-2048"}))
+
+
+@pytest.mark.parametrize(("waits_s", "login_s"), [(5.0, 30), (47.5, 48)])
+@pytest.mark.parametrize(
+    ("server", "file", "setting"),
+    [("prosody", "prosody.cfg.lua", "\nc2s_timeout = {} "),
+     ("ejabberd", "ejabberd.yml", "\nnegotiation_timeout: {}\n")],
+)  # fmt: skip
+def test_a_login_may_take_as_long_as_the_most_patient_platform_waits(
+    topology_file, shelter, server, file, setting, waits_s, login_s
+):
+    """30 s at least; servers take whole seconds."""
+    options = casting.options(logging_in({}, {}, waits_s=waits_s))
+    topology = topologies.load(topology_file, [f"controllers[0].profile=test-{server}"])
+    directory = shelter / "grid"
+    directory.mkdir(mode=0o700)
+    (launch,) = sites.prepare(
+        topology, "patient", directory, kinds.servers(topology), sites.Place(), options
+    )
+    assert setting.format(login_s) in Path(launch.directory, file).read_text()
 
 
 def test_a_pilot_ends_at_once_if_somebody_asks_for_it(tmp_path, monkeypatch):
