@@ -139,15 +139,14 @@ def _server(played: Played, ledger: Ledger) -> dict[str, Any]:
         return float(series[-1] - np.interp(played.start_ns / 1e9, seen.time_s, series))
 
     used = {name: since_start(name, "cpu_s") for name in seen_of}
-    total_s = sum(used.values())
+    total_s, start_s = sum(used.values()), played.start_ns / 1e9
+    courses = {name: seen.course(start_s) for name, seen in seen_of.items()}
     return {
         "cpu_s": used,
         "waited_s": {name: since_start(name, "waited_s") for name in seen_of},
-        "pace_per_s": {
-            name: seen.pace_per_s(played.start_ns / 1e9) for name, seen in seen_of.items()
-        },
-        "paces": {name: seen.paces(played.start_ns / 1e9) for name, seen in seen_of.items()},
-        "spells": {name: seen.spells(played.start_ns / 1e9) for name, seen in seen_of.items()},
+        "pace_per_s": {name: each and each.mean_per_s for name, each in courses.items()},
+        "paces": {name: each.rows(start_s) if each else [] for name, each in courses.items()},
+        "spells": {name: seen.spells(start_s) for name, seen in seen_of.items()},
         "cpu_per_publication_s": total_s / len(played.rows) if total_s else None,
         "cpu_per_delivery_s": total_s / ledger.delivered if total_s and ledger.delivered else None,
         "rss_bytes_max": {name: int(seen.rss_bytes.max()) for name, seen in seen_of.items()},

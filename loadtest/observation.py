@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from loadtest import tempo
 
-    Floats = npt.NDArray[np.float64]
-
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CPUCLOCK_SCHED: Final = 2
 
@@ -124,62 +122,29 @@ class Observation:
     pulses: npt.NDArray[np.float64]
     ended: bool
 
-    def pace_per_s(self, since_s: float) -> float | None:
-        """What its cores did in a CPU second of the process, in rounds of spinners. [1/s]
+    def course(self, since_s: float) -> tempo.Course | None:
+        """How fast its cores were since then; None where that is not known of half of its work.
 
-        That of the mean of what its work did cost at each pace since then (`results.pacing`),
-        weighted by the CPU time that it used; None where too little is known: beside a process that
-        never rests, an idle loop runs for a hundredth of the time.
+        Beside a process that never rests, an idle loop runs for a hundredth of the time.
         """
-        from results import pacing
-
-        told = self._steps(since_s)
-        if told is None:
-            return None
-        _, paces, used_s = told
-        costs = (used_s * paces**-pacing.EXPONENT).sum() / used_s.sum()
-        return float(costs ** (-1.0 / pacing.EXPONENT))
-
-    def paces(self, since_s: float) -> list[list[float]]:
-        """The same over time, each until the next: [seconds since then, rounds per CPU second].
-
-        Empty where it is not known.
-        """
-        import numpy as np
-
-        told = self._steps(since_s)
-        if told is None:
-            return []
-        begins_s, paces, _ = told
-        steps = np.column_stack([(begins_s - since_s).round(4), paces.round()])
-        rows: list[list[float]] = steps.tolist()
-        return rows
-
-    def spells(self, since_s: float) -> tempo.Spells | None:
-        """Spells since then in which the first of its cores was slow; None where there was none."""
-        from loadtest import tempo
-
-        return tempo.spells(self.pulses[:, self.pulses[0] >= since_s])
-
-    def _steps(self, since_s: float) -> tuple[Floats, Floats, Floats] | None:
-        """When steps begin [s], the pace in each [1/s], and the CPU time that was used in it [s].
-
-        None where the pace is not known of half of the CPU time.
-        """
-        import numpy as np
-
         from loadtest import tempo
 
         if len(self.time_s) < 2:
             return None
         begin_s, end_s = max(since_s, float(self.time_s[0])), float(self.time_s[-1])
         told = tempo.steps(self.spun, self.pulses, begin_s, end_s)
-        if told is None:
-            return None
-        edges_s, paces, known = told
-        used_s = np.diff(np.interp(edges_s, self.time_s, self.cpu_s))
-        enough = 2.0 * used_s[known].sum() > used_s.sum() > 0.0
-        return (edges_s[:-1], paces, used_s) if enough else None
+        return None if told is None else tempo.course(*told, self.time_s, self.cpu_s)
+
+    def pace_per_s(self, since_s: float) -> float | None:
+        """What its cores did in a CPU second of the process, in rounds of spinners. [1/s]"""
+        told = self.course(since_s)
+        return None if told is None else told.mean_per_s
+
+    def spells(self, since_s: float) -> tempo.Spells | None:
+        """Spells since then in which the first of its cores was slow; None where there was none."""
+        from loadtest import tempo
+
+        return tempo.spells(self.pulses[:, self.pulses[0] >= since_s])
 
 
 class Observer:

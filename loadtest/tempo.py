@@ -10,7 +10,7 @@ one series, of paces at which the server's work takes as long as it did.
 from __future__ import annotations
 
 import math
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,30 @@ class Spells(TypedDict):
     share: float
     factor: float
     mean_s: float
+
+
+class Course(NamedTuple):
+    """How fast the cores of a process were while it worked.
+
+    Attributes
+    ----------
+    begins_s : ndarray, shape (n,)
+        When each pace began; it lasted until the next. [s]
+    paces_per_s : ndarray, shape (n,)
+        Rounds of an idle loop in a CPU second. [1/s]
+    mean_per_s : float
+        The pace at which all that the process did would have taken as long. [1/s]
+    """
+
+    begins_s: Floats
+    paces_per_s: Floats
+    mean_per_s: float
+
+    def rows(self, since_s: float) -> list[list[float]]:
+        """[seconds since then, rounds per CPU second], each until the next."""
+        steps = np.column_stack([(self.begins_s - since_s).round(4), self.paces_per_s.round()])
+        rows: list[list[float]] = steps.tolist()
+        return rows
 
 
 def slower(pulses: Floats) -> Floats:
@@ -122,6 +146,33 @@ def steps(
     changes = (np.diff(paces, prepend=-1.0) != 0.0) | np.diff(known, prepend=known[0])
     first = np.flatnonzero(changes)
     return np.append(edges_s[first], end_s), paces[first], known[first]
+
+
+def course(
+    edges_s: Floats, paces: Floats, known: npt.NDArray[np.bool_], time_s: Floats, cpu_s: Floats
+) -> Course | None:
+    """The steps of a process that used so much CPU time by some instants.
+
+    What it did between two of these is taken to have come evenly, so that a unit of it did cost
+    the mean over time of what one costs at each pace; it was the CPU time used over that. None
+    where nothing was used, or half of it at a pace that is not known.
+
+    Parameters
+    ----------
+    edges_s, paces, known : ndarray
+        See `steps`.
+    time_s, cpu_s : ndarray, shape (m,)
+        Instants, from the first edge or before until the last, and the CPU time used by each. [s]
+    """
+    used_s = np.diff(np.interp(edges_s, time_s, cpu_s))
+    if not 2.0 * used_s[known].sum() > used_s.sum() > 0.0:
+        return None
+    unit_s = np.insert(np.cumsum(np.diff(edges_s) * paces**-pacing.EXPONENT), 0, 0.0)
+    bounds_s = np.unique(np.clip(time_s, edges_s[0], edges_s[-1]))
+    cost_s = np.diff(np.interp(bounds_s, edges_s, unit_s)) / np.diff(bounds_s)
+    each_s = np.diff(np.interp(bounds_s, time_s, cpu_s))
+    mean_s = each_s.sum() / (each_s / cost_s).sum()
+    return Course(edges_s[:-1], paces, float(mean_s ** (-1.0 / pacing.EXPONENT)))
 
 
 def _outside(kept: Floats, instant_s: Floats, times: Floats) -> Floats:

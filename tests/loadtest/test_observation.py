@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from loadtest import observation
+from loadtest import measurement, observation, tempo
 from loadtest.observation import Observer
 from results import pacing
 
@@ -121,23 +123,51 @@ def seen(paces, used_s, spinning):
 ALL = range(10)
 
 
-def test_the_pace_is_that_at_which_the_mean_of_the_work_took_as_long():
-    halves = seen([4e7, 2e7, 1e7], [0.1, 0.8, 0.1], [ALL] * 3)
-    mean = 0.1 * 4e7**-pacing.EXPONENT + 0.8 * 2e7**-pacing.EXPONENT + 0.1 * 1e7**-pacing.EXPONENT
-    assert halves.pace_per_s(-1.0) == pytest.approx(mean ** (-1.0 / pacing.EXPONENT), rel=0.02)
-    assert halves.pace_per_s(2.0) == pytest.approx(1e7)
+def test_the_pace_is_that_at_which_all_that_was_done_would_have_taken_as_long():
+    """As much in each second, or most in the second one: CPU time over what was done in it."""
+    paces = np.array([4e7, 2e7, 1e7])
+    for done in (np.ones(3), np.array([0.5, 4.0, 0.2])):
+        used_s = 0.1 * done * (1e7 / paces) ** pacing.EXPONENT
+        told = seen(paces, used_s, [ALL] * 3)
+        mean_s = used_s.sum() / (0.1 * done.sum())
+        assert told.pace_per_s(-1.0) == pytest.approx(
+            1e7 * mean_s ** (-1.0 / pacing.EXPONENT), rel=0.02
+        )
+        assert told.pace_per_s(2.0) == pytest.approx(1e7)
+
+
+def test_spells_between_two_samples_cost_by_their_share_of_the_time():
+    """Even work; in each second one of 50 ms in which it takes six times as long."""
+    instant_s = np.arange(0.0, 3.0, 0.002)
+    took_s = np.where(instant_s % 1.0 // 0.05 == 9, 120e-6, 20e-6)
+    told = replace(seen([2e7] * 3, [0.125] * 3, [ALL] * 3), pulses=np.array([instant_s, took_s]))
+    assert told.pace_per_s(0.0) == pytest.approx(2e7 * 1.25 ** (-1.0 / pacing.EXPONENT), rel=0.03)
+
+
+def test_what_a_run_says_of_a_servers_pace_is_told_once(monkeypatch):
+    asked, steps = [], tempo.steps
+    monkeypatch.setattr(tempo, "steps", lambda *told: asked.append(told) or steps(*told))
+    played = SimpleNamespace(
+        observations={"a": seen([4e7, 2e7], [0.1, 0.1], [ALL] * 2)}, start_ns=0,
+        rows=range(10), counters={},
+    )  # fmt: skip
+    told = measurement._server(played, SimpleNamespace(delivered=10))
+    assert len(asked) == 1
+    assert 2e7 < told["pace_per_s"]["a"] < 4e7
+    assert {pace for _, pace in told["paces"]["a"]} >= {2e7, 4e7}
+    assert told["spells"] == {"a": None}
 
 
 def test_there_is_no_pace_where_spinners_had_no_time_while_it_worked():
     assert seen([4e7, 2e7], [0.1, 1.0], [ALL, []]).pace_per_s(-1.0) is None
     assert seen([4e7, 2e7], [0.0, 0.0], [ALL, ALL]).pace_per_s(-1.0) is None
-    assert seen([4e7, 2e7], [0.1, 1.0], [ALL, []]).paces(-1.0) == []
+    assert seen([4e7, 2e7], [0.1, 1.0], [ALL, []]).course(-1.0) is None
 
 
 def test_the_pace_over_time_has_a_step_wherever_it_changes():
     told = seen([4e7, 2e7, 9e7, 1e7], [0.1, 0.8, 0.1, 0.1], [ALL] * 4)
-    begins_s, paces = zip(*told.paces(0.0), strict=True)
+    begins_s, paces = zip(*told.course(0.0).rows(0.0), strict=True)
     assert begins_s[0] == 0.0
     steps = np.searchsorted(begins_s, [0.5, 1.5, 2.5, 3.5], side="right") - 1
     assert np.array(paces)[steps].tolist() == [4e7, 2e7, 9e7, 1e7]
-    assert told.paces(1.5)[0] == [0.0, 2e7]
+    assert told.course(1.5).rows(1.5)[0] == [0.0, 2e7]
