@@ -153,6 +153,7 @@ def _limits() -> Iterator[Check]:
         _Found(free >= FREE_BYTES, f"{place}, {free / 1e9:.0f} GB free", repair, "doubtful"),
     )
     yield _check("private mounts", _private_mounts())
+    yield _check("real-time class", _real_time())
 
 
 def _private_mounts() -> _Found:
@@ -167,6 +168,18 @@ def _private_mounts() -> _Found:
     seen = "allowed" if asked.returncode == 0 else asked.stderr.strip()
     repair = "federation with ejabberd needs mount namespaces: allow user namespaces, or be root"
     return _Found(asked.returncode == 0, seen, repair, "doubtful")
+
+
+def _real_time() -> _Found:
+    """Whether pulses can beat, which see when a whole machine is slow (`pulse`)."""
+    usual = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        repair = "raise RLIMIT_RTPRIO (ulimit -r 1): what slows the machine for moments is not seen"
+        return _Found(False, "not allowed", repair, "doubtful")
+    os.sched_setscheduler(0, *usual)
+    return _Found(True, "allowed")
 
 
 def _noise() -> Iterator[Check]:

@@ -189,12 +189,8 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
     begins = np.flatnonzero(np.append(True, sent_s[1:] > done_s[:-1] + REST_S))
     instants_s = np.append(sent_s[begins], done_s[-1] + REST_S) + start_s
     ends = np.append(begins[1:], len(order)) - 1
-    paces_per_s = np.stack(
-        [
-            _pace_per_s(seen, instants_s[:-1] - BESIDE_S, instants_s[:-1]),
-            _pace_per_s(seen, done_s[ends] + start_s, done_s[ends] + start_s + BESIDE_S),
-        ]
-    )
+    beside_s = np.stack([instants_s[:-1] - BESIDE_S, done_s[ends] + start_s])
+    paces_per_s = _pace_per_s(seen, beside_s, beside_s + BESIDE_S)
     # The server rests at these instants: the last reading before each is that of the instant.
     place = np.searchsorted(seen.time_s, instants_s, side="right") - 1
     used_s = np.diff(seen.cpu_s[np.maximum(place, 0)])

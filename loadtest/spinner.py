@@ -53,7 +53,7 @@ _boards: boards.Boards = {}  # of the spinners that this process keeps
 
 
 @contextmanager
-def awake(limit_s: float = 600.0) -> Iterator[None]:
+def awake(limit_s: float = LIMIT_S) -> Iterator[None]:
     """Keep every core that this process may use awake, for `limit_s` at most [s].
 
     Pulses beat on the first of them, which servers have (`cores`).

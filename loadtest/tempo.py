@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from loadtest import spinner
 from results import pacing
 
 Floats = npt.NDArray[np.float64]
@@ -176,12 +177,13 @@ def course(
 
 
 def _outside(kept: Floats, instant_s: Floats, times: Floats) -> Floats:
-    """What spinners did outside of spells."""
+    """What spinners did outside of spells: no pulse is slow from before a bin until after it."""
     if not len(instant_s):
         return kept
-    before = np.clip(np.searchsorted(instant_s, kept[0], side="right") - 1, 0, None)
-    after = np.clip(before + 1, None, len(instant_s) - 1)
-    return kept[:, (times[before] == 1.0) & (times[after] == 1.0)]
+    first = np.searchsorted(instant_s, kept[0], side="right") - 1
+    last = np.searchsorted(instant_s, kept[0] + spinner.BIN_NS / 1e9)
+    slow = np.insert(np.cumsum(times > 1.0), 0, 0)  # before each pulse, and before the end
+    return kept[:, slow[np.minimum(last + 1, len(times))] == slow[np.maximum(first, 0)]]
 
 
 def _calm(kept: Floats, begin_s: float, end_s: float) -> tuple[Floats, Floats] | None:

@@ -274,11 +274,12 @@ class _Sweep:
 
     def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""
-        terms, number, grid = self._terms, 0, None
+        terms, grid = self._terms, None
         with contextlib.ExitStack() as held:
             for k, repeat in self._turns(points):
                 load = points[k].load
                 self.order.append([k, repeat])
+                number = len(self.order)
                 if run_id := self._book.played(load, repeat):
                     points[k].repeats.append(results.open_run(self._out / run_id))
                     entry = self._book.ahead(load, repeat)
@@ -290,9 +291,8 @@ class _Sweep:
                     grid = held.enter_context(ephemeral)
                     if terms.profile is not None:
                         self._bracket(grid, topology)
-                number += 1
                 if terms.ahead_s:
-                    ahead = self._ahead(grid, topology, fitted, load, 1 + len(self.order))
+                    ahead = self._ahead(grid, topology, fitted, load, number)
                     points[k].ahead.append(ahead)
                     self._book.enter_ahead(load, repeat, brackets.entry(ahead) if ahead else None)
                 self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)

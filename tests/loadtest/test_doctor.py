@@ -1,6 +1,7 @@
 """What `gridlab doctor` sees of this machine, and of one that lacks everything."""
 
 import json
+import os
 
 from rich.console import Console
 
@@ -26,6 +27,23 @@ def test_what_is_not_installed_is_missing_with_its_package(monkeypatch):
     assert {each["status"] for each in missing} == {"missing"}
     repair = next(each["repair"] for each in missing if each["name"] == "ejabberdctl")
     assert repair.startswith("apt-get install ejabberd ")
+
+
+def test_who_may_not_use_the_real_time_class_is_told_and_nobody_stays_in_it(monkeypatch):
+    before = os.sched_getscheduler(0)
+    refused = []
+    doctor._real_time()
+    assert os.sched_getscheduler(0) == before
+
+    def refuse(pid, policy, param):
+        refused.append(policy)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(doctor.os, "sched_setscheduler", refuse)
+    check = next(each for each in doctor._limits() if each["name"] == "real-time class")
+    assert refused == [os.SCHED_FIFO]
+    assert check["status"] == "doubtful"
+    assert "RLIMIT_RTPRIO" in check["repair"]
 
 
 def test_late_timers_are_told(monkeypatch):

@@ -89,6 +89,17 @@ def test_what_the_idle_loop_did_in_a_spell_does_not_count_twice():
     assert pacing.slowdown(at(told, 0.75), at(told, 0.3)) == pytest.approx(4.0, rel=0.3)
 
 
+def test_a_bin_in_which_a_spell_begins_is_not_what_the_core_does_between_them():
+    """Bins of the idle loop begin just before pulses; one ends in the spell that the next sees."""
+    begin_s = 50.0 + np.arange(0.0, 2.0, 0.002) - 0.0001
+    paces = np.where(np.abs(begin_s + 0.002 - 50.7195) < 0.0210, PACE_PER_S / 6.0, PACE_PER_S)
+    kept = np.array([begin_s, paces * 0.0018, np.full(len(begin_s), 0.0018)])
+    told = tempo.steps(kept, beats(2.0, [(0.7, 0.74, 6.0)]), 50.0, 52.0)
+    calm = told[1][told[1] > PACE_PER_S / 3.0]
+    assert len(calm) >= 2
+    assert calm == pytest.approx(PACE_PER_S)
+
+
 def test_a_core_that_changes_for_longer_is_told_by_the_idle_loop():
     paces = np.where(idle(2.0)[0] < 51.0, PACE_PER_S, PACE_PER_S / 2.0)
     told = tempo.steps(idle(2.0, paces), beats(2.0), 50.0, 52.0)
