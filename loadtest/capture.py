@@ -1,7 +1,7 @@
 """What the kernel says of a delivery's receipt, against a packet capture of the same port.
 
 tcpdump (it needs root, or the capability) stamps each packet as it passes the loopback device; the
-engine asks the kernel when it received what it reads. Each copy of the null server is one packet,
+engine asks the kernel when it received what it reads. The null server sends one copy after another,
 so the n-th one to a connection is the n-th delivery of its session.
 """
 
@@ -33,6 +33,7 @@ _FILE = struct.Struct("<IHHiIII")
 _PACKET = struct.Struct("<IIII")
 _NANOSECONDS = 0xA1B23C4D  # pcap-savefile(5)
 _LINK_BYTES, _ETHERNET, _SYN = 14, 1, 2
+_UNEVEN = 0.1  # of a copy: sizes differ by the digits of a number
 _SHARES = {"p50": 0.5, "p99": 0.99}
 SNAP_BYTES = 96
 AGREES_WITHIN_MS = {"p50": 0.2, "p99": 1.0}
@@ -81,8 +82,8 @@ def _until_listening(program: subprocess.Popen[bytes]) -> None:
         said += line
 
 
-def packets(file: Path, payload_bytes_min: int) -> dict[int, Instants]:
-    """Instants at which packets of at least so many bytes passed, by the client's port.
+def copies(file: Path) -> dict[int, Instants]:
+    """Instants at which copies passed, by the client's port.
 
     Wall clock, in the order of the connection. A packet sent again is left out, and so is a
     connection that was opened during the capture: the publisher's. [ns]
@@ -91,7 +92,7 @@ def packets(file: Path, payload_bytes_min: int) -> dict[int, Instants]:
     magic, *_, network = _FILE.unpack_from(data)
     if magic != _NANOSECONDS or network != _ETHERNET:
         raise LoadError(f"{file}: is no capture of the loopback device in nanoseconds")
-    place, found = _FILE.size, dict[int, list[int]]()
+    place, found = _FILE.size, dict[int, list[tuple[int, int]]]()
     highest: dict[int, int] = {}
     opened: set[int] = set()
     while place + _PACKET.size <= len(data):
@@ -105,15 +106,32 @@ def packets(file: Path, payload_bytes_min: int) -> dict[int, Instants]:
         opened |= {client} if packet[header + 13] & _SYN else set()
         size = size_of_ip - (header - _LINK_BYTES) - 4 * (packet[header + 12] >> 4)
         last = highest.get(client)
-        if size < payload_bytes_min or (last is not None and (sequence - last) % 2**32 > 2**31):
+        if size <= 0 or (last is not None and (sequence - last) % 2**32 > 2**31):
             continue
         highest[client] = (sequence + size) % 2**32
-        found.setdefault(client, []).append(seconds * 1_000_000_000 + nanoseconds)
+        found.setdefault(client, []).append((seconds * 1_000_000_000 + nanoseconds, size))
     return {
-        client: np.array(times, dtype=np.int64)
-        for client, times in found.items()
+        client: _apart(np.array(rows, dtype=np.int64))
+        for client, rows in found.items()
         if client not in opened
     }
+
+
+def _apart(rows: Instants) -> Instants:
+    """Instants of copies, from instants [ns] and sizes [B] of packets of a connection.
+
+    On a busy machine copies wait in the server's socket, and several go in one packet, the last of
+    them perhaps in part. They are of about one size, that of most packets.
+    """
+    one_bytes = float(np.median(rows[:, 1]))
+    passed: list[int] = []
+    begun = 0.0  # of a copy whose end is still to come
+    for time_ns, size_bytes in rows.tolist():
+        begun += size_bytes / one_bytes
+        whole = int(begun + _UNEVEN)
+        begun = begun - whole if begun - whole > _UNEVEN else 0.0
+        passed += [time_ns] * whole
+    return np.array(passed, dtype=np.int64)
 
 
 def agreement(
@@ -142,7 +160,7 @@ def agreement(
     ours = sorted(received_ns.values(), key=lambda times: int(times[0]))
     if [len(each) for each in theirs] != [len(each) for each in ours]:
         raise LoadError(
-            f"the capture has {sum(map(len, theirs))} packets on {len(theirs)} connections, the "
+            f"the capture has {sum(map(len, theirs))} copies on {len(theirs)} connections, the "
             f"engine {sum(map(len, ours))} deliveries to {len(ours)} sessions"
         )
     differences = [
@@ -189,8 +207,8 @@ def compare(sessions: int, deliveries_per_s: float, duration_s: float) -> Captur
                 bout.measure(ring, own, due_s, 0.2)
                 offset_ns = time.time_ns() - time.monotonic_ns()
             rows = own.deliveries()
-        # Logins are done before it starts; the publisher's answers are far smaller than a copy.
-        captured = packets(file, bout.PAYLOAD_BYTES)
+        # Logins are done before it starts: subscribers get nothing but copies meanwhile.
+        captured = copies(file)
         return _compared(captured, rows, offset_ns, due_s, deliveries_per_s)
 
 

@@ -38,6 +38,13 @@ def test_connections_and_sessions_are_matched_by_their_first_instant():
     assert found.tolist() == [1, 1, 2, 3]
 
 
+def test_several_copies_in_one_packet_passed_at_its_instant():
+    whole = [[10, 930], [20, 931], [30, 932], [90, 5 * 931], [95, 931]]
+    assert capture._apart(np.array(whole)).tolist() == [10, 20, 30, *[90] * 5, 95]
+    cut = [[10, 931], [20, 931], [30, 931], [40, 2 * 931 + 500], [50, 431 + 931], [60, 931]]
+    assert capture._apart(np.array(cut)).tolist() == [10, 20, 30, 40, 40, 50, 50, 60]
+
+
 def test_another_number_of_deliveries_is_refused():
-    with pytest.raises(LoadError, match="the capture has 1 packets"):
+    with pytest.raises(LoadError, match="the capture has 1 copies"):
         capture.agreement({1: np.array([5])}, {1: np.array([5, 6])}, 0)
