@@ -30,7 +30,7 @@ from loadtest.observation import Observer
 from loadtest.payload import payload
 from loadtest.problems import LoadError
 from loadtest.testbed import enter
-from results import histogram, statistics
+from results import histogram, pacing, statistics
 from results.statistics import Sample
 from results.variants import Measured, thinned
 from topologies.draws import generator
@@ -105,6 +105,10 @@ class Inquiry:
         Sizes of the answers. [B]
     asked : int
         Requests, answered or on their way at the end: the server has paid for them. [1]
+    pace_per_s : float, optional
+        What the server's core did meanwhile, in rounds of an idle loop. [1/s]
+    paces : list
+        The same over time: [seconds since the beginning, 1/s].
     """
 
     intended_ns: dict[int, int] = field(default_factory=dict)
@@ -115,6 +119,8 @@ class Inquiry:
     used_s: float = 0.0
     memory_bytes: list[float] = field(default_factory=list)
     late_s: float = 0.0
+    pace_per_s: float | None = None
+    paces: list[list[float]] = field(default_factory=list)
 
     def copy_came(self, message: bytes, received_ns: int) -> None:
         """A receiver has a message; what is not of the Topic has no number."""
@@ -124,11 +130,15 @@ class Inquiry:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a pilot found: CPU time of a publication with its copies, an answer, an item in it."""
+    """What a pilot found: CPU time of a publication with its copies, an answer, an item in it.
+
+    `pace_per_s` is the pace of the server's core at which it took that. [1/s]
+    """
 
     publication_s: float
     answer_s: float
     item_s: float
+    pace_per_s: float | None
 
 
 def stretch(procedure: LargeAnswers) -> LargeAnswers:
@@ -199,18 +209,21 @@ class Hall:
             topics = {count: await self._furnish(owner, count) for count in PILOT_ITEMS}
             for count in kinds:  # a server's first cost more
                 await self._stretch(owner, askers, topics.get(count))
-            for turn in range(PILOT_TURNS):
-                for count in kinds if turn % 2 else kinds[::-1]:
-                    found = await self._stretch(owner, askers, topics.get(count))
-                    for total, more in zip((used_s, asked, published), found, strict=True):
-                        total[count] += more
+            with Observer(self._pid, SAMPLE_S) as observer:
+                for turn in range(PILOT_TURNS):
+                    for count in kinds if turn % 2 else kinds[::-1]:
+                        found = await self._stretch(owner, askers, topics.get(count))
+                        for total, more in zip((used_s, asked, published), found, strict=True):
+                            total[count] += more
+                pace_per_s = observer.stop().pace_per_s(0.0)
         publication_s = used_s[0] / max(published[0], 1.0)
         few, many = (
             (used_s[count] - published[count] * publication_s) / max(asked[count], 1.0)
             for count in PILOT_ITEMS
         )
         item_s = max(many - few, 0.0) / (PILOT_ITEMS[1] - PILOT_ITEMS[0])
-        return Costs(publication_s, max(few - PILOT_ITEMS[0] * item_s, 0.0), item_s)
+        answer_s = max(few - PILOT_ITEMS[0] * item_s, 0.0)
+        return Costs(publication_s, answer_s, item_s, pace_per_s)
 
     async def _stretch(
         self, owner: Dialogue, askers: Sequence[Asker], topic: str | None
@@ -232,7 +245,7 @@ class Hall:
         async with contextlib.AsyncExitStack() as stack:
             owner, askers = await self._enter(stack)
             topic = await self._furnish(owner, kept)
-            used_s = await settled_s(self._pid)
+            used_s, begun_s = await settled_s(self._pid), time.monotonic()
             with Observer(self._pid, SAMPLE_S) as observer:
                 work = [self._publish(owner, procedure.rate)]
                 work += [
@@ -243,6 +256,7 @@ class Hall:
                 seen = observer.stop()
             self.found.used_s = await settled_s(self._pid) - used_s
             self.found.memory_bytes = [float(each) for each in seen.rss_bytes]
+            self.found.pace_per_s, self.found.paces = seen.pace_per_s(0.0), seen.paces(begun_s)
 
     async def _enter(self, stack: contextlib.AsyncExitStack) -> tuple[Dialogue, list[Asker]]:
         """Everybody online; receivers are subscribed."""
@@ -309,7 +323,13 @@ class Hall:
             await asyncio.sleep(think_s)
 
 
-def measured(found: Inquiry, procedure: LargeAnswers, defence: str, deadline_s: float) -> Measured:
+def measured(
+    found: Inquiry,
+    procedure: LargeAnswers,
+    defence: str,
+    deadline_s: float,
+    piloted_per_s: float | None = None,
+) -> Measured:
     """The figures, as the model has them; a publication's latency is that of its last copy.
 
     Parameters
@@ -318,6 +338,8 @@ def measured(found: Inquiry, procedure: LargeAnswers, defence: str, deadline_s: 
         With the costs that its prediction had.
     deadline_s : float
         Within this a delivery counts. [s]
+    piloted_per_s : float, optional
+        Pace of the server's core at which those costs hold. [1/s]
     """
     latency_s = []
     end_ns = max(found.intended_ns.values(), default=0)
@@ -341,10 +363,16 @@ def measured(found: Inquiry, procedure: LargeAnswers, defence: str, deadline_s: 
         "requests_per_s": Sample(requests / procedure.duration, reason=why),
         "answer_cpu_s": Sample((found.used_s - published_s) / max(found.asked, 1), reason=why),
     }
+    slower: tuple[tuple[float, float], ...] = ()
+    if piloted_per_s is not None and found.pace_per_s is not None:
+        samples["pace_per_s"] = Sample(found.pace_per_s, reason=why)
+        slower = tuple(
+            (at_s, pacing.slowdown(pace_per_s, piloted_per_s)) for at_s, pace_per_s in found.paces
+        )
     instants = np.linspace(0.0, procedure.duration, len(growth)).tolist()
     return Measured(
         defence, "on a real server", samples, thinned(instants, growth.tolist()),
-        doubts=tuple(_doubts(found, procedure, samples["answer_cpu_s"].value)),
+        doubts=tuple(_doubts(found, procedure, samples["answer_cpu_s"].value)), slower=slower,
     )  # fmt: skip
 
 

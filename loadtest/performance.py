@@ -91,8 +91,7 @@ class Performance:
             return self._fit_dispatch(procedure, topology)
         if not isinstance(procedure, LargeAnswers):
             return procedure
-        duty = procedure.askers, procedure.think, procedure.rate, procedure.duration
-        key = f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size} {duty}"
+        key = _asked(procedure, topology)
         if key not in self._costs:
             self._progress(0.0, "fitting what an answer costs on this machine")
             self._costs[key] = self._pilot(procedure, topology)
@@ -138,7 +137,10 @@ class Performance:
                 return dispatch.measured(sent.found, procedure, defence, topology.slo.deadline)
             case LargeAnswers():
                 hall = self._inquire(procedure, topology, defence, asking.Hall.play)
-                return asking.measured(hall.found, procedure, defence, topology.slo.deadline)
+                return asking.measured(
+                    hall.found, procedure, defence, topology.slo.deadline,
+                    self._costs[_asked(procedure, topology)].pace_per_s,
+                )  # fmt: skip
         raise LoadError(f"procedure.model: {procedure.model}: is not driven on real grids")
 
     def pull(self, topology: Topology, defence: str) -> Measured:
@@ -327,6 +329,12 @@ class Performance:
             pinned(own),
         ):
             yield grid
+
+
+def _asked(procedure: LargeAnswers, topology: Topology) -> str:
+    """What one pilot of answers holds for."""
+    duty = procedure.askers, procedure.think, procedure.rate, procedure.duration
+    return f"{topology.controllers[0].profile} {procedure.receivers} {procedure.size} {duty}"
 
 
 def _accounts(grid: Grid) -> list[str]:

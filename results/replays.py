@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BOUND: Final = 0.25
 NOTHING_S: Final = 0.05  # a time that the model says is none: a real server's own work is not in it
 BOUNDS: Final = {"S-FLOOD": 0.20, "S-HERD": 0.15, "S-PASS": 0.15, "S-NAT": 0.05}
-TOLD: Final = ("cost", "pace")
 PHASES: Final = "points that drain as foretold"
 TITLES: Final = (
     "scenario", "variant", "figure", "predicted", "measured", "error", "bound", "holds",
@@ -36,9 +35,9 @@ TITLES: Final = (
 class Replay(TypedDict):
     """The headline figure of one variant on both sides, in the unit that its name ends with.
 
-    `error` is predicted / measured - 1, `told_error` the same with a model that was told the CPU
-    time that the server used in the play, or the pace of its core (`told`); null where there is no
-    ratio. `holds` is null where the play itself is in doubt, or where a side has no figure; where
+    `error` is predicted / measured - 1, `cost_error` the same with a model that was told the CPU
+    time that the server used in the play, `pace_error` with one that was told the pace of its core;
+    null where there is no ratio. `holds` is null where the play itself is in doubt, or where a side has no figure; where
     nothing is predicted, nothing has to be measured (of times, less than 50 ms). `same_direction`
     tells of all variants but the first whether they move the figure as predicted: less by more than
     the bound, more by more than the bound, or neither.
@@ -54,8 +53,8 @@ class Replay(TypedDict):
     bound: float
     holds: bool | None
     same_direction: bool | None
-    told: str | None
-    told_error: float | None
+    cost_error: float | None
+    pace_error: float | None
     doubts: list[str]
 
 
@@ -89,8 +88,10 @@ def _of(path: Path) -> Iterator[Replay]:
     scenario, headline = document["id"], document["headline"]
     bound = BOUNDS.get(scenario, BOUND)
     doubts = {each["defence"]: each.get("doubts", []) for each in document["measured"]}
-    told = next((each for each in TOLD if document.get(f"given_{each}")), None)
-    given = _by_defence(document.get(f"given_{told}", []), headline)
+    costs, paces = (
+        {defence: _error(sides) for defence, sides in _by_defence(given, headline).items()}
+        for given in (document.get("given_cost", []), document.get("given_pace", []))
+    )
     first: Mapping[str, Any] | None = None
     for defence, sides in _by_defence(document["agreement"], headline).items():
         moves = None if first is None else _alike(first, sides, bound)
@@ -107,8 +108,8 @@ def _of(path: Path) -> Iterator[Replay]:
             "bound": bound,
             "holds": None if doubts[defence] else holds,
             "same_direction": None if doubts[defence] else moves,
-            "told": told if defence in given else None,
-            "told_error": _error(given[defence]) if defence in given else None,
+            "cost_error": costs.get(defence),
+            "pace_error": paces.get(defence),
             "doubts": doubts[defence],
         }
 
@@ -128,8 +129,8 @@ def _of_phases(name: str, points: Sequence[Mapping[str, Any]]) -> Replay:
         "bound": bound,
         "holds": len(points) - right <= 1,
         "same_direction": None,
-        "told": None,
-        "told_error": None,
+        "cost_error": None,
+        "pace_error": None,
         "doubts": [],
     }
 
@@ -214,15 +215,15 @@ def _sums(found: Replays) -> str:
 
 def _cells(row: Replay) -> tuple[str, ...]:
     words = {True: "yes", False: "no", None: "–"}
-    told = _signed(row["told_error"])
-    if row["told"] == "pace":
-        told += " (its pace)"
+    told = [_signed(row["cost_error"])] if row["cost_error"] is not None else []
+    if row["pace_error"] is not None:
+        told.append(f"{_signed(row['pace_error'])} (its pace)")
     return (
         row["scenario"], row["defence"], row["figure"],
         _figure(row["figure"], row["predicted"]), _figure(row["figure"], row["measured"]),
         _signed(row["error"]), f"{100 * row['bound']:.0f} %",
         "in doubt" if row["doubts"] else words[row["holds"]],
-        words[row["same_direction"]], told,
+        words[row["same_direction"]], ", ".join(told) or "–",
     )  # fmt: skip
 
 

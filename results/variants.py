@@ -133,6 +133,8 @@ class Measured:
     """A variant's figures as samples, by name; amplifications are `amplification_bytes` and so on.
 
     `reasons` say why a standard figure is missing, `doubts` why the others are not to be relied on.
+    `slower` has, of a play, from when on [s] the server's work took how many times as long as in
+    the pilot [1], as the pace of its core tells; empty where that is not known.
     """
 
     defence: str
@@ -142,6 +144,7 @@ class Measured:
     reasons: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    slower: tuple[tuple[float, float], ...] = ()
 
     def sample(self, name: str) -> Sample:
         """One figure, standard or not.

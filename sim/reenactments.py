@@ -43,6 +43,7 @@ from topologies.schema import Topology
 DRIVEN: Final = (Approvals, Harvest, Duel, LargeAnswers, OneToOne, SilentController)
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
 HERDS: Final = 8  # replications of a herd that may never drain
+Slower = tuple[tuple[float, float], ...]  # from when on [s] work takes how many times as long [1]
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
 
 
@@ -196,24 +197,32 @@ def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
         for name, procedure in procedures.items()
     ]
     trial = _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
-    rows: list[Agreement] = []
+    costs, paces = list[Agreement](), list[Agreement]()
     for (name, procedure), each in zip(procedures.items(), played, strict=True):
+        topology = scenario.attacked[name]
         if (told := at_its_cost(procedure, each)) is not None:
-            again = _foretold(name, told, scenario.attacked[name], seed)
-            rows += _given(scenario, again, each)
-    if rows:
-        trial.document["given_cost"] = rows
+            costs += _given(scenario, _foretold(name, told, topology, seed), each)
+        if each.slower:
+            again = _foretold(name, procedure, topology, seed, each.slower)
+            paces += _given(scenario, again, each)
+    if costs:
+        trial.document["given_cost"] = costs
+    if paces:
+        trial.document["given_pace"] = paces
     return trial
 
 
-def _foretold(name: str, procedure: AnyProcedure, topology: Topology, seed: int) -> Measured:
+def _foretold(
+    name: str, procedure: AnyProcedure, topology: Topology, seed: int, slower: Slower = ()
+) -> Measured:
     """A procedure over many draws; of new Platforms, on those that are played."""
     from sim.procedures import playing
     from sim.procedures.outcome import Occasion
 
     repeats = MORNINGS if isinstance(procedure, Approvals) else REPEATS
     outcomes = playing.outcomes(
-        procedure, [Occasion(topology, seed, replication) for replication in range(repeats)]
+        procedure,
+        [Occasion(topology, seed, replication, slower) for replication in range(repeats)],
     )
     reasons = {**playing.REASONS, **playing.reasons(procedure)}
     return Measured(name, "", playing.samples(outcomes), outcomes[0].curve, reasons)

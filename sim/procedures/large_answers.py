@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from sim.procedures.outcome import Floats, Occasion, Outcome, curve
+from sim.procedures.paced import Core
 from sim.procedures.waiting import poisson_s, weighted
 from topologies.procedures import LargeAnswers
 
@@ -45,7 +46,7 @@ def play(procedure: LargeAnswers, occasion: Occasion) -> Outcome:
     )
     answers = Answers()
     latency_s = _serve(
-        procedure, published_s, work_s, answers, occasion.stream("askers"),
+        procedure, published_s, work_s, answers, occasion.stream("askers"), Core(occasion.slower),
         turns=occasion.profile.costs.discipline == "loop-turns",
     )  # fmt: skip
     instants, level = _memory(answers)
@@ -83,7 +84,7 @@ def _pages(procedure: LargeAnswers) -> list[int]:
 
 def _serve(
     procedure: LargeAnswers, published_s: Floats, work_s: float, answers: Answers,
-    draw: np.random.Generator, *, turns: bool,
+    draw: np.random.Generator, core: Core, *, turns: bool,
 ) -> Floats:  # fmt: skip
     """Latency of each publication's last copy, beside all requests, in order of arrival."""
     sizes = _pages(procedure)
@@ -99,9 +100,9 @@ def _serve(
         while events and events[0][0] <= start_s and (turns or not taken):
             now_s, who, page, _ = job = heapq.heappop(events)
             if who < 0:
-                free_s += work_s
+                free_s = core.done_s(free_s, work_s)
             elif now_s < procedure.duration:
-                free_s = _build(procedure, sizes[page], free_s, answers)
+                free_s = _build(procedure, sizes[page], free_s, core, answers)
             else:
                 continue
             taken.append(job)
@@ -114,15 +115,17 @@ def _serve(
     return latency_s
 
 
-def _build(procedure: LargeAnswers, items: int, start_s: float, answers: Answers) -> float:
+def _build(
+    procedure: LargeAnswers, items: int, start_s: float, core: Core, answers: Answers
+) -> float:
     """When an answer is built on which work begins then. [s]"""
-    own_s = procedure.answer + procedure.item * items
+    done_s = core.done_s(start_s, procedure.answer + procedure.item * items)
     size_bytes = items * (procedure.size + ENVELOPE_BYTES)
     answers.held.append((start_s, size_bytes))
     answers.requests += 1
     answers.bytes_out += size_bytes
-    answers.work_s += own_s
-    return start_s + own_s
+    answers.work_s += done_s - start_s
+    return done_s
 
 
 def _next(

@@ -27,11 +27,15 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Occasion:
-    """One replication: the grid around the procedure, and keys of its draws."""
+    """One replication: the grid around the procedure, and keys of its draws.
+
+    `slower` says from when on [s] work takes how many times as long [1]; empty: as long throughout.
+    """
 
     topology: Topology
     seed: int
     replication: int
+    slower: tuple[tuple[float, float], ...] = ()
 
     def stream(self, purpose: str) -> np.random.Generator:
         """Random numbers for a purpose: drawing more for one moves no other."""

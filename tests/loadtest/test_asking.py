@@ -13,6 +13,7 @@ from loadtest.casting import bare, door_of
 from loadtest.herd import unless_stopped
 from loadtest.problems import LoadError
 from loadtest.server import Options
+from results import pacing
 from topologies import overlays
 from topologies.loading import varied
 
@@ -44,6 +45,18 @@ def test_a_publication_is_there_with_its_last_copy():
         asking.Inquiry(memory_bytes=[0.0], late_s=0.05), procedure, "none", deadline_s=1.0
     )
     assert ["late by 0.05 s" in each for each in late.doubts] == [True]
+
+
+def test_a_play_says_how_much_slower_its_core_was_than_the_pilots():
+    _, procedure = laid(receivers=1, duration=10.0)
+    paces = [[0.0, 1e7], [4.0, 5e6]]
+    found = asking.Inquiry(memory_bytes=[0.0], pace_per_s=8e6, paces=paces)
+    shown = asking.measured(found, procedure, "none", 1.0, piloted_per_s=1e7)
+    assert shown.slower == ((0.0, 1.0), (4.0, pytest.approx(2.0**pacing.EXPONENT)))
+    assert shown.sample("pace_per_s").value == 8e6
+    for unknown in (None, 1e7):
+        found = asking.Inquiry(memory_bytes=[0.0], pace_per_s=None if unknown else 8e6, paces=paces)
+        assert not asking.measured(found, procedure, "none", 1.0, piloted_per_s=unknown).slower
 
 
 def test_answers_of_many_records_end_with_the_last():
