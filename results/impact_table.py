@@ -33,7 +33,8 @@ def render(document: Attack) -> RenderableType:
         predicted: Attack = {**document, "title": "predicted"}
         measured: Attack = {**document, "title": "measured", "variants": document["measured"]}
         del predicted["measured"], measured["measured"]
-        return Group(render(predicted), render(measured), *_agreement(document))
+        plays = _plays(document["headline"], document["measured"])
+        return Group(render(predicted), render(measured), *plays, *_agreement(document))
     shown = [column for column in COLUMNS if _anywhere(document, column[0])]
     own = _own(document)
     titles = (*(_title(name) for name in own), *(column[1] for column in shown))
@@ -48,6 +49,25 @@ def render(document: Attack) -> RenderableType:
         table,
         Text(f"Expected: {document['hypothesis']}", style="dim"),
     )
+
+
+def _plays(headline: str, measured: Sequence[Variant]) -> list[RenderableType]:
+    """Of variants that were played several times how far the plays went apart."""
+    if not any(each.get("plays") for each in measured):
+        return []
+    table = sheet("defence", "lowest", "median", "highest", "plays", "in doubt", words=("defence",))
+    for each in measured:
+        plays = each.get("plays", [])
+        found = [play["figures"].get(headline) for play in plays]
+        known = sorted(value for value in found if value is not None)
+        ends = [f"{value:.4g}" for value in (known[0], known[-1])] if known else ["–", "–"]
+        median = each[headline] if headline in each else each["figures"].get(headline)  # type: ignore[literal-required]
+        table.add_row(
+            each["defence"], ends[0], _shown(median, 1.0, ""),
+            ends[1] if len(known) == len(found) else "–",
+            str(len(plays)), str(sum(bool(play["doubts"]) for play in plays)),
+        )  # fmt: skip
+    return [Text(f"{_title(headline)} of single plays, and their median:"), table]
 
 
 def _agreement(document: Attack) -> list[RenderableType]:

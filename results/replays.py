@@ -37,10 +37,11 @@ class Replay(TypedDict):
 
     `error` is predicted / measured - 1, `cost_error` the same with a model that was told the CPU
     time that the server used in the play, `pace_error` with one that was told the pace of its core;
-    null where there is no ratio. `holds` is null where the play itself is in doubt, or where a side has no figure; where
-    nothing is predicted, nothing has to be measured (of times, less than 50 ms). `same_direction`
-    tells of all variants but the first whether they move the figure as predicted: less by more than
-    the bound, more by more than the bound, or neither.
+    null where there is no ratio. `plays` is how many plays the measured figure is the median of.
+    `holds` is null where the play itself is in doubt, or where a side has no figure; where nothing
+    is predicted, nothing has to be measured (of times, less than 50 ms). `same_direction` tells of
+    all variants but the first whether they move the figure as predicted: less by more than the
+    bound, more by more than the bound, or neither.
     """
 
     proof: str
@@ -55,6 +56,7 @@ class Replay(TypedDict):
     same_direction: bool | None
     cost_error: float | None
     pace_error: float | None
+    plays: int
     doubts: list[str]
 
 
@@ -88,6 +90,7 @@ def _of(path: Path) -> Iterator[Replay]:
     scenario, headline = document["id"], document["headline"]
     bound = BOUNDS.get(scenario, BOUND)
     doubts = {each["defence"]: each.get("doubts", []) for each in document["measured"]}
+    repeated = {each["defence"]: "plays" in each for each in document["measured"]}
     costs, paces = (
         {defence: _error(sides) for defence, sides in _by_defence(given, headline).items()}
         for given in (document.get("given_cost", []), document.get("given_pace", []))
@@ -110,6 +113,7 @@ def _of(path: Path) -> Iterator[Replay]:
             "same_direction": None if doubts[defence] else moves,
             "cost_error": costs.get(defence),
             "pace_error": paces.get(defence),
+            "plays": sides["measured"]["n"] if repeated[defence] else 1,
             "doubts": doubts[defence],
         }
 
@@ -131,6 +135,7 @@ def _of_phases(name: str, points: Sequence[Mapping[str, Any]]) -> Replay:
         "same_direction": None,
         "cost_error": None,
         "pace_error": None,
+        "plays": 1,
         "doubts": [],
     }
 
@@ -218,9 +223,12 @@ def _cells(row: Replay) -> tuple[str, ...]:
     told = [_signed(row["cost_error"])] if row["cost_error"] is not None else []
     if row["pace_error"] is not None:
         told.append(f"{_signed(row['pace_error'])} (its pace)")
+    measured = _figure(row["figure"], row["measured"])
+    if row["plays"] > 1:
+        measured += f" ({row['plays']} plays)"
     return (
         row["scenario"], row["defence"], row["figure"],
-        _figure(row["figure"], row["predicted"]), _figure(row["figure"], row["measured"]),
+        _figure(row["figure"], row["predicted"]), measured,
         _signed(row["error"]), f"{100 * row['bound']:.0f} %",
         "in doubt" if row["doubts"] else words[row["holds"]],
         words[row["same_direction"]], ", ".join(told) or "–",

@@ -41,8 +41,23 @@ class Curve(TypedDict):
     y: list[float | None]
 
 
+class Play(TypedDict):
+    """One of several plays of a variant: its place among all plays, and what it alone showed.
+
+    Figures are null where they are unbounded, or where there is none.
+    """
+
+    number: int
+    figures: dict[str, float | None]
+    doubts: list[str]
+    runs: dict[str, str]
+
+
 class Variant(TypedDict):
-    """One defence against one attack; `doubts` say why what was measured is not to be relied on."""
+    """One defence against one attack; `doubts` say why what was measured is not to be relied on.
+
+    Of several `plays` the figures are medians over those that are not in doubt, if there are any.
+    """
 
     defence: str
     description: str
@@ -57,6 +72,7 @@ class Variant(TypedDict):
     curve: Curve | None
     runs: dict[str, str]
     doubts: NotRequired[list[str]]
+    plays: NotRequired[list[Play]]
 
 
 class Axes(TypedDict):
@@ -104,12 +120,12 @@ class Agreement(TypedDict):
 class Attack(TypedDict):
     """The document of `gridlab attack --json`; `headline` names the figure that matters most.
 
-    With `--real`, `measured` has the same variants on a real server, one run each, `variants` what
-    was predicted for it, and `agreement` figure by figure measured over predicted; `given_pace` is
-    the same with a model that was told the pace of the server's core during the play, `given_cost`
-    with one that was told how much CPU time the server used in it; `noticed`
-    says what logins that were given up did cost the server, `doubts` why that is not to be relied
-    on.
+    With `--real`, `measured` has the same variants on a real server, one run each or the medians of
+    several, `variants` what was predicted for it, and `agreement` figure by figure measured over
+    predicted; `given_pace` is the same with a model that was told the pace of the server's core
+    during the play, `given_cost` with one that was told how much CPU time the server used in it;
+    `noticed` says what logins that were given up did cost the server, `doubts` why that is not to
+    be relied on, and why there are fewer plays than were asked for.
     """
 
     id: str
@@ -145,6 +161,7 @@ class Measured:
     runs: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     slower: tuple[tuple[float, float], ...] = ()
+    plays: tuple[Play, ...] = ()
 
     def sample(self, name: str) -> Sample:
         """One figure, standard or not.
@@ -184,6 +201,8 @@ class Measured:
         }
         if self.doubts:
             document["doubts"] = list(self.doubts)
+        if self.plays:
+            document["plays"] = list(self.plays)
         return document
 
     def _estimate(self, name: str) -> Estimate:

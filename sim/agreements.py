@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from results import Run, statistics
-from results.statistics import Sample
+from results.statistics import Median, Sample
 from results.variants import Agreement, Measured
 from sim.defences import GRIDS
 from sim.replications import simulate
@@ -26,7 +26,10 @@ def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
     one, other = (side.sample(name).estimate() for side in (predicted, played))
     known = one["value"] and other["value"] is not None
     ratio = other["value"] / one["value"] if known else None  # type: ignore[operator]
-    low, high = _interval(predicted.sample(name), played.sample(name)) if known else (None, None)
+    sides = predicted.sample(name), played.sample(name)
+    several = isinstance(played.sample(name), Median)
+    interval = _of_medians if several else _interval
+    low, high = interval(*sides) if known else (None, None)
     return {
         "defence": predicted.defence,
         "figure": name,
@@ -36,6 +39,16 @@ def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
         "ratio_low": low,
         "ratio_high": high,
     }
+
+
+def _of_medians(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:
+    """The same of several plays: by pairs where each has a prediction of its own."""
+    if isinstance(predicted, Median) and len(predicted.parts) == len(played.parts):
+        value = played.value / predicted.value
+        found = Median(value, played.parts / predicted.parts, 0.0).estimate()
+    else:
+        found = statistics.ratio(predicted, played, paired=False)
+    return found["low"], found["high"]
 
 
 def _interval(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:

@@ -181,6 +181,12 @@ def verify(output: Output, quick: bool, seed: int) -> None:
 @click.option(
     "--real", is_flag=True, help="Predict, then play each variant on a real server (loopback)."
 )
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    default=1,
+    help="Plays of each variant with --real: rounds in random order, medians.",
+)
 @click.option("--list", "listed", is_flag=True, help="List the attacks that are shipped.")
 @records_run
 @common
@@ -195,6 +201,7 @@ def attack(  # noqa: PLR0913 (an option each)
     plot: Path | None,
     phase: bool,
     real: bool,
+    repeats: int,
     listed: bool,
     seed: int,
     out: Path,
@@ -210,6 +217,7 @@ def attack(  # noqa: PLR0913 (an option each)
     gridlab attack S-HERD --real
     gridlab attack S-HERD --phase --real --plot phases.svg
     gridlab attack S-FLOOD --real --defence stock-byte-limit
+    gridlab attack S-BIGQ --real --repeats 5
     """
     from topologies import overlays
 
@@ -223,7 +231,12 @@ def attack(  # noqa: PLR0913 (an option each)
     from results import impact_plots, impact_table, pictures
     from sim import defences as variants
     from sim import reenactments
+    from sim.rounds import Rounds
 
+    if repeats > 1 and (phase or not real):
+        raise click.UsageError(
+            "--repeats is of plays on a real server: with --real, without --phase"
+        )
     if phase:
         if scenario != "S-HERD":
             raise click.UsageError("--phase is for S-HERD")
@@ -238,8 +251,9 @@ def attack(  # noqa: PLR0913 (an option each)
     with output.progress(laid.overlay.id) as advance:
         if real:
             make_real = click.get_current_context().obj
-            played = make_real(out=out, seed=seed, progress=advance).reenactment()
-            trial = reenactments.compared(laid, played, seed=seed, out=out)
+            rounds = Rounds(repeats, seed, advance)
+            played = make_real(out=out, seed=seed, progress=rounds.tell).reenactment()
+            trial = reenactments.compared(laid, played, seed=seed, out=out, rounds=rounds)
         else:
             trial = variants.attack(
                 laid, seed=seed, replications=replications, out=out, progress=advance

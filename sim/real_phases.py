@@ -16,12 +16,13 @@ import numpy as np
 from results.herd_phases import WHOLE, RealPhases, RealPoint
 from results.variants import Measured
 from sim.herd_phases import last_login_s, point
-from sim.reenactments import Real, foretold, unsure
+from sim.reenactments import Real, unsure
 from sim.replications import simulate
+from sim.returned import foretold
 from topologies import Profile, overlays
 from topologies.schema import Outage, Retry, Topology
 
-PLACES: Final = ((2.7, 0.3), (2.7, 6.0), (3.1, 0.5), (3.1, 8.0), (3.5, 0.8), (3.5, 10.0))
+PLACES: Final = ((5.0, 1.0), (5.0, 10.0), (7.0, 2.0), (7.0, 14.0), (9.0, 4.0), (9.0, 20.0))
 PATIENCE_S: Final = 1.0  # at most
 PLATFORMS_MAX: Final = 850  # of a herd, all of whom connect at once: below the cap of the rails
 HORIZON_S: Final = 36.0

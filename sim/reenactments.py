@@ -7,23 +7,23 @@ compared by the figures of `results.impact`; losses of sessions, returns and gue
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
-import numpy as np
-
-from results import Run, comebacks, pacing, pulls
+from results import Run, pulls
 from results.impact import PICTURES, variant
+from results.repeated import together
 from results.statistics import Sample
-from results.variants import AbandonedStep, Agreement, Measured, thinned
+from results.variants import AbandonedStep, Agreement, Measured
 from sim import pulled
 from sim.agreements import DOOR, agreement, at_its_cost, told_the_cost
 from sim.defences import GRIDS, Trial, described, window
 from sim.fetches import direct
 from sim.replications import simulate
+from sim.returned import HERDS, foretold, told_the_pace
+from sim.rounds import Plays, Rounds
 from topologies import Profile, TopologyError
 from topologies.overlays import Scenario
 from topologies.procedures import (
@@ -37,12 +37,11 @@ from topologies.procedures import (
     OneToOne,
     SilentController,
 )
-from topologies.returns import instants
 from topologies.schema import Topology
 
 DRIVEN: Final = (Approvals, Harvest, Duel, LargeAnswers, OneToOne, SilentController)
 REPEATS: Final = 64  # of each of their thefts, and of any other procedure
-HERDS: Final = 8  # replications of a herd that may never drain
+Pair = tuple[Run, Run]  # with the attack, and without
 Slower = tuple[tuple[float, float], ...]  # from when on [s] work takes how many times as long [1]
 NOTICED_WITHIN: Final = 0.15  # half-width up to which the share of unpaid abandoned steps is known
 
@@ -91,29 +90,49 @@ class Real(Protocol):
         ...
 
 
-def compared(scenario: Scenario, real: Real, *, seed: int = 1, out: Path | None = None) -> Trial:
+def compared(
+    scenario: Scenario,
+    real: Real,
+    *,
+    seed: int = 1,
+    out: Path | None = None,
+    rounds: Rounds | None = None,
+) -> Trial:
     """Predict every variant, then play it on a real server, and set both side by side.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        From `topologies.overlays.scenario`, as it is driven for real.
+    real : Real
+        Real grids.
+    seed : int
+        Of all runs: plays of a variant differ by what the server and the machine do.
+    out : Path, optional
+        Where simulated runs are kept.
+    rounds : Rounds, optional
+        How often each variant is played; once by default.
 
     Raises
     ------
     TopologyError
         The scenario is no traffic: people and programs are not driven.
     """
-    procedures = scenario.procedures
+    procedures, rounds = scenario.procedures, rounds or Rounds()
     if procedures and all(isinstance(each, DRIVEN) for each in procedures.values()):
-        return _performed(scenario, real, seed)
+        return _performed(scenario, real, seed, rounds)
     if procedures:
         rule = "is played by people and programs, which no real grid has; leave out --real"
         raise TopologyError([f"{scenario.overlay.id}: {rule}"])
     first = next(iter(scenario.attacked.values()))
     if any(each.login is not None for each in first.platforms):
-        return _returns(scenario, real, seed, out)
+        return _returns(scenario, real, seed, rounds, out)
     if direct(first).any():
-        return _pulls(scenario, real, seed)
-    return _traffic(scenario, real, seed)
+        return _pulls(scenario, real, seed, rounds)
+    return _traffic(scenario, real, seed, rounds)
 
 
-def _pulls(scenario: Scenario, real: Real, seed: int) -> Trial:
+def _pulls(scenario: Scenario, real: Real, seed: int, rounds: Rounds) -> Trial:
     """Items that all fetch: every variant is predicted before the first is played."""
     fitted: dict[tuple[str, ...], dict[str, Profile]] = {}
     predicted, runs = [], []
@@ -124,49 +143,76 @@ def _pulls(scenario: Scenario, real: Real, seed: int) -> Trial:
         real.predicted(topology)
         runs.append(run)
         predicted.append(pulled.foretold(name, topology, run))
-    played = [real.pull(topology, name) for name, topology in scenario.attacked.items()]
-    return _side_by_side(scenario, predicted, played, pulls.AXES, tuple(runs))
+    plays = rounds.play(scenario.attacked, lambda name: real.pull(scenario.attacked[name], name))
+    return _side_by_side(scenario, predicted, plays, pulls.AXES, tuple(runs))
 
 
-def _traffic(scenario: Scenario, real: Real, seed: int) -> Trial:
+def _traffic(scenario: Scenario, real: Real, seed: int, rounds: Rounds) -> Trial:
     """Publications: each variant with and without the attack."""
     fitted: dict[tuple[str, ...], dict[str, Profile]] = {}
-    sides: list[list[Measured]] = [[], []]
-    firsts: list[Run | None] = [None, None]
-    kept, given = [], []
+    profiles: dict[str, dict[str, Profile]] = {}
+    simulated: dict[str, Pair] = {}
     for name, attacked in scenario.attacked.items():
-        pair = (attacked, scenario.calm[name])
         servers = tuple(each.profile for each in attacked.controllers)
-        profiles = fitted[servers] = fitted.get(servers) or real.fit(pair[1])
-        simulated = [
-            simulate(each, seed=seed, replications=GRIDS, profiles=profiles, door=DOOR)
-            for each in pair
-        ]
-        for each in pair:
+        costs = profiles[name] = fitted[servers] = fitted.get(servers) or real.fit(
+            scenario.calm[name]
+        )
+        one, other = (
+            simulate(each, seed=seed, replications=GRIDS, profiles=costs, door=DOOR)
+            for each in (attacked, scenario.calm[name])
+        )
+        simulated[name] = one, other
+        for each in (attacked, scenario.calm[name]):
             real.predicted(each)
-        played = [real.play(each) for each in pair]
-        kept += [simulated[0], played[0]]
-        for number, runs in enumerate((simulated, played)):
-            first = firsts[number] = firsts[number] or runs[1]
-            assert first is not None
-            shown = variant(
-                name, name, (runs[0], runs[1]), first, window(attacked), scenario.overlay.picture
-            )
-            sides[number].append(replace(shown, doubts=tuple(_doubts(runs))))
-        told = told_the_cost(attacked, profiles, (simulated[0], played[0]), seed)
-        calm, shown_as = firsts[0], scenario.overlay.picture
-        assert calm is not None
-        again = variant(name, name, (told, simulated[1]), calm, window(attacked), shown_as)
-        given += _given(scenario, again, sides[1][-1])
-    axes = ("time [s]", PICTURES[scenario.overlay.picture])
-    trial = _side_by_side(scenario, sides[0], sides[1], axes, tuple(kept))
+
+    def shown(name: str, runs: Pair, undefended: Run) -> Measured:
+        laid, picture = window(scenario.attacked[name]), scenario.overlay.picture
+        found = variant(name, name, runs, undefended, laid, picture)
+        return replace(found, doubts=tuple(_doubts(runs)))
+
+    def play(name: str) -> Pair:
+        return real.play(scenario.attacked[name]), real.play(scenario.calm[name])
+
+    pairs = rounds.play(scenario.attacked, play)
+    first = next(iter(simulated))
+    calm = [runs[1] for runs in pairs.of[first]]  # of each round; the last one may have none
+    plays = Plays(
+        {
+            name: [shown(name, runs, calm[min(k, len(calm) - 1)]) for k, runs in enumerate(own)]
+            for name, own in pairs.of.items()
+        },
+        pairs.numbers,
+        pairs.ended,
+    )
+    undefended = simulated[first][1]
+    predicted = [shown(name, runs, undefended) for name, runs in simulated.items()]
+    kept = [
+        run
+        for name, own in pairs.of.items()
+        for run in (simulated[name][0], *(runs[0] for runs in own))
+    ]
+    trial = _side_by_side(
+        scenario, predicted, plays, ("time [s]", PICTURES[scenario.overlay.picture]), tuple(kept)
+    )
+    given = []
+    for name, own in pairs.of.items():
+        sides = []
+        for runs, played in zip(own, plays.of[name], strict=True):
+            pair = simulated[name][0], runs[0]
+            told = told_the_cost(scenario.attacked[name], profiles[name], pair, seed)
+            sides.append((shown(name, (told, simulated[name][1]), undefended), played))
+        given += _given(sides, scenario.overlay.headline)
     trial.document["given_cost"] = given
     return trial
 
 
-def _given(scenario: Scenario, again: Measured, played: Measured) -> list[Agreement]:
-    """Figures of a play beside those of a model that was told something of it."""
-    names = _figures(scenario, again.samples, played.samples)
+def _given(sides: Sequence[tuple[Measured, Measured]], headline: str = "") -> list[Agreement]:
+    """Figures of plays beside those of a model that was told something of each, which is first."""
+    if not sides:
+        return []
+    counted = [each for each in sides if not each[1].doubts] or sides
+    again, played = (together(side) for side in zip(*counted, strict=True))
+    names = _figures(headline, again.samples, played.samples)
     return [agreement(name, again, played) for name in names]
 
 
@@ -176,7 +222,7 @@ def _doubts(runs: Sequence[Run]) -> Iterator[str]:
     yield from (each for each in dict.fromkeys(found) if " sessions were lost" not in each)
 
 
-def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
+def _performed(scenario: Scenario, real: Real, seed: int, rounds: Rounds) -> Trial:
     """What people and programs do: every variant is predicted before the first is played.
 
     Theft k reads in the same order on both sides, so that the two are a pair.
@@ -192,19 +238,19 @@ def _performed(scenario: Scenario, real: Real, seed: int) -> Trial:
         else:
             predicted.append(_foretold(name, procedure, topology, seed))
         real.predicted(topology)
-    played = [
-        real.perform(procedure, scenario.attacked[name], name)
-        for name, procedure in procedures.items()
-    ]
-    trial = _side_by_side(scenario, predicted, played, playing.axes(scenario), ())
-    costs, paces = list[Agreement](), list[Agreement]()
-    for (name, procedure), each in zip(procedures.items(), played, strict=True):
-        topology = scenario.attacked[name]
-        if (told := at_its_cost(procedure, each)) is not None:
-            costs += _given(scenario, _foretold(name, told, topology, seed), each)
-        if each.slower:
-            again = _foretold(name, procedure, topology, seed, each.slower)
-            paces += _given(scenario, again, each)
+    plays = rounds.play(
+        procedures, lambda name: real.perform(procedures[name], scenario.attacked[name], name)
+    )
+    trial = _side_by_side(scenario, predicted, plays, playing.axes(scenario), ())
+    headline, costs, paces = scenario.overlay.headline, list[Agreement](), list[Agreement]()
+    for name, procedure in procedures.items():
+        topology, own = scenario.attacked[name], plays.of[name]
+        dear = [(at_its_cost(procedure, each), each) for each in own]
+        sides = [(_foretold(name, told, topology, seed), each) for told, each in dear if told]
+        costs += _given(sides, headline)
+        slow = [each for each in own if each.slower]
+        sides = [(_foretold(name, procedure, topology, seed, each.slower), each) for each in slow]
+        paces += _given(sides, headline)
     if costs:
         trial.document["given_cost"] = costs
     if paces:
@@ -248,55 +294,35 @@ def _foretold_thefts(name: str, procedure: Harvest, topology: Topology, seed: in
     return Measured(name, "", figures, picture, {**playing.REASONS, **harvest.REASONS})
 
 
-def _returns(scenario: Scenario, real: Real, seed: int, out: Path | None) -> Trial:
+def _returns(scenario: Scenario, real: Real, seed: int, rounds: Rounds, out: Path | None) -> Trial:
     """Sessions lost and logins: every variant is predicted before the first is played."""
     share = scenario.share
-    predicted, runs, fitted = [], [], []
+    predicted, runs, fitted = [], [], {}
     for name, topology in scenario.attacked.items():
-        profiles = real.fit_logins(topology, share)
-        fitted.append(profiles)
+        profiles = fitted[name] = real.fit_logins(topology, share)
         run = simulate(topology, seed=seed, replications=HERDS, profiles=profiles, door=DOOR)
         if out is not None:
             run.save(out)
         real.predicted(topology)
         runs.append(run)
         predicted.append(foretold(name, topology, run, share))
-    played = [real.come_back(topology, name, share) for name, topology in scenario.attacked.items()]
+    plays = rounds.play(
+        scenario.attacked, lambda name: real.come_back(scenario.attacked[name], name, share)
+    )
     axes = ("time [s]", PICTURES["online"])
-    trial = _side_by_side(scenario, predicted, played, axes, tuple(runs))
-    told = [
-        _told_the_pace(scenario.attacked[each.defence], each, profiles, seed, share)
-        for each, profiles in zip(played, fitted, strict=True)
-    ]
-    if given := [row for rows in told for row in rows]:
+    trial = _side_by_side(scenario, predicted, plays, axes, tuple(runs))
+    given = []
+    for name, own in plays.of.items():
+        told = [
+            told_the_pace(scenario.attacked[name], each, fitted[name], seed, share) for each in own
+        ]
+        given += _given([(again, each) for again, each in zip(told, own, strict=True) if again])
+    if given:
         trial.document["given_pace"] = given
     trial.document["noticed"] = real.noticed()
     if doubts := unsure(trial.document["noticed"]):
-        trial.document["doubts"] = doubts
+        trial.document["doubts"] = [*trial.document.get("doubts", []), *doubts]
     return trial
-
-
-def _told_the_pace(
-    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float
-) -> list[Agreement]:
-    """A play beside what the model says when it is told how fast the cores were meanwhile.
-
-    A neighbour on the same physical core is no wrong cost, nor a wrong cost a neighbour.
-    """
-    pace = played.samples.get("pace_per_s")
-    known = [each.pace_per_s for each in (profiles or {}).values()]
-    if pace is None or not known or None in known:
-        return []
-    slower = {
-        name: each.model_copy(
-            update={"speed": each.speed * pacing.slowdown(pace.value, each.pace_per_s or math.nan)}
-        )
-        for name, each in profiles.items()
-    }
-    run = simulate(topology, seed=seed, replications=HERDS, profiles=slower, door=DOOR)
-    again = foretold(played.defence, topology, run, share)
-    names = [name for name in again.samples if name in played.samples]
-    return [agreement(name, again, played) for name in names]
 
 
 def unsure(steps: Sequence[AbandonedStep]) -> list[str]:
@@ -311,58 +337,30 @@ def unsure(steps: Sequence[AbandonedStep]) -> list[str]:
     return found
 
 
-def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Measured:
-    """The figures of a simulated run's sessions, on a share of a core."""
-    logins = run.header.measurement.get("logins", {})
-    numbers = run.intervals["replication"]
-    edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
-    hostile = [each.name for each in topology.platforms if each.role == "adversary"]
-    due = instants(topology)
-    samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
-    samples["server_cpu_share"] = _used(run, topology, share)
-    if due.guess_s is not None:
-        used_s = float(share * run.intervals["busy_s"].sum())
-        samples |= comebacks.work_per_answer(logins, hostile, used_s)
-    honest = [entry for name, entry in logins.items() if name not in hostile]
-    count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
-    total = sum(entry["platforms"] for entry in honest) or 1
-    online = np.sum([entry["online"][0][:count] for entry in honest], axis=0) / total
-    curve = thinned([float(t) for t in edges_s[:count]], np.atleast_1d(online).tolist())
-    return Measured(name, "", samples, curve, {}, {"attacked": run.header.run_id})
-
-
-def _used(run: Run, topology: Topology, share: float) -> Sample:
-    """Share of its core that the server used while it was there, from the first fault on. [1]"""
-    table = run.intervals
-    down_s = sum(each.duration for each in topology.faults if hasattr(each, "controller"))
-    begin_s = min((each.start for each in topology.faults), default=0.0) if down_s else 0.0
-    late = table["start_s"] >= begin_s
-    used_s = np.bincount(table["replication"], weights=share * table["busy_s"] * late)
-    parts = used_s / (topology.workload.duration - begin_s - down_s)
-    return Sample(float(parts.mean()), parts, 0.0)
-
-
 def _side_by_side(
     scenario: Scenario,
-    predicted: list[Measured],
-    played: list[Measured],
+    predicted: Sequence[Measured],
+    plays: Plays[Measured],
     axes: tuple[str, str],
     runs: tuple[Run, ...],
 ) -> Trial:
-    document = described(scenario, predicted, axes)
+    played = [together(own, plays.numbers[name]) for name, own in plays.of.items()]
+    document = described(scenario, list(predicted), axes)
     document["measured"] = [each.document() for each in played]
     document["agreement"] = [
         agreement(name, one, other)
         for one, other in zip(predicted, played, strict=True)
-        for name in _figures(scenario, one.samples, other.samples)
+        for name in _figures(scenario.overlay.headline, one.samples, other.samples)
     ]
+    if plays.ended:
+        document["doubts"] = [plays.ended]
     return Trial(document, {each.defence: each for each in played}, runs)
 
 
 def _figures(
-    scenario: Scenario, predicted: Mapping[str, Sample], played: Mapping[str, Sample]
+    headline: str, predicted: Mapping[str, Sample], played: Mapping[str, Sample]
 ) -> list[str]:
     """Names that both sides have: the headline first, then the scenario's own and goodput, p99."""
     both = [name for name in predicted if name in played]
     own = [name for name in both if not name.startswith("amplification")]
-    return sorted(own, key=lambda name: name != scenario.overlay.headline)
+    return sorted(own, key=lambda name: name != headline)

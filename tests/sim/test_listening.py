@@ -6,8 +6,8 @@ import worlds
 from test_sessions import both
 
 from results import histogram
-from sim.reenactments import foretold
 from sim.replications import simulate
+from sim.returned import foretold
 from topologies import overlays, profile
 from topologies.plan import Plan
 

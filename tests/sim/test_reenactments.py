@@ -1,13 +1,17 @@
 """Predictions beside what was played, on a real side that the model itself plays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from results.impact_table import render
 from results.statistics import Sample
 from results.variants import Measured
-from sim import agreements, logins, pulled, real_phases, reenactments
+from sim import agreements, logins, pulled, real_phases, reenactments, returned
 from sim.replications import simulate
+from sim.rounds import Rounds
 from topologies import TopologyError, overlays, profile
 from topologies.loading import varied
 
@@ -37,7 +41,7 @@ class Mirror:
         assert topology.model_dump_json() in self.known
         self.asked.append((defence, share))
         run = simulate(topology, seed=9, replications=1, processes=1, door="a test")
-        return reenactments.foretold(defence, topology, run)
+        return returned.foretold(defence, topology, run)
 
     def series(self, topologies):
         return [self.come_back(each, "point", 1.0) for each in topologies]
@@ -77,8 +81,6 @@ def test_every_variant_is_predicted_before_the_first_is_played():
     assert ratios["patience", "makespan_s"] == pytest.approx(1.0, abs=0.5)
     assert ratios["patience", "online_share"] == 1.0
     assert document["headline"] == "makespan_s"
-    from rich.console import Console
-
     console = Console(width=160, record=True)
     console.print(render(document))
     text = console.export_text()
@@ -182,7 +184,7 @@ def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_serve
     document = real_phases.points(mirror)
     sizes = [max(each.count for each in topology.platforms) for topology in asked]
     assert max(sizes) == real_phases.PLATFORMS_MAX
-    assert document["patience_s"] == pytest.approx(850 * 2e-3 / 3.5)
+    assert document["patience_s"] == pytest.approx(850 * 2e-3 / 9.0)
     for point, (size, cap) in zip(document["points"], real_phases.PLACES, strict=True):
         assert point["work_s"] == pytest.approx(size * document["patience_s"], rel=0.01)
         assert point["cap_s"] == cap * document["patience_s"]
@@ -222,3 +224,96 @@ def test_one_run_beside_replications_is_taken_to_vary_as_they_do():
     spread = np.std(parts, ddof=1) / 10.0
     half = found["ratio_high"] - 1.2
     assert 2.0 * spread * (1.0 + 1 / 4) ** 0.5 < half < 4.0 * spread * (1.0 + 1.44 / 4) ** 0.5
+
+
+class Gone(ValueError):
+    """What was asked for cannot be had."""
+
+    exit_code = 2
+
+
+class Unsteady(Mirror):
+    """A mirror whose plays of a herd take so many seconds longer, until none is left."""
+
+    def __init__(self, later_s):
+        super().__init__()
+        self.later_s = list(later_s)
+
+    def come_back(self, topology, defence, share):
+        if not self.later_s:
+            raise Gone("the machine went away")
+        played = super().come_back(topology, defence, share)
+        later = {"makespan_s": played.samples["makespan_s"].later(self.later_s.pop(0))}
+        return replace(played, samples={**played.samples, **later})
+
+
+def repeated(mirror, count):
+    laid = overlays.scenario("S-HERD", None, ["patience"], SMALL, real=True)
+    return reenactments.compared(laid, mirror, seed=2, rounds=Rounds(count, 2)).document
+
+
+def test_of_several_plays_the_medians_are_laid_beside_the_prediction():
+    once = repeated(Unsteady([0.0, 0.0]), 1)
+    mirror = Unsteady([0.1, 0.1, 0.0, 0.0, 7.0, 7.0])
+    document = repeated(mirror, 3)
+    names = [name for name, _ in mirror.asked if name != "fit"]
+    assert [sorted(names[k : k + 2]) for k in (0, 2, 4)] == [["none", "patience"]] * 3
+    for each, single in zip(document["measured"], once["measured"], strict=True):
+        assert each.keys() - single.keys() == {"plays"}
+        alone = single["figures"]["makespan_s"]["value"]
+        shown = each["figures"]["makespan_s"]
+        assert (shown["value"], shown["n"]) == (pytest.approx(alone + 0.1), 3)
+        assert shown["high"] > shown["value"] + 7.0  # three that differ so much say little
+        found = [play["figures"]["makespan_s"] - alone for play in each["plays"]]
+        assert found == pytest.approx([0.1, 0.0, 7.0])
+        assert [-(-play["number"] // 2) for play in each["plays"]] == [1, 2, 3]
+        row = next(
+            row
+            for row in document["agreement"]
+            if (row["defence"], row["figure"]) == (each["defence"], "makespan_s")
+        )
+        assert row["measured"] == shown
+        assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
+    console = Console(width=160, record=True)
+    console.print(render(document))
+    assert "makespan [s] of single plays, and their median:" in console.export_text()
+
+
+def test_what_was_played_is_kept_if_a_later_play_fails():
+    document = repeated(Unsteady([0.0, 0.0, 0.2]), 3)
+    counts = sorted(len(each.get("plays", [0])) for each in document["measured"])
+    assert counts == [1, 2]
+    assert (
+        "the machine went away; what was played before play 4 of 6 is kept" in document["doubts"][0]
+    )
+    with pytest.raises(Gone, match="went away"):
+        repeated(Unsteady([0.0]), 3)
+
+
+class Flooded(Mirror):
+    """Traffic on a machine that gets slower from play to play."""
+
+    def __init__(self):
+        super().__init__()
+        self.speed = 1.0
+
+    def play(self, topology):
+        assert topology.model_dump_json() in self.known
+        self.speed *= 1.1
+        slower = profile(topology, "controller").model_copy(update={"speed": self.speed})
+        return simulate(topology, seed=2, replications=1, profiles={"controller": slower},
+                        processes=1, door="a test")  # fmt: skip
+
+
+def test_traffic_is_told_the_cost_of_each_of_its_plays():
+    changes = ["workload.duration=8 s", "attacks[flood].start=2 s", "attacks[flood].duration=3 s"]
+    laid = overlays.scenario("S-FLOOD", None, ["none"], changes, real=True)
+    document = reenactments.compared(laid, Flooded(), seed=2, rounds=Rounds(3, 2)).document
+    blind, told = (
+        next(row for row in document[side] if row["figure"] == "other_topics_p99_s")
+        for side in ("agreement", "given_cost")
+    )
+    assert blind["measured"] == told["measured"]
+    assert (told["predicted"]["n"], told["measured"]["n"]) == (3, 3)
+    assert abs(told["ratio"] - 1.0) < 0.5 * (blind["ratio"] - 1.0)
+    assert told["ratio_high"] - told["ratio_low"] < blind["ratio_high"] - blind["ratio_low"]

@@ -1,0 +1,71 @@
+"""The figures of Platforms that come back: foretold, and by a model that is told a play's pace."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from results import Run, comebacks, pacing
+from results.statistics import Sample
+from results.variants import Measured, thinned
+from sim.agreements import DOOR
+from sim.replications import simulate
+from topologies import Profile
+from topologies.returns import instants
+from topologies.schema import Topology
+
+HERDS: Final = 8  # replications of a herd that may never drain
+
+
+def foretold(name: str, topology: Topology, run: Run, share: float = 1.0) -> Measured:
+    """The figures of a simulated run's sessions, on a share of a core."""
+    logins = run.header.measurement.get("logins", {})
+    numbers = run.intervals["replication"]
+    edges_s = np.unique(run.intervals["end_s"][numbers == numbers[0]])
+    hostile = [each.name for each in topology.platforms if each.role == "adversary"]
+    due = instants(topology)
+    samples = comebacks.figures(logins, edges_s, hostile, back_s=due.back_s, guess_s=due.guess_s)
+    samples["server_cpu_share"] = _used(run, topology, share)
+    if due.guess_s is not None:
+        used_s = float(share * run.intervals["busy_s"].sum())
+        samples |= comebacks.work_per_answer(logins, hostile, used_s)
+    honest = [entry for name, entry in logins.items() if name not in hostile]
+    count = min(len(edges_s), *(len(entry["online"][0]) for entry in honest), len(edges_s))
+    total = sum(entry["platforms"] for entry in honest) or 1
+    online = np.sum([entry["online"][0][:count] for entry in honest], axis=0) / total
+    curve = thinned([float(t) for t in edges_s[:count]], np.atleast_1d(online).tolist())
+    return Measured(name, "", samples, curve, {}, {"attacked": run.header.run_id})
+
+
+def _used(run: Run, topology: Topology, share: float) -> Sample:
+    """Share of its core that the server used while it was there, from the first fault on. [1]"""
+    table = run.intervals
+    down_s = sum(each.duration for each in topology.faults if hasattr(each, "controller"))
+    begin_s = min((each.start for each in topology.faults), default=0.0) if down_s else 0.0
+    late = table["start_s"] >= begin_s
+    used_s = np.bincount(table["replication"], weights=share * table["busy_s"] * late)
+    parts = used_s / (topology.workload.duration - begin_s - down_s)
+    return Sample(float(parts.mean()), parts, 0.0)
+
+
+def told_the_pace(
+    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float
+) -> Measured | None:
+    """What the model says of a play when told how fast the cores were; None if that is not known.
+
+    A neighbour on the same physical core is no wrong cost, nor a wrong cost a neighbour.
+    """
+    pace = played.samples.get("pace_per_s")
+    known = [each.pace_per_s for each in (profiles or {}).values()]
+    if pace is None or not known or None in known:
+        return None
+    slower = {
+        name: each.model_copy(
+            update={"speed": each.speed * pacing.slowdown(pace.value, each.pace_per_s or math.nan)}
+        )
+        for name, each in profiles.items()
+    }
+    run = simulate(topology, seed=seed, replications=HERDS, profiles=slower, door=DOOR)
+    return foretold(played.defence, topology, run, share)
