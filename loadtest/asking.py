@@ -256,7 +256,8 @@ class Hall:
                 seen = observer.stop()
             self.found.used_s = await settled_s(self._pid) - used_s
             self.found.memory_bytes = [float(each) for each in seen.rss_bytes]
-            self.found.pace_per_s, self.found.paces = seen.pace_per_s(0.0), seen.paces(begun_s)
+            if (course := seen.course(begun_s)) is not None:
+                self.found.pace_per_s, self.found.paces = course.mean_per_s, course.rows(begun_s)
 
     async def _enter(self, stack: contextlib.AsyncExitStack) -> tuple[Dialogue, list[Asker]]:
         """Everybody online; receivers are subscribed."""
