@@ -3,6 +3,7 @@
 # make extras    what real grids need besides: servers, and the Python packages of all extras
 # make validate  the real-server part alone: predict, deploy, measure, compare
 # make prove     the long proofs, those that are out of date (ONLY="name ...": these alone)
+# make quotes    write what the stored proofs say into the docs, and list what changed
 # make lint      style and types
 # make notebooks  run all notebooks and write their outputs (ONLY="05 07": these alone)
 # make lock      write requirements.lock anew from pyproject.toml
@@ -21,7 +22,7 @@ DEPLOYED := tests/loadtest $(MEASURED:%=--ignore=%)
 COMPUTED := tests --ignore=tests/loadtest --ignore=tests/validation
 SPLIT := \# ---- with the extras
 
-.PHONY: run extras test prove validate lint kernels notebooks lock servers clean help
+.PHONY: run extras test prove quotes validate lint kernels notebooks lock servers clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -63,6 +64,9 @@ kernels: $(VENV)/.full
 
 prove: servers $(VENV)/.full
 	@PYTHONPATH=. $(BIN)/python tests/prove.py $(ONLY)
+
+quotes: $(VENV)/.full
+	@PYTHONPATH=. $(BIN)/python tests/quoting.py
 
 lint: $(VENV)/.full
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

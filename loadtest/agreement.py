@@ -109,7 +109,7 @@ class Point:
         profiles : mapping of str to Profile
             Those of the prediction.
         beside : Topology, optional
-            The grid of the prediction, with neighbours that the pilot showed.
+            The grid of the prediction, on machines as they were expected to be.
         """
         expected = beside or topology
         self.tell_pace(answer, expected, profiles)

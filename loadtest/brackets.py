@@ -4,20 +4,29 @@ A shared machine is up to twice as slow for seconds or minutes: what a publicati
 ago tells little of the next run. So a light load can be played on the same servers before each run;
 the model, whose costs are scaled to it, predicts that one run, and the prediction is on disk, with
 its digest and the instant, before the run is played. It knows the machine as it was some seconds
-ago, and of the run only the plan.
+ago (how slow, from all runs of the last minute), and of the run only the plan.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import results
-from loadtest import book, neighbours
+from loadtest import book, paces
 from loadtest.agreement import Ahead, prediction, reference_per_s
-from loadtest.calibration import DOOR, PILOT_SEED_SHIFT, Measure, Predict, counted, pilot, refitted
+from loadtest.calibration import (
+    DOOR,
+    PILOT_SEED_SHIFT,
+    Fit,
+    Measure,
+    Predict,
+    counted,
+    pilot,
+    refitted,
+)
 from loadtest.problems import LoadError
 from results import evidence, pacing, statistics
 from results.bracketing import PUBLICATIONS_MIN
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 
     from results import Run
     from topologies.profiles import Profile
-    from topologies.schema import Neighbours, Topology
+    from topologies.schema import Topology
 
 
 AHEAD_S_MIN = 2.0
@@ -48,28 +57,25 @@ class Light:
         Publications, see `calibration.light_rate_per_s`. [1/s]
     seed : int
         Of the validation: plans of light loads are none of its points'.
-    neighbours : mapping of str to Neighbours
-        Of each server, as its predictions have them.
     """
 
     topology: Topology
     rate_per_s: float
     seed: int
-    neighbours: Mapping[str, Neighbours] = field(default_factory=dict)
 
     def play(self, measure: Measure, duration_s: float, number: int = 0) -> Run:
         """Play it until it counts; each number has a plan of its own. [s]"""
         light = pilot(self.topology, duration_s, self.rate_per_s)
         return counted(measure, light, self._key(number))
 
-    def predicted(
-        self, predict: Predict, profiles: dict[str, Profile], duration_s: float, number: int
-    ) -> Run:
-        """What the model says of the same. [s]"""
-        light = pilot(self.topology, duration_s, self.rate_per_s)
+    def predicted(self, predict: Predict, fitted: Fit, measured: Run, number: int) -> Run:
+        """What the model says of the same, told when its cores were how fast, if that is known."""
+        light = pilot(self.topology, measured.header.duration_s, self.rate_per_s)
+        plain = fitted.expected(light), fitted.profiles
+        topology, costs = paces.told(light, fitted.profiles, measured) or plain
         return predict(
-            neighbours.beside(light, self.neighbours), seed=self._key(number), profiles=profiles,
-            load=1.0, plan_replication=0, door=DOOR,
+            topology, seed=self._key(number), profiles=costs, load=1.0, plan_replication=0,
+            door=DOOR,
         )  # fmt: skip
 
     def _key(self, number: int) -> int:
@@ -77,12 +83,12 @@ class Light:
 
 
 def told(
-    light: Light, measure: Measure, predict: Predict, profiles: dict[str, Profile],
-    duration_s: float, number: int,
-) -> tuple[BracketingLoad, dict[str, Profile]] | None:  # fmt: skip
+    light: Light, measure: Measure, predict: Predict, fitted: Fit, duration_s: float, number: int
+) -> tuple[BracketingLoad, dict[str, Profile], Run] | None:  # fmt: skip
     """Play a light load, and scale the costs to it; None where it does not count.
 
-    It does not count where other work spoiled it every time, or it has too few publications.
+    It does not count where other work spoiled it every time, or it has too few publications. Where
+    the pace of the cores is known, costs are scaled at equal pace, and hold for the same as before.
 
     Parameters
     ----------
@@ -90,7 +96,7 @@ def told(
         Which.
     measure, predict : callable
         A run on the grid that is up, and the model.
-    profiles : dict of str to Profile
+    fitted : Fit
         Costs before.
     duration_s : float
         How long. [s]
@@ -101,8 +107,8 @@ def told(
     header = measured.header
     if not header.verdict.valid or header.counts.publications < PUBLICATIONS_MIN:
         return None
-    expected = light.predicted(predict, profiles, duration_s, number)
-    costs = refitted(profiles, expected, measured)
+    expected = light.predicted(predict, fitted, measured, number)
+    costs = refitted(fitted.profiles, expected, measured)
     sides = [Figures([run]) for run in (measured, expected)]
     used, expected_used = (
         {name: side.utilisation(name).value for name in side.controllers} for side in sides
@@ -119,7 +125,7 @@ def told(
         "predicted_per_s": sides[1].rate("offered").value,
         "speeds": {name: profile.speed for name, profile in costs.items()},
     }
-    return found, costs
+    return found, costs, measured
 
 
 def kept(run: Run, light: BracketingLoad, profiles: Mapping[str, Profile], out: Path) -> Ahead:

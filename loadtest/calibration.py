@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
-from loadtest import neighbours, paces
+from loadtest import paces
 from loadtest.problems import LoadError
 from results import figures, pacing, statistics
 from results.twin_documents import TwinFit
 from topologies.profiles import Profile
-from topologies.schema import Neighbours, Poisson, Topology
+from topologies.schema import Poisson, Topology
 
 if TYPE_CHECKING:
     from results import Run
@@ -59,19 +59,18 @@ class Measure(Protocol):
 class Fit:
     """The profiles of this machine, the factor behind them, and the pilot that it rests on.
 
-    Without a pilot, `source` is the name of the profile that was given; with one, `neighbours` are
-    those of each server that it showed.
+    Without a pilot, `source` is the name of the profile that was given.
     """
 
     profiles: dict[str, Profile]
     speed: statistics.Estimate
     pilot: Run | None
     source: str | None = None
-    neighbours: dict[str, Neighbours] = field(default_factory=dict)
 
-    def beside(self, topology: Topology) -> Topology:
-        """The grid as it is predicted: on machines with these neighbours."""
-        return neighbours.beside(topology, self.neighbours)
+    def expected(self, topology: Topology, later: Sequence[Run] = ()) -> Topology:
+        """The grid as it is predicted: on machines that go on as in the pilot, and later."""
+        seen = [] if self.pilot is None else [self.pilot]
+        return paces.expected(topology, self.profiles, [*seen, *later])
 
     def document(self) -> TwinFit:
         """The fit as `gridlab validate --json` shows it."""
@@ -82,10 +81,7 @@ class Fit:
             "profile": self.source,
             "speeds": self.speeds(),
             "paces_per_s": {name: each.pace_per_s for name, each in self.profiles.items()},
-            "neighbours": {
-                name: {"factor": each.factor, "share": each.share, "mean_s": each.mean}
-                for name, each in self.neighbours.items()
-            },
+            "spells": pacing.spells(self.pilot) if self.pilot else {},
         }
 
     def speeds(self) -> dict[str, float]:
@@ -121,10 +117,7 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
         )
         for name, shipped in stations(topology).items()
     }
-    own = {
-        name: neighbours.neighbours(**each) for name, each in entry.get("neighbours", {}).items()
-    }
-    return Fit(profiles, entry["speed"], pilot, neighbours=own)
+    return Fit(profiles, entry["speed"], pilot)
 
 
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
@@ -146,25 +139,24 @@ def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
 
 def fit(
     topology: Topology, predict: Predict, measure: Measure, *, seed: int, duration_s: float,
-    rate_per_s: float = PILOT_RATE_PER_S, beside: bool = False,
+    rate_per_s: float = PILOT_RATE_PER_S,
 ) -> Fit:  # fmt: skip
-    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost.
-
-    With `beside`, costs are those between the spells of neighbours that it showed.
-    """
+    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost."""
     light = pilot(topology, duration_s, rate_per_s)
     key = seed + PILOT_SEED_SHIFT
     measured = counted(measure, light, key)
     answer = partial(predict, seed=key, load=1.0, plan_replication=0, door=DOOR)
-    own = neighbours.shown(measured, topology) if beside else {}
-    expected = neighbours.beside(light, own)
-    predicted = answer(expected, profiles=None)
+    predicted = answer(light, profiles=None)
     sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(sides[0], sides[1], paired=False)
-    profiles = refitted(stations(topology), predicted, measured)
-    if (told := paces.told(expected, profiles, measured)) is not None:
+    paces_per_s = pacing.paces_per_s(measured)
+    profiles = {
+        name: profile.model_copy(update={"pace_per_s": paces_per_s.get(name)})
+        for name, profile in refitted(stations(topology), predicted, measured).items()
+    }
+    if (told := paces.told(light, profiles, measured)) is not None:
         profiles = _at_pace(profiles, answer(told[0], profiles=told[1]), measured)
-    return Fit(profiles, speed, measured, neighbours=own)
+    return Fit(profiles, speed, measured)
 
 
 def _at_pace(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[str, Profile]:
@@ -179,7 +171,7 @@ def _at_pace(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[
 
 
 def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> dict[str, Profile]:
-    """The profiles on which a light load costs what it did, at the pace that the cores had.
+    """The profiles on which a light load costs what it did.
 
     Parameters
     ----------
@@ -195,7 +187,7 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
     """
     sides = [figures.Figures([run]) for run in (predicted, measured)]
     costs_s = [side.busy_per_publication().value for side in sides]
-    found, paces_per_s = {}, pacing.paces_per_s(measured)
+    found = {}
     for name, profile in profiles.items():
         factor = _factor(sides, name)
         if factor is None:
@@ -205,8 +197,7 @@ def refitted(profiles: Mapping[str, Profile], predicted: Run, measured: Run) -> 
                 f"controllers[{name}]: the light load tells no cost: too little was published or "
                 "used in it; make it longer"
             )
-        changes = {"speed": profile.speed * factor, "pace_per_s": paces_per_s.get(name)}
-        found[name] = profile.model_copy(update=changes)
+        found[name] = profile.model_copy(update={"speed": profile.speed * factor})
     return found
 
 

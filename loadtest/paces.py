@@ -3,23 +3,28 @@
 On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
 milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
 run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
-is a slow-down of the Controller; neighbours that it may have in the model are told so, too.
+is a slow-down of the Controller; neighbours that it may have in the file are told so, too.
+
+Of a run that is still to come nobody knows it. It is expected that the machine goes on as it was in
+runs before, which is recorded step by step: as often slow, as much, for as long, and in the same
+order (`controllers[].slowness`), from any instant of that on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from results import pacing
-from topologies.schema import SlowDown
+from topologies.schema import SlowDown, Slowness
 
 if TYPE_CHECKING:
     from results import Run
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
+RECALLED_S: Final = 60.0  # of what was recorded, the newest
 Steps = Sequence[tuple[float, float]]  # from when [s], pace [1/s]
 
 
@@ -28,8 +33,8 @@ def told(
 ) -> tuple[Topology, dict[str, Profile]] | None:
     """The grid and the costs on cores as fast as those of a run; None where one is not known.
 
-    Step by step where each server is a Controller. Else at the mean pace of each, with the spells
-    of neighbours that it has in the model: no slow-down strikes a component.
+    Step by step where each server is a Controller. Else at the mean pace of each, with neighbours
+    that the file has: no slow-down strikes a component.
     """
     means = pacing.paces_per_s(run)
     controllers = {each.name for each in topology.controllers}
@@ -46,11 +51,16 @@ def told(
         costs[name] = profile.model_copy(update=at_pace)
         faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
     # A steady study has no faults in a file; these are no study of theirs, but the machine's.
-    nodes = tuple(
-        node.model_copy(update={"neighbours": None}) if steps.get(node.name) else node
+    nodes = (
+        node.model_copy(
+            update={
+                "slowness": None,
+                "neighbours": None if steps.get(node.name) else node.neighbours,
+            }
+        )
         for node in topology.controllers
     )
-    changes = {"faults": (*topology.faults, *faults), "controllers": nodes}
+    changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
     return topology.model_copy(update=changes), costs
 
 
@@ -69,3 +79,43 @@ def _slow_downs(
                     "duration": f"{end_s - begin_s:.6f} s",
                 }
             )  # fmt: skip
+
+
+def expected(topology: Topology, profiles: Mapping[str, Profile], seen: Sequence[Run]) -> Topology:
+    """The grid on machines that go on as they were in measured runs, of which the last is newest.
+
+    A Controller of which no pace is known is as it is in the file, and so are all of a grid with
+    faults, of which some kinds have no model beside it.
+    """
+    if topology.faults:
+        return topology
+    nodes = []
+    for node in topology.controllers:
+        profile = profiles.get(node.name)
+        steps = [] if profile is None else _recorded(node.name, profile.pace_per_s, seen)
+        if not steps:
+            nodes.append(node)
+            continue
+        slowness = Slowness.model_validate({"steps": steps})
+        nodes.append(node.model_copy(update={"neighbours": None, "slowness": slowness}))
+    return topology.model_copy(update={"controllers": tuple(nodes)})
+
+
+def _recorded(
+    controller: str, reference_per_s: float | None, seen: Sequence[Run]
+) -> list[dict[str, str | float]]:
+    """How long each step lasted and how much slower it was than costs hold for, in turn."""
+    found: list[list[dict[str, str | float]]] = []
+    left_s = RECALLED_S
+    for run in reversed(seen):
+        steps = pacing.steps(run).get(controller)
+        if not steps or reference_per_s is None or left_s <= 0.0:
+            continue
+        ends_s = [*(begin_s for begin_s, _ in steps[1:]), run.header.duration_s]
+        found.append([
+            {"lasts": f"{end_s - begin_s:.6f} s", "factor": pacing.slowdown(pace, reference_per_s)}
+            for (begin_s, pace), end_s in zip(steps, ends_s, strict=True)
+            if end_s - begin_s > 1e-6
+        ])  # fmt: skip
+        left_s -= run.header.duration_s
+    return [step for record in reversed(found) for step in record]

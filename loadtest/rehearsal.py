@@ -16,7 +16,7 @@ from loadtest import deployment, engine, pulling, reading, spinner
 from loadtest.calibration import Measure, Predict, fit, light_rate_per_s
 from loadtest.cores import split_cores
 from loadtest.problems import LoadError
-from loadtest.validation import PILOT_S
+from loadtest.terms import PILOT_S
 
 if TYPE_CHECKING:
     from loadtest.adversaries import Reenactment

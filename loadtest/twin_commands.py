@@ -83,11 +83,12 @@ def validate(
     gridlab validate single-broker --change 'topics[0].payload.size=8 KB' --points .5,1
     """
     from loadtest import validation
+    from loadtest.terms import Terms, read_points
     from results import twin_report, twin_table
     from topologies import loading
 
-    read = validation.read_points(points)
-    terms = validation.Terms(
+    read = read_points(points)
+    terms = Terms(
         points=tuple(read or ()),
         of_capacity=of == "capacity",
         profile=None

@@ -1,22 +1,20 @@
 """Predict first, then measure: how far the model is off a real server, point by point.
 
 In this order, so that no prediction can know its measurement: deploy a grid and fit the costs of
-this machine on a pilot, and what its neighbours do (or take a profile as it is); take the grid
-down; simulate every point on the plan that it will play and store the predictions; deploy a fresh
-grid; play every point several times, in random order, if asked each after a light load of its own,
-from which that one run is predicted once more before it is played; compare. Only then is the model
-told what the runs cost, to see how good its structure is apart from its costs, and how fast the
-cores were, to see how good both are apart from the machine's drift. A stopped validation goes on
-where it stopped.
+this machine on a pilot (or take a profile as it is); take the grid down; simulate every point on
+the plan that it will play, on machines that go on as in the pilot, and store the predictions;
+deploy a fresh grid; play every point several times, in random order, if asked each after a light
+load of its own, from which that one run is predicted once more before it is played; compare. Only
+then is the model told what the runs cost, to see how good its structure is apart from its costs,
+and how fast the cores were, to see how good both are apart from the machine's drift. A stopped
+validation goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +44,7 @@ from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
 from loadtest.problems import LoadError
 from loadtest.progress import Progress, Told
+from loadtest.terms import Terms
 from results import environment, evidence
 from results.statistics import Estimate
 
@@ -54,57 +53,7 @@ if TYPE_CHECKING:
     from topologies.profiles import Profile
     from topologies.schema import Topology
 
-PILOT_S, PILOT_S_MAX = 20.0, 60.0  # spells of neighbours are one or two a second
-POINT_S = 10.0
-REPEATS = 2
 NEAR_SATURATION = 0.85
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is asked for.
-
-    Parameters
-    ----------
-    points : tuple of float
-        Loads; empty: the file's own, and the one at which the model says that the server is used
-        at 0.85.
-    of_capacity : bool
-        Whether the loads are shares of the predicted capacity instead of multiples of the file's.
-    repeats : int
-        How often every point is played.
-    duration_s : float
-        Length of each. [s]
-    seed : int
-        Of the plans, of the model's draws and of the order.
-    profile : Profile, optional
-        Costs that are taken as they are, for Controllers of its server; else a pilot is played.
-    changes : tuple of str
-        What is changed after the costs were fitted, e.g. `topics[0].payload.size=8 kB`: predictions
-        and runs are of the changed grid.
-    ahead_s : float
-        Length of a light load before each run, from which the run is predicted anew; 0: none, else
-        2 at least. [s]
-    """
-
-    points: tuple[float, ...] = ()
-    of_capacity: bool = False
-    repeats: int = REPEATS
-    duration_s: float = POINT_S
-    seed: int = 1
-    profile: Profile | None = None
-    changes: tuple[str, ...] = ()
-    ahead_s: float = 0.0
-
-    @property
-    def pilot_s(self) -> float:
-        """Length of the light load that costs are fitted on: all predictions rest on it. [s]"""
-        return min(max(PILOT_S, 2.0 * self.duration_s), PILOT_S_MAX)
-
-    @property
-    def bracket_s(self) -> float:
-        """Length of the light load after the runs, and before them with a profile. [s]"""
-        return min(self.pilot_s, 2.0 * self.duration_s)
 
 
 def validate(
@@ -153,7 +102,7 @@ def validate(
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
     for point in points:
-        point.tell(sweep.predict, played, fitted.profiles, fitted.beside(played))
+        point.tell(sweep.predict, played, fitted.profiles, fitted.expected(played))
     told_apart = (terms.changes, tuple(kept.entries["light"]))
     outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, *told_apart)
     outcome.kept = kept.close(outcome.document)
@@ -206,6 +155,7 @@ class _Sweep:
         self._settings = engine.Settings(cores=self._cores[1])
         self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
+        self._seen: list[Run] = []  # since the pilot: light loads and runs, as they were played
 
     def fitted(self) -> Fit:
         """The costs of this machine: given, recalled from the book, or from a pilot."""
@@ -220,8 +170,10 @@ class _Sweep:
         self._told.next("fitting costs", terms.pilot_s + 4.0)
         with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
             on_grid: Measure = partial(self._measure_light, grid)
-            fitted = fit(topology, self._predict, on_grid, seed=terms.seed, beside=True,
-                         duration_s=terms.pilot_s, rate_per_s=self._light_per_s)  # fmt: skip
+            fitted = fit(
+                topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
+                rate_per_s=self._light_per_s,
+            )  # fmt: skip
         self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
@@ -247,16 +199,16 @@ class _Sweep:
         points = []
         for load in entries["loads"]:
             entry = entries["predictions"].get(repr(load))
-            if entry is None:
-                run = self.predict(fitted.beside(topology), fitted.profiles, load)
+            if entry is not None:
+                run = results.open_run(self._out / entry["run"])
+            else:
+                run = self.predict(fitted.expected(topology), fitted.profiles, load)
                 run.save(self._out)
-                pace_per_s = reference_per_s(run, fitted.profiles)
+            pace_per_s = reference_per_s(run, fitted.profiles)
+            if entry is None:
                 sha256 = evidence.digest(prediction(run, pace_per_s))
                 entry = {"run": run.header.run_id, "sha256": sha256, "stored": book.now()}
                 entries["predictions"][repr(load)] = entry
-            else:
-                run = results.open_run(self._out / entry["run"])
-                pace_per_s = reference_per_s(run, fitted.profiles)
             points.append(Point(load, run, entry["stored"], entry["sha256"], pace_per_s=pace_per_s))
         self._book.write()
         return points
@@ -266,11 +218,11 @@ class _Sweep:
         terms = self._terms
         if terms.points and not terms.of_capacity:
             return list(terms.points)
-        run = self.predict(fitted.beside(topology), fitted.profiles, 1.0)
-        used = max(run.utilisation().values())
+        run = self.predict(fitted.expected(topology), fitted.profiles, 1.0)
+        used = max(*run.utilisation().values(), 1e-6)
         if terms.of_capacity:
-            return [round(share / max(used, 1e-6), 3) for share in terms.points]
-        return [1.0, round(NEAR_SATURATION / max(used, 1e-6), 2)]
+            return [round(share / used, 3) for share in terms.points]
+        return [1.0, round(NEAR_SATURATION / used, 2)]
 
     def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""
@@ -287,8 +239,8 @@ class _Sweep:
                     points[k].ahead.append(recalled_ahead)
                     continue
                 if grid is None:
-                    ephemeral = deployment.ephemeral(topology, cores=self._cores[0])
-                    grid = held.enter_context(ephemeral)
+                    up = deployment.ephemeral(topology, cores=self._cores[0])
+                    grid = held.enter_context(up)
                     if terms.profile is not None:
                         self._bracket(grid, topology)
                 if terms.ahead_s:
@@ -297,6 +249,7 @@ class _Sweep:
                     self._book.enter_ahead(load, repeat, brackets.entry(ahead) if ahead else None)
                 self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)
                 run = self._measure(grid, topology, seed=terms.seed, load=load)
+                self._seen.append(run)
                 points[k].repeats.append(run)
                 self._book.enter(load, repeat, run.header.run_id)
             if grid is not None and (terms.profile is not None or not terms.changes):
@@ -335,9 +288,8 @@ class _Sweep:
         on_grid: Measure = partial(self._measure_light, grid)
         self._brackets.append(self._light(topology).play(on_grid, self._terms.bracket_s))
 
-    def _light(self, topology: Topology, fitted: Fit | None = None) -> brackets.Light:
-        own = fitted.neighbours if fitted else {}
-        return brackets.Light(topology, self._light_per_s, self._terms.seed, own)
+    def _light(self, topology: Topology) -> brackets.Light:
+        return brackets.Light(topology, self._light_per_s, self._terms.seed)
 
     def _ahead(
         self, grid: deployment.Grid, topology: Topology, fitted: Fit, load: float, number: int
@@ -345,13 +297,14 @@ class _Sweep:
         """What is predicted of the next run, from a light load that is played first and counts."""
         self._told.next(f"a light load before run {number}", self._terms.ahead_s + 4.0)
         on_grid: Measure = partial(self._measure_light, grid)
-        told = brackets.told(self._light(topology, fitted), on_grid, self._predict,
-                             fitted.profiles, self._terms.ahead_s, number)  # fmt: skip
+        told = brackets.told(self._light(topology), on_grid, self._predict, fitted,
+                             self._terms.ahead_s, number)  # fmt: skip
         if told is None:
             return None
-        light, costs = told
-        run = self.predict(fitted.beside(topology), costs, load)
-        return brackets.kept(run, light, costs, self._out)
+        light, costs, run = told
+        self._seen.append(run)
+        predicted = self.predict(fitted.expected(topology, self._seen), costs, load)
+        return brackets.kept(predicted, light, costs, self._out)
 
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]"""
@@ -376,24 +329,3 @@ class _Sweep:
                 raise KeyboardInterrupt
             raise LoadError(f"{why}; what was played is kept in {kept}")
         return run
-
-
-def read_points(text: str | None) -> list[float] | None:
-    """The loads of `--points 0.5,1,2`.
-
-    Raises
-    ------
-    LoadError
-        Not a list of different positive numbers.
-    """
-    if text is None:
-        return None
-    try:
-        loads = [float(part) for part in text.split(",")]
-    except ValueError:
-        loads = [math.nan]
-    if not all(0.0 < load < math.inf for load in loads):
-        raise LoadError(f'--points: "{text}": must be positive numbers; write for example 0.5,1,2')
-    if len(set(loads)) < len(loads):
-        raise LoadError(f'--points: "{text}": a load is there twice; use --repeats for that')
-    return loads

@@ -36,6 +36,7 @@ from results.statistics import Sample
 
 if TYPE_CHECKING:
     from results.run import Run
+    from results.twin_documents import TwinSpells
 
 EXPONENT: Final = 0.65
 EXPONENT_BEFORE: Final = 0.8  # until it was kept with what was told by it, of an empty loop
@@ -74,6 +75,16 @@ def steps(run: Run) -> dict[str, list[tuple[float, float]]]:
     """The pace of each server's core over time, each until the next: (s, 1/s); {} if not kept."""
     known = run.header.measurement.get("server", {}).get("paces", {})
     return {name: [(begin_s, pace) for begin_s, pace in kept] for name, kept in known.items()}
+
+
+def spells(run: Run) -> dict[str, TwinSpells]:
+    """What pulses saw of spells on each server's machine: how many, their share of the time, how
+    many times as long work takes in them, and how long one is.
+    """
+    known: Mapping[str, TwinSpells | None] = run.header.measurement.get("server", {}).get(
+        "spells", {}
+    )
+    return {name: each for name, each in known.items() if each is not None}
 
 
 def reference_per_s(

@@ -219,13 +219,14 @@ class TwinRefutation(TypedDict):
     cause: str
 
 
-class TwinNeighbours(TypedDict):
-    """Spells of a server's machine that the pilot showed: CPU time in them over that between [1],
-    their share of the time [1], their mean length [s].
+class TwinSpells(TypedDict):
+    """Spells of a server's machine that the pilot showed: how many, their share of the time [1],
+    CPU time in them over that between [1], their mean length [s].
     """
 
-    factor: float
+    count: int
     share: float
+    factor: float
     mean_s: float
 
 
@@ -234,8 +235,8 @@ class TwinFit(TypedDict):
 
     `speed` is what the pilot's publications cost over what the profiles say, all servers together;
     `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
-    its core for which the costs hold, null where it is not known [1/s]; `neighbours` who slows
-    each server again and again in what is predicted, where the pilot showed it.
+    its core for which the costs hold, null where it is not known [1/s]; `spells` in
+    which the pilot showed its machine to be slow: predictions expect them to go on.
     """
 
     speed: Estimate
@@ -244,7 +245,7 @@ class TwinFit(TypedDict):
     pilot: str | None
     publications: int
     profile: str | None
-    neighbours: NotRequired[dict[str, TwinNeighbours]]
+    spells: NotRequired[dict[str, TwinSpells]]
 
 
 class LightLoad(TypedDict):

@@ -85,9 +85,9 @@ def _fit(document: Validation) -> str:
         return f"Costs of the profile {fit['profile']}, as it is."
     speed = units.with_interval(fit["speed"])
     slowed = "".join(
-        f" {name} is slowed {each['factor']:.1f} times, for {units.seconds(each['mean_s'])} at a "
+        f" {name} was slowed {each['factor']:.1f} times, for {units.seconds(each['mean_s'])} at a "
         f"go and {each['share']:.0%} of the time."
-        for name, each in fit.get("neighbours", {}).items()
+        for name, each in fit.get("spells", {}).items()
     )
     return (
         f"Costs fitted on {fit['publications']} publications: this machine pays {speed} times "

@@ -1,4 +1,4 @@
-"""What happens to a grid from outside: faults and neighbours, as SimPy processes.
+"""What happens to a grid from outside: faults and slow machines, as SimPy processes.
 
 They act on the control plane, each at one instant, before the traffic of that instant.
 """
@@ -16,13 +16,13 @@ from sim.sessions import Sessions
 from sim.spells import paces
 from sim.stations import Graph
 from sim.study import Study
-from topologies.schema import Crash, Freeze, Neighbours, Outage, SlowDown
+from topologies.schema import Crash, Freeze, Outage, SlowDown
 
 Process = Generator[simpy.Event, Any, None]
 
 
 class Campaign:
-    """The faults of a topology, and the neighbours of its machines.
+    """The faults of a topology, and what slows its machines.
 
     Parameters
     ----------
@@ -45,8 +45,9 @@ class Campaign:
         self._control, self._graph = control, graph
         self._sessions, self._stations = sessions, stations
         for station in stations:
-            if (neighbours := station.station.node.neighbours) is not None:
-                control.process(self._slow_in_spells(study, station, neighbours))
+            node = station.station.node
+            if node.neighbours is not None or node.slowness is not None:
+                control.process(self._slow_in_spells(study, station))
         for fault in graph.topology.faults:
             match fault:
                 case Outage():
@@ -102,12 +103,12 @@ class Campaign:
         for _, station in own:
             station.slow_down(1.0 / fault.factor)
 
-    def _slow_in_spells(self, study: Study, station: Controller, neighbours: Neighbours) -> Process:
+    def _slow_in_spells(self, study: Study, station: Controller) -> Process:
         """A station is slower and faster in turn, until the run ends."""
         pace, duration_s = 1.0, study.timetable.duration_s
         end = self._control.timeout(duration_s)
         key = study.seed, study.replication, station.station.machine
-        for instant_s, factor in paces(neighbours, key, duration_s):
+        for instant_s, factor in paces(station.station.node, key, duration_s):
             yield self._control.timeout(instant_s - self._control.now)
             station.slow_down(factor / pace)
             pace = factor

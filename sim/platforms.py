@@ -275,9 +275,10 @@ def _neighbour_problems(topology: Topology) -> Iterator[str]:
     """A Controller that is slowed in spells and dies or stands still has no model."""
     struck = {each.controller for each in topology.faults if isinstance(each, Crash | Freeze)}
     for number, node in enumerate(topology.controllers):
-        if node.name in struck and node.neighbours is not None:
-            rule = "is not supported by the simulation of a crash or freeze yet; leave one out"
-            yield f"controllers[{number}].neighbours: {rule}"
+        for part in ("neighbours", "slowness"):
+            if node.name in struck and getattr(node, part) is not None:
+                rule = "is not supported by the simulation of a crash or freeze yet; leave one out"
+                yield f"controllers[{number}].{part}: {rule}"
 
 
 def _failover_problems(topology: Topology) -> Iterator[str]:

@@ -64,10 +64,10 @@ class ReferenceController:
         self._pace, self._spell = Pace(profile.speed), 1.0
         self._logins.clock, self._logins.pace = self._clock, self._pace
         self._start()
-        if node.neighbours is not None:
+        if node.neighbours is not None or node.slowness is not None:
             key = study.seed, study.replication, station.machine
             end_s = study.timetable.duration_s
-            for instant_s, factor in (*paces(node.neighbours, key, end_s), (end_s, 1.0)):
+            for instant_s, factor in (*paces(node, key, end_s), (end_s, 1.0)):
                 begin = at(env, instant_s, FIRST_PRIORITY)
                 begin.callbacks.append(lambda _, factor=factor: self._slow_in_spells(factor))
         for fault in self._topology.faults:

@@ -1,4 +1,4 @@
-"""When the neighbours of a Controller's machine are at work: spells in which all costs more.
+"""When a Controller's machine is slow: in spells that its neighbours make, or as was recorded.
 
 Other guests of a shared machine take part of a physical core, again and again, for some tens of
 milliseconds each time. What a server does in such a spell takes longer together, and makes a queue
@@ -9,6 +9,9 @@ The profile's costs hold for work that begins at any instant, as the publication
 do: of what begins in the share p of the time that is spells, a cost is the factor f dearer, so all
 costs are divided by 1 - p + p f. A server that never rests works through spells from end to end and
 gets more done in the others: of it, a CPU second is worth 1 - p + p / f of one between spells.
+
+A record (`slowness`) is played from an instant that is drawn, as a real run begins at any time of
+its machine's, over and over; nothing is scaled: its factors are of the profile's costs.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ import numpy as np
 
 from sim import draws
 from sim.draws import GROUP, Purpose
-from topologies.schema import Neighbours
+from topologies.schema import Controller, Neighbours, Slowness
 
 AT_ONCE: Final = 16 * GROUP  # spells, and times between them, that are drawn together
+RECORD: Final = 2**31  # no station's number
 
 
 def paces(
-    neighbours: Neighbours, key: tuple[int, int, int], duration_s: float
+    node: Controller, key: tuple[int, int, int], duration_s: float
 ) -> Iterator[tuple[float, float]]:
     """From when on work takes how many times as long as the profile says, until the run's end.
 
@@ -34,10 +38,11 @@ def paces(
 
     Parameters
     ----------
-    neighbours : Neighbours
-        How much, how often and how long.
+    node : Controller
+        Who has neighbours, or of whose machine it is recorded how slow it was; else there is none.
     key : (int, int, int)
-        Seed, replication and the machine's number: a component shares those of its Controller.
+        Seed, replication and the machine's number: a component shares those of its Controller, and
+        a record begins at the same instant for all.
     duration_s : float
         Length of the run. [s]
 
@@ -46,6 +51,32 @@ def paces(
     (float, float)
         Instant [s], the first is 0, and factor [1].
     """
+    if node.neighbours is not None:
+        yield from _spells(node.neighbours, key, duration_s)
+    if node.slowness is not None:
+        yield from _recorded(node.slowness, key[:2], duration_s)
+
+
+def _recorded(
+    slowness: Slowness, key: tuple[int, int], duration_s: float
+) -> Iterator[tuple[float, float]]:
+    """A record from any of its instants on, over and over."""
+    ends_s = np.cumsum([step.lasts for step in slowness.steps])
+    begin = draws.uniforms(key[0], Purpose.SPELL_BEGIN, key[1], np.array([RECORD]))
+    offset_s = float(begin[0] * ends_s[-1])
+    number = int(np.searchsorted(ends_s, offset_s, side="right")) % len(ends_s)
+    instant_s, left_s = 0.0, float(ends_s[number]) - offset_s
+    while instant_s < duration_s:
+        yield instant_s, slowness.steps[number].factor
+        instant_s += left_s
+        number = (number + 1) % len(ends_s)
+        left_s = slowness.steps[number].lasts
+
+
+def _spells(
+    neighbours: Neighbours, key: tuple[int, int, int], duration_s: float
+) -> Iterator[tuple[float, float]]:
+    """Spells and the times between them, of exponential lengths."""
     seed, replication, station = key
     share, factor = neighbours.share, neighbours.factor
     calm = 1.0 / (1.0 - share + share * factor)

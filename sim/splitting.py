@@ -43,8 +43,8 @@ Progress = Callable[[float, str], None]
 
 UNSUPPORTED = (
     "attacks", "faults", "workload.queries", "controllers.queue", "controllers.limits",
-    "controllers.nodes", "controllers.neighbours", "platforms.login", "platforms.reader",
-    "platforms.network.uplink",
+    "controllers.nodes", "controllers.neighbours", "controllers.slowness", "platforms.login",
+    "platforms.reader", "platforms.network.uplink",
     "platforms.network.downlink", "topics.notify_retract", "topics.last_item", "topics.flow",
     "controllers.offline", "controllers.resumption", "brokers.kind",
 )  # fmt: skip

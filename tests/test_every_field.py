@@ -38,7 +38,7 @@ INERT = {
 # What a real grid has no part in: the workload is played from the plan, beside it.
 BESIDE_A_GRID = (
     *INERT, "slo", "controllers.limits.account.burst",
-    "controllers.neighbours",  # those of the machine that it runs on are there by themselves
+    "controllers.neighbours", "controllers.slowness",  # its machine is as slow as it is
 )  # fmt: skip
 
 
@@ -150,6 +150,7 @@ def storm():
         "controllers": [{"name": "a", "domain": "a.test", "profile": "prosody-0.12",
                          "resumption": {"window": "1 s", "queue": 9},
                          "collection": {"growth": 0.5},
+                         "slowness": {"steps": [{"lasts": "0.1 s", "factor": 1.5}]},
                          "admission": {"queue_wait": "1 s", "rate": "90/s", "burst": 9},
                          "limits": {"address": {"connections": 9, "per": "1 s"},
                                     "failed_logins": {"count": 1, "ban": "0.2 s"}}}],

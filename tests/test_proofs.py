@@ -1,26 +1,20 @@
 """What `make prove` stored is whole, young enough, and quoted rightly by the docs."""
 
 import json
-import math
-import re
 from pathlib import Path
 
 import prove
 import pytest
+import quoting
 
 ROOT = Path(__file__).parent.parent
 BYTES_MAX = 10_000_000
-# A figure of a stored proof in a doc: [1.4 %](results/reference/NAME.json "path.to.figure")
-QUOTE = re.compile(r'\[([^\]]+)\]\([./]*(?:results/)?reference/([a-z0-9-]+)\.json "([^"]+)"\)')
-SCALES = {"%": 100.0, "ms": 1e3, "us": 1e6, "MB": 1e-6, "M/s": 1e-6, "k/s": 1e-3}
 STORED = [proof for proof in prove.proofs() if proof.path.is_file()]
-DOCS = [path for path in ROOT.rglob("*.md") if ".venv" not in path.parts]
-
-
-def quotes():
-    for path in DOCS:
-        for text, name, place in QUOTE.findall(path.read_text()):
-            yield pytest.param(text, name, place, id=f"{path.name}:{name}:{place}")
+QUOTES = [
+    pytest.param(quote, id=f"{page.name}:{quote.name}:{quote.place}")
+    for page in quoting.pages()
+    for quote in quoting.quotes(page)
+]
 
 
 @pytest.mark.parametrize("proof", STORED, ids=lambda proof: proof.name)
@@ -38,18 +32,32 @@ def test_nothing_else_is_stored_and_all_of_it_is_small():
     assert sum(path.stat().st_size for path in kept) < BYTES_MAX
 
 
-@pytest.mark.parametrize(("text", "name", "place"), list(quotes()))
-def test_docs_quote_what_was_stored(text, name, place):
+@pytest.mark.parametrize("quote", QUOTES)
+def test_docs_quote_what_was_stored(quote):
     """The number in the text is the stored one, to the digits that it is given with."""
-    figure = json.loads((prove.REFERENCE / f"{name}.json").read_text())["document"]
-    for key in place.split("."):
-        figure = figure[int(key)] if isinstance(figure, list) else figure[key]
-    number, unit = re.match(r"([\d.,]+)\s*(\S*)", text).groups()
-    shown = float(number.replace(",", ""))
-    value = figure * SCALES.get(unit, 1.0)
-    digits = len(number.partition(".")[2])
-    significant = 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 0.0
-    assert abs(shown - value) <= max(0.5 * 10.0**-digits, 0.5 * significant), (shown, value)
+    assert quote.holds(), f"{quote.value()} is stored: make quotes"
+
+
+def test_quotes_and_tables_are_renewed_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(quoting, "REFERENCE", tmp_path)
+    quoting.document.cache_clear()
+    stored = {"error": 0.0342, "gates": [9], "took_s": 1234.5}
+    (tmp_path / "some.json").write_text(json.dumps({"document": stored}))
+    link = '({}results/reference/some.json "{}")'
+    page = (
+        f"off by [18 %]{link.format('../', 'error')}, that is [3.42 %]{link.format('', 'error')}; "
+        f"[20]{link.format('', 'gates.0')} gates in [99.5 s]{link.format('', 'took_s')}\n\n"
+        "<!-- printed by table -->\n\n| old |\n\n<!-- end -->\n18 % of others\n"
+    )
+    text, changes = quoting.renew(page, {"table": lambda: "| new |\n"})
+    quoting.document.cache_clear()
+    expected = (
+        page.replace("[18 %]", "[3.4 %]").replace("[20]", "[9]").replace("| old |", "| new |")
+    )
+    assert text == expected.replace("[99.5 s]", "[1,234.5 s]")
+    assert len(changes) == 4
+    assert changes[0] == "18 % -> 3.4 %  (some: error)"
+    assert quoting.renew(text, {"table": lambda: "| new |"}) == (text, [])
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import prove
 import pytest
+import quoting
 
 from results import trust
 
 PAGE = Path(__file__).parent.parent / "docs" / "trust.md"
-BEGIN, END = "<!-- printed by gridlab trust --markdown -->", "<!-- end -->"
+COMMAND = "gridlab trust --markdown"
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,8 @@ def test_no_stored_proof_is_refused(computed):
 
 
 def test_the_page_shows_what_the_proofs_give(computed):
-    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert shown.strip() == trust.markdown(computed).strip(), "gridlab trust --markdown"
+    shown = quoting.between(PAGE.read_text(), COMMAND)
+    assert shown.strip() == trust.markdown(computed).strip(), "make quotes"
 
 
 def test_the_stored_scores_are_those_of_the_stored_proofs(computed):

@@ -110,13 +110,21 @@ def _limits(topology: Topology) -> Iterator[Problem]:
 
 
 def _neighbours(topology: Topology) -> Iterator[Problem]:
+    duration_s = topology.workload.duration
     for number, node in enumerate(topology.controllers):
-        if (own := node.neighbours) is None:
-            continue
-        path: Path = ("controllers", number, "neighbours", "mean")
-        if own.mean / own.share * SWITCHES_MAX < topology.workload.duration:
-            rule = f"makes more than {SWITCHES_MAX:,} spells in the run"
-            yield Problem(path, rule, "raise it or shorten the run", f"{own.mean:g} s")
+        path: Path = ("controllers", number)
+        if (own := node.neighbours) is not None:
+            if node.slowness is not None:
+                rule = "says how slow the machine is, as `neighbours` does"
+                yield Problem((*path, "slowness"), rule, "leave one of the two out", "")
+            if own.mean / own.share * SWITCHES_MAX < duration_s:
+                rule = f"makes more than {SWITCHES_MAX:,} spells in the run"
+                place = (*path, "neighbours", "mean")
+                yield Problem(place, rule, "raise it or shorten the run", f"{own.mean:g} s")
+        slow = node.slowness
+        if slow is not None and len(slow.steps) * duration_s > SWITCHES_MAX * slow.length_s:
+            rule = f"makes more than {SWITCHES_MAX:,} steps in the run"
+            yield Problem((*path, "slowness", "steps"), rule, "shorten the run", duration_s)
 
 
 def _queues(topology: Topology) -> Iterator[Problem]:

@@ -65,6 +65,7 @@ from topologies.services import (
     Payload,
     Running,
     Server,
+    Slowness,
     Topic,
 )
 from topologies.workload import (
@@ -236,6 +237,7 @@ __all__ = [
     "Sine",
     "Slo",
     "SlowDown",
+    "Slowness",
     "Source",
     "Sourced",
     "Spikes",

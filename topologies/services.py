@@ -78,6 +78,30 @@ class Neighbours(Sourced):
     mean: PositiveSeconds = Field(description="mean length of a spell, exponential [s]")
 
 
+class SlowStep(Model):
+    """A piece of a recorded slowness: how long it lasted, and how slow the machine was."""
+
+    lasts: PositiveSeconds = Field(description="how long [s]")
+    factor: float = Field(gt=0.0, le=1000.0, description="CPU time over the profile's [1]")
+
+
+class Slowness(Sourced):
+    """How slow a server's machine was, step by step, as it was recorded.
+
+    It is played over and over; a replication begins at an instant of its own, the same for all
+    servers. Costs of the profile hold where the factor is one. All cores of a server are slow at
+    once, and a component beside it with them. Of a grid that is deployed it says what machine it
+    stands on: nothing is slowed there on purpose.
+    """
+
+    steps: tuple[SlowStep, ...] = Field(min_length=1, max_length=100_000, description="in turn")
+
+    @property
+    def length_s(self) -> float:
+        """Of the whole record. [s]"""
+        return sum(step.lasts for step in self.steps)
+
+
 NODES_MAX = 16
 
 
@@ -114,6 +138,9 @@ class Controller(Sourced):
     )
     neighbours: Neighbours | None = Field(
         None, description="who shares its machine and slows it; absent: nobody"
+    )
+    slowness: Slowness | None = Field(
+        None, description="how slow its machine was, as recorded; instead of `neighbours`"
     )
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"

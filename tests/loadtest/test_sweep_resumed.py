@@ -12,6 +12,7 @@ import results
 import topologies
 from loadtest import cores, validation
 from loadtest.problems import LoadError
+from loadtest.terms import Terms
 from results import trust, twin_table
 
 AHEAD_S = 3.0
@@ -63,7 +64,7 @@ def stand(monkeypatch, tmp_path):
 
 
 def go(stand, **changes):
-    terms = validation.Terms(**{"points": (0.5, 1.0, 2.0), "duration_s": 5.0, **changes})
+    terms = Terms(**{"points": (0.5, 1.0, 2.0), "duration_s": 5.0, **changes})
     topology = topologies.parse(SMALL)
     return validation.validate(topology, terms, predict=stand.predict, out=stand.out)
 

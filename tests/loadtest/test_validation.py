@@ -10,10 +10,12 @@ from staged_servers import LOADS, SMALL, play, simulate, validated
 import results
 import sim
 import topologies
-from loadtest import book, calibration, neighbours, paces, validation
+from loadtest import book, calibration, paces, validation
 from loadtest.agreement import Outcome, Point
 from loadtest.problems import LoadError
+from loadtest.terms import Terms, read_points
 from results import pacing, twin
+from results.figures import Figures
 
 
 @pytest.fixture(scope="module")
@@ -181,84 +183,89 @@ def test_the_fit_finds_the_speed_of_the_machine(topology, shipped):
     assert again == fitted
 
 
-def test_costs_hold_between_the_spells_that_the_pilot_showed(topology, shipped):
-    """A machine slowed 6 times for a twentieth of the time: what is seen is put into the grid."""
-    spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
-    told = neighbours.beside(topology, neighbours.shown(seen_spells(spells), topology))
-    own = told.controllers[0].neighbours
-    assert (own.factor, own.share, own.mean) == (6.0, 0.05, 0.03)
+STEPS = [[k * 0.5 + part, pace] for k in range(80) for part, pace in ((0.0, 6e7), (0.46, 6e6))]
+
+
+def test_a_machine_is_expected_to_go_on_as_it_was_in_the_pilot(topology, shipped):
+    """Slowed 4.5 times for a twelfth of the time: costs and tail are those of such a machine."""
+    terms = {"pace_per_s": {"a": 4e7}, "paces": {"a": STEPS}, "cpu_s": {"a": 1.0}}
+    at_pace = {"a": shipped.model_copy(update={"pace_per_s": 6e7})}
 
     def predict(played, *, seed, profiles, load, **asked):
         return simulate(played, (profiles or {"a": shipped})["a"], seed=seed, load=load)
 
     def slow_machine(played, *, seed, load):
-        run = simulate(neighbours.beside(played, {"a": own}), shipped, seed=seed + 1, load=load)
-        run.header = run.header.model_copy(
-            update={"measurement": {"server": {"spells": {"a": spells}}}}
-        )
+        told, costs = paces.told(played, at_pace, stepped(terms))
+        run = simulate(told, costs["a"], seed=seed + 1, load=load)
+        run.header = run.header.model_copy(update={"measurement": {"server": terms}})
         return run
 
     asked = {"seed": 1, "duration_s": 40.0, "rate_per_s": 12.0}
-    plain, beside = (
-        calibration.fit(topology, predict, slow_machine, beside=also, **asked)
-        for also in (False, True)
+    fitted = calibration.fit(topology, predict, slow_machine, **asked)
+    expected = fitted.expected(topology).controllers[0].slowness
+    assert expected.length_s == pytest.approx(40.0)
+    factors = [step.factor for step in expected.steps]
+    assert factors[0] * fitted.profiles["a"].speed == pytest.approx(1.0, rel=0.04)
+    assert factors[1] / factors[0] == pytest.approx(10.0**pacing.EXPONENT)
+    whole, plain = (
+        Figures([simulate(grid, fitted.profiles["a"], seed=9, replications=8)])
+        for grid in (fitted.expected(topology), topology)
     )
-    assert beside.profiles["a"].speed == pytest.approx(1.0, rel=0.04)
-    assert plain.neighbours == {}
-    assert beside.beside(topology) == told
-    entry = json.loads(json.dumps(beside.document()))
-    assert calibration.recalled(topology, entry, beside.pilot) == beside
+    real = Figures([slow_machine(topology, seed=9, load=1.0)])
+    tails_s = [side.latency().sample(0.99).value for side in (whole, real, plain)]
+    assert tails_s[0] == pytest.approx(tails_s[1], rel=0.15)
+    assert tails_s[2] < 0.7 * tails_s[1]
+    entry = json.loads(json.dumps(fitted.document()))
+    assert calibration.recalled(topology, entry, fitted.pilot) == fitted
 
 
-def seen_spells(spells):
-    """A run that showed these."""
-    measurement = {"server": {"spells": {"a": spells}}}
-    return SimpleNamespace(header=SimpleNamespace(measurement=measurement))
+def test_what_is_expected_is_of_the_newest_minute(topology, shipped):
+    """Three runs of 25 s: each is known from its beginning, and the oldest is not looked at."""
+    profiles = {"a": shipped.model_copy(update={"pace_per_s": 6e7})}
+    seen = [stepped({"paces": {"a": [[0.0, 6e7], [20.0, pace]]}}, 25.0) for pace in (3e7, 2e7, 1e7)]
+    steps = paces.expected(topology, profiles, [seen[0], *seen]).controllers[0].slowness.steps
+    assert [step.lasts for step in steps] == pytest.approx([20.0, 5.0] * 3)
+    slower = [(6e7 / pace) ** pacing.EXPONENT for pace in (3e7, 2e7, 1e7)]
+    assert [step.factor for step in steps[1::2]] == pytest.approx(slower)
 
 
 @pytest.mark.parametrize(
-    "spells",
-    [
-        None,
-        {"count": 7, "factor": 6.0, "share": 0.05, "mean_s": 0.03},
-        {"count": 8, "factor": 6.0, "share": 0.0005, "mean_s": 0.004},
-    ],
+    "server",
+    [{}, {"paces": {"a": []}}, {"paces": {"pubsub.a.test": [[0.0, 6e7]]}}],
+    ids=["no paces", "none known", "a component's alone"],
 )
-def test_a_pilot_with_few_spells_says_nothing_of_the_next_ones(topology, spells):
-    assert neighbours.shown(seen_spells(spells), topology) == {}
-    assert neighbours.beside(topology, {}) == topology
+def test_without_a_pace_the_machine_is_as_in_the_file(topology, shipped, server):
+    profiles = {"a": shipped.model_copy(update={"pace_per_s": 6e7})}
+    assert paces.expected(topology, profiles, [stepped(server)]) == topology
+    known = stepped({"paces": {"a": STEPS}})
+    assert paces.expected(topology, {"a": shipped}, [known]) == topology
 
 
-def test_a_component_has_the_neighbours_that_its_controller_showed():
-    """It is on the same machine. Afterwards its paces are told as a mean, with the same spells."""
+def test_beside_a_component_a_mean_pace_is_told():
+    """Slow-downs strike Controllers alone; what is expected of its machine, both have."""
     inside = "controller: a}]\ntopics"
     described = topologies.parse(
         SMALL.replace(inside, "controller: a, kind: component, costs: {copy: 40 us}}]\ntopics")
     )
-    spells = {"count": 20, "factor": 6.0, "share": 0.05, "mean_s": 0.03}
-    each_own = dict.fromkeys(["a", "broker.a.test"], spells)
-    expected = neighbours.beside(
-        described, neighbours.shown(stepped({"spells": each_own}), described)
-    )
-    assert expected.controllers[0].neighbours == neighbours.neighbours(6.0, 0.05, 0.03)
     costs = {name: each.model_copy(update={"pace_per_s": 4e7})
              for name, each in calibration.stations(described).items()}  # fmt: skip
-    assert costs.keys() == each_own.keys()
+    assert list(costs) == ["a", "broker.a.test"]
     steps = {name: [[0.0, 4e7], [1.0, 1e7]] for name in costs}
     run = stepped({"pace_per_s": dict.fromkeys(costs, 2e7), "paces": steps})
+    expected = paces.expected(described, costs, [run])
+    assert expected.controllers[0].slowness is not None
     told, at_pace = paces.told(expected, costs, run)
-    assert told == expected
+    assert told == described
     for each in at_pace.values():
         assert each.speed == pytest.approx(2.0**pacing.EXPONENT)
     alone, _ = paces.told(expected, {"a": costs["a"]}, run)
-    assert alone.controllers[0].neighbours is None
+    assert alone.controllers[0].slowness is None
     assert len(alone.faults) == 1
 
 
 def test_costs_are_for_the_pace_at_which_the_pilot_told_its_own_costs_as_much(topology, shipped):
     """Slow spells count by what is done in them: less than their share of the time."""
-    steps = [[k * 0.5 + part, pace] for k in range(80) for part, pace in ((0.0, 6e7), (0.46, 6e6))]
-    terms = {"pace_per_s": {"a": 4e7}, "paces": {"a": steps}, "cpu_s": {"a": 1.0}}
+    terms = {"pace_per_s": {"a": 4e7}, "paces": {"a": STEPS}, "cpu_s": {"a": 1.0}}
 
     def predict(played, *, seed, profiles, load, **asked):
         return simulate(played, (profiles or {"a": shipped})["a"], seed=seed, load=load)
@@ -278,8 +285,9 @@ def test_costs_are_for_the_pace_at_which_the_pilot_told_its_own_costs_as_much(to
     assert calm == pytest.approx(1.0, rel=0.04)
 
 
-def stepped(server):
-    return SimpleNamespace(header=SimpleNamespace(measurement={"server": server}))
+def stepped(server, duration_s=40.0):
+    header = SimpleNamespace(measurement={"server": server}, duration_s=duration_s)
+    return SimpleNamespace(header=header)
 
 
 def test_every_server_of_a_grid_has_a_factor_of_its_own():
@@ -312,7 +320,7 @@ def test_every_server_of_a_grid_has_a_factor_of_its_own():
     ("duration_s", "pilot_s", "bracket_s"), [(4, 20, 8), (20, 40, 40), (90, 60, 60)]
 )
 def test_costs_are_fitted_for_longer_than_a_run_of_theirs_is(duration_s, pilot_s, bracket_s):
-    terms = validation.Terms(duration_s=duration_s)
+    terms = Terms(duration_s=duration_s)
     assert (terms.pilot_s, terms.bracket_s) == (pilot_s, bracket_s)
 
 
@@ -331,7 +339,7 @@ def test_the_pilot_never_plays_a_points_plan(topology):
 @pytest.mark.parametrize("text", ["", "1,", "0", "-1", "nan", "inf", "one", "1,2,1"])
 def test_points_that_are_no_loads_are_refused(text):
     with pytest.raises(LoadError, match=r"write for example|is there twice"):
-        validation.read_points(text)
+        read_points(text)
 
 
 @pytest.mark.parametrize(("spoilt", "played"), [(0, 1), (2, 3), (9, calibration.PILOTS_MAX)])
@@ -373,7 +381,7 @@ class Booked:
 def test_every_point_is_played_once_a_round_and_again_what_did_not_count():
     """Three points; of the second no repeat counts, of the third the second one does not."""
     sweep = validation._Sweep.__new__(validation._Sweep)
-    sweep._terms = validation.Terms(repeats=3, seed=5)
+    sweep._terms = Terms(repeats=3, seed=5)
     points = [Booked([True] * 9), Booked([False] * 9), Booked([True, False, True, True])]
     rounds = {}
     for k, repeat in sweep._turns(points):
@@ -387,8 +395,8 @@ def test_every_point_is_played_once_a_round_and_again_what_did_not_count():
 
 
 def test_points_are_read_in_their_order():
-    assert validation.read_points("0.5, 2,1") == [0.5, 2.0, 1.0]
-    assert validation.read_points(None) is None
+    assert read_points("0.5, 2,1") == [0.5, 2.0, 1.0]
+    assert read_points(None) is None
 
 
 def test_a_book_is_found_again_by_its_terms_until_it_is_closed(tmp_path):

@@ -12,6 +12,7 @@ import results
 import topologies
 from loadtest import agreement, brackets, calibration, validation
 from loadtest.problems import LoadError
+from loadtest.terms import Terms
 from results import bracketing, causes, evidence, trust
 from topologies.plan import Plan
 
@@ -56,10 +57,10 @@ def bracketed(topology, model, out, after=1.0, load=LOAD):
     sha256 = evidence.digest(agreement.prediction(predicted, None))
     point = agreement.Point(load, predicted, "2026-01-01T00:00:00.000+00:00", sha256)
     light = brackets.Light(topology, rate_per_s=15.0, seed=1)
-    played = []
+    fitted, played = calibration.given(topology, model), []
     for number, speed in enumerate(DRIFTING):
         measure = partial(light_load, model, speed, played)
-        run, costs = brackets.told(light, measure, predict, {"a": model}, LIGHT_S, number + 1)
+        run, costs, _ = brackets.told(light, measure, predict, fitted, LIGHT_S, number + 1)
         ahead = brackets.kept(answer(topology, costs, load), run, costs, out)
         assert brackets.recalled(brackets.entry(ahead), out).document("") == ahead.document("")
         point.ahead.append(ahead)
@@ -187,7 +188,7 @@ def test_a_proof_whose_light_loads_prove_nothing_is_refused(tmp_path, right, cha
 
 
 def test_a_light_load_on_a_changed_grid_would_tell_the_change(topology, tmp_path):
-    terms = validation.Terms(changes=("topics[0].payload.size=6 kB",), ahead_s=3.0)
+    terms = Terms(changes=("topics[0].payload.size=6 kB",), ahead_s=3.0)
     with pytest.raises(LoadError, match="--ahead"):
         validation.validate(topology, terms, predict=predict, out=tmp_path)
 
@@ -201,10 +202,10 @@ def test_a_light_load_that_does_not_count_predicts_nothing(topology, model):
         run.header = run.header.model_copy(update={"verdict": verdict})
         return run
 
-    calm, costs = partial(on_machine, model, 1.0), {"a": model}
-    assert brackets.told(light, disturbed, predict, costs, LIGHT_S, 1) is None
-    assert brackets.told(light, calm, predict, costs, LIGHT_S, 1) is not None
-    assert brackets.told(light, calm, predict, costs, 0.5, 1) is None  # some seven publications
+    calm, fitted = partial(on_machine, model, 1.0), calibration.given(topology, model)
+    assert brackets.told(light, disturbed, predict, fitted, LIGHT_S, 1) is None
+    assert brackets.told(light, calm, predict, fitted, LIGHT_S, 1) is not None
+    assert brackets.told(light, calm, predict, fitted, 0.5, 1) is None  # some seven publications
 
 
 def test_runs_without_a_prediction_of_their_own_leave_the_others_theirs(right):

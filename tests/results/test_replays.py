@@ -5,12 +5,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import quoting
 from pydantic import TypeAdapter
 
 from results import replays
 
 PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
-BEGIN, END = "<!-- printed by gridlab threats --real --markdown -->", "<!-- end -->"
+COMMAND = "gridlab threats --real --markdown"
 
 
 def estimate(value, reason=""):
@@ -119,12 +120,12 @@ def test_the_document_is_of_its_schema(found):
 
 
 def test_the_page_shows_the_stored_replays(found):
-    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert shown.strip() == replays.markdown(found).strip(), "gridlab threats --real --markdown"
+    shown = quoting.between(PAGE.read_text(), COMMAND)
+    assert shown.strip() == replays.markdown(found).strip(), "make quotes"
 
 
 def test_the_page_says_why_of_each_that_does_not_hold(found):
-    said = " ".join(PAGE.read_text().partition(END)[2].split())
+    said = " ".join(PAGE.read_text().partition(quoting.END)[2].split())
     for row in found["rows"]:
         errors = (row["cost_error"], row["pace_error"])
         told = any(abs(error or 0.0) > row["bound"] for error in errors)

@@ -18,7 +18,7 @@ import topologies
 from sim import campaigns, reference_controller
 from sim.spells import paces
 from topologies.plan import Plan
-from topologies.schema import Neighbours, Topology
+from topologies.schema import Controller, Topology
 
 SOON = settings(
     max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
@@ -39,6 +39,12 @@ def beside(topology, neighbours):
     for node in section["controllers"]:
         node["neighbours"] = neighbours
     return Topology.model_validate(section)
+
+
+def slowed(neighbours=None, slowness=None):
+    """A Controller with these."""
+    machine = {"neighbours": neighbours, "slowness": slowness}
+    return Controller(name="c", domain="c.test", profile="fifo-sketch", **machine)
 
 
 @SOON
@@ -67,7 +73,7 @@ def test_each_node_of_a_cluster_has_spells_of_its_own(world, spells, seed):
     nodes = sum(each.nodes for each in topology.controllers)
     assert len(asked) == 2 * nodes
     assert len(set(asked)) == nodes
-    one, other = (list(paces(Neighbours.model_validate(spells), key, 9.0)) for key in asked[:2])
+    one, other = (list(paces(slowed(spells), key, 9.0)) for key in asked[:2])
     assert one != other
 
 
@@ -75,9 +81,9 @@ def machines_asked_for(topology, seed, profiles, window_s=None):
     """Whose spells the engines draw, which agree: seed, replication and machine, one a station."""
     asked = []
 
-    def noted(neighbours, key, duration_s):
+    def noted(node, key, duration_s):
         asked.append(key)
-        return paces(neighbours, key, duration_s)
+        return paces(node, key, duration_s)
 
     with pytest.MonkeyPatch.context() as patch:
         for engine in (campaigns, reference_controller):
@@ -109,7 +115,7 @@ def test_a_component_takes_as_long_as_its_machine_makes_it(engine, share):
     )  # fmt: skip
     plan = worlds.GivenPlan(topology, [(0.0, 0, 1, 250)])
     tallies = engine(topology, plan, {"a": worlds.profile("fifo", publish="0 ms", copy="0 ms")})
-    (_, factor), *others = paces(Neighbours.model_validate(spells), (1, 0, 0), 1.0)
+    (_, factor), *others = paces(slowed(spells), (1, 0, 0), 1.0)
     assert others == []
     assert factor == pytest.approx((2.0 if share > 0.5 else 1.0) / (1.0 + share))
     received = federations.deliveries_ms(tallies)
@@ -120,8 +126,8 @@ def test_a_component_takes_as_long_as_its_machine_makes_it(engine, share):
 
 @pytest.mark.parametrize(("share", "factor"), [(0.2, 2.0), (0.7, 5.0)])
 def test_spells_are_as_long_as_often_and_as_dear_as_said(share, factor):
-    neighbours = Neighbours(factor=factor, share=share, mean="30 ms")
-    begin_s, paces_ = np.array(list(paces(neighbours, (7, 0, 0), 2000.0))).T
+    node = slowed({"factor": factor, "share": share, "mean": "30 ms"})
+    begin_s, paces_ = np.array(list(paces(node, (7, 0, 0), 2000.0))).T
     length_s = np.diff(np.append(begin_s, 2000.0))
     spell = paces_ > 1.0
     calm = 1.0 / (1.0 - share + share * factor)
@@ -133,7 +139,7 @@ def test_spells_are_as_long_as_often_and_as_dear_as_said(share, factor):
     assert length_s[spell].std() == pytest.approx(0.03, rel=2.0 * error)
     assert length_s[spell].sum() / 2000.0 == pytest.approx(share, rel=2.0 * error)
     assert (length_s * paces_).sum() / 2000.0 == pytest.approx(1.0, rel=2.0 * error)
-    begins = [next(paces(neighbours, (7, each, 0), 1.0))[1] > 1.0 for each in range(2000)]
+    begins = [next(paces(node, (7, each, 0), 1.0))[1] > 1.0 for each in range(2000)]
     assert np.mean(begins) == pytest.approx(share, abs=4.0 * np.sqrt(share * (1 - share) / 2000))
 
 
@@ -170,21 +176,73 @@ def test_a_light_load_costs_on_average_what_the_profile_says():
         assert each_s == pytest.approx(expected_s, rel=0.08), rate
 
 
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {"lasts": st.sampled_from(["3 ms", "29 ms", "0.4 s"]),
+         "factor": st.sampled_from([0.7, 1.0, 2.5, 6.0])}
+    ), min_size=1, max_size=5,
+)  # fmt: skip
+
+
+@SOON
+@given(grids_of_any_kind(), RECORDS, st.integers(0, 3), st.sampled_from([None, 0.037]))
+def test_both_engines_are_as_slow_as_was_recorded(world, steps, seed, window_s):
+    topology, profile = world
+    section = topology.model_dump(mode="json", by_alias=True)
+    for node in section["controllers"]:
+        node["slowness"] = {"steps": steps}
+    topology = Topology.model_validate(section)
+    plan = Plan(topology, seed)
+    fast = worlds.compiled(topology, plan, profile, window_s)
+    worlds.assert_agree(fast, worlds.stanza_by_stanza(topology, plan, profile))
+
+
+def test_a_record_is_played_over_and_over_from_an_instant_that_is_drawn():
+    lasts_s, factors = [0.5, 0.3, 0.2], [1.0, 4.0, 0.5]
+    steps = [{"lasts": f"{s} s", "factor": f} for s, f in zip(lasts_s, factors, strict=True)]
+    node, begins = slowed(slowness={"steps": steps}), []
+    for replication in range(400):
+        begin_s, found = np.array(list(paces(node, (7, replication, 3), 10.0))).T
+        begins.append(found[0])
+        assert begin_s[0] == 0.0
+        number = factors.index(found[0])
+        assert found.tolist() == [factors[(number + k) % 3] for k in range(len(found))]
+        length_s = np.diff(begin_s)
+        assert length_s[0] <= lasts_s[number] + 1e-12
+        assert length_s[1:] == pytest.approx(
+            [lasts_s[(number + 1 + k) % 3] for k in range(len(length_s) - 1)]
+        )
+        assert begin_s[-1] < 10.0 <= begin_s[-1] + lasts_s[(number + len(found) - 1) % 3] + 1e-9
+        assert list(paces(node, (7, replication, 4), 10.0)) == list(
+            zip(begin_s, found, strict=True)
+        )
+    for factor, share in zip(factors, lasts_s, strict=True):
+        assert begins.count(factor) / 400 == pytest.approx(
+            share, abs=4 * (share * (1 - share) / 400) ** 0.5
+        )
+
+
+MACHINES = {
+    "neighbours": {"factor": 2.0, "share": 0.5, "mean": "50 ms"},
+    "slowness": {"steps": [{"lasts": "50 ms", "factor": 2.0}]},
+}
+
+
+@pytest.mark.parametrize("part", MACHINES)
 @pytest.mark.parametrize("kind", ["crash", "freeze"])
-def test_a_controller_that_fails_has_no_spells(kind):
+def test_a_controller_that_fails_has_no_spells(kind, part):
     fault = {"kind": kind, "name": "f", "controller": "c", "start": "0.2 s", "duration": "0.1 s"}
     topology = worlds.topology(
         [{"name": "pub", "count": 1, "publishes": ["t"]}], faults=[fault],
-        neighbours={"factor": 2.0, "share": 0.5, "mean": "50 ms"},
+        **{part: MACHINES[part]},
     )  # fmt: skip
-    with pytest.raises(topologies.TopologyError, match=r"controllers\[0\].neighbours: .* crash or"):
+    with pytest.raises(topologies.TopologyError, match=rf"controllers\[0\].{part}: .* crash or"):
         sim.simulate(topology, profiles={"c": worlds.profile("fifo", copy="1 ms")})
 
 
-def test_closed_forms_refuse_spells():
-    topology = worlds.topology(
-        [{"name": "pub", "count": 1, "publishes": ["t"]}],
-        neighbours={"factor": 2.0, "share": 0.5, "mean": "50 ms"},
-    )
-    with pytest.raises(topologies.TopologyError, match=r"controllers\[0\].neighbours"):
+@pytest.mark.parametrize("part", MACHINES)
+def test_closed_forms_refuse_spells(part):
+    people = [{"name": "pub", "count": 1, "publishes": ["t"]}]
+    topology = worlds.topology(people, **{part: MACHINES[part]})
+    with pytest.raises(topologies.TopologyError, match=rf"controllers\[0\].{part}"):
         sim.estimate(topology, profiles={"c": worlds.profile("fifo", copy="1 ms")})
