@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from loadtest import rails, shares
+from loadtest import processes, rails, shares
 from loadtest.conduct import Conduct, Progress, Start, soon_ns
 from loadtest.generator import Generator
 from loadtest.harvest import Harvest, gather
@@ -187,7 +187,10 @@ def play(  # noqa: PLR0913 (the keyword arguments are the run)
         ) as directory,
     ):
         conduct = Conduct(topology, grid, rows, cast, settings, Path(directory), progress, script)
-        with hands.generator(Path(directory), conduct.specs(hands.parents)) as generator:
+        with (
+            processes.pinned(settings.cores),  # the server does not wait for those who look on
+            hands.generator(Path(directory), conduct.specs(hands.parents)) as generator,
+        ):
             conduct.run(generator, plan.duration_s, start)
             spools = [Spool(spec.result) for spec in generator.specs]
             harvest = gather(spools, len(rows), conduct.windows, conduct.ended)

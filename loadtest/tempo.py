@@ -25,8 +25,8 @@ AROUND_S: Final = 1.0
 CALM_S: Final = 0.05  # in which the idle loop tells a pace, once it has run for `TOLD_BY_S`
 TOLD_BY_S: Final = 0.005
 FAR_S: Final = 0.2  # from when spinners ran: nothing is known of the pace then
-CELL_S: Final = 0.004
-CELLS_MAX: Final = 15_000  # of a run; cells are longer in one of more than a minute
+CELL_S: Final = 0.008  # two pulses
+CELLS_MAX: Final = 15_000  # of a run; cells are longer in one of more than two minutes
 
 
 class Spells(TypedDict):

@@ -11,7 +11,7 @@ from topologies.commands import Sides
 READS_NONE = {
     "init", "list", "schema", "report", "threats", "trust", "conform", "history", "doctor",
     "verify", "grid status", "grid counters", "grid log", "grid revoke", "grid down",
-    "bench sim", "bench load", "bench sessions", "bench stamps", "bench grid",
+    "bench sim", "bench load", "bench pace", "bench sessions", "bench stamps", "bench grid",
 }  # fmt: skip
 
 
