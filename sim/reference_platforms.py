@@ -46,6 +46,7 @@ class ReferencePlatform:
         self._deadline_s, self._wait_s = math.inf, description.retry.base
         self._under_way: list[tuple[ReferenceSessions, Publication]] = []
         self._began_s, self.away, self._ticket = 0.0, not self._right, False
+        self._turned_away = False  # by an answer that is on its way
 
     @property
     def there(self) -> ReferenceSessions:
@@ -68,7 +69,9 @@ class ReferencePlatform:
             self._life.interrupt()
         self.session, self.online_s, self._attempt = False, math.inf, None
         self._losses += 1
-        self._attempts += len(self.ring)  # where it was
+        # Where it was. What the server has decided counts, though its answer finds nobody.
+        self._attempts += len(self.ring) + self._turned_away
+        self._turned_away = False
         self._failures, self._wait_s = 0, self._retry.base
         start_s = first_s + self._draw(Purpose.RETURN, self._losses) * spread_s
         self._life = env.process(self._come_back(start_s))
@@ -128,7 +131,7 @@ class ReferencePlatform:
 
     def _next_start_s(self, failed_s: float) -> float:
         """When it tries again; never, if it has used up its attempts. [s]"""
-        self._failures += 1
+        self._failures, self._turned_away = self._failures + 1, False
         if self._failures >= self._retry.attempts:
             self.away = True
             return math.inf
@@ -241,7 +244,8 @@ class ReferencePlatform:
         """What the server says to a step of the attempt that is under way."""
         there, now_s, asks = self.there, self.sessions.env.now, number == len(ladder)
         if refused or self._denied(number):
-            self._attempt = None  # the server has decided: its end changes nothing now
+            # The server has decided: its end changes nothing now.
+            self._attempt, self._turned_away = None, True
             self._note("refused", now_s)
             return REFUSED
         resumes = asks and there.asleep.can_wake(self.platform, now_s)

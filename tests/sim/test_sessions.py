@@ -155,6 +155,33 @@ def assert_alike(topology, profile, seed, window_s):
     assert fast.histograms.keys() == slow.histograms.keys()
 
 
+def test_a_refusal_counts_that_finds_its_platform_without_power():
+    """Answers are on their way for 25 ms; the second loss of power comes in that time."""
+    power = [
+        {"kind": "outage", "name": name, "population": "near", "start": start, "duration": "50 ms"}
+        for name, start in (("first", "0 s"), ("second", "0.16 s"))
+    ]
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "near", "count": 9, "login": {}, "network": {"delay": "25 ms"},
+          "subscribes": ["t"],
+          "retry": {"policy": "fixed", "base": "10 ms", "timeout": "10 s", "first": "0 s"}}],
+        [{"topic": "t", "by": "pub", "process": "poisson", "rate": "20/s"}],
+        faults=power, admission={"queue_wait": "5 ms"},
+    )  # fmt: skip
+    costs = {
+        "provenance": {"kind": "assumed", "source": "chosen for a test"}, "cv": 0.4,
+        "accept": "20 ms", "refuse": "1 ms",
+        "tls": [{"version": "1.3", "key": "ecdsa-p256", "cost": "1 ms"}],
+        "sasl": [{"mechanism": "scram-sha-1", "storage": "hashed", "first": "1 ms"}],
+    }  # fmt: skip
+    profile = worlds.profile("fifo", logins=costs)
+    assert_alike(topology, profile, 1, None)
+    (_, quick), _ = both(topology, Plan(topology, 1), profile)
+    assert quick.refused.sum() > 0
+    assert quick.logins.sum() > 0
+
+
 def test_a_login_without_a_way_ends_at_once_in_an_error():
     people = [
         {"name": "pub", "count": 1, "publishes": ["t"]},
