@@ -86,7 +86,7 @@ def _fingerprint() -> str:
     names = (
         "backlogs", "compiling", "completions", "delivery", "draws", "fanout_process", "fifo",
         "flushes", "journeys", "loop_turns", "outflow", "progressions", "ranks", "pauses",
-        "ready_list", "spans", "state",
+        "ready_list", "rests", "spans", "state",
     )  # fmt: skip
     files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

@@ -247,7 +247,7 @@ class Controller:
         self._keeper.crash(self._server)
         self.subscriptions.forget()
         self._inbox.forget(len(self._routes.inward) + 1)
-        self._crashed += crash(self._server, instant_s, self._allocated)
+        self._crashed += crash(self._server, instant_s, until_s, self._allocated)
 
     def freeze(self, instant_s: float, pause_s: float, until_s: float) -> None:
         """It stands still until then."""

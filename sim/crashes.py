@@ -10,11 +10,11 @@ from sim.server import empty_processes
 from sim.state import NOBODY, SETTLED, Floats, Records, Server
 
 
-def crash(server: Server, time_s: float, allocated: float) -> int:
+def crash(server: Server, time_s: float, until_s: float, allocated: float) -> int:
     """Empty a server that has worked until `time_s`; how many copies are lost that it owed.
 
-    It is as at the start then, with `allocated` on its way to the next collection of garbage; what
-    it has written is on its way.
+    At `until_s` it is as at the start, with `allocated` on its way to the next collection of
+    garbage; what it has written is on its way.
     """
     now = server.ledger[0]
     _stop_work(server, time_s)
@@ -36,6 +36,7 @@ def crash(server: Server, time_s: float, allocated: float) -> int:
     now["oldest"] = now["fed"]
     _forget(server)
     now["allocated"], now["collecting_s"], now["cycles"] = allocated, 0.0, 0
+    now["frozen_s"] = until_s
     return int(missing.sum())
 
 

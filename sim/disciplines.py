@@ -59,6 +59,8 @@ def _loop_turns(costs: LoopTurns, speed: float) -> Discipline:
 
     settings = {
         "wake_s": costs.wake,
+        "cold_s": speed * costs.cold,
+        "cold_after_s": costs.cold_after,
         "write_s": speed * costs.write,
         "coalesced_s": speed * costs.coalesced,
         "result_s": speed * costs.acknowledge,
@@ -92,6 +94,8 @@ def _fanout_process(costs: FanoutProcess, speed: float) -> Discipline:
 
     settings = {
         "wake_s": costs.wake,
+        "cold_s": speed * costs.cold,
+        "cold_after_s": costs.cold_after,
         "route_s": speed * costs.route,
         "finish_s": speed * costs.finish,
         "slice_recipients": costs.slice_recipients,

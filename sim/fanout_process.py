@@ -11,7 +11,8 @@ written a moment ago (cache warmth). Rules at one instant:
   queue in routing order, then the process itself if it has more to do;
 * arrivals go before slice ends, slice ends in the order of their cores' numbers;
 * when a slice ends, its core and all idle ones, lowest number first, take from the queue's head;
-* an arrival wakes the lowest idle core, which looks at the queue `wake` later.
+* an arrival wakes the lowest idle core, which looks at the queue `wake` later;
+* a slice lasts longer if its core rested before it (`rests`).
 
 Source: the profile's structure is that of the twin prototype (one scheduler, measured); several
 schedulers on one queue are an assumption.
@@ -42,6 +43,7 @@ from sim.delivery import (
     take,
     weigh,
 )
+from sim.rests import cold_s, rest_s
 from sim.spans import BLOCK, WRITTEN, book, deliver_run
 from sim.state import NOBODY, UNTOUCHED, Server
 
@@ -96,11 +98,16 @@ def _begin(server: Server, slot: int, time_s: float, begun_s: float) -> None:
 
 
 @inlined
-def _publisher_slice_s(server: Server, number: int, publisher: int, time_s: float) -> float:
-    """Core `number` notes how far the publisher's process gets; how long that lasts. [s]"""
+def _publisher_slice_s(
+    server: Server, number: int, publisher: int, time_s: float, slice_s: float
+) -> float:
+    """Core `number` notes how far the publisher's process gets.
+
+    How long that lasts, with `slice_s` that go before it. [s]
+    """
     core, setting, process = server.cores[number], server.setting[0], server.processes[publisher]
     slot, copy, setup_s = server.platforms[publisher].input_head, process.copy, process.setup_s
-    room, slice_s, finished = float(setting.slice_recipients), 0.0, 0
+    room, finished = float(setting.slice_recipients), 0
     while slot != NOBODY and room >= 1.0:
         publication = server.publications[slot]
         if setup_s == UNTOUCHED:
@@ -141,12 +148,14 @@ def _dispatch(server: Server, number: int, time_s: float) -> None:
     now.queue_first += 1
     now.queue_length -= 1
     core.task = process
+    slice_s = cold_s(server, rest_s(server, core.idle_since_s, time_s))
     if process < platforms.size:
         platforms[process].session_state = RUNNING
-        slice_s = _session_slice_s(server, number, process, time_s)
+        slice_s += _session_slice_s(server, number, process, time_s)
     else:
-        server.processes[np.uint32(process - platforms.size)].publisher_state = RUNNING
-        slice_s = _publisher_slice_s(server, number, np.uint32(process - platforms.size), time_s)
+        publisher = np.uint32(process - platforms.size)
+        server.processes[publisher].publisher_state = RUNNING
+        slice_s = _publisher_slice_s(server, number, publisher, time_s, slice_s)
     now.idle_s += time_s - core.idle_since_s
     core.ready_s = core.idle_since_s = time_s + slice_s
     charge(server, time_s, core.ready_s)

@@ -16,7 +16,8 @@ loop is. With `accepts` new connections queue up at the listening socket, one li
 takes so many of them, and reads the first message of each: of a herd as many log in at a time as
 the loop keeps pace with.
 Garbage is collected in cycles that start after so much allocation and are spent in steps, again by
-allocation. An idle loop starts `wake` after an arrival, and uses one core (the twin prototype).
+allocation. An idle loop starts `wake` after an arrival, with caches that went cold meanwhile
+(`rests`), and uses one core (the twin prototype).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
 from sim.pauses import MIN_WAIT_S, WAITING, is_over, is_paused, measure, next_resumed_s, pause, wait
 from sim.ready_list import link, poll, run_timers
+from sim.rests import wake, warm_up
 from sim.state import FIRST, NOBODY, Server
 
 POLL, EVENT, READ, BUILD = 0, 1, 2, 3
@@ -287,16 +289,6 @@ def _account(server: Server) -> None:
     now.busy_since_s = server.cores[0].idle_since_s = now.time_s
 
 
-@inlined
-def _wake(server: Server, time_s: float) -> None:
-    """A loop that rests wakes as somebody is ready at this instant."""
-    now = server.ledger[0]
-    now.timers_s = time_s
-    awake_s = time_s + server.setting[0].wake_s
-    now.idle_s += awake_s - now.time_s
-    now.time_s = now.busy_since_s = awake_s
-
-
 @compiled
 def _rest(server: Server, end_s: float) -> bool:
     """Sleep until somebody is ready or timers run; false if neither is known before `end_s`."""
@@ -317,7 +309,7 @@ def _rest(server: Server, end_s: float) -> bool:
     now.timers_s = arrival_s
     admit_until(server, arrival_s)
     if now.queue_length > 0:
-        _wake(server, arrival_s)
+        wake(server, arrival_s)
     return True
 
 
@@ -325,7 +317,7 @@ def _rest(server: Server, end_s: float) -> bool:
 def rouse(server: Server, number: int, time_s: float) -> None:
     """A socket gets ready as the server has worked until then: a loop that rests wakes."""
     if server.ledger[0].time_s < time_s:
-        _wake(server, time_s)
+        wake(server, time_s)
     link(server, number)
 
 
@@ -384,6 +376,7 @@ def advance(server: Server, end_s: float) -> None:
             elif now.queue_length > 0:
                 reach(server, now.time_s)
                 poll(server)
+                warm_up(server)
                 now.stage = EVENT
             elif not now.ran and next_resumed_s(server) <= now.time_s:
                 now.run_s = now.timers_s = now.time_s

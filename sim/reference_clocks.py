@@ -26,6 +26,7 @@ class StoppedClock:
 
     def __init__(self, env: simpy.Environment, freezes: Sequence[schema.Freeze]) -> None:
         self._env, self._freezes = env, sorted(freezes, key=lambda each: each.start)
+        self.up_s = 0.0  # since when the server runs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._env, name)
@@ -63,6 +64,13 @@ class StoppedClock:
             if each.start <= instant_s < each.start + each.duration:
                 return each.start + each.duration
         return instant_s
+
+    def rest_s(self, since_s: float) -> float:
+        """How long the server has rested by now that had nothing to do since then. [s]"""
+        now_s: float = self._env.now
+        begun = (each for each in self._freezes if each.start <= now_s)
+        ends_s = (each.start + each.duration for each in begun)
+        return max(0.0, now_s - max(since_s, self.up_s, *ends_s))
 
     def worked(self, start_s: float, stop_s: float) -> list[tuple[float, float]]:
         """What of a stretch of time is not standstill."""

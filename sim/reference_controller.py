@@ -108,7 +108,8 @@ class ReferenceController:
 
     def _crash(self, fault: schema.Crash) -> None:
         """All that the server has is lost; what it has written is on its way."""
-        self._life.end_s, self._down_until_s = self._env.now, fault.start + fault.duration
+        self._life.end_s = self._env.now
+        self._down_until_s = self._clock.up_s = fault.start + fault.duration
         for stanza in self.log.stanzas[self._kept :]:
             stanza.lost_s = self._env.now
         self._kept = len(self.log.stanzas)

@@ -43,6 +43,7 @@ class LoopTurnsServer:
         self._results: dict[Socket, int] = {}
         self._answers: dict[Socket, list[Job]] = {}
         self._sleeping: simpy.Event | None = None
+        self._rest_s = 0.0  # before what it begins now
         self._collector = Collector(costs, around)
         self._env.process(self._loop())
 
@@ -91,7 +92,10 @@ class LoopTurnsServer:
             if not self._over and not self._ready:
                 yield from self._sleep()
                 continue
-            for socket, readable, writable in self._resume() if self._over else self._poll():
+            events = self._resume() if self._over else self._poll()
+            if self._rest_s > 0.0 and self._costs.cold > 0.0:
+                yield from self._warm_up()
+            for socket, readable, writable in events:
                 started_s = self._env.now
                 if readable:
                     yield from self._read(socket)
@@ -101,6 +105,13 @@ class LoopTurnsServer:
                     if (pause_s := self._clock.pause_s(begun_s, self._env.now)) > 0.0:
                         yield self._env.timeout(pause_s)
                 self._around.worked(started_s, self._env.now)
+
+    def _warm_up(self) -> Process:
+        """Caches are cold after a rest."""
+        started_s, rest_s = self._env.now, self._rest_s
+        self._rest_s = 0.0
+        yield self._clock.timeout(self._around.cold_s(self._costs, rest_s))
+        self._around.worked(started_s, self._env.now)
 
     def _resumed_s(self) -> float:
         """When the first pause of a connection where something waits ends. [s]"""
@@ -120,6 +131,7 @@ class LoopTurnsServer:
             else:
                 yield come
             if self._ready:  # what else comes at the instant of waking has come then
+                self._rest_s = self._clock.rest_s(began_s)
                 yield due(self._clock, self._costs.wake, 0)
                 return
             self._ran &= come.triggered

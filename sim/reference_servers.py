@@ -53,6 +53,7 @@ class FanoutProcessServer:
         self._sessions: dict[Socket, _Session] = {}
         self._queue: deque[_Publisher | _Session] = deque()
         self._idle = set(range(around.cores))
+        self._worked_s = [0.0] * around.cores  # up to when each core has worked
 
     def slow_down(self, factor: float) -> None:
         """What is left of set-ups takes so many times as long."""
@@ -96,11 +97,12 @@ class FanoutProcessServer:
 
     def _serve_session(self, core: int, session: _Session) -> Process:
         taken, session.mailbox = session.mailbox, []
-        cold_s = 0.0
+        cold_s, begin_s = 0.0, self._begin_s(core)
         for publication, _ in taken:
             per_byte = self._costs.write_per_byte * publication.payload_bytes
             cold_s += self._around.speed * (self._costs.write + per_byte)
-        yield from self._spend(core, cold_s * self._warmth(self._env.now - session.written_s))
+        write_s = cold_s * self._warmth(self._env.now - session.written_s)
+        yield from self._spend(core, begin_s + write_s)
         for publication, target in taken:
             self._around.hold(publication, -1)
             self._around.write(publication, session.socket, target)
@@ -111,7 +113,7 @@ class FanoutProcessServer:
 
     def _serve_publisher(self, core: int, publisher: _Publisher) -> Process:
         copies, slice_s = self._plan_slice(publisher)
-        yield from self._spend(core, slice_s)
+        yield from self._spend(core, self._begin_s(core) + slice_s)
         for publication, receiver in copies:
             if receiver is None:
                 assert publication.job is not None
@@ -199,9 +201,14 @@ class FanoutProcessServer:
         )
         return float(np.interp(log_age, log_ages, self._costs.warmth_factor))
 
+    def _begin_s(self, core: int) -> float:
+        """What a core takes to begin again if it has rested. [s]"""
+        return self._around.cold_s(self._costs, self._env.rest_s(self._worked_s[core]))
+
     def _spend(self, core: int, slice_s: float) -> Process:
         started_s = self._env.now
         yield due(self._env, slice_s, core)
+        self._worked_s[core] = self._env.now
         self._around.worked(started_s, self._env.now)
 
 

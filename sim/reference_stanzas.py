@@ -11,6 +11,7 @@ import simpy
 
 from sim.reference_clocks import StoppedClock
 from sim.requests import Answer
+from topologies.profiles import FanoutProcess, LoopTurns
 
 FIRST_CORE_PRIORITY = 10
 Process = Generator[simpy.Event, Any, None]
@@ -123,6 +124,10 @@ class Surroundings:
     def intake_s(self, publication: Publication) -> float:
         """What it takes to read a stanza that is only passed on. [s]"""
         return 0.0 if publication.resumed else self.receive_s(publication.payload_bytes)
+
+    def cold_s(self, costs: LoopTurns | FanoutProcess, rest_s: float) -> float:
+        """What the first work costs more that begins now, after such a rest. [s]"""
+        return self.speed * costs.cold * (1.0 - math.exp(-rest_s / costs.cold_after))
 
     def takes(self, socket: Socket, publication: Publication) -> bool:
         """Whether there is a session that a copy can be written to."""

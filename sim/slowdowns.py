@@ -14,7 +14,7 @@ from sim.state import UNTOUCHED, Server
 COSTS: Final = ("intake_s", "copy_s", "write_s")  # of a publication
 OWN_COSTS: Final = (
     "write_s", "coalesced_s", "result_s", "collection_s", "collection_step_s", "route_s",
-    "finish_s", "refuse_s",
+    "finish_s", "refuse_s", "cold_s",
 )  # fmt: skip
 
 

@@ -35,6 +35,22 @@ def sojourns(
     service: Moments,
 ) -> Sojourns:
     """The form that fits a Controller's discipline, cores and arrivals."""
+    if (without := _without_form(topology, node, profile, asked)) is not None:
+        return without
+    way_s = _way_s(topology, node, profile, asked)
+    match profile.costs:
+        case Fifo() as costs:
+            return _fifo(node, profile, costs, asked, service, way_s)
+        case LoopTurns():
+            return _loop_turns(profile, asked, way_s)
+        case FanoutProcess():
+            return _fanout_process(node, profile, asked, service, way_s)
+
+
+def _without_form(
+    topology: Topology, node: Controller, profile: Profile, asked: Sequence[Demand]
+) -> Sojourns | None:
+    """Why nothing is known of how long copies take, whatever the discipline; None if it is."""
     if not asked:
         return Sojourns("idle", "nothing is published")
     if node.nodes > 1 or not all(demand.memoryless for demand in asked):
@@ -45,14 +61,10 @@ def sojourns(
     if limited or topology.faults:
         reason = "limits, rates of Platforms and faults have no form; simulate"
         return Sojourns("utilisation law only, as offered", reason)
-    way_s = _way_s(topology, node, profile, asked)
-    match profile.costs:
-        case Fifo() as costs:
-            return _fifo(node, profile, costs, asked, service, way_s)
-        case LoopTurns():
-            return _loop_turns(profile, asked, way_s)
-        case FanoutProcess():
-            return _fanout_process(node, profile, asked, service, way_s)
+    if not isinstance(profile.costs, Fifo) and profile.costs.cold > 0.0:
+        reason = "the first work after a rest costs more (costs.cold), which has no form; simulate"
+        return Sojourns("utilisation law only, without what is cold", reason)
+    return None
 
 
 def _narrow(population: Population) -> bool:

@@ -223,7 +223,8 @@ DISPATCH = np.dtype(
 # who gets last items, or where its backlog is `watched`: that many copies are owed, or none were
 # as a publication came. Of an event loop: `paused` sockets where something waits; when timers ran,
 # or might as well have, for sockets where nothing does (`timers_s`); when they ran last (`run_s`,
-# with pauses before `run_pauses`), whether nobody was ready since (`ran`); none before `frozen_s`.
+# with pauses before `run_pauses`), whether nobody was ready since (`ran`); for how long one that
+# wakes has rested (`rest_s`). Before `frozen_s` it stood still or was down: no timers, no rest.
 LEDGER = np.dtype(
     [
         ("time_s", "f8"),
@@ -272,6 +273,7 @@ LEDGER = np.dtype(
         ("timers_s", "f8"),
         ("run_s", "f8"),
         ("frozen_s", "f8"),
+        ("rest_s", "f8"),
         ("ran", "i8"),
         ("run_pauses", "u4"),
         ("pause_s", "f8"),
@@ -301,7 +303,7 @@ SETTING = np.dtype(
         ("envelope_bytes", "f8"), ("wake_s", "f8"), ("finish_s", "f8"), ("route_s", "f8"),
         ("slice_recipients", "i8"), ("exponential", "i8"), ("write_s", "f8"), ("coalesced_s", "f8"),
         ("result_s", "f8"), ("events_max", "i8"), ("read_bytes", "f8"), ("publish_envelope", "f8"),
-        ("pause_s_per_byte", "f8"), ("accepts", "i8"),
+        ("pause_s_per_byte", "f8"), ("accepts", "i8"), ("cold_s", "f8"), ("cold_after_s", "f8"),
         ("collection_s", "f8"), ("collection_step_s", "f8"), ("collection_cv", "f8"),
         ("collection_every", "f8"), ("collection_step_every", "f8"), ("allocation_per_byte", "f8"),
         ("allocation_write", "f8"), ("allocation_publish", "f8"), ("queue_wait_s", "f8"),

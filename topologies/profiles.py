@@ -90,6 +90,12 @@ class LoopTurns(Model):
     wake: Seconds = Field(
         0.0, description="from an arrival to the first instruction on an idle server"
     )
+    cold: Seconds = Field(
+        0.0,
+        description="further CPU time of the first work after a long rest, as caches are cold by "
+        "then",
+    )
+    cold_after: PositiveSeconds = Field(20e-3, description="rest after which it is 1 - 1/e of that")
     events_max: int = Field(64, ge=1)
     accepts: int = Field(
         0, ge=0, description="new connections that one turn accepts; 0: as many as there are"
@@ -186,6 +192,12 @@ class FanoutProcess(Model):
     wake: Seconds = Field(
         0.0, description="from an arrival to the first instruction on an idle server"
     )
+    cold: Seconds = Field(
+        0.0,
+        description="further CPU time of the first work after a long rest, as caches are cold by "
+        "then",
+    )
+    cold_after: PositiveSeconds = Field(20e-3, description="rest after which it is 1 - 1/e of that")
     slice_recipients: int = Field(12, ge=1, description="copies routed before the process yields")
     warmth_after: tuple[PositiveSeconds, ...] = Field(
         (), description="time since the session was last written"

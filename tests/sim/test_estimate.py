@@ -80,6 +80,27 @@ def test_what_has_no_form_says_why():
     assert calm["capacity_per_s"]["low"] <= calm["capacity_per_s"]["high"]
 
 
+@pytest.mark.parametrize("discipline", ["loop-turns", "fanout-process"])
+def test_what_is_cold_after_a_rest_has_no_form(discipline):
+    costs = {"loop-turns": {"publish": "1 ms", "build": "0 s"},
+             "fanout-process": {"setup": "1 ms", "route": "0 s"}}[discipline]  # fmt: skip
+    topology = worlds.topology(
+        [{"name": "pub", "count": 1, "publishes": ["t"]},
+         {"name": "sub", "count": 1, "subscribes": ["t"]}],
+    )  # fmt: skip
+    warm, cold = (
+        sim.estimate(
+            topology,
+            profiles={"c": worlds.profile(discipline, write="2 ms", cold=cold, **costs)},
+        )["controllers"]["c"]
+        for cold in ("0 ms", "1 ms")
+    )
+    assert warm["latency_s"]["mean"]["value"] > 0.0
+    assert cold["latency_s"]["mean"]["value"] is None
+    assert "costs.cold" in cold["latency_s"]["mean"]["reason"]
+    assert cold["capacity_per_s"] == warm["capacity_per_s"]
+
+
 def test_too_much_load_is_unbounded():
     profile = worlds.profile("fifo", copy="10 ms", copy_distribution="exponential")
     people = [

@@ -13,6 +13,10 @@ TIME = st.sampled_from(["0 ms", "1 ms", "2 ms", "0.7 ms", "3.1 ms"])
 SOME_TIME = st.sampled_from(["1 ms", "2 ms", "0.7 ms", "3.1 ms"])
 PER_BYTE = st.sampled_from(["0 us/B", "1.3 us/B"])
 CV = st.sampled_from([0.0, 0.5])
+COLD = {
+    "cold": st.sampled_from(["0 ms", "2.9 ms", "7.3 ms"]),
+    "cold_after": st.sampled_from(["1.7 ms", "20 ms"]),
+}
 
 FIFO = st.fixed_dictionaries(
     {
@@ -29,7 +33,7 @@ LOOP_TURNS = st.fixed_dictionaries(
         "events_max": st.sampled_from([1, 2, 3, 64]), "accepts": st.sampled_from([0, 1, 2]),
         "read_bytes": st.sampled_from(["300 B", "900 B", "4096 B", "8192 B"]),
         "collection": TIME, "collection_step": SOME_TIME, "collection_cv": CV,
-        "collection_every": st.sampled_from([3, 20]),
+        "collection_every": st.sampled_from([3, 20]), **COLD,
     }
 )  # fmt: skip
 WARMTH = st.sampled_from(
@@ -45,7 +49,7 @@ FANOUT_PROCESS = st.builds(
             "discipline": st.just("fanout-process"), "setup": TIME, "setup_per_subscriber": TIME,
             "setup_per_byte": PER_BYTE, "route": TIME, "route_per_byte": PER_BYTE,
             "write": SOME_TIME, "write_per_byte": PER_BYTE, "finish": TIME, "wake": TIME,
-            "slice_recipients": st.sampled_from([1, 3, 12]), "cv": CV,
+            "slice_recipients": st.sampled_from([1, 3, 12]), "cv": CV, **COLD,
         }
     ),
     WARMTH,

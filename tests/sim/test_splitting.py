@@ -18,8 +18,9 @@ QUEUE = World(
 )  # fmt: skip
 SERVERS = {
     "fifo": {"publish": "2 ms", "copy": "1 ms", "cv": 0.5},
-    "fanout-process": {"setup": "2 ms", "route": "0.4 ms", "write": "0.8 ms", "cv": 0.5},
-}
+    "fanout-process": {"setup": "2 ms", "route": "0.4 ms", "write": "0.8 ms", "cv": 0.5,
+                       "cold": "1 ms", "cold_after": "10 ms"},
+}  # fmt: skip
 
 
 def test_a_full_queue_of_m_m_1_is_as_rare_as_gamblers_are_ruined():

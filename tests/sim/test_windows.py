@@ -22,6 +22,7 @@ PROFILES = {
     "fanout-process": worlds.profile(
         "fanout-process", setup="0.5 ms", route="10 us", write="28 us", finish="40 us",
         wake="150 us", cv=0.2, warmth_after=["1 ms", "100 ms"], warmth_factor=[0.8, 1.0],
+        cold="0.3 ms", cold_after="2 ms",
     ),
 }  # fmt: skip
 
