@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
-from loadtest import paces
+from loadtest import coldness, paces
 from loadtest.problems import LoadError
 from results import figures, pacing, statistics
 from results.twin_documents import TwinFit
@@ -81,6 +81,7 @@ class Fit:
             "profile": self.source,
             "speeds": self.speeds(),
             "paces_per_s": {name: each.pace_per_s for name, each in self.profiles.items()},
+            "cold_s": {name: coldness.of(each) for name, each in self.profiles.items()},
             "spells": pacing.spells(self.pilot) if self.pilot else {},
         }
 
@@ -112,7 +113,7 @@ def given(topology: Topology, profile: Profile) -> Fit:
 def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
     """The fit of a validation that is resumed, from what its book says."""
     profiles = {
-        name: shipped.model_copy(
+        name: coldness.put(shipped, entry["cold_s"][name]).model_copy(
             update={"speed": entry["speeds"][name], "pace_per_s": entry["paces_per_s"][name]}
         )
         for name, shipped in stations(topology).items()
@@ -154,8 +155,13 @@ def fit(
         name: profile.model_copy(update={"pace_per_s": paces_per_s.get(name)})
         for name, profile in refitted(stations(topology), predicted, measured).items()
     }
-    if (told := paces.told(light, profiles, measured)) is not None:
-        profiles = _at_pace(profiles, answer(told[0], profiles=told[1]), measured)
+    for further in (True, True, False):  # what rests cost, then what remains of it, then the pace
+        if (grid := paces.told(light, profiles, measured)) is None:
+            break
+        told = answer(grid[0], profiles=grid[1])
+        profiles = _at_pace(profiles, told, measured)
+        if further:
+            profiles = coldness.further(profiles, told, measured)
     return Fit(profiles, speed, measured)
 
 

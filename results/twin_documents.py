@@ -235,8 +235,9 @@ class TwinFit(TypedDict):
 
     `speed` is what the pilot's publications cost over what the profiles say, all servers together;
     `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
-    its core for which the costs hold, null where it is not known [1/s]; `spells` in
-    which the pilot showed its machine to be slow: predictions expect them to go on.
+    its core for which the costs hold, null where it is not known [1/s]; `cold_s` what its first
+    work after a long rest costs more [s]; `spells` in which the pilot showed its machine to be
+    slow: predictions expect them to go on.
     """
 
     speed: Estimate
@@ -245,6 +246,7 @@ class TwinFit(TypedDict):
     pilot: str | None
     publications: int
     profile: str | None
+    cold_s: NotRequired[dict[str, float]]
     spells: NotRequired[dict[str, TwinSpells]]
 
 
