@@ -111,14 +111,13 @@ class Point:
         beside : Topology, optional
             The grid of the prediction, on machines as they were expected to be.
         """
-        expected = beside or topology
-        self.tell_pace(answer, expected, profiles)
+        self.tell_pace(answer, topology, profiles)
         answers = self.given_pace or [self.predicted] * len(self.valid)
         self.structure = []
         for run, told_pace in zip(self.valid, answers, strict=True):
-            grid, costs = expected, profiles
-            if self.given_pace:
-                grid, costs = paces.told(expected, profiles, run) or (expected, profiles)
+            plain = beside or topology, profiles
+            told_grid = paces.told(topology, profiles, run) if self.given_pace else None
+            grid, costs = told_grid or plain
             told = at_cost(costs, Figures([told_pace]), Figures([run]))
             self.structure.append(answer(grid, told, self.load))
 

@@ -64,5 +64,5 @@ def claims(
 
 
 def _over(upper: Sequence[Cost], lower: Sequence[Cost]) -> list[float]:
-    """CPU time of one contender over another's, round by round."""
+    """CPU time of one contender over another's, round by round: of those that both had."""
     return [above.cpu_s / below.cpu_s for above, below in zip(upper, lower, strict=False)]

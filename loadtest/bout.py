@@ -54,15 +54,22 @@ platforms:
 workload:
   duration: 10 s
   arrivals:
-    - {{topic: incidents, by: sensor, process: deterministic, rate: 1/s}}
+    - {{topic: incidents, by: sensor, process: {process}, rate: 1/s}}
 """
 
 
-def topology(subscribers: int, publishers: int = 1, profile: str = "prosody-0.12") -> Topology:
+def topology(
+    subscribers: int,
+    publishers: int = 1,
+    profile: str = "prosody-0.12",
+    process: str = "deterministic",
+) -> Topology:
     """One Topic, its subscribers and publishers; the bouts bring their own plan."""
     import topologies
 
-    text = TOPOLOGY.format(profile=profile, publishers=publishers, subscribers=subscribers)
+    text = TOPOLOGY.format(
+        profile=profile, publishers=publishers, subscribers=subscribers, process=process
+    )
     return topologies.parse(text, "bench-load")
 
 

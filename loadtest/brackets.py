@@ -71,8 +71,8 @@ class Light:
     def predicted(self, predict: Predict, fitted: Fit, measured: Run, number: int) -> Run:
         """What the model says of the same, told when its cores were how fast, if that is known."""
         light = pilot(self.topology, measured.header.duration_s, self.rate_per_s)
-        plain = fitted.expected(light), fitted.profiles
-        topology, costs = paces.told(light, fitted.profiles, measured) or plain
+        told = paces.told(light, fitted.profiles, measured)
+        topology, costs = told or (fitted.expected(light), fitted.profiles)
         return predict(
             topology, seed=self._key(number), profiles=costs, load=1.0, plan_replication=0,
             door=DOOR,

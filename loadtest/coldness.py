@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from results import Run
 
 Floats = npt.NDArray[np.float64]
-AFTER_S: Final = 0.02  # rest after which it is 1 - 1/e of all
 PUBLICATIONS_MIN: Final = 100  # that found the server at rest; fewer tell nothing
+PUBLICATIONS_MAX: Final = 2_000  # of which the slopes of all pairs are taken
 
 
 def further(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[str, Profile]:
@@ -43,8 +43,11 @@ def further(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[s
     if len(profiles) > 1:
         return dict(profiles)
     ((name, profile),) = profiles.items()
+    if isinstance(profile.costs, Fifo):
+        return {name: profile}
     slower = profile.speed * _usual_slowness(profile, name, measured)
-    return {name: put(profile, max(of(profile) + excess_s(told, measured) / slower, 0.0))}
+    further_s = excess_s(told, measured, profile.costs.cold_after) / slower
+    return {name: put(profile, max(of(profile) + further_s, 0.0))}
 
 
 def of(profile: Profile) -> float:
@@ -56,15 +59,16 @@ def put(profile: Profile, cold_s: float) -> Profile:
     """The profile, but first work after a long rest costs so much more; not of a `fifo`. [s]"""
     if isinstance(profile.costs, Fifo) or cold_s == of(profile):
         return profile
-    costs = profile.costs.model_copy(update={"cold": cold_s, "cold_after": AFTER_S})
+    costs = profile.costs.model_copy(update={"cold": cold_s})
     return profile.model_copy(update={"costs": costs})
 
 
-def excess_s(told: Run, measured: Run) -> float:
+def excess_s(told: Run, measured: Run, after_s: float) -> float:
     """How much later last copies leave after a long rest than the model says, than after none. [s]
 
     The median slope of how late each is in how cold the server was (Theil and Sen), as publications
-    in slow spells are late by far more; zero where its 95 % interval has zero in it.
+    in slow spells are late by far more; zero where its 95 % interval has zero in it. After a rest
+    of `after_s` a server is 1 - 1/e as cold as it gets. [s]
     """
     from scipy import stats
 
@@ -74,12 +78,13 @@ def excess_s(told: Run, measured: Run) -> float:
     if not replications or len(begun_s) != replications * len(intended_s):
         return 0.0
     expected_s = np.median(expected_s.reshape(replications, -1), axis=0)
-    before_s = np.maximum.accumulate(intended_s + last_s)[:-1]
+    before_s = np.fmax.accumulate(intended_s + last_s)[:-1]  # some have no copy
     rest_s = intended_s[1:] - before_s
-    known = (rest_s > 0.0) & np.isfinite(last_s[1:] + expected_s[1:])
-    if known.sum() < PUBLICATIONS_MIN:
+    known = np.flatnonzero((rest_s > 0.0) & np.isfinite(last_s[1:] + expected_s[1:]))
+    if len(known) < PUBLICATIONS_MIN:
         return 0.0
-    cold = -np.expm1(-rest_s[known] / AFTER_S)
+    known = known[:: -(-len(known) // PUBLICATIONS_MAX)]
+    cold = -np.expm1(-rest_s[known] / after_s)
     slope = stats.theilslopes((last_s - expected_s)[1:][known], cold, alpha=0.95)
     return float(slope.slope) if slope.low_slope > 0.0 or slope.high_slope < 0.0 else 0.0
 

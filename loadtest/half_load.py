@@ -10,14 +10,14 @@ the interpreter's pacer.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import TypedDict
 
-from loadtest import engine
+from loadtest import bout, engine
+from loadtest.cores import split_cores
 from loadtest.shares import COMPILED_FROM
 
 if TYPE_CHECKING:
@@ -35,24 +35,6 @@ PILOTS: Final = 4
 PILOT_S: Final = 5.0
 LOGINS_PER_S: Final = 150.0
 PUBLISHERS: Final = 10
-
-TOPOLOGY = """
-schema: 1
-name: half-load
-controllers:
-  - {{name: alpha, domain: grid.test, profile: prosody-0.12}}
-brokers:
-  - {{name: broker, controller: alpha}}
-topics:
-  - {{name: incidents, broker: broker, payload: {{kind: opaque, size: 700 B}}}}
-platforms:
-  - {{name: sensor, count: {publishers}, controller: alpha, publishes: [incidents]}}
-  - {{name: tool, count: {subscribers}, controller: alpha, subscribes: [incidents]}}
-workload:
-  duration: 60 s
-  arrivals:
-    - {{topic: incidents, by: sensor, process: poisson, rate: 1/s}}
-"""
 
 
 class Load(TypedDict):
@@ -83,10 +65,7 @@ class Way:
 
     def topology(self) -> Topology:
         """One publication a second; a play's load is its rate."""
-        import topologies
-
-        text = TOPOLOGY.format(publishers=PUBLISHERS, subscribers=self.subscribers)
-        return topologies.parse(text, "half-load")
+        return bout.topology(self.subscribers, PUBLISHERS, process="poisson")
 
     def within(self, rate_per_s: float, duration_s: float) -> float:
         """The nearest rate at which that code publishes a plan of that duration. [1/s]
@@ -157,8 +136,8 @@ def play(described: Topology, grid: Grid, rate_per_s: float, duration_s: float) 
         The plan's. [1/s], [s]
     """
     use = CoreUse()
-    cores = sorted(os.sched_getaffinity(0))
-    settings = engine.Settings(logins_per_s=LOGINS_PER_S, warm_up_s=0.0, cores=tuple(cores[-1:]))
+    last = split_cores()[1][-1:]
+    settings = engine.Settings(logins_per_s=LOGINS_PER_S, warm_up_s=0.0, cores=last)
     run = engine.play(
         described, grid, load=rate_per_s, duration_s=duration_s, progress=use.add,
         door="gridlab bench pace", settings=settings,

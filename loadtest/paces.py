@@ -3,10 +3,10 @@
 On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
 milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
 run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
-is a slow-down of the Controller; neighbours that it may have in the file are told so, too.
+is a slow-down of the Controller, instead of neighbours that it may have in the file.
 
-Of a run that is still to come nobody knows it. It is expected that the machine goes on as it was in
-runs before, which is recorded step by step: as often slow, as much, for as long, and in the same
+Of a run that is still to come nobody knows it. It is expected that the machine goes on as in the
+newest minute that was recorded, step by step: as often slow, as much, for as long, and in the same
 order (`controllers[].slowness`), from any instant of that on.
 """
 
@@ -52,12 +52,9 @@ def told(
         faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
     # A steady study has no faults in a file; these are no study of theirs, but the machine's.
     nodes = (
-        node.model_copy(
-            update={
-                "slowness": None,
-                "neighbours": None if steps.get(node.name) else node.neighbours,
-            }
-        )
+        node.model_copy(update={"slowness": None, "neighbours": None})
+        if steps.get(node.name)
+        else node
         for node in topology.controllers
     )
     changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
@@ -109,7 +106,9 @@ def _recorded(
     left_s = RECALLED_S
     for run in reversed(seen):
         steps = pacing.steps(run).get(controller)
-        if not steps or reference_per_s is None or left_s <= 0.0:
+        if left_s <= 0.0 or reference_per_s is None:
+            break
+        if not steps:
             continue
         ends_s = [*(begin_s for begin_s, _ in steps[1:]), run.header.duration_s]
         found.append([

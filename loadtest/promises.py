@@ -1,7 +1,8 @@
 """What the load engine is to reach, and whether a bench shows it.
 
 A promise is met where every round of a bench keeps its bound, missed where none does, not decided
-where rounds disagree, and not measured where there was none.
+where rounds disagree (or the ends of the interval of a single one), and not measured where there
+was none.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Promise(TypedDict):
     verdict: Verdict
 
 
-def promise(what: str, bound: Bound, asked: float, rounds: Sequence[float]) -> Promise:
+def promise(
+    what: str, bound: Bound, asked: float, rounds: Sequence[float], ends: Sequence[float] = ()
+) -> Promise:
     """A promise with its verdict.
 
     Parameters
@@ -45,6 +48,8 @@ def promise(what: str, bound: Bound, asked: float, rounds: Sequence[float]) -> P
         The bound.
     rounds : sequence of float
         What each round found.
+    ends : sequence of float, optional
+        Of the interval of a single round's figure: on which side of the bound both are counts, too.
     """
     return Promise(
         what=what,
@@ -52,7 +57,7 @@ def promise(what: str, bound: Bound, asked: float, rounds: Sequence[float]) -> P
         asked=asked,
         found=statistics.median(rounds) if rounds else None,
         rounds=list(rounds),
-        verdict=_verdict(bound, asked, rounds),
+        verdict=_verdict(bound, asked, [*rounds, *ends]),
     )
 
 
@@ -69,10 +74,10 @@ def lines(claims: Mapping[str, Promise]) -> list[str]:
     """A line for people of each promise."""
     told = []
     for each in claims.values():
-        found = "" if each["found"] is None else f" {number(each['found'])},"
+        parts = [] if each["found"] is None else [number(each["found"])]
         if len(each["rounds"]) > 1:
             few, many = (number(most(each["rounds"])) for most in (min, max))
-            found = f"{found[:-1]} ({few} to {many}),"
-        asked = f"{each['bound']} {number(each['asked'])}"
-        told.append(f"{each['verdict']:<12}  {each['what']}:{found} {asked}")
+            parts[0] += f" ({few} to {many})"
+        parts.append(f"{each['bound']} {number(each['asked'])}")
+        told.append(f"{each['verdict']:<12}  {each['what']}: {', '.join(parts)}")
     return told

@@ -101,8 +101,9 @@ def validate(
     sweep.play(played, points, fitted)
     drift = sweep.drift(fitted)
     told.next("telling the model what it cost", 2.0)
+    expected = fitted.expected(played)
     for point in points:
-        point.tell(sweep.predict, played, fitted.profiles, fitted.expected(played))
+        point.tell(sweep.predict, played, fitted.profiles, expected)
     told_apart = (terms.changes, tuple(kept.entries["light"]))
     outcome = Outcome(played, fitted, points, terms.seed, sweep.order, *drift, *told_apart)
     outcome.kept = kept.close(outcome.document)
@@ -196,19 +197,19 @@ class _Sweep:
         self._told.next("predicting", 6.0)
         if "loads" not in entries:
             entries["loads"] = self._loads(topology, fitted)
-        points = []
+        points, expected = [], fitted.expected(topology)
         for load in entries["loads"]:
             entry = entries["predictions"].get(repr(load))
-            if entry is not None:
-                run = results.open_run(self._out / entry["run"])
-            else:
-                run = self.predict(fitted.expected(topology), fitted.profiles, load)
-                run.save(self._out)
-            pace_per_s = reference_per_s(run, fitted.profiles)
             if entry is None:
+                run = self.predict(expected, fitted.profiles, load)
+                run.save(self._out)
+                pace_per_s = reference_per_s(run, fitted.profiles)
                 sha256 = evidence.digest(prediction(run, pace_per_s))
                 entry = {"run": run.header.run_id, "sha256": sha256, "stored": book.now()}
                 entries["predictions"][repr(load)] = entry
+            else:
+                run = results.open_run(self._out / entry["run"])
+                pace_per_s = reference_per_s(run, fitted.profiles)
             points.append(Point(load, run, entry["stored"], entry["sha256"], pace_per_s=pace_per_s))
         self._book.write()
         return points
@@ -233,7 +234,9 @@ class _Sweep:
                 self.order.append([k, repeat])
                 number = len(self.order)
                 if run_id := self._book.played(load, repeat):
-                    points[k].repeats.append(results.open_run(self._out / run_id))
+                    run = results.open_run(self._out / run_id)
+                    self._seen.append(run)
+                    points[k].repeats.append(run)
                     entry = self._book.ahead(load, repeat)
                     recalled_ahead = brackets.recalled(entry, self._out) if entry else None
                     points[k].ahead.append(recalled_ahead)

@@ -198,7 +198,8 @@ def ratio(a: Sample, b: Sample, *, paired: bool) -> Estimate:
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = b.parts / a.parts if len(a.parts) == len(b.parts) else _no_parts()
         resolution = b.resolution / a.value + value * a.resolution / a.value
-        return Sample(value, parts, 0.0, a.reason or b.reason, resolution).estimate()
+        kind = type(b)  # of medians it is a median
+        return kind(value, parts, 0.0, a.reason or b.reason, resolution).estimate()
     return _welch(value, (a, value / a.value), (b, 1.0 / a.value), 0.0)
 
 

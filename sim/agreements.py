@@ -43,11 +43,8 @@ def agreement(name: str, predicted: Measured, played: Measured) -> Agreement:
 
 def _of_medians(predicted: Sample, played: Sample) -> tuple[float | None, float | None]:
     """The same of several plays: by pairs where each has a prediction of its own."""
-    if isinstance(predicted, Median) and len(predicted.parts) == len(played.parts):
-        value = played.value / predicted.value
-        found = Median(value, played.parts / predicted.parts, 0.0).estimate()
-    else:
-        found = statistics.ratio(predicted, played, paired=False)
+    paired = isinstance(predicted, Median) and len(predicted.parts) == len(played.parts)
+    found = statistics.ratio(predicted, played, paired=paired)
     return found["low"], found["high"]
 
 

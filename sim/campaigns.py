@@ -45,8 +45,7 @@ class Campaign:
         self._control, self._graph = control, graph
         self._sessions, self._stations = sessions, stations
         for station in stations:
-            node = station.station.node
-            if node.neighbours is not None or node.slowness is not None:
+            if not station.station.node.steady:
                 control.process(self._slow_in_spells(study, station))
         for fault in graph.topology.faults:
             match fault:

@@ -36,7 +36,7 @@ def crash(server: Server, time_s: float, until_s: float, allocated: float) -> in
     now["oldest"] = now["fed"]
     _forget(server)
     now["allocated"], now["collecting_s"], now["cycles"] = allocated, 0.0, 0
-    now["frozen_s"] = until_s
+    now["frozen_s"], now["rest_s"] = until_s, 0.0
     return int(missing.sum())
 
 

@@ -46,6 +46,7 @@ class Purpose(IntEnum):
     SPLITTING = 7
     SPELL = 8
     SPELL_BEGIN = 9
+    RECORD_BEGIN = 10
     RETRY = 20
     RETURN = 21
     LOGIN = 22

@@ -78,12 +78,12 @@ def _session_slice_s(server: Server, number: int, session: int, time_s: float) -
     place = platform.mail_head
     server.cores[number].chain = place
     platform.mail_head = NOBODY
-    cold_s = 0.0
+    unwarmed_s = 0.0
     while place != NOBODY:
         node = server.nodes[place]
-        cold_s += server.publications[node.publication].write_s
+        unwarmed_s += server.publications[node.publication].write_s
         place = node.next
-    return cold_s * _warmth(server, time_s - server.processes[session].written_s)
+    return unwarmed_s * _warmth(server, time_s - server.processes[session].written_s)
 
 
 @inlined

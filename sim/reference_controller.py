@@ -64,7 +64,7 @@ class ReferenceController:
         self._pace, self._spell = Pace(profile.speed), 1.0
         self._logins.clock, self._logins.pace = self._clock, self._pace
         self._start()
-        if node.neighbours is not None or node.slowness is not None:
+        if not node.steady:
             key = study.seed, study.replication, station.machine
             end_s = study.timetable.duration_s
             for instant_s, factor in (*paces(node, key, end_s), (end_s, 1.0)):

@@ -97,11 +97,11 @@ class FanoutProcessServer:
 
     def _serve_session(self, core: int, session: _Session) -> Process:
         taken, session.mailbox = session.mailbox, []
-        cold_s, begin_s = 0.0, self._begin_s(core)
+        unwarmed_s, begin_s = 0.0, self._begin_s(core)
         for publication, _ in taken:
             per_byte = self._costs.write_per_byte * publication.payload_bytes
-            cold_s += self._around.speed * (self._costs.write + per_byte)
-        write_s = cold_s * self._warmth(self._env.now - session.written_s)
+            unwarmed_s += self._around.speed * (self._costs.write + per_byte)
+        write_s = unwarmed_s * self._warmth(self._env.now - session.written_s)
         yield from self._spend(core, begin_s + write_s)
         for publication, target in taken:
             self._around.hold(publication, -1)

@@ -3,9 +3,9 @@
 Other programs, and the kernel's own work, take the place of what a server had in the caches of its
 core. Right after work nothing is lost; after some `cold_after` all is: the first work costs
 `cold` (1 - exp(-rest / `cold_after`)) more CPU time. An event loop rests from when nobody is ready
-until somebody is; that timers run is no rest's end. Of a run queue each core rests by itself, from
-the end of a slice to the begin of the next. A server that stood still, or was down, rests from when
-it goes on.
+until somebody is, or timers run: what these resume is not cold, and a new rest begins. Of a run
+queue each core rests by itself, from the end of a slice to the begin of the next. A server that
+stood still, or was down, rests from when it goes on.
 """
 
 from __future__ import annotations

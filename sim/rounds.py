@@ -68,7 +68,7 @@ class Rounds:
 
         Raises
         ------
-        ValueError
+        ValueError, OSError
             What a play of the first round raises; later ones only end the plays.
         """
         found = Plays[T]({name: [] for name in names}, {name: [] for name in names})
@@ -77,8 +77,9 @@ class Rounds:
             for name in self._order(list(names), number):
                 try:
                     came = play(name)
-                except ValueError as error:
-                    if not number or not hasattr(error, "exit_code"):
+                except (ValueError, OSError) as error:
+                    told = isinstance(error, OSError) or hasattr(error, "exit_code")
+                    if not number or not told:  # what nobody expected is not kept quiet
                         raise
                     rest = f"what was played before play {self._done + 1} of {self._total} is kept"
                     return Plays(found.of, found.numbers, f"{name}: {error}; {rest}")

@@ -26,7 +26,6 @@ from sim.draws import GROUP, Purpose
 from topologies.schema import Controller, Neighbours, Slowness
 
 AT_ONCE: Final = 16 * GROUP  # spells, and times between them, that are drawn together
-RECORD: Final = 2**31  # no station's number
 
 
 def paces(
@@ -62,9 +61,9 @@ def _recorded(
 ) -> Iterator[tuple[float, float]]:
     """A record from any of its instants on, over and over."""
     ends_s = np.cumsum([step.lasts for step in slowness.steps])
-    begin = draws.uniforms(key[0], Purpose.SPELL_BEGIN, key[1], np.array([RECORD]))
+    begin = draws.uniforms(key[0], Purpose.RECORD_BEGIN, key[1], np.array([0]))
     offset_s = float(begin[0] * ends_s[-1])
-    number = int(np.searchsorted(ends_s, offset_s, side="right")) % len(ends_s)
+    number = int(np.searchsorted(ends_s, offset_s, side="right"))
     instant_s, left_s = 0.0, float(ends_s[number]) - offset_s
     while instant_s < duration_s:
         yield instant_s, slowness.steps[number].factor

@@ -82,10 +82,7 @@ class Surges:
             and len(self._delay_s) <= LINES_MAX
             and all(isinstance(each.profile.costs, Fifo) for each in graph.stations)
             and all(isinstance(each, Crash | Outage | Partition) for each in topology.faults)
-            and all(
-                each.node.neighbours is None and each.node.slowness is None
-                for each in graph.stations
-            )
+            and all(each.node.steady for each in graph.stations)
         )
         self._not_before_s = -np.inf
 

@@ -42,12 +42,14 @@ class Quote:
         figure = document(self.name)
         for key in self.place.split("."):
             figure = figure[int(key)] if isinstance(figure, list) else figure[key]
+        if not isinstance(figure, int | float):
+            raise ValueError(f"{self.name}.json: {self.place}: is {figure!r}, no figure to quote")
         scale = SCALES.get(self.parts()[1])
         return figure * scale if scale else figure
 
     def parts(self) -> tuple[str, str]:
         """Number and unit of the text."""
-        number, unit = re.fullmatch(r"([\d.,]+)\s*(\S*)", self.text).groups()
+        number, unit = re.fullmatch(r"(-?[\d.,]+)\s*(\S*)", self.text).groups()
         return number, unit
 
     def decimals(self) -> int:
@@ -86,9 +88,19 @@ def quotes(page: Path) -> list[Quote]:
     return [Quote(*found) for found in QUOTE.findall(page.read_text())]
 
 
-def between(text: str, command: str) -> str:
-    """What a page shows of a command, between its markers."""
-    return text.partition(BEGIN.format(command))[2].partition(END)[0]
+def between(text: str, command: str) -> str | None:
+    """What a page shows of a command, between its markers; None where it shows nothing of it.
+
+    Raises
+    ------
+    ValueError
+        A marker has no end.
+    """
+    _, begun, rest = text.partition(BEGIN.format(command))
+    shown, ended, _ = rest.partition(END)
+    if begun and not ended:
+        raise ValueError(f"{BEGIN.format(command)}: has no {END} behind it")
+    return shown if begun else None
 
 
 def renew(text: str, printed: Mapping[str, Callable[[], str]] = PRINTED) -> tuple[str, list[str]]:
@@ -105,9 +117,10 @@ def renew(text: str, printed: Mapping[str, Callable[[], str]] = PRINTED) -> tupl
     text = QUOTE.sub(figure, text)
     for command, table in printed.items():
         shown = between(text, command)
-        if shown and shown.strip() != (now := table().strip()):
+        if shown is not None and shown.strip() != (now := table().strip()):
             changes.append(f"the table of {command}")
-            text = text.replace(shown, f"\n\n{now}\n\n")
+            begin = BEGIN.format(command)
+            text = text.replace(f"{begin}{shown}{END}", f"{begin}\n\n{now}\n\n{END}")
     return text, changes
 
 

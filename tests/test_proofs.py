@@ -58,6 +58,8 @@ def test_quotes_and_tables_are_renewed_and_nothing_else(tmp_path, monkeypatch):
     assert len(changes) == 4
     assert changes[0] == "18 % -> 3.4 %  (some: error)"
     assert quoting.renew(text, {"table": lambda: "| new |"}) == (text, [])
+    with pytest.raises(ValueError, match="printed by table -->: has no <!-- end -->"):
+        quoting.renew(page.replace("<!-- end -->", ""), {"table": lambda: ""})
 
 
 @pytest.fixture

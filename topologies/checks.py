@@ -116,7 +116,7 @@ def _neighbours(topology: Topology) -> Iterator[Problem]:
         if (own := node.neighbours) is not None:
             if node.slowness is not None:
                 rule = "says how slow the machine is, as `neighbours` does"
-                yield Problem((*path, "slowness"), rule, "leave one of the two out", "")
+                yield Problem((*path, "slowness"), rule, "leave one of the two out", None)
             if own.mean / own.share * SWITCHES_MAX < duration_s:
                 rule = f"makes more than {SWITCHES_MAX:,} spells in the run"
                 place = (*path, "neighbours", "mean")
@@ -124,7 +124,8 @@ def _neighbours(topology: Topology) -> Iterator[Problem]:
         slow = node.slowness
         if slow is not None and len(slow.steps) * duration_s > SWITCHES_MAX * slow.length_s:
             rule = f"makes more than {SWITCHES_MAX:,} steps in the run"
-            yield Problem((*path, "slowness", "steps"), rule, "shorten the run", duration_s)
+            repair, shown = "make steps longer or shorten the run", f"{slow.length_s:g} s in all"
+            yield Problem((*path, "slowness", "steps"), rule, repair, shown)
 
 
 def _queues(topology: Topology) -> Iterator[Problem]:

@@ -146,6 +146,11 @@ class Controller(Sourced):
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"
     )
 
+    @property
+    def steady(self) -> bool:
+        """Whether nothing slows its machine again and again."""
+        return self.neighbours is None and self.slowness is None
+
 
 class ComponentCosts(Model):
     """CPU times of a Broker that is a component: one server, first come, first served."""

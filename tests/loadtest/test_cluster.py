@@ -34,7 +34,10 @@ async def enter(grid, localpart, address):
 def ours(process, served):
     """Whether a process was started for one of the servers: it has the home of one."""
     homes = {psutil.Process(pid).environ()["HOME"] for pid in served["pids"]}
-    return process.environ().get("HOME") in homes
+    try:
+        return process.environ().get("HOME") in homes
+    except (psutil.AccessDenied, psutil.NoSuchProcess):  # somebody else's, or gone
+        return False
 
 
 @pytest.mark.real

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from loadtest import measurement, observation, tempo
+from loadtest import measurement, observation, pulse, tempo
 from loadtest.observation import Observer
 from results import pacing
 
@@ -138,8 +138,8 @@ def test_the_pace_is_that_at_which_all_that_was_done_would_have_taken_as_long():
 
 def test_spells_between_two_samples_cost_by_their_share_of_the_time():
     """Even work; in each second one of 50 ms in which it takes six times as long."""
-    instant_s = np.arange(0.0, 3.0, 0.002)
-    took_s = np.where(instant_s % 1.0 // 0.05 == 9, 120e-6, 20e-6)
+    instant_s = np.arange(0.0, 3.0, pulse.EVERY_S)
+    took_s = np.where(instant_s % 1.0 // 0.05 == 9, 60e-6, 10e-6)
     told = replace(seen([2e7] * 3, [0.125] * 3, [ALL] * 3), pulses=np.array([instant_s, took_s]))
     assert told.pace_per_s(0.0) == pytest.approx(2e7 * 1.25 ** (-1.0 / pacing.EXPONENT), rel=0.03)
 

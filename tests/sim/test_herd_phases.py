@@ -12,7 +12,7 @@ def diagram():
     return herd_phases.diagram(works_s=(34.0,), caps_s=(8.0, 60.0), seed=2)
 
 
-def test_a_herd_far_below_the_line_is_stuck_and_one_far_above_drains(diagram):
+def test_a_herd_far_below_the_line_is_stuck_and_one_above_drains(diagram):
     assert drawn.boundary_cap_s(34.0, 3.0) == 56.0
     low, high = diagram["points"]
     assert (low["foretold"], high["foretold"]) == (False, True)
