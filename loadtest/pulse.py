@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 EVERY_S: Final = 0.004
-WORK: Final = 250  # turns of an empty loop: about ten microseconds
+WORK: Final = 500  # turns of an empty loop: about twenty microseconds
 # Words of a board: how many pulses there were, then instant and CPU time of each [ns].
 _boards: boards.Boards = {}  # of the pulses that this process keeps
 
