@@ -41,6 +41,9 @@ class Floor:
     def begin(self, start_ns: int) -> None:
         """Nothing to be told."""
 
+    def listen(self) -> None:
+        """Nothing to be heard."""
+
     def received(self, expected: int) -> int:
         """Deliveries so far."""
         assert self._child.stdin is not None

@@ -237,7 +237,7 @@ class TwinFit(TypedDict):
     `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
     its core for which the costs hold, null where it is not known [1/s]; `cold_s` what its first
     work after a long rest costs more [s]; `spells` in which the pilot showed its machine to be
-    slow: predictions expect them to go on.
+    slow: predictions expect them to go on. Documents until 2026-11-27 have `neighbours` for it.
     """
 
     speed: Estimate

@@ -1,5 +1,6 @@
 """The bench compares like with like, in short: a few sessions, a second, no ratios to gate."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -19,6 +20,7 @@ from loadtest import (
     floor,
     nullgrid,
     publishing_bout,
+    receiver,
     tsung,
 )
 
@@ -43,6 +45,19 @@ def test_ours_get_all_and_say_what_they_cost(ring, receivers):
     assert 0 < cost.server_cpu_s < 0.01
     assert 0 < own.costs["login_cpu_s"] < 0.2
     assert 5_000 < own.costs["session_rss_bytes"] < 400_000
+
+
+def test_receivers_are_heard_while_others_publish(ring):
+    """Who is not heard fills the pipe with what it tells, and reads no more."""
+    due_s = np.arange(1, 101) / 25.0
+    with bout.own(ring, "counting", due_s) as own:
+        pipe = os.open(f"/proc/{own.pid}/fd/1", os.O_WRONLY)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        os.close(pipe)
+        bout.measure(ring, own, due_s, 0.3)
+        read_after_ns = receiver.columns(own.deliveries())[3]
+    assert len(read_after_ns) == SESSIONS * len(due_s)
+    assert read_after_ns.max() < 1e9
 
 
 def test_c_floor_gets_all(ring):

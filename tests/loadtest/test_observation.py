@@ -141,7 +141,8 @@ def test_spells_between_two_samples_cost_by_their_share_of_the_time():
     instant_s = np.arange(0.0, 3.0, pulse.EVERY_S)
     took_s = np.where(instant_s % 1.0 // 0.05 == 9, 60e-6, 10e-6)
     told = replace(seen([2e7] * 3, [0.125] * 3, [ALL] * 3), pulses=np.array([instant_s, took_s]))
-    assert told.pace_per_s(0.0) == pytest.approx(2e7 * 1.25 ** (-1.0 / pacing.EXPONENT), rel=0.03)
+    times = 1.0 + 0.05 * (6.0**tempo.SPELL_EXPONENT - 1.0)
+    assert told.pace_per_s(0.0) == pytest.approx(2e7 * times ** (-1.0 / pacing.EXPONENT), rel=0.03)
 
 
 def test_what_a_run_says_of_a_servers_pace_is_told_once(monkeypatch):

@@ -88,7 +88,8 @@ def test_what_the_idle_loop_did_in_a_spell_does_not_count_twice():
     spell = (0.65, 0.85, 4.0)
     paces = np.where(np.abs(idle(2.0)[0] - 50.75) < 0.101, PACE_PER_S / 4.0, PACE_PER_S)
     told = tempo.steps(idle(2.0, paces), beats(2.0, [spell]), 50.0, 52.0)
-    assert pacing.slowdown(at(told, 0.75), at(told, 0.3)) == pytest.approx(4.0, rel=0.3)
+    times = pacing.slowdown(at(told, 0.75), at(told, 0.3))
+    assert times == pytest.approx(4.0**tempo.SPELL_EXPONENT, rel=0.2)
 
 
 def test_a_bin_in_which_a_spell_begins_is_not_what_the_core_does_between_them():
@@ -118,13 +119,15 @@ def test_nothing_is_known_without_an_idle_loop_nor_far_from_one():
 
 
 def test_a_long_run_has_a_bounded_number_of_steps_and_all_that_was_slow(monkeypatch):
-    """Cells of 60 ms, in which spells of 30 ms five times as slow are a mean of thrice."""
+    """Cells of 60 ms, in which spells of 30 ms five times as slow are one mean."""
     monkeypatch.setattr(tempo, "CELLS_MAX", 1_000)
     slow = [(at_s, at_s + 0.03, 5.0) for at_s in np.arange(0.2, 60.0, 0.5)]
     edges_s, paces, _ = tempo.steps(idle(60.0), beats(60.0, slow), 50.0, 110.0)
     assert len(slow) < len(paces) <= 1_000
     slower = pacing.slowdown(paces, PACE_PER_S)
-    assert (np.diff(edges_s) * slower).sum() == pytest.approx(60.0 + len(slow) * 0.12, rel=0.02)
+    assert (np.diff(edges_s) * slower).sum() == pytest.approx(
+        60.0 + len(slow) * 0.03 * (5.0**tempo.SPELL_EXPONENT - 1.0), rel=0.02
+    )
 
 
 def test_pulses_beat_while_cores_are_kept_awake():
