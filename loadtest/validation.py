@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 NEAR_SATURATION = 0.85
+# A server lets a login take so long [s]. A Prosody holds what is gone as long (`c2s_timeout`), and
+# all log in anew for each run: with 30 s, its collector walked through two hundred sessions more
+# than the pilot's, and a publication to fifty subscribers cost a tenth more at equal pace.
+LOGIN_S = 5.0
 
 
 def validate(
@@ -169,7 +173,7 @@ class _Sweep:
             entry = self._book.entries["fit"]
             return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
         self._told.next("fitting costs", terms.pilot_s + 4.0)
-        with deployment.ephemeral(topology, cores=self._cores[0]) as grid:
+        with self._deployed(topology) as grid:
             on_grid: Measure = partial(self._measure_light, grid)
             fitted = fit(
                 topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
@@ -242,7 +246,7 @@ class _Sweep:
                     points[k].ahead.append(recalled_ahead)
                     continue
                 if grid is None:
-                    up = deployment.ephemeral(topology, cores=self._cores[0])
+                    up = self._deployed(topology)
                     grid = held.enter_context(up)
                     if terms.profile is not None:
                         self._bracket(grid, topology)
@@ -258,7 +262,7 @@ class _Sweep:
             if grid is not None and (terms.profile is not None or not terms.changes):
                 self._bracket(grid, topology)
         if grid is not None and terms.profile is None and terms.changes:
-            with deployment.ephemeral(self._topology, cores=self._cores[0]) as grid:
+            with self._deployed(self._topology) as grid:
                 self._bracket(grid, self._topology)
 
     def _turns(self, points: Sequence[Point]) -> Iterator[tuple[int, int]]:
@@ -312,6 +316,10 @@ class _Sweep:
     def drift(self, fitted: Fit) -> tuple[Estimate | None, Estimate | None]:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]"""
         return brackets.drift([run for run in (fitted.pilot, *self._brackets) if run is not None])
+
+    def _deployed(self, topology: Topology) -> contextlib.AbstractContextManager[deployment.Grid]:
+        options = deployment.Options(login_s=LOGIN_S)
+        return deployment.ephemeral(topology, cores=self._cores[0], options=options)
 
     def _measure_light(
         self, grid: deployment.Grid, played: Topology, *, seed: int, load: float

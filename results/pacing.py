@@ -51,6 +51,17 @@ def slowdown(pace_per_s: Pace, reference_per_s: float, exponent: float = EXPONEN
     return slower
 
 
+def waited_shares(run: Run) -> dict[str, float]:
+    """How long each server was ready and had no core, over the CPU time that it used. [1]"""
+    server: Mapping[str, Mapping[str, float]] = run.header.measurement.get("server", {})
+    waited_s = server.get("waited_s", {})
+    return {
+        name: waited_s[name] / used_s
+        for name, used_s in server.get("cpu_s", {}).items()
+        if used_s > 0.0 and name in waited_s
+    }
+
+
 def paces_per_s(run: Run) -> dict[str, float | None]:
     """The pace of each server's core in a measured run; None where it is not known. [1/s]"""
     known: Mapping[str, float | None] = run.header.measurement.get("server", {}).get(

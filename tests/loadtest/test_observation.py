@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -172,3 +173,30 @@ def test_the_pace_over_time_has_a_step_wherever_it_changes():
     steps = np.searchsorted(begins_s, [0.5, 1.5, 2.5, 3.5], side="right") - 1
     assert np.array(paces)[steps].tolist() == [4e7, 2e7, 9e7, 1e7]
     assert told.course(1.5).rows(1.5)[0] == [0.0, 2e7]
+
+
+def test_waiting_is_that_of_the_thread_that_works_most():
+    """Of two threads on one core the second hardly works; it waits for the first."""
+    code = (
+        "import os, threading, time\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "def now_and_then():\n"
+        "    while True: time.sleep(0.001)\n"
+        "threading.Thread(target=now_and_then, daemon=True).start()\n"
+        "end = time.process_time() + 1.0\n"
+        "while time.process_time() < end: pass\n"
+        "print(flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        rows = [
+            [int(word) for word in (task / "schedstat").read_text().split()]
+            for task in Path(f"/proc/{child.pid}/task").iterdir()
+        ]
+        seen_s = observation.waited_s(child.pid)
+        child.communicate(b"\n")
+    assert len(rows) == 2
+    assert seen_s == pytest.approx(max(rows)[1] / 1e9, abs=0.01)

@@ -29,7 +29,7 @@ class Stand:
         self.deployed, self.topologies = [], []
 
     @contextlib.contextmanager
-    def ephemeral(self, topology, cores=()):
+    def ephemeral(self, topology, cores=(), options=None):
         self.deployed.append(topology)
         yield self
 
