@@ -119,7 +119,7 @@ class Point:
             plain = beside or topology, profiles
             told_grid = paces.told(topology, profiles, run) if self.given_pace else None
             grid, costs = told_grid or plain
-            told = at_cost(costs, Figures([told_pace]), Figures([run]), pacing.waited_shares(run))
+            told = at_cost(costs, Figures([told_pace]), Figures([run]))
             self.structure.append(answer(grid, told, self.load))
 
     def tell_pace(
@@ -193,12 +193,8 @@ def at_cost(
     profiles: Mapping[str, Profile],
     predicted: Figures,
     measured: Figures,
-    waited: Mapping[str, float] | None = None,
 ) -> dict[str, Profile]:
-    """The profiles of Controllers on which a delivery takes as long as measured.
-
-    That is its CPU time, and as much more as each `waited` for its core over what it ran [1].
-    """
+    """The profiles of Controllers on which a delivery costs what was measured."""
     told = {}
     done = [side.rate("delivered").value for side in (predicted, measured)]
     for name, profile in profiles.items():
@@ -208,7 +204,6 @@ def at_cost(
         busy = [side.utilisation(name).value for side in (predicted, measured)]
         known = min(*busy, *done) > 0.0
         factor = (busy[1] / done[1]) / (busy[0] / done[0]) if known else 1.0
-        factor *= 1.0 + (waited or {}).get(name, 0.0)
         told[name] = profile.model_copy(update={"speed": profile.speed * factor})
     return told
 

@@ -3,7 +3,8 @@
 On a shared machine a core is up to twice as slow for some seconds, and ten times for some tens of
 milliseconds (`tempo`), and what queues meanwhile makes the tail of the latencies: a mean over the
 run knows nothing of that. So the costs hold for the fastest pace of the run, and each slower step
-is a slow-down of the Controller, instead of neighbours that it may have in the file.
+is a slow-down of the Controller, instead of neighbours that it may have in the file. What a server
+waited for its core, as the kernel and those who look on took it, lengthens all that it does.
 
 Of a run that is still to come nobody knows it. It is expected that the machine goes on as in the
 newest minute that was recorded, step by step: as often slow, as much, for as long, and in the same
@@ -12,6 +13,7 @@ order (`controllers[].slowness`), from any instant of that on.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -51,12 +53,13 @@ def told(
         costs[name] = profile.model_copy(update=at_pace)
         faults += list(_slow_downs(name, own, fastest, topology.workload.duration))
     # A steady study has no faults in a file; these are no study of theirs, but the machine's.
-    nodes = (
-        node.model_copy(update={"slowness": None, "neighbours": None})
-        if steps.get(node.name)
-        else node
-        for node in topology.controllers
-    )
+    waits = pacing.waited_shares(run)
+    nodes = []
+    for node in topology.controllers:
+        told: dict[str, object] = {"waits": waits.get(node.name, node.waits)}
+        if steps.get(node.name):
+            told |= {"slowness": None, "neighbours": None}
+        nodes.append(node.model_copy(update=told))
     changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
     return topology.model_copy(update=changes), costs
 
@@ -84,6 +87,12 @@ def expected(topology: Topology, profiles: Mapping[str, Profile], seen: Sequence
     A Controller of which no pace is known is as it is in the file, and so are all of a grid with
     faults, of which some kinds have no model beside it.
     """
+    waits = _waits(seen)
+    waiting = tuple(
+        node.model_copy(update={"waits": waits.get(node.name, node.waits)})
+        for node in topology.controllers
+    )
+    topology = topology.model_copy(update={"controllers": waiting})
     if topology.faults:
         return topology
     nodes = []
@@ -118,3 +127,12 @@ def _recorded(
         ])  # fmt: skip
         left_s -= run.header.duration_s
     return [step for record in reversed(found) for step in record]
+
+
+def _waits(seen: Sequence[Run]) -> dict[str, float]:
+    """How long each server waited for its core over what it ran, in the median of runs. [1]"""
+    shares: dict[str, list[float]] = {}
+    for run in seen:
+        for name, share in pacing.waited_shares(run).items():
+            shares.setdefault(name, []).append(share)
+    return {name: statistics.median(found) for name, found in shares.items()}

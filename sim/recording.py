@@ -91,7 +91,7 @@ def draft(occasion: Occasion, outcomes: Sequence[Outcome]) -> Draft:
     passed = _phases(occasion.timetable, outcomes)
     return Draft(
         header=_header(occasion, outcomes, passed),
-        intervals=_intervals(outcomes, passed),
+        intervals=_intervals(outcomes, passed, _used(occasion)),
         latency=_latency(occasion.timetable, outcomes, passed),
         publications=_publications(outcomes),
     )
@@ -196,7 +196,7 @@ def _controller(station: Station) -> ControllerRecord:
         nic_bytes_per_s=node.nic,
         profile=profile.name,
         discipline=profile.costs.discipline,
-        speed=profile.speed,
+        speed=profile.speed / (1.0 + node.waits),
         server=f"{profile.server} {profile.version}",
     )
 
@@ -279,8 +279,19 @@ def _readers(
     return shares
 
 
-def _intervals(outcomes: Sequence[Outcome], passed: tuple[Phase, ...]) -> Columns:
-    """The intervals table; the drain ends for all when the last replication has drained."""
+def _used(occasion: Occasion) -> dict[str, float]:
+    """CPU time of each station over the time of its core that its work took. [1]"""
+    graph = Graph(occasion.topology, occasion.profiles)
+    return {each.name: 1.0 / (1.0 + each.node.waits) for each in graph.stations}
+
+
+def _intervals(
+    outcomes: Sequence[Outcome], passed: tuple[Phase, ...], used: Mapping[str, float]
+) -> Columns:
+    """The intervals table; the drain ends for all when the last replication has drained.
+
+    Of the time that work took on a station's core so much is its own CPU time, by its name [1].
+    """
     drained = passed[-1].name == DRAIN
     pieces: list[Columns] = []
     for replication, tally in _tallies(outcomes):
@@ -304,7 +315,7 @@ def _intervals(outcomes: Sequence[Outcome], passed: tuple[Phase, ...]) -> Column
                 "rejected": tally.refused[:count],
                 "delivered": rows["received"],
                 "timely": rows["timely"],
-                "busy_s": rows["busy_s"],
+                "busy_s": rows["busy_s"] * used[tally.controller],
                 "backlog_copies_max": rows["backlog"],
                 "memory_bytes_max": rows["memory_bytes"],
                 "egress_bytes": rows["egress_bytes"],

@@ -9,7 +9,7 @@ from topologies.schema import Population, Topology
 
 NOT_ON_PAPER = (
     "brokers.kind", "workload.queries", "topics.notify_retract", "topics.flow", "topics.priority",
-    "controllers.neighbours", "controllers.slowness",
+    "controllers.neighbours", "controllers.slowness", "controllers.waits",
 )  # fmt: skip
 
 

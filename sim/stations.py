@@ -253,6 +253,8 @@ def keeper(topology: Topology, broker: Broker) -> str:
 def _collecting(number: int, topology: Topology, profiles: Mapping[str, Profile]) -> Profile:
     """A Controller's profile as garbage is collected with its settings and its sessions.
 
+    Its speed is that of its work, with what it waits for its core.
+
     Raises
     ------
     TopologyError
@@ -267,7 +269,8 @@ def _collecting(number: int, topology: Topology, profiles: Mapping[str, Profile]
         )  # fmt: skip
     sessions = sum(each.count for each in topology.platforms if each.ring[0] == node.name)
     growth = node.collection.growth if node.collection else None
-    return profile.collecting(growth, max(sessions, 1))
+    working = profile.model_copy(update={"speed": profile.speed * (1.0 + node.waits)})
+    return working.collecting(growth, max(sessions, 1))
 
 
 def _components(
@@ -283,7 +286,9 @@ def _components(
             costs = Fifo(discipline="fifo").model_copy(update=given.__dict__)
             queued = host.profile.memory.queued_copy
             memory = Memory.model_validate({"base": "0 B", "session": "0 B"})
-            speed = profiles.get(name, host.profile).speed
+            speed = host.profile.speed
+            if name in profiles:
+                speed = profiles[name].speed * (1.0 + host.node.waits)
             own = {"name": "component", "server": "none", "version": name, "costs": costs,
                    "relay": Relay(), "logins": None, "speed": speed,
                    "memory": memory.model_copy(update={"queued_copy": queued})}  # fmt: skip

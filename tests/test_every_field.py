@@ -39,6 +39,7 @@ INERT = {
 BESIDE_A_GRID = (
     *INERT, "slo", "controllers.limits.account.burst",
     "controllers.neighbours", "controllers.slowness",  # its machine is as slow as it is
+    "controllers.waits",  # and as busy
 )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def storm():
         "controllers": [{"name": "a", "domain": "a.test", "profile": "prosody-0.12",
                          "resumption": {"window": "1 s", "queue": 9},
                          "collection": {"growth": 0.5},
-                         "slowness": {"steps": [{"lasts": "0.1 s", "factor": 1.5}]},
+                         "slowness": {"steps": [{"lasts": "0.1 s", "factor": 1.5}]}, "waits": 0.05,
                          "admission": {"queue_wait": "1 s", "rate": "90/s", "burst": 9},
                          "limits": {"address": {"connections": 9, "per": "1 s"},
                                     "failed_logins": {"count": 1, "ban": "0.2 s"}}}],

@@ -142,6 +142,13 @@ class Controller(Sourced):
     slowness: Slowness | None = Field(
         None, description="how slow its machine was, as recorded; instead of `neighbours`"
     )
+    waits: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="how long its process is ready and has no core, over the CPU time that it "
+        "uses: all that it does takes as much longer [1]",
+    )
     server: Server | None = Field(
         None, description="a server under development, for `gridlab grid`, `load` and `regress`"
     )

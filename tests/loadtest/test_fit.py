@@ -91,6 +91,16 @@ def test_what_is_expected_is_of_the_newest_minute(topology, shipped):
     assert [step.factor for step in steps[1::2]] == pytest.approx(slower)
 
 
+def test_a_server_is_expected_to_wait_for_its_core_as_it_did(topology, shipped):
+    profiles = {"a": shipped.model_copy(update={"pace_per_s": 6e7})}
+    terms = {"pace_per_s": {"a": 6e7}, "cpu_s": {"a": 2.0}, "waited_s": {"a": 0.08}}
+    assert paces.expected(topology, profiles, [stepped(terms)]).controllers[0].waits == 0.04
+    told = paces.told(topology, profiles, stepped(terms))
+    assert told is not None
+    assert told[0].controllers[0].waits == 0.04
+    assert paces.expected(topology, profiles, []).controllers[0].waits == 0.0
+
+
 @pytest.mark.parametrize(
     "server",
     [{}, {"paces": {"a": []}}, {"paces": {"pubsub.a.test": [[0.0, 6e7]]}}],

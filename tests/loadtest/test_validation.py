@@ -10,11 +10,10 @@ from staged_servers import LOADS, SMALL, play, simulate, validated
 import results
 import topologies
 from loadtest import book, calibration, validation
-from loadtest.agreement import Outcome, Point, at_cost
+from loadtest.agreement import Outcome, Point
 from loadtest.problems import LoadError
 from loadtest.terms import Terms, read_points
 from results import twin
-from results.figures import Figures
 
 
 @pytest.fixture(scope="module")
@@ -133,17 +132,6 @@ def test_repeats_that_cost_differently_are_each_told_their_own_cost(topology, sh
     blind, told = point["p95"], point["structure"]["p95"]
     assert told["noise_floor"] < 0.5 * blind["noise_floor"]
     assert abs(told["error"]) < 0.10
-
-
-def test_a_server_that_waited_for_its_core_took_longer_than_it_cost(topology, shipped):
-    """Told the cost alone, the model is too fast by what the server waited."""
-    predicted = simulate(topology, shipped, load=2.5)
-    figures = Figures([predicted])
-    (name,) = figures.controllers
-    plain = at_cost({name: shipped}, figures, figures)[name].speed
-    waited = at_cost({name: shipped}, figures, figures, {name: 0.04})[name].speed
-    assert plain == pytest.approx(shipped.speed)
-    assert waited == pytest.approx(1.04 * shipped.speed)
 
 
 def test_an_invalid_measurement_is_no_result(topology, shipped):
