@@ -190,9 +190,7 @@ def _together(answers: list[Run]) -> Evidence | None:
 
 
 def at_cost(
-    profiles: Mapping[str, Profile],
-    predicted: Figures,
-    measured: Figures,
+    profiles: Mapping[str, Profile], predicted: Figures, measured: Figures
 ) -> dict[str, Profile]:
     """The profiles of Controllers on which a delivery costs what was measured."""
     told = {}

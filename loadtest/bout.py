@@ -211,9 +211,16 @@ class Own:
         self._generator.tell(start_ns=start_ns)
 
     def listen(self) -> None:
-        """Take what the process tells about each second."""
-        for _ in self._generator.events(0.0):
-            pass
+        """Take what the process tells about each second.
+
+        Raises
+        ------
+        LoadError
+            It has ended.
+        """
+        for event in self._generator.events(0.0):
+            if event["event"] == "ended":
+                raise LoadError(event["why"])
 
     def received(self, expected: int) -> int:
         """Deliveries so far."""

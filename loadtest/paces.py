@@ -56,10 +56,10 @@ def told(
     waits = pacing.waited_shares(run)
     nodes = []
     for node in topology.controllers:
-        told: dict[str, object] = {"waits": waits.get(node.name, node.waits)}
+        known: dict[str, object] = {"waits": waits.get(node.name, node.waits)}
         if steps.get(node.name):
-            told |= {"slowness": None, "neighbours": None}
-        nodes.append(node.model_copy(update=told))
+            known |= {"slowness": None, "neighbours": None}
+        nodes.append(node.model_copy(update=known))
     changes = {"faults": (*topology.faults, *faults), "controllers": tuple(nodes)}
     return topology.model_copy(update=changes), costs
 

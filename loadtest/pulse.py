@@ -5,9 +5,9 @@ virtual machine took three to twelve times as long, at the same instants, for 20
 second, loops that touch no memory no less than others, and no counter of its kernel showed it. What
 queues at a server in such a spell makes the tail of its latencies. The idle loop beside it
 (`spinner`) hardly sees one: the server is at work then. So the pulses beat in the real-time class,
-on the server's core; who may not use that class has none. They take a fiftieth of
-it. What they told was the same with half the work, but for how slow a spell is: a first pulse after
-a sleep finds cold caches, and a short one is nothing but first (`tempo.SPELL_EXPONENT`).
+on the server's core; who may not use that class has none. They take a fiftieth of it. What they
+told was the same with half the work, but for how slow a spell is: a first pulse after a sleep finds
+cold caches, and a short one is nothing but first (`tempo.SPELL_EXPONENT`).
 
 Run as `python -m loadtest.pulse CORE SECONDS PARENT DESCRIPTOR`; ends by itself and with its
 parent.

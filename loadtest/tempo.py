@@ -11,8 +11,8 @@ The exponent was measured at publications that found a server at rest (2026-11-2
 time to the last copy of those that a spell met comes to as much work as that of all others. Each
 counts as often as one of its length is not disturbed by the next. In three hours, thirty runs each
 of two servers at half load: 0.79 and 0.81 for Prosody, 0.81 and 0.87 for ejabberd (in effect
-25 to 61 publications each), and 0.67 to 0.72 with pulses half as long. With 1.0, p99 was up to
-28 % too high.
+25 to 61 publications each), and 0.67 to 0.72 with pulses half as long. With 1.0, p99 was a quarter
+too high.
 """
 
 from __future__ import annotations
