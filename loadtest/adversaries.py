@@ -156,11 +156,11 @@ class Reenactment:
         self._expected(topology)
         return self._performance.pull(topology, defence)
 
-    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
-        """The same of several, one after another on one grid."""
+    def series(self, topologies: Sequence[Topology], share: float) -> list[Measured]:
+        """The same of several, one after another on one grid, on a share of a core."""
         for each in topologies:
             self._expected(each)
-        return self._enactment.series(topologies)
+        return self._enactment.series(topologies, share)
 
     def noticed(self) -> list[AbandonedStep]:
         """What abandoned logins cost where logins were fitted first."""

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import topologies
-from loadtest import collector, costs, deployment, engine, experiment, session_costs, spinner
+from loadtest import (
+    collector,
+    costs,
+    deployment,
+    engine,
+    experiment,
+    exponents,
+    session_costs,
+    spinner,
+)
 from loadtest.calibration import Predict
 from loadtest.cores import split_cores
 from loadtest.observation import Observer, resident_bytes
@@ -166,7 +175,7 @@ class _Session:
                 grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
             )
             self._paces["light"] = pacing.paces_per_s(light).get(self._name)
-            exponent = costs.pace_exponent(work)
+            told = exponents.told(work)
             reference_per_s = self._paces["light"]
             if reference_per_s is not None:
                 work = work.at(reference_per_s, reference_per_s)
@@ -187,7 +196,7 @@ class _Session:
             busy, *_ = self._played(grid, pid, full, 0.65, 0.85)
             self._paces["saturated"] = pacing.paces_per_s(busy).get(self._name)
         self._progress(0.85, "fitting")
-        fitted.figures["pace_exponent"] = exponent
+        fitted.figures |= told
         slower = self._slower("logins")
         logins = {name: _over(estimate, slower) for name, estimate in logins.items()}
         return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
@@ -250,34 +259,25 @@ class _Session:
     ) -> Calibrated:  # fmt: skip
         """The profile with all that was measured, and how well the model now gives it back."""
         found = Calibrated(self._name, self._base, fitted.figures, fitted.kept, {})
-        scaled = self._base.model_copy(update={"costs": fitted.costs, "memory": memory[0]})
-        scaled = scaled.model_copy(
-            update={
-                "speed": 1.0,
-                "pace_per_s": self._paces["light"],
-                **session_costs.scaled(self._base, logins),
-            }
-        )
+        seen = {"costs": fitted.costs, "memory": memory[0], "pace_per_s": self._paces["light"]}
+        seen |= {"speed": 1.0, **session_costs.scaled(self._base, logins)}
+        scaled = self._base.model_copy(update=seen)
         found.paces_per_s = dict(self._paces)
         for name, pace_per_s in self._paces.items():
             if pace_per_s is None:
                 found.kept[f"pace of {name}"] = "idle loops had no time to tell it: as measured"
         scaled = self._never_idle(scaled, full, busy, found)
         found.figures |= {**{f"login_{k}": v for k, v in logins.items()}, **memory[1]}
-        lone = {
-            f"{n} x {size} B": (work.cell(n, size), n, size)
-            for n, size in experiment.light_cells(self._light)
-        }
         answer = self._ask(self._light, scaled)
         found.checks["light"] = _check(answer, self._runs[0])
         slower = self._slower("saturated")
         found.checks["saturated"] = _check(self._ask(full, _slowed(scaled, slower)), busy)
         line, _ = costs.linear(work)
-        for name, (cell, n, size) in lone.items():
-            if cell.any():
+        for n, size in experiment.light_cells(self._light):
+            if (cell := work.cell(n, size)).any():
                 mean_s = float(np.mean(work.cpu_s[cell]))
                 ratio = line.cost_s(n, size) / mean_s - 1.0
-                found.checks[f"fit {name}"] = {"measured_s": mean_s, "error": ratio}
+                found.checks[f"fit {n} x {size} B"] = {"measured_s": mean_s, "error": ratio}
         found.runs = [run.header.run_id for run in self._runs]
         found.took_s = time.monotonic() - begun_s
         found.reasons = [why for run in self._runs for why in run.header.verdict.reasons]

@@ -68,45 +68,13 @@ def linear(work: Work) -> tuple[Linear, dict[str, Estimate]]:
     tries = np.array([solve(draws.choice(whole, len(whole))) for _ in range(RESAMPLES)])
     names = ("each", "byte", "copy", "copy_byte")
     estimates = {
-        name: _resampled(values[k], tries[:, k], len(whole)) for k, name in enumerate(names)
+        name: resampled(values[k], tries[:, k], len(whole)) for k, name in enumerate(names)
     }
     return Linear(*map(float, values)), estimates
 
 
-def pace_exponent(work: Work) -> Estimate:
-    """How CPU time falls with the pace of the core: slope of log cost in log pace, negative. [1]
-
-    Of lone publications, within each fan-out and size, and less its error: the pace beside a
-    publication is not quite that during it, so the pace after is the instrument of that before, and
-    the other way round (instrumental variables, both averaged).
-    """
-    known = ~np.isnan(work.paces_per_s).any(axis=0) & ~np.isnan(work.fan_out) & (work.cpu_s > 0.0)
-    if np.count_nonzero(known) < 4 * GROUP_MIN:
-        return unavailable("too few lone publications beside which the pace is known")
-    logs = np.log(np.vstack([work.cpu_s[known], work.paces_per_s[:, known]]))
-    sizes = np.round(work.payload_bytes[known], -2)
-    cells = np.unique(np.stack([work.fan_out[known], sizes]), axis=1, return_inverse=True)[1]
-    cells = np.asarray(cells).ravel()
-
-    def slope(rows: npt.NDArray[np.int64]) -> float:
-        cell, values = cells[rows], logs[:, rows]
-        counts = np.maximum(np.bincount(cell), 1)
-        cost, before, after = (
-            each - (np.bincount(cell, weights=each) / counts)[cell] for each in values
-        )
-        both = float(before @ after)
-        return float(-0.5 * (cost @ before + cost @ after) / both) if both > 0.0 else np.nan
-
-    rows = np.arange(logs.shape[1])
-    draws = np.random.default_rng(5)
-    tries = np.array([slope(draws.choice(rows, len(rows))) for _ in range(RESAMPLES)])
-    value = slope(rows)
-    if not np.isfinite(value) or not np.isfinite(tries).all():
-        return unavailable("the pace of the core did not change enough")
-    return _resampled(value, tries, len(rows))
-
-
-def _resampled(value: float, tries: Floats, n: int) -> Estimate:
+def resampled(value: float, tries: Floats, n: int) -> Estimate:
+    """A figure with the interval that as many tries of resampled data span."""
     low, high = np.quantile(tries, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {"value": float(value), "low": float(low), "high": float(high), "n": n}
 
@@ -149,7 +117,7 @@ def _writes(work: Work) -> dict[int, Estimate]:
         if len(gaps_s) >= GROUP_MIN:
             middle = float(np.median(gaps_s))
             tries = np.random.default_rng(2).choice(gaps_s, (RESAMPLES, len(gaps_s)))
-            found[size] = _resampled(middle, np.median(tries, axis=1), len(gaps_s))
+            found[size] = resampled(middle, np.median(tries, axis=1), len(gaps_s))
     return found
 
 
@@ -273,7 +241,7 @@ def _fanout_process(work: Work, base: FanoutProcess, speed: float) -> Fitted:
         [_slope(work, fan_outs, small, draws) for draws in map(np.random.default_rng, range(100))]
     )
     slope_s = _slope(work, fan_outs, small, None)
-    per_subscriber = _resampled(slope_s, tries, int(np.count_nonzero(lone)))
+    per_subscriber = resampled(slope_s, tries, int(np.count_nonzero(lone)))
     fitted.figures["setup_per_subscriber"] = per_subscriber
     within = 0.0 <= slope_s < line.copy
     if not within:

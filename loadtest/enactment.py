@@ -163,21 +163,26 @@ class Enactment:
             The grid cannot be deployed or driven.
         """
         with self._stage(topology) as (grid, herd_of):
-            pid = grid.server_pid(topology.controllers[0].name)
-            with burden.held(share, pid, self._cores[1]):
-                return self._audited(grid, herd_of(topology, self._seed), topology, defence, share)
+            return self._held(grid, herd_of(topology, self._seed), topology, defence, share)
 
-    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
+    def series(self, topologies: Sequence[Topology], share: float) -> list[Measured]:
         """The same of several that differ in counts and policies, one after another on one grid."""
         largest = max(topologies, key=lambda each: each.platform_count)
         with self._stage(largest) as (grid, herd_of):
             return [
-                self._audited(grid, herd_of(each, self._seed), each, f"point {number}")
+                self._held(grid, herd_of(each, self._seed), each, f"point {number}", share)
                 for number, each in enumerate(topologies, start=1)
             ]
 
+    def _held(
+        self, grid: Grid, herd: Herd, topology: Topology, defence: str, share: float
+    ) -> Measured:
+        pid = grid.server_pid(topology.controllers[0].name)
+        with burden.held(share, pid, self._cores[1]):
+            return self._audited(grid, herd, topology, defence, share)
+
     def _audited(
-        self, grid: Grid, herd: Herd, topology: Topology, defence: str, share: float = 1.0
+        self, grid: Grid, herd: Herd, topology: Topology, defence: str, share: float
     ) -> Measured:
         adversaries.check(topology)
         planned = rails.Caps(

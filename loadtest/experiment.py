@@ -121,6 +121,8 @@ class Work:
     paces_per_s : ndarray, shape (2, stretches)
         Pace of the server's core just before and just after each, nan where idle loops had too
         little time to tell. [1/s]
+    pulses : sequence of ndarray
+        How many times as long the pulses during each took, see `tempo.slower`; empty without any.
     """
 
     count: Floats
@@ -133,6 +135,7 @@ class Work:
     first_s: Floats
     last_s: Floats
     paces_per_s: Floats
+    pulses: Sequence[Floats]
 
     def at(self, reference_per_s: float, otherwise_per_s: float) -> Work:
         """What each did cost, and when its copies left, on a core of that pace. [1/s]
@@ -208,8 +211,15 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
     return Work(
         count, total(copies), total(payload), total(copies * payload), used_s,
         lone(copies), lone(payload), lone(first_s - intended_s), lone(last_s - intended_s),
-        paces_per_s,
+        paces_per_s, _pulses(seen, instants_s[:-1], done_s[ends] + start_s),
     )  # fmt: skip
+
+
+def _pulses(seen: Observation, begin_s: Floats, end_s: Floats) -> list[Floats]:
+    """Those between two instants each. [1]"""
+    times = tempo.slower(seen.pulses)
+    firsts, lasts = (np.searchsorted(seen.pulses[0], each) for each in (begin_s, end_s))
+    return [times[first:last] for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _pace_per_s(seen: Observation, begin_s: Floats, end_s: Floats) -> Floats:

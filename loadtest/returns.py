@@ -55,7 +55,11 @@ def measured(
     total = sum(each["platforms"] for each in honest) or 1
     curve = thinned(edges_s.tolist(), (online / total).tolist())
     doubts = books.doubts()
-    if due.guess_s is not None and (server := used.get("server_cpu_share")) is not None:
+    server = used.get("server_cpu_share")
+    if due.guess_s is None and server is not None and share < 1.0:
+        if server > share * (1.0 + SHARE_WITHIN):  # less where it has nothing to do
+            doubts += (f"the server got {server:.3f} of its core instead of {share:.3f}",)
+    elif due.guess_s is not None and server is not None:
         duration_s = topology.workload.duration
         samples |= comebacks.work_per_answer(entries, hostile, server * duration_s)
         got = server * duration_s / (duration_s - due.guess_s)  # it rests before that

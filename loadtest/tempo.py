@@ -12,7 +12,7 @@ time to the last copy of those that a spell met comes to as much work as that of
 counts as often as one of its length is not disturbed by the next. In three hours, thirty runs each
 of two servers at half load: 0.79 and 0.81 for Prosody, 0.81 and 0.87 for ejabberd (in effect
 25 to 61 publications each), and 0.67 to 0.72 with pulses half as long. With 1.0, p99 was a quarter
-too high.
+too high. `gridlab calibrate` tells it anew of the lone publications of its light run.
 """
 
 from __future__ import annotations

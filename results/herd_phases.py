@@ -41,11 +41,13 @@ class RealPoint(Point):
 class RealPhases(TypedDict):
     """Herds on a real server, with the patience to which they are scaled. [s]
 
-    `noticed` is what abandoned logins cost it, `doubts` what is not to be relied on;
-    `line_right` and `model_right` are the shares of the points of which the line and the model say
-    what came. [1]
+    `share` is how much of its core the server had [1]; documents before 2026-11-28 have none, and
+    their servers had all of it. `noticed` is what abandoned logins cost it, `doubts` what is not to
+    be relied on; `line_right` and `model_right` are the shares of the points of which the line and
+    the model say what came. [1]
     """
 
+    share: NotRequired[float]
     login_s: float
     patience_s: float
     horizon_s: float
@@ -140,7 +142,10 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
         )
     shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in real["noticed"])
     return [
-        Text(f"On a real server, patience {real['patience_s']:g} s, after {real['horizon_s']:g} s"),
+        Text(
+            f"On a real server with {_percent(real.get('share', 1.0))} of a core, patience "
+            f"{real['patience_s']:.3g} s, after {real['horizon_s']:g} s"
+        ),
         table,
         Text(f"Of logins that were given up the server dropped unpaid: {shares}"),
         *(Text(f"In doubt: {each}", style="bold red") for each in real["doubts"]),

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compiling import compiled, inlined
+from sim.memory import hold
 from sim.state import NOBODY, Server
 
 ABSENT = -1  # not on the calendar
@@ -129,9 +130,9 @@ def fly(server: Server, number: int, size_bytes: float, acknowledged_s: float) -
 
 
 @inlined
-def join(server: Server, number: int, slot: int, size_bytes: float, payload: float) -> None:
+def join(server: Server, number: int, slot: int, size_bytes: float) -> None:
     """A copy joins the end of the queue."""
-    now, queue, place = server.ledger[0], server.queues[number], _take(server)
+    queue, place = server.queues[number], _take(server)
     node = server.waits[place]
     node.publication, node.size_bytes = slot, size_bytes
     if queue.waiting == 0:
@@ -141,8 +142,7 @@ def join(server: Server, number: int, slot: int, size_bytes: float, payload: flo
     queue.wait_tail = place
     queue.waiting += 1
     queue.waiting_bytes += size_bytes
-    now.held += 1
-    now.held_bytes += payload
+    hold(server, slot, 1)
 
 
 @inlined
@@ -157,8 +157,7 @@ def leave(server: Server, number: int) -> int:
     queue.waiting_bytes -= node.size_bytes
     if queue.waiting == 0:
         queue.waiting_bytes = 0.0
-    now.held -= 1
-    now.held_bytes -= server.publications[slot].wire_bytes - server.setting[0].envelope_bytes
+    hold(server, slot, -1)
     _free(server, place)
     return slot
 

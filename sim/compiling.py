@@ -72,6 +72,11 @@ ARRAYS = {
     name: types.Array(numba.from_dtype(dtype), dimensions, "C")
     for name, (dtype, dimensions) in FIELDS.items()
 }
+COMPILED = (  # modules whose code goes into kernels
+    "backlogs", "compiling", "completions", "delivery", "draws", "fanout_process", "fifo",
+    "flushes", "journeys", "loop_turns", "memory", "outflow", "progressions", "ranks", "pauses",
+    "ready_list", "rests", "spans", "state",
+)  # fmt: skip
 PLACE = {name: 3 * number for number, name in enumerate(FIELDS)}  # address and two lengths of each
 
 
@@ -83,12 +88,7 @@ def _fingerprint() -> str:
     kernel of other code another kernel.
     """
     here = Path(__file__).parent
-    names = (
-        "backlogs", "compiling", "completions", "delivery", "draws", "fanout_process", "fifo",
-        "flushes", "journeys", "loop_turns", "outflow", "progressions", "ranks", "pauses",
-        "ready_list", "rests", "spans", "state",
-    )  # fmt: skip
-    files = [*(here / f"{name}.py" for name in names), Path(histogram.__file__)]
+    files = [*(here / f"{name}.py" for name in COMPILED), Path(histogram.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from results import histogram
 from sim import compiling, journeys, outflow
+from sim.memory import payload_bytes
 from sim.state import AWAITED, BEGUN_ANEW, NOBODY, SETTLED, WAITED_FOR, Server
 
 compiled, inlined = compiling.compiled, compiling.inlined
@@ -110,12 +111,6 @@ def charge(server: Server, start_s: float, stop_s: float) -> None:
         start_s = intervals[i].end_s
         i = np.uint32(i + 1)
     intervals[i].busy_s += stop_s - start_s
-
-
-@inlined
-def payload_bytes(server: Server, publication: Any) -> float:
-    """Size of a publication's payload. [B]"""
-    return publication.wire_bytes - server.setting[0].envelope_bytes
 
 
 @compiled

@@ -36,13 +36,13 @@ from sim.delivery import (
     lowest_idle,
     next_arrival_s,
     owe,
-    payload_bytes,
     post,
     reach,
     settle,
     take,
     weigh,
 )
+from sim.memory import hold
 from sim.rests import cold_s, rest_s
 from sim.spans import BLOCK, WRITTEN, book, deliver_run
 from sim.state import NOBODY, UNTOUCHED, Server
@@ -164,14 +164,13 @@ def _dispatch(server: Server, number: int, time_s: float) -> None:
 @inlined
 def _end_session_slice(server: Server, number: int, session: int, time_s: float) -> None:
     """All that the session's slice took leaves; it queues up again or rests."""
-    now, platform = server.ledger[0], server.platforms[session]
+    platform = server.platforms[session]
     place, copies = server.cores[number].chain, 0
     while place != NOBODY:
         slot, entry, place = take(server, place)
-        now.held_bytes -= payload_bytes(server, server.publications[slot])
+        hold(server, slot, -1)
         copies += 1
         deliver(server, slot, session, entry, time_s)
-    now.held -= copies
     owe(server, time_s, -copies)
     server.processes[session].written_s = time_s
     platform.session_state = ABSENT
@@ -182,8 +181,7 @@ def _end_session_slice(server: Server, number: int, session: int, time_s: float)
 @inlined
 def _route(server: Server, slot: int, first: int, last: int, time_s: float) -> None:
     """Copies first .. last - 1 of a publication reach their mailboxes."""
-    now, publication = server.ledger[0], server.publications[slot]
-    start, posted = publication.start, 0
+    start, posted = server.publications[slot].start, 0
     for copy in range(first, last):
         session = server.subscribers[np.uint32(start + copy)]
         if absent(server, slot, session, time_s):
@@ -192,8 +190,7 @@ def _route(server: Server, slot: int, first: int, last: int, time_s: float) -> N
         posted += 1
         if server.platforms[session].session_state == ABSENT:
             _enqueue(server, session)
-    now.held += posted
-    now.held_bytes += posted * payload_bytes(server, publication)
+    hold(server, slot, posted)
 
 
 @inlined

@@ -38,7 +38,6 @@ from sim.delivery import (
     listening,
     next_arrival_s,
     owe,
-    payload_bytes,
     post,
     reach,
     settle,
@@ -47,6 +46,7 @@ from sim.delivery import (
 )
 from sim.draws import Purpose, normal_at
 from sim.flushes import FLAGS, READABLE, WRITABLE, allowance, flush
+from sim.memory import hold, own_bytes, payload_bytes, share
 from sim.pauses import MIN_WAIT_S, WAITING, is_over, is_paused, measure, next_resumed_s, pause, wait
 from sim.ready_list import link, poll, run_timers
 from sim.rests import wake, warm_up
@@ -152,7 +152,7 @@ def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float
     now, publication = server.ledger[0], server.publications[slot]
     copies, copy_s = publication.copies, publication.copy_s * publication.factor
     allocation, most = _allocation(server, publication), allowance(server)
-    size_bytes, start = payload_bytes(server, publication), publication.start
+    size_bytes, start = own_bytes(server, publication), publication.start
     mask = server.ring.size - 1
     allocated, held_bytes = now.allocated, now.held_bytes
     first_node, nodes_mask = publication.node, server.nodes.size - 1
@@ -185,19 +185,19 @@ def _hand_out(server: Server, slot: int, copy: int, time_s: float, stop_s: float
     now.allocated, now.held_bytes = allocated, held_bytes
     now.queue_length = tail - now.queue_first
     now.held += copy - first
+    share(server, slot, copy - first)
     return copy, time_s, collects
 
 
 @inlined
 def _hand_out_one(server: Server, slot: int, copy: int, time_s: float) -> Any:
     """Post one copy, if its Platform is there; the same answer."""
-    now, publication = server.ledger[0], server.publications[slot]
+    publication = server.publications[slot]
     session = server.subscribers[np.uint32(publication.start + copy)]
     if not absent(server, slot, session, time_s):
         post(server, slot, session, copy)
         link(server, session)
-        now.held += 1
-        now.held_bytes += payload_bytes(server, publication)
+        hold(server, slot, 1)
     if copy + 1 == publication.copies:
         return copy + 1, time_s, False
     return copy + 1, time_s + publication.copy_s * publication.factor, True
@@ -272,12 +272,11 @@ def _write(server: Server, number: int) -> None:
     now.time_s += setting.write_s + setting.coalesced_s * (copies - 1) + bytes_s
     now.time_s += _collect(server, setting.allocation_write)
     owe(server, now.time_s, -copies)
-    now.held -= copies
     place = platform.mail_head
     platform.mail_head = NOBODY
     while place != NOBODY:
         slot, entry, place = take(server, place)
-        now.held_bytes -= payload_bytes(server, server.publications[slot])
+        hold(server, slot, -1)
         deliver(server, slot, number, entry, now.time_s)
 
 

@@ -14,6 +14,7 @@ from numba import float64, int64, void
 
 from sim import backlogs, delivery
 from sim.compiling import apart, compiled, inlined
+from sim.memory import hold
 from sim.state import NOBODY, Server
 
 
@@ -66,7 +67,7 @@ def offer(server: Server, slot: int, number: int, time_s: float) -> None:
             return
     if queue.waiting == 0:
         queue.stuck_s = time_s
-    backlogs.join(server, number, slot, size_bytes, delivery.payload_bytes(server, publication))
+    backlogs.join(server, number, slot, size_bytes)
     server.waits[queue.wait_tail].acknowledged_s = time_s
     backlogs.plan(server, number)
     delivery.reach(server, time_s)
@@ -117,10 +118,11 @@ def _send(server: Server, slot: int, number: int, time_s: float) -> None:
 @inlined
 def _replace(server: Server, slot: int, number: int, place: int) -> None:
     """A newer copy takes the place of one that waits."""
-    now, node = server.ledger[0], server.waits[place]
+    node = server.waits[place]
     old, size_bytes = node.publication, server.publications[slot].wire_bytes
     server.queues[number].waiting_bytes += size_bytes - node.size_bytes
-    now.held_bytes += size_bytes - node.size_bytes
+    hold(server, old, -1)
+    hold(server, slot, 1)
     node.publication, node.size_bytes = slot, size_bytes
     node.acknowledged_s = server.ledger[0].written_s
     _discard(server, old, backlogs.COALESCE)

@@ -69,8 +69,8 @@ class Real(Protocol):
         """What becomes of a topology's Platforms on a fresh grid."""
         ...
 
-    def series(self, topologies: Sequence[Topology]) -> list[Measured]:
-        """The same of several, one after another on one grid."""
+    def series(self, topologies: Sequence[Topology], share: float) -> list[Measured]:
+        """The same of several, one after another on one grid, on a share of a core."""
         ...
 
     def fit_procedure(self, procedure: AnyProcedure, topology: Topology) -> AnyProcedure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -56,6 +57,7 @@ class ReferenceController:
         self._connections: dict[str, Connection] = {}
         self._targets: dict[int, Target] = {}  # of stanzas that wait to be read
         self._held, self._held_bytes = 0, 0.0
+        self._held_of = Counter[int]()  # copies by id of what the log keeps
         self._cores = 1 if isinstance(profile.costs, LoopTurns) else node.cores
         self._logins = ReferenceSessions(env, study, node, profile)
         self._unread: list[tuple[Publication, Target]] = []  # came while it stands still
@@ -116,6 +118,7 @@ class ReferenceController:
         self.log.refused += self._door.refused
         self.log.unread |= self._door.waiting
         self._held, self._held_bytes = 0, 0.0
+        self._held_of.clear()
         self.log.levels.append((self._env.now, 0, 0.0))
         self._logins.crash(self._down_until_s, fault.notice)
         self._start()
@@ -263,6 +266,10 @@ class ReferenceController:
 
     def _hold(self, publication: Publication, copies: int) -> None:
         self._held += copies
+        if self._profile.memory.shared:
+            others = self._held_of[id(publication)] > 0
+            self._held_of[id(publication)] += copies
+            copies = (self._held_of[id(publication)] > 0) - others
         self._held_bytes += copies * publication.payload_bytes
         self.log.levels.append((self._env.now, self._held, self._held_bytes))
 

@@ -137,6 +137,7 @@ def _setting(study: Study, station: Station, discipline: Discipline, home: Resid
     setting["deadline_s"] = study.topology.slo.deadline
     setting["horizon_s"] = study.horizon_s
     setting["copy_bytes"] = profile.memory.queued_copy
+    setting["shares"] = profile.memory.shared
     setting["row_stride"] = study.row_stride
     setting["seed"], setting["replication"] = study.seed, study.replication
     setting["controller"], setting["residents"] = station.number, home.count

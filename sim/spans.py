@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from results import histogram
-from sim.delivery import bin_of, compiled, inlined, payload_bytes, send_on, settle
+from sim.delivery import bin_of, compiled, inlined, send_on, settle
+from sim.memory import own_bytes, share
 from sim.state import Server
 
 BLOCK = 512  # copies worked on together: their instants stay in the first-level cache
@@ -259,11 +260,12 @@ def deliver_run(server: Server, slot: int, count: int, population: int) -> None:
     Those are so many Platforms of one population; the copies were in their mailboxes.
     """
     now, publication = server.ledger[0], server.publications[slot]
-    held_bytes, size_bytes = now.held_bytes, payload_bytes(server, publication)
+    held_bytes, size_bytes = now.held_bytes, own_bytes(server, publication)
     for _ in range(count):
         held_bytes -= size_bytes
     now.held_bytes = held_bytes
     now.held -= count
+    share(server, slot, -count)
     _cross_link(server, slot, count)
     _count_egress(server, slot, count)
     _receive(server, slot, np.int64(0), server.numbers[:count], False, population)

@@ -20,14 +20,14 @@ NOBODY = np.uint32(2**32 - 1)
 SETTLED = -1
 UNTOUCHED = -1.0  # a publication whose set-up has not begun
 
-# A job in flight, two cache lines: a publication, or a stanza that another station sent on. Its
+# A job in flight, three cache lines: a publication, or a stanza that another station sent on. Its
 # `copies` are for the entries of `Server.subscribers` from `start`; `missing` ones are not yet
 # received (SETTLED: done with), `unwritten` are in mailboxes or (before it is `begun`) not built,
 # `node` is their first node, `elsewhere` counts those that do not end here: sent on to another
 # station, or received past the horizon. `answered` jobs end with a result, `storable` ones are
 # stored for whoever is offline, `rank` says who goes first where a server heeds that (0). The costs
-# are CPU seconds before the publication's own factor; `segment` is its kind's first histogram row.
-# `counted_bytes` is what the limit on its connection counts, where a kernel keeps that (`pauses`).
+# are CPU seconds before the publication's own factor; `segment` is its kind's first histogram row,
+# `counted_bytes` what the limit on its connection counts, `held` how many copies wait, if shared.
 PUBLICATION = np.dtype(
     [
         ("row", "i8"),
@@ -61,6 +61,7 @@ PUBLICATION = np.dtype(
         ("latency_s", "f8"),
         ("give_up_s", "f8"),
         ("counted_bytes", "f8"),
+        ("held", "i8"),
     ],
     align=True,
 )
@@ -68,8 +69,7 @@ PUBLICATION = np.dtype(
 # A step of a login is a job without copies: it has these flags, its key in `row`, and the instant
 # at which its Platform gives up. Flags: it is one; with it the session is complete; the server
 # notices that its Platform has given up before it pays; it is the first step, at which the door is;
-# it was refused; it asks to resume a session; it has done so; last items follow from it, for which
-# the kernel stops.
+# it was refused; it asks to resume a session; it has done so; last items follow, the kernel stops.
 JOB, FINAL, NOTICED, FIRST, REFUSED, RESUME, RESUMED, REMINDED = 1, 2, 4, 8, 16, 32, 64, 128
 GONE, ASLEEP, AWAITED = 1, 2, 3  # offline: no session; one to resume; one without presence yet
 ROUND_TRIP = 2.0  # delays from a session's begin until the Platform's next message is there
@@ -298,7 +298,7 @@ SETTING = np.dtype(
         ("wire_s_per_byte", "f8"), ("wire_bytes_per_s", "f8"), ("deadline_s", "f8"),
         ("horizon_s", "f8"), ("copy_bytes", "f8"), ("row_stride", "i8"), ("seed", "u8"),
         ("cv", "f8"), ("policy", "i8"), ("stage_stride", "i8"), ("copy_stride", "i8"),
-        ("queue_bytes", "f8"), ("queue_stanzas", "f8"), ("window_bytes", "f8"),
+        ("queue_bytes", "f8"), ("queue_stanzas", "f8"), ("window_bytes", "f8"), ("shares", "i8"),
         ("send_timeout_s", "f8"), ("replication", "i8"), ("controller", "i8"), ("residents", "i8"),
         ("envelope_bytes", "f8"), ("wake_s", "f8"), ("finish_s", "f8"), ("route_s", "f8"),
         ("slice_recipients", "i8"), ("exponential", "i8"), ("write_s", "f8"), ("coalesced_s", "f8"),

@@ -149,7 +149,11 @@ def _memory_bytes(
         for population in topology.platforms
     )
     copies = max(
-        (demand.copies * (memory.queued_copy + demand.payload.mean) for demand in asked),
+        (
+            demand.copies * memory.queued_copy
+            + (min(demand.copies, 1) if memory.shared else demand.copies) * demand.payload.mean
+            for demand in asked
+        ),
         default=0.0,
     )
     sessions = session_count(topology, node.name)

@@ -106,3 +106,19 @@ def test_no_two_test_modules_share_a_name():
     """Folders of tests are no packages: two files of one name cannot be collected together."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
+
+
+def test_kernels_are_compiled_anew_when_any_code_of_theirs_changes():
+    """A cached kernel is known by the code of these modules; what they call must be among them."""
+    from sim.compiling import COMPILED
+
+    for name in COMPILED:
+        text = (ROOT / "sim" / f"{name}.py").read_text()
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("sim"):
+                continue
+            within = [node.module.removeprefix("sim.")]
+            others = [alias.name for alias in node.names] if node.module == "sim" else within
+            for other in others:
+                if "@inlined" in (ROOT / "sim" / f"{other}.py").read_text():
+                    assert other in COMPILED, f"sim.{name} calls kernels of sim.{other}"

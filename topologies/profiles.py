@@ -27,13 +27,16 @@ from topologies.schema import Model, Name, Provenance
 
 
 class Memory(Model):
-    """Resident bytes: base + per session + per subscription + queued copies."""
+    """Resident bytes: base + per session + per subscription + copies that wait."""
 
     base: Bytes
     session: Bytes
     subscription: Bytes = 0.0
     queued_copy: Bytes = Field(
         0.0, description="overhead of one copy that waits, beside its bytes [B]"
+    )
+    shared: bool = Field(
+        False, description="whether copies of an item that wait have its bytes in common"
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import topologies
-from loadtest import costs, experiment, session_costs
+from loadtest import costs, experiment, exponents, session_costs
 from loadtest.observation import Observation
 from results import pacing
 from topologies import identity, loading
@@ -26,7 +26,8 @@ def worked(cost_s, count=60, seed=1, first_s=None, gap_s=17e-6):
     first = np.array([first_s(*cell, draws) if first_s else 1e-3 for cell in cells])
     ones = np.ones(len(cells))
     last, paces = first + (n - 1) * gap_s, np.full((2, len(cells)), np.nan)
-    return experiment.Work(ones, n, size, n * size, spent, n, size, first, last, paces)
+    pulses = [np.empty(0)] * len(cells)
+    return experiment.Work(ones, n, size, n * size, spent, n, size, first, last, paces, pulses)
 
 
 def plain(n, size, draws):
@@ -71,15 +72,50 @@ def test_beside_what_has_no_pace_the_runs_own_counts():
     work = worked(plain)
     slower = work.at(6e7, 3e7)
     assert slower.cpu_s == pytest.approx(work.cpu_s / 2.0**pacing.EXPONENT)
-    assert costs.pace_exponent(work)["value"] is None
+    assert exponents.pace(work)["value"] is None
 
 
 @pytest.mark.parametrize("exponent", [0.5, 0.8, 1.2])
 def test_the_exponent_of_the_pace_comes_back_though_the_pace_is_told_wrongly(exponent):
-    found = costs.pace_exponent(drifting(worked(plain, count=80), exponent, beside=0.15))
+    found = exponents.pace(drifting(worked(plain, count=80), exponent, beside=0.15))
     wide = (found["high"] - found["low"]) / 2  # two standard errors
     assert abs(found["value"] - exponent) < 2.0 * wide
     assert wide < 0.1
+
+
+def met(work, power, share=0.05, seed=4):
+    """The same work, done pulse by pulse, on a machine in which spells of many kinds meet some."""
+    draws = np.random.default_rng(seed)
+    pulses, cpu_s = [], []
+    for cost_s in work.cpu_s:
+        hit, begins = draws.random() < share, int(draws.integers(0, 4))
+        slower, lasts = draws.uniform(2.5, 8.0), int(draws.integers(2, 12))
+        beaten, left_s, used_s = [], cost_s, 0.0
+        while left_s > 1e-12:
+            in_spell = hit and begins <= len(beaten) < begins + lasts
+            beaten.append(slower if in_spell else 1.0)
+            done_s = min(0.004 * beaten[-1] ** -power, left_s)
+            used_s += done_s * beaten[-1] ** power
+            left_s -= done_s
+        pulses.append(np.array(beaten))
+        cpu_s.append(used_s)
+    return dataclasses.replace(work, cpu_s=np.array(cpu_s), pulses=pulses)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.8, 1.1])
+def test_the_power_of_spells_comes_back_within_its_interval(power):
+    found = exponents.spell(met(worked(plain, count=80), power))
+    assert 10 <= found["n"] < 60
+    half = (found["high"] - found["low"]) / 2  # two standard errors
+    assert abs(found["value"] - power) < 1.5 * half
+    assert half < 0.12
+
+
+def test_few_spells_tell_no_power_and_say_so():
+    quiet = exponents.spell(met(worked(plain), 0.8, share=0.0))
+    assert quiet["value"] is None
+    assert "0 lone publications" in quiet["reason"]
+    assert "no pulses beat" in exponents.told(worked(plain))["spell_exponent"]["reason"]
 
 
 def collected(base):
@@ -162,7 +198,9 @@ def test_what_was_in_flight_together_shares_what_was_used():
         (time_s - start_s) - used, prepend=0.0
     )  # an idle loop has the rest of the core
     spun = np.array([time_s, spun_s * np.where(time_s < start_s + 2.5, 6e7, 3e7), spun_s])
-    seen = Observation(time_s, used, zeros, zeros.astype(int), spun, np.empty((2, 0)), False)
+    in_spell = (time_s >= start_s + 2.004) & (time_s < start_s + 2.03)
+    pulses = np.array([time_s + 1e-3, np.where(in_spell, 80e-6, 20e-6)])
+    seen = Observation(time_s, used, zeros, zeros.astype(int), spun, pulses, False)
     work = experiment.work(SimpleNamespace(publications=publications), seen, start_s)
     assert work.count.tolist() == [1.0, 2.0, 1.0]
     assert work.cpu_s == pytest.approx([0.02, 0.04, 0.025], abs=1e-9)
@@ -171,6 +209,9 @@ def test_what_was_in_flight_together_shares_what_was_used():
     assert math.isnan(work.last_s[1])
     assert work.paces_per_s == pytest.approx(np.array([[6e7, 6e7, 3e7]] * 2), rel=0.01)
     assert work.cell(50, 4000).tolist() == [False, False, True]
+    assert [len(each) for each in work.pulses] == [5, 10, 5]
+    assert [each.max() for each in work.pulses] == pytest.approx([1.0, 4.0, 1.0])
+    assert work.pulses[1][[0, -1]] == pytest.approx([1.0, 1.0])
 
 
 @pytest.mark.parametrize("most", [420, 60, 3])

@@ -49,6 +49,27 @@ class Guessers:
         pass
 
 
+def test_each_of_a_series_has_the_servers_share(monkeypatch):
+    asked = []
+
+    @contextlib.contextmanager
+    def held(share, pid, cores):
+        asked.append((share, pid))
+        yield
+
+    @contextlib.contextmanager
+    def stage(*_):
+        yield SimpleNamespace(server_pid=lambda name: 7), lambda *_: None
+
+    monkeypatch.setattr(enactment.burden, "held", held)
+    monkeypatch.setattr(enactment.Enactment, "_stage", stage)
+    monkeypatch.setattr(enactment.Enactment, "_audited", lambda *given: given[-2:])
+    herd = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    played = enactment.Enactment(predict=None).series([herd, herd], 0.2)
+    assert asked == [(0.2, 7), (0.2, 7)]
+    assert played == [("point 1", 0.2), ("point 2", 0.2)]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "problem"),
     [(["refused: not-authorized"] * 5, "5 of 6 guesses"), (["ok"] * 6, "were not: .'ok'.")],

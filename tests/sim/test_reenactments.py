@@ -43,8 +43,8 @@ class Mirror:
         run = simulate(topology, seed=9, replications=1, processes=1, door="a test")
         return returned.foretold(defence, topology, run)
 
-    def series(self, topologies):
-        return [self.come_back(each, "point", 1.0) for each in topologies]
+    def series(self, topologies, share):
+        return [self.come_back(each, "point", share) for each in topologies]
 
     def fit_procedure(self, procedure, topology):
         self.asked.append(("fit", procedure.model))
@@ -180,8 +180,9 @@ def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_serve
     told = Measured("herd", "", {"online_share": Sample(1.0)})
     monkeypatch.setattr(real_phases, "foretold", lambda *_: told)
     mirror = Mirror()
-    mirror.series = lambda herds: [asked.append(each) or told for each in herds]
+    mirror.series = lambda herds, share: [asked.append(each) or told for each in herds]
     document = real_phases.points(mirror)
+    assert mirror.asked == [("fit", real_phases.SHARE)]
     sizes = [max(each.count for each in topology.platforms) for topology in asked]
     assert max(sizes) == real_phases.PLATFORMS_MAX
     assert document["patience_s"] == pytest.approx(850 * 2e-3 / 9.0)

@@ -28,7 +28,7 @@ def profile(
     queries: dict | None = None,
     **costs,
 ) -> Profile:
-    """A profile without memory; `costs` are those of the discipline."""
+    """A profile with little memory, which `fanout-process` shares; `costs` are its discipline's."""
     return Profile.model_validate(
         {
             "schema": 1,
@@ -39,14 +39,17 @@ def profile(
             "measured": "2026-11-22",
             "provenance": {"kind": "assumed", "source": "chosen for a test"},
             "costs": {"discipline": discipline, **costs},
-            "memory": {"base": "1 MB", "session": "1 KB", "queued_copy": "100 B"},
+            "memory": {
+                "base": "1 MB", "session": "1 KB", "queued_copy": "100 B",
+                "shared": discipline == "fanout-process",
+            },
             "envelope": {"notification": notification},
             "speed": speed,
             "relay": relay or {},
             "logins": logins,
             "queries": queries,
         }
-    )
+    )  # fmt: skip
 
 
 def topology(
