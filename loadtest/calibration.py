@@ -31,6 +31,7 @@ PILOT_SEED_SHIFT = 1_000_003
 PILOT_RATE_PER_S = 6.0
 LIGHT_S = 20.0  # predicted, to know how much of the server six a second use
 PILOT_SHARE = 0.2  # of what the server can do, where six a second are less
+PILOT_SHARE_MOST = 0.4  # where six a second are more
 PILOTS_MAX = 3  # played until one counts
 
 
@@ -124,18 +125,25 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
     """Publications of a light load by which points are predicted: a fifth of capacity or six. [1/s]
 
-    Of the capacity that the shipped profile predicts.
+    Of the capacity that the shipped profile predicts; where six are more than two fifths of it, so
+    many.
 
     What a server pays for each that rests most of the time says too little of one that is used:
     fitted at a tenth, an ejabberd with 50 subscribers was 5 % cheaper at a fifth of its capacity
     and 11 % at two thirds, at equal pace of its core.
     """
-    run = predict(
-        pilot(topology, LIGHT_S), seed=seed, profiles=None, load=1.0, plan_replication=0,
-        door=DOOR,
-    )  # fmt: skip
-    used = max(run.utilisation().values())
-    return PILOT_RATE_PER_S * max(1.0, PILOT_SHARE / used if used > 0.0 else 1.0)
+
+    def used(rate_per_s: float) -> float:
+        light = pilot(topology, LIGHT_S, rate_per_s)
+        run = predict(light, seed=seed, profiles=None, load=1.0, plan_replication=0, door=DOOR)
+        return max(run.utilisation().values())
+
+    share = used(PILOT_RATE_PER_S)
+    if share > PILOT_SHARE_MOST:  # it may be full: what it can do shows at less
+        return PILOT_RATE_PER_S * min(
+            1.0, PILOT_SHARE_MOST / (10.0 * used(PILOT_RATE_PER_S / 10.0))
+        )
+    return PILOT_RATE_PER_S * max(1.0, PILOT_SHARE / share if share > 0.0 else 1.0)
 
 
 def fit(

@@ -215,6 +215,9 @@ def test_the_light_load_is_a_fifth_of_what_the_server_can_do_or_six_a_second(top
     assert rate_per_s > 2.0 * calibration.PILOT_RATE_PER_S
     assert used == pytest.approx(calibration.PILOT_SHARE, rel=0.2)
     assert asked(shipped.model_copy(update={"speed": 4.0}))[0] == calibration.PILOT_RATE_PER_S
+    rate_per_s, used = asked(shipped.model_copy(update={"speed": 100.0}))
+    assert 0.1 < rate_per_s < 0.7 * calibration.PILOT_RATE_PER_S  # which it cannot do
+    assert used == pytest.approx(calibration.PILOT_SHARE_MOST, rel=0.3)
 
 
 class Booked:
