@@ -29,6 +29,7 @@ from loadtest import (
     engine,
     experiment,
     exponents,
+    login_steps,
     session_costs,
     spinner,
 )
@@ -170,6 +171,7 @@ class _Session:
             with observer:
                 logins = asyncio.run(session_costs.logins(grid, pid))
                 self._paces["logins"] = observer.stop().pace_per_s(begin_s)
+            shares = asyncio.run(login_steps.shares(grid, pid))
             self._progress(0.1, "a light load of all fan-outs and sizes")
             light, work, start_s = self._played(
                 grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
@@ -196,7 +198,7 @@ class _Session:
             busy, *_ = self._played(grid, pid, full, 0.65, 0.85)
             self._paces["saturated"] = pacing.paces_per_s(busy).get(self._name)
         self._progress(0.85, "fitting")
-        fitted.figures |= told
+        fitted.figures |= told | shares
         slower = self._slower("logins")
         logins = {name: _over(estimate, slower) for name, estimate in logins.items()}
         return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
@@ -260,7 +262,7 @@ class _Session:
         """The profile with all that was measured, and how well the model now gives it back."""
         found = Calibrated(self._name, self._base, fitted.figures, fitted.kept, {})
         seen = {"costs": fitted.costs, "memory": memory[0], "pace_per_s": self._paces["light"]}
-        seen |= {"speed": 1.0, **session_costs.scaled(self._base, logins)}
+        seen |= {"speed": 1.0, **session_costs.scaled(self._base, logins, fitted.figures)}
         scaled = self._base.model_copy(update=seen)
         found.paces_per_s = dict(self._paces)
         for name, pace_per_s in self._paces.items():

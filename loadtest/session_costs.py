@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from loadtest import login_steps
 from loadtest.dialogue import Dialogue
 from loadtest.observation import cpu_s
 from loadtest.testbed import door_of
@@ -68,16 +70,24 @@ async def logins(grid: Grid, pid: int) -> dict[str, Estimate]:
     return found
 
 
-def scaled(base: Profile, measured: dict[str, Estimate]) -> dict[str, Any]:
-    """The login section scaled to what logins did cost; nothing where there is none to scale."""
+def scaled(
+    base: Profile, measured: dict[str, Estimate], shares: Mapping[str, Estimate]
+) -> dict[str, Any]:
+    """The login section scaled to what logins did cost; nothing where there is none to scale.
+
+    Parameters
+    ----------
+    shares : mapping
+        Among other figures those of `login_steps.shares`.
+    """
     value_s = {name: estimate["value"] for name, estimate in measured.items()}
     if base.logins is None or not value_s.get("scram"):
         return {}
-    section = base.logins
+    section = login_steps.split(base.logins, shares)
     hashed = [each for each in section.sasl if each.storage == "hashed"]
     scram = next((each for each in hashed if each.mechanism.startswith("scram")), None)
     tls = next((each.cost for each in section.tls if each.version == "1.3"), 0.0)
-    common = section.accept + tls + 2.0 * section.stream + section.bind
+    common = section.accept + section.starttls + tls + 2.0 * section.stream + section.bind
     told = common + (scram.first + scram.final if scram else 0.0)
     factor = (value_s["scram"] or told) / told
     plain = value_s.get("plain")
@@ -89,8 +99,8 @@ def scaled(base: Profile, measured: dict[str, Estimate]) -> dict[str, Any]:
 
     steps = ("accept", "starttls", "stream", "bind", "subscribe", "refuse")
     source = (
-        "totals of SCRAM and PLAIN logins are measured (gridlab calibrate), their split into steps "
-        f"is that of {base.name}"
+        "SCRAM's total and steps and PLAIN's total are measured (gridlab calibrate), the others "
+        f"keep what they cost more or less in {base.name}"
     )
     return {
         "logins": section.model_copy(

@@ -242,14 +242,23 @@ def test_logins_scale_to_the_totals_that_were_measured():
     def estimate(value):
         return {"value": value, "low": value, "high": value, "n": 40}
 
-    told = session_costs.scaled(base, {"scram": estimate(9.2e-3), "plain": estimate(12e-3)})
-    logins = told["logins"]
-    common = logins.accept + logins.tls[0].cost + 2 * logins.stream + logins.bind
+    share = {"accept": 0.2, "starttls": 0.1, "tls": 0.2, "streams": 0.12, "sasl_first": 0.05,
+             "sasl_final": 0.18, "bind": 0.15}  # fmt: skip
+    shares = {f"login_share_{name}": estimate(value) for name, value in share.items()}
+    measured = {"scram": estimate(9.2e-3), "plain": estimate(12e-3)}
+    logins = session_costs.scaled(base, measured, shares)["logins"]
+    common = logins.accept + logins.starttls + logins.tls[0].cost + 2 * logins.stream + logins.bind
     scram = next(each for each in logins.sasl if each.mechanism == "scram-sha-1")
     plain_ = next(each for each in logins.sasl if each.mechanism == "plain")
     assert common + scram.first + scram.final == pytest.approx(9.2e-3)
     assert common + plain_.first == pytest.approx(12e-3)
-    assert session_costs.scaled(base, {}) == {}
+    assert logins.accept == pytest.approx(0.2 * 9.2e-3)
+    assert logins.stream == pytest.approx(0.06 * 9.2e-3)
+    assert (scram.first, scram.final) == pytest.approx((0.05 * 9.2e-3, 0.18 * 9.2e-3))
+    more_s = (logins.tls[1].cost - logins.tls[0].cost) / logins.accept
+    whole = [base.logins.tls[k].cost for k in (0, 1)]
+    assert more_s == pytest.approx((whole[1] - whole[0]) / (0.2 * 4.6e-3))
+    assert session_costs.scaled(base, {}, shares) == {}
 
 
 @pytest.mark.parametrize("name", ["prosody-0.12", "ejabberd-23"])
