@@ -54,7 +54,7 @@ class Settings:
     receivers : {"counting", "interpreted", "full", "stock"}
         What receiving sessions are once online, see `shares.Receivers`.
     beside : int
-        How many other grids are played at the same time on the same processors.
+        How many other servers work at the same time on the processors of each.
     """
 
     logins_per_s: float = LOGINS_PER_S

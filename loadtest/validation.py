@@ -39,6 +39,7 @@ from loadtest.calibration import (
     given,
     light_rate_per_s,
     recalled,
+    stations,
 )
 from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
@@ -157,7 +158,9 @@ class _Sweep:
         self._topology, self._terms, self._predict = topology, terms, predict
         self._out, self._book, self._told = out, kept, told
         self._cores = cores_for(played)
-        self._settings = engine.Settings(cores=self._cores[1])
+        # Servers that share cores wait for each other, which predictions know from the pilot.
+        beside = max(len(stations(played)) - max(len(self._cores[0]), 1), 0)
+        self._settings = engine.Settings(cores=self._cores[1], beside=beside)
         self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
         self._seen: list[Run] = []  # since the pilot: light loads and runs, as they were played

@@ -159,8 +159,8 @@ def starved(
     cpu_s, waited_s : mapping of str to float
         Of each server, CPU time used, and time ready to run without a core. [s]
     beside : int
-        Other grids that are played on the same cores; a server may wait for as much work of each
-        as it does itself.
+        Other servers on the same cores, of this grid or of others; a server may wait for as much
+        work of each as it does itself.
     """
     return [
         f"{name} waited {waited_s[name]:.2g} s for a core and ran {cpu_s[name]:.2g} s: "

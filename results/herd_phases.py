@@ -31,11 +31,25 @@ class Point(TypedDict):
     foretold: bool
 
 
-class RealPoint(Point):
+class Placed(Point):
     """A herd on a real server, and what the model said of it before."""
 
     predicted_share: float
     predicted_drained: bool
+
+
+class Told(TypedDict):
+    """How many times as long the server's work took in the play than in its pilot, as the pace of
+    its core tells [1], and what the model makes of the herd that is told so.
+    """
+
+    slower: float | None
+    told_share: float | None
+    told_drained: bool | None
+
+
+class RealPoint(Placed, Told):
+    """Both; documents before 2026-11-28 have only the first."""
 
 
 class RealPhases(TypedDict):
@@ -43,8 +57,8 @@ class RealPhases(TypedDict):
 
     `share` is how much of its core the server had [1]; documents before 2026-11-28 have none, and
     their servers had all of it. `noticed` is what abandoned logins cost it, `doubts` what is not to
-    be relied on; `line_right` and `model_right` are the shares of the points of which the line and
-    the model say what came. [1]
+    be relied on; `line_right`, `model_right` and `told_right` are the shares of the points of which
+    the line, the model, and the model that is told the pace say what came. [1]
     """
 
     share: NotRequired[float]
@@ -54,8 +68,9 @@ class RealPhases(TypedDict):
     noticed: list[AbandonedStep]
     doubts: list[str]
     points: list[RealPoint]
-    line_right: float
-    model_right: float
+    line_right: float | None
+    model_right: float | None
+    told_right: NotRequired[float | None]
 
 
 class PhaseDiagram(TypedDict):
@@ -130,7 +145,8 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
     real = diagram.get("real")
     if real is None:
         return []
-    table = sheet("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted", "online")
+    titles = ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted")
+    table = sheet(*titles, "slower by", "told that", "online")
     for each in real["points"]:
         table.add_row(
             str(each["platforms"]),
@@ -138,6 +154,10 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
             f"{each['cap_s']:g}",
             f"{boundary_cap_s(each['work_s'], real['patience_s']):.3g}",
             f"{each['predicted_share']:.2f}",
+            *(
+                "–" if value is None else f"{value:.2f}"
+                for value in (each.get("slower"), each.get("told_share"))
+            ),
             _mark(each),
         )
     shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in real["noticed"])
@@ -151,7 +171,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
         *(Text(f"In doubt: {each}", style="bold red") for each in real["doubts"]),
         Text(
             f"the line is right about {_percent(real['line_right'])} of them, the model about "
-            f"{_percent(real['model_right'])}",
+            f"{_percent(real['model_right'])}, told the pace {_percent(real.get('told_right'))}",
             style="bold",
         ),
     ]

@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from results.herd_phases import WHOLE, RealPhases, RealPoint
+from results import pacing
+from results.herd_phases import WHOLE, Placed, RealPhases, RealPoint, Told
 from results.variants import Measured
 from sim.herd_phases import last_login_s, point
 from sim.reenactments import Real, unsure
@@ -74,12 +75,16 @@ def points(
         real.predicted(each)
         predicted_shares.append(_online_share(foretold("herd", each, run)))
     played = real.series(herds, SHARE)
-    found = [
-        _point(cap * patience_s, each, login_s, patience_s, predicted, _online_share(other))
+    found: list[RealPoint] = [
+        {
+            **_point(cap * patience_s, each, login_s, patience_s, predicted, _online_share(other)),
+            **_told(each, profiles, other, seed),
+        }
         for (_, cap), each, predicted, other in zip(
             places, herds, predicted_shares, played, strict=True
         )
     ]
+    told = [each for each in found if each["told_drained"] is not None]
     return {
         "share": SHARE,
         "login_s": login_s,
@@ -97,6 +102,7 @@ def points(
         "points": found,
         "line_right": _share(each["drained"] == each["foretold"] for each in found),
         "model_right": _share(each["drained"] == each["predicted_drained"] for each in found),
+        "told_right": _share(each["drained"] == each["told_drained"] for each in told),
     }
 
 
@@ -104,8 +110,23 @@ def _online_share(played: Measured) -> float:
     return played.sample("online_share").value
 
 
-def _share(right: Iterable[bool]) -> float:
-    return float(np.mean(list(right)))
+def _share(right: Iterable[bool]) -> float | None:
+    answers = list(right)
+    return float(np.mean(answers)) if answers else None
+
+
+def _told(topology: Topology, profiles: dict[str, Profile], other: Measured, seed: int) -> Told:
+    """What the model makes of a herd that is told how fast the server's core was in the play."""
+    pace = other.samples.get("pace_per_s")
+    if pace is None:
+        return {"slower": None, "told_share": None, "told_drained": None}
+    ((name, profile),) = profiles.items()
+    assert profile.pace_per_s is not None
+    slower = pacing.slowdown(pace.value, profile.pace_per_s)
+    at_pace = {name: profile.model_copy(update={"speed": profile.speed * slower})}
+    run = simulate(topology, seed=seed, replications=1, processes=1, profiles=at_pace, door=DOOR)
+    share = _online_share(foretold("herd", topology, run))
+    return {"slower": slower, "told_share": share, "told_drained": share >= WHOLE}
 
 
 def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float) -> Topology:
@@ -141,7 +162,7 @@ def _login_s(laid: Topology, profiles: dict[str, Profile], seed: int) -> float:
 def _point(
     cap_s: float, topology: Topology, login_s: float, patience_s: float, predicted: float,
     share: float,
-) -> RealPoint:  # fmt: skip
+) -> Placed:  # fmt: skip
     platforms = max(each.count for each in topology.platforms)
     return {
         **point(platforms, platforms * login_s, cap_s, share, patience_s),

@@ -190,6 +190,23 @@ def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_serve
         assert point["work_s"] == pytest.approx(size * document["patience_s"], rel=0.01)
         assert point["cap_s"] == cap * document["patience_s"]
         assert point["foretold"] == (cap > 2.0 * (size - 2.0))
+        assert point["told_drained"] is None
+    assert document["told_right"] is None
+
+
+def test_the_model_of_a_herd_is_told_how_fast_the_servers_core_was_in_the_play():
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    small = real_phases.herd(laid, 60, 4.0, 1.0)
+    shipped = profile(laid, "controller").model_copy(update={"pace_per_s": 4e7, "speed": 4.0})
+    shares = []
+    for pace_per_s in (4e7, 4e5):  # 20 times as slow, no herd of 60 is through in a second
+        played = Measured("herd", "", {"pace_per_s": Sample(pace_per_s)})
+        told = real_phases._told(small, {"controller": shipped}, played, 1)
+        assert told["slower"] == pytest.approx((4e7 / pace_per_s) ** 0.65)
+        shares.append(told["told_share"])
+        assert told["told_drained"] == (told["told_share"] >= 0.99)
+    assert shares[0] == 1.0
+    assert shares[1] < 0.9
 
 
 def test_a_file_says_what_is_played_of_it():
