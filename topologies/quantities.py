@@ -119,6 +119,7 @@ class Quantity:
 
     def write(self, figure: float) -> str | float:
         """The figure as a file has it: `read` gives the same float back."""
+        figure = float(figure)  # numpy says of which type its figures are
         if self.unit == "1":
             return figure
         return f"{figure!r}{self.unit[1:]}" if self.unit == "1/s" else f"{figure!r} {self.unit}"

@@ -267,3 +267,10 @@ def test_a_written_profile_reads_back_the_same(name):
         update={"speed": 1.23456789, "pace_per_s": 4.2e7}
     )
     assert loading.parse_profile(identity.profile_text(profile), "again.yaml") == profile
+
+
+def test_a_profile_reads_back_whose_figures_came_from_a_fit():
+    profile = topologies.read_profile("prosody-0.12")
+    fitted = profile.costs.model_copy(update={"publish": np.float64(1e-3)})
+    text = identity.profile_text(profile.model_copy(update={"costs": fitted}))
+    assert loading.parse_profile(text, "fitted.yaml").costs.publish == 1e-3
