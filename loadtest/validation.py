@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 NEAR_SATURATION = 0.85
+FULL_FROM = 0.6  # of its time: a server that uses so much may be asked for more than it can do
+LOAD_MIN = 1e-3
 # A server lets a login take so long [s]. A Prosody holds what is gone as long (`c2s_timeout`), and
 # all log in anew for each run: with 30 s, its collector walked through two hundred sessions more
 # than the pilot's, and a publication to fifty subscribers cost a tenth more at equal pace.
@@ -226,11 +228,20 @@ class _Sweep:
         terms = self._terms
         if terms.points and not terms.of_capacity:
             return list(terms.points)
-        run = self.predict(fitted.expected(topology), fitted.profiles, 1.0)
-        used = max(*run.utilisation().values(), 1e-6)
+        full = self._full(fitted.expected(topology), fitted)
         if terms.of_capacity:
-            return [round(share / used, 3) for share in terms.points]
-        return [1.0, round(NEAR_SATURATION / used, 2)]
+            return [round(share * full, 3) for share in terms.points]
+        return [1.0, round(NEAR_SATURATION * full, 2)]
+
+    def _full(self, topology: Topology, fitted: Fit) -> float:
+        """The load at which a server has no time left, told at one that it can do. [1]"""
+        load = 1.0
+        while True:
+            run = self.predict(topology, fitted.profiles, load)
+            used = max(*run.utilisation().values(), 1e-6)
+            if used < FULL_FROM or load < LOAD_MIN:
+                return load / used
+            load /= 10.0
 
     def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""

@@ -232,7 +232,7 @@ def _draw_real(axes: Axes, diagram: PhaseDiagram) -> None:
     scale = diagram["patience_s"] / real["patience_s"]
     for drained, colour, marker in ((True, style.GREEN, "o"), (False, style.VERMILION, "X")):
         own = [each for each in real["points"] if each["drained"] is drained]
-        name = "drained on a real server" if drained else "stuck on a real server"
+        name = "all online on a real server" if drained else "not all online on a real server"
         axes.scatter(
             [scale * each["work_s"] for each in own], [scale * each["cap_s"] for each in own],
             c=colour, marker=marker, s=150, label=name, zorder=4, linewidths=1.6,

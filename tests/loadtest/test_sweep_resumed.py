@@ -105,7 +105,9 @@ def test_all_is_predicted_before_anything_is_played_and_the_proof_is_accepted(st
         assert results.open_run(stand.out / run.header.run_id).header.run_id == run.header.run_id
 
 
-def test_shares_of_the_capacity_become_loads(stand):
+@pytest.mark.parametrize("slow", [1.0, 30.0])  # the file asks for a part, or for far too much
+def test_shares_of_the_capacity_become_loads(stand, slow):
+    stand.profile = stand.profile.model_copy(update={"speed": slow})
     outcome = go(stand, points=(0.2, 0.4), of_capacity=True, repeats=1)
     used = [point["utilisation"] for point in outcome.document["points"]]
     assert used == pytest.approx([0.2, 0.4], rel=0.15)
