@@ -171,7 +171,6 @@ class _Session:
             with observer:
                 logins = asyncio.run(session_costs.logins(grid, pid))
                 self._paces["logins"] = observer.stop().pace_per_s(begin_s)
-            shares = asyncio.run(login_steps.shares(grid, pid))
             self._progress(0.1, "a light load of all fan-outs and sizes")
             light, work, start_s = self._played(
                 grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
@@ -197,6 +196,7 @@ class _Session:
             full = experiment.saturated(self._light, rate_per_s)
             busy, *_ = self._played(grid, pid, full, 0.65, 0.85)
             self._paces["saturated"] = pacing.paces_per_s(busy).get(self._name)
+            shares = asyncio.run(login_steps.shares(grid, pid))  # last: its sessions stay a while
         self._progress(0.85, "fitting")
         fitted.figures |= told | shares
         slower = self._slower("logins")

@@ -32,6 +32,7 @@ PILOT_RATE_PER_S = 6.0
 LIGHT_S = 20.0  # predicted, to know how much of the server six a second use
 PILOT_SHARE = 0.2  # of what the server can do, where six a second are less
 PILOT_SHARE_MOST = 0.4  # where six a second are more
+FULL_FROM = 0.9  # of its time: it may be asked for more than it can do
 PILOTS_MAX = 3  # played until one counts
 
 
@@ -125,8 +126,8 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
     """Publications of a light load by which points are predicted: a fifth of capacity or six. [1/s]
 
-    Of the capacity that the shipped profile predicts; where six are more than two fifths of it, so
-    many.
+    Of the capacity that the shipped profile predicts; where six are more than two fifths of it, two
+    fifths.
 
     What a server pays for each that rests most of the time says too little of one that is used:
     fitted at a tenth, an ejabberd with 50 subscribers was 5 % cheaper at a fifth of its capacity
@@ -138,12 +139,13 @@ def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
         run = predict(light, seed=seed, profiles=None, load=1.0, plan_replication=0, door=DOOR)
         return max(run.utilisation().values())
 
-    share = used(PILOT_RATE_PER_S)
-    if share > PILOT_SHARE_MOST:  # it may be full: what it can do shows at less
-        return PILOT_RATE_PER_S * min(
-            1.0, PILOT_SHARE_MOST / (10.0 * used(PILOT_RATE_PER_S / 10.0))
-        )
-    return PILOT_RATE_PER_S * max(1.0, PILOT_SHARE / share if share > 0.0 else 1.0)
+    rate_per_s, share = PILOT_RATE_PER_S, used(PILOT_RATE_PER_S)
+    if share <= PILOT_SHARE_MOST:
+        return rate_per_s * max(1.0, PILOT_SHARE / share if share > 0.0 else 1.0)
+    while share > FULL_FROM and rate_per_s > PILOT_RATE_PER_S / 100.0:  # it shows at less
+        rate_per_s /= 2.0
+        share = used(rate_per_s)
+    return min(PILOT_RATE_PER_S, rate_per_s * PILOT_SHARE_MOST / share)
 
 
 def fit(

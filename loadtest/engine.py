@@ -54,7 +54,9 @@ class Settings:
     receivers : {"counting", "interpreted", "full", "stock"}
         What receiving sessions are once online, see `shares.Receivers`.
     beside : int
-        How many other servers work at the same time on the processors of each.
+        How many other grids are played at the same time on the same processors.
+    sharing : int
+        How many more servers a grid has than processors for them.
     """
 
     logins_per_s: float = LOGINS_PER_S
@@ -64,6 +66,7 @@ class Settings:
     drain_s: float = DRAIN_S
     receivers: shares.Receivers = "counting"
     beside: int = 0
+    sharing: int = 0
 
 
 class Hands:

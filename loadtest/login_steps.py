@@ -87,21 +87,27 @@ async def _round(pid: int, door: Door, accounts: Sequence[Account]) -> list[floa
 def split(section: Logins, measured: Mapping[str, Estimate]) -> Logins:
     """A profile's logins that cost as much with hashed SCRAM and TLS 1.3, step by step as measured.
 
-    Other mechanisms, versions and keys keep how much more or less they cost than those.
+    Of TLS, other versions and keys keep how much more or less they cost; so does SCRAM of other
+    hashes and storages. What has no such login, or was not measured whole, is left as it is.
     """
     share = {name: measured[f"login_share_{name}"]["value"] for name in NAMES}
     hashed = [each for each in section.sasl if each.storage == "hashed"]
-    scram = next(each for each in hashed if each.mechanism.startswith("scram"))
-    tls = next(each for each in section.tls if each.version == "1.3")
+    scram = next((each for each in hashed if each.mechanism.startswith("scram")), None)
+    tls = next((each for each in section.tls if each.version == "1.3"), None)
+    if scram is None or tls is None or None in share.values():
+        return section
     total = section.accept + section.starttls + tls.cost + 2.0 * section.stream + section.bind
     total += scram.first + scram.final
     own: dict[str, float] = {name: (value or 0.0) * total for name, value in share.items()}
     more_tls = own["tls"] - tls.cost
 
+    more = {"first": own["sasl_first"] - scram.first, "final": own["sasl_final"] - scram.final}
+
     def sasl(each: Any) -> Any:
-        if each.mechanism == scram.mechanism and each.storage == "hashed":
-            return each.model_copy(update={"first": own["sasl_first"], "final": own["sasl_final"]})
-        return each
+        if not each.mechanism.startswith("scram"):
+            return each
+        moved = {name: max(getattr(each, name) + by, 0.0) for name, by in more.items()}
+        return each.model_copy(update=moved)
 
     return section.model_copy(
         update={

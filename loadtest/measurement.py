@@ -194,7 +194,7 @@ def judge(
     costs = [each["cpu_per_delivery_s"] or math.nan for each in (generator, server)]
     judgement = verdict.judge(judged, costs[0], costs[1], stamped(played.settings))
     judgement.reasons += verdict.starved(
-        server["cpu_s"], server["waited_s"], played.settings.beside
+        server["cpu_s"], server["waited_s"], played.settings.beside + played.settings.sharing
     )
     generator["limited_seconds"] = [
         {"second": each.second, "exceeded": list(each.exceeded)} for each in judged if each.exceeded

@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import results
 import topologies
@@ -39,7 +39,6 @@ from loadtest.calibration import (
     given,
     light_rate_per_s,
     recalled,
-    stations,
 )
 from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
@@ -55,8 +54,8 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 NEAR_SATURATION = 0.85
-FULL_FROM = 0.6  # of its time: a server that uses so much may be asked for more than it can do
-LOAD_MIN = 1e-3
+FULL_FROM: Final = 0.9  # of its time: it may be asked for more than it can do
+LOAD_MIN: Final = 1e-3  # of the file's
 # A server lets a login take so long [s]. A Prosody holds what is gone as long (`c2s_timeout`), and
 # all log in anew for each run: with 30 s, its collector walked through two hundred sessions more
 # than the pilot's, and a publication to fifty subscribers cost a tenth more at equal pace.
@@ -160,9 +159,9 @@ class _Sweep:
         self._topology, self._terms, self._predict = topology, terms, predict
         self._out, self._book, self._told = out, kept, told
         self._cores = cores_for(played)
-        # Servers that share cores wait for each other, which predictions know from the pilot.
-        beside = max(len(stations(played)) - max(len(self._cores[0]), 1), 0)
-        self._settings = engine.Settings(cores=self._cores[1], beside=beside)
+        # Servers that share cores wait for each other, which a pilot tells and a given profile not.
+        short = _wanted(played) - max(len(self._cores[0]), 1) if terms.profile is None else 0
+        self._settings = engine.Settings(cores=self._cores[1], sharing=max(short, 0))
         self.order: list[list[int]] = []  # as played: number of the point, and of its repeat
         self._brackets: list[Run] = []
         self._seen: list[Run] = []  # since the pilot: light loads and runs, as they were played
@@ -241,7 +240,7 @@ class _Sweep:
             used = max(*run.utilisation().values(), 1e-6)
             if used < FULL_FROM or load < LOAD_MIN:
                 return load / used
-            load /= 10.0
+            load /= 2.0
 
     def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""
@@ -354,3 +353,9 @@ class _Sweep:
                 raise KeyboardInterrupt
             raise LoadError(f"{why}; what was played is kept in {kept}")
         return run
+
+
+def _wanted(topology: Topology) -> int:
+    """Cores that the servers of a grid can use, one for each Broker that is a component."""
+    components = sum(each.kind == "component" for each in topology.brokers)
+    return sum(each.cores for each in topology.controllers) + components

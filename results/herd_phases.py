@@ -146,7 +146,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
     if real is None:
         return []
     titles = ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted")
-    table = sheet(*titles, "slower by", "told that", "online")
+    table = sheet(*titles, "times as slow", "told that", "online")
     for each in real["points"]:
         table.add_row(
             str(each["platforms"]),

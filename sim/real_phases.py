@@ -118,10 +118,9 @@ def _share(right: Iterable[bool]) -> float | None:
 def _told(topology: Topology, profiles: dict[str, Profile], other: Measured, seed: int) -> Told:
     """What the model makes of a herd that is told how fast the server's core was in the play."""
     pace = other.samples.get("pace_per_s")
-    if pace is None:
+    name, profile = next(iter((profiles or {}).items()), ("", None))
+    if pace is None or profile is None or profile.pace_per_s is None:
         return {"slower": None, "told_share": None, "told_drained": None}
-    ((name, profile),) = profiles.items()
-    assert profile.pace_per_s is not None
     slower = pacing.slowdown(pace.value, profile.pace_per_s)
     at_pace = {name: profile.model_copy(update={"speed": profile.speed * slower})}
     run = simulate(topology, seed=seed, replications=1, processes=1, profiles=at_pace, door=DOOR)

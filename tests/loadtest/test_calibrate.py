@@ -1,5 +1,6 @@
 """A designed experiment gives back the costs that made it, and says what it cannot tell."""
 
+import asyncio
 import dataclasses
 import math
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import topologies
-from loadtest import costs, experiment, exponents, session_costs
+from loadtest import costs, experiment, exponents, login_steps, session_costs
 from loadtest.observation import Observation
 from results import pacing
 from topologies import identity, loading
@@ -274,3 +275,46 @@ def test_a_profile_reads_back_whose_figures_came_from_a_fit():
     fitted = profile.costs.model_copy(update={"publish": np.float64(1e-3)})
     text = identity.profile_text(profile.model_copy(update={"costs": fitted}))
     assert loading.parse_profile(text, "fitted.yaml").costs.publish == 1e-3
+
+
+def test_the_shares_of_a_logins_steps_are_those_of_the_servers_clock(monkeypatch):
+    """A server that takes k ms of CPU for the k-th step of each client."""
+    used_s = [0.0]
+
+    class Client:
+        def __init__(self, door, account):
+            self.account = account
+
+        async def begin(self, step):
+            used_s[0] += 1e-3 * (1 + login_steps.STEPS.index(step))
+
+        def say(self, text):
+            used_s[0] += 2e-3  # presence, which belongs to the last step
+
+        def close(self):
+            pass
+
+    async def settled_s(pid):
+        return used_s[0]
+
+    async def opened(door):
+        async def leave():
+            pass
+
+        return SimpleNamespace(mechanisms=["SCRAM-SHA-1"], leave=leave)
+
+    door = SimpleNamespace(address="127.0.0.1", port=1, domain="a.test", context=None)
+    grid = SimpleNamespace(credentials=lambda: {f"group-1-{k}@a.test": "x" for k in range(60)})
+    monkeypatch.setattr(login_steps, "Caller", Client)
+    monkeypatch.setattr(login_steps, "settled_s", settled_s)
+    monkeypatch.setattr(login_steps, "door_of", lambda grid: door)
+    monkeypatch.setattr(login_steps.Dialogue, "open", opened)
+    found = asyncio.run(login_steps.shares(grid, 1))
+    values = {name.removeprefix("login_share_"): each["value"] for name, each in found.items()}
+    assert sum(values.values()) == pytest.approx(1.0)
+    assert values["accept"] == pytest.approx(1 / 38)
+    assert values["streams"] == pytest.approx((4 + 7) / 38)
+    assert values["bind"] == pytest.approx((8 + 2) / 38)
+    section = topologies.read_profile("prosody-0.12").logins
+    unknown = {name: {**each, "value": None} for name, each in found.items()}
+    assert login_steps.split(section, unknown) is section

@@ -204,9 +204,11 @@ def test_the_model_of_a_herd_is_told_how_fast_the_servers_core_was_in_the_play()
         told = real_phases._told(small, {"controller": shipped}, played, 1)
         assert told["slower"] == pytest.approx((4e7 / pace_per_s) ** 0.65)
         shares.append(told["told_share"])
-        assert told["told_drained"] == (told["told_share"] >= 0.99)
+        assert told["told_drained"] is (pace_per_s == 4e7)
     assert shares[0] == 1.0
     assert shares[1] < 0.9
+    unknown = {"controller": shipped.model_copy(update={"pace_per_s": None})}
+    assert real_phases._told(small, unknown, played, 1)["told_share"] is None
 
 
 def test_a_file_says_what_is_played_of_it():
