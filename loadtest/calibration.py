@@ -10,7 +10,7 @@ that the cores had meanwhile. The pilot's plan is never one that a validation po
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,7 +32,7 @@ PILOT_RATE_PER_S = 6.0
 LIGHT_S = 20.0  # predicted, to know how much of the server six a second use
 PILOT_SHARE = 0.2  # of what the server can do, where six a second are less
 PILOT_SHARE_MOST = 0.4  # where six a second are more
-FULL_FROM = 0.9  # of its time: it may be asked for more than it can do
+FULL_FROM = 0.9  # of its time
 PILOTS_MAX = 3  # played until one counts
 
 
@@ -139,13 +139,26 @@ def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
         run = predict(light, seed=seed, profiles=None, load=1.0, plan_replication=0, door=DOOR)
         return max(run.utilisation().values())
 
-    rate_per_s, share = PILOT_RATE_PER_S, used(PILOT_RATE_PER_S)
-    if share <= PILOT_SHARE_MOST:
-        return rate_per_s * max(1.0, PILOT_SHARE / share if share > 0.0 else 1.0)
-    while share > FULL_FROM and rate_per_s > PILOT_RATE_PER_S / 100.0:  # it shows at less
-        rate_per_s /= 2.0
-        share = used(rate_per_s)
-    return min(PILOT_RATE_PER_S, rate_per_s * PILOT_SHARE_MOST / share)
+    rate_per_s, share = unsaturated(used, PILOT_RATE_PER_S, PILOT_RATE_PER_S / 100.0)
+    if share == 0.0:
+        return rate_per_s
+    full_per_s = rate_per_s / share
+    return min(max(PILOT_RATE_PER_S, PILOT_SHARE * full_per_s), PILOT_SHARE_MOST * full_per_s)
+
+
+def unsaturated(
+    used: Callable[[float], float], offered: float, least: float
+) -> tuple[float, float]:
+    """An offered load, halved until a server keeps up, and the share of its time that it uses. [1]
+
+    A server uses no more than all its time: of one that is full nobody knows how much too much
+    it is asked for.
+    """
+    share = used(offered)
+    while share > FULL_FROM and offered > least:
+        offered /= 2.0
+        share = used(offered)
+    return offered, share
 
 
 def fit(

@@ -12,7 +12,7 @@ from loadtest.localparts import localparts
 from loadtest.membership import Member
 from loadtest.problems import LoadError
 from loadtest.retries import Retry
-from loadtest.server import Options
+from loadtest.server import BRIEF_LOGIN_S, Options
 from topologies.schema import Network, Outage, Poisson, Population
 from topologies.schema import Retry as Described
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 PILOT_PLATFORMS: Final = 120
 PILOT_S: Final = 20.0
-# A login may take so long, or as long as somebody waits for it. A Prosody holds what is given up as
-# long, and its collector walks through it: with 30 s, herds that the model lets in were stuck.
-LOGIN_S: Final = 5.0
 PILOT_GUESSES: Final = 12  # of each that guesses: about as long as the play, as speeds drift
 _MECHANISMS: Final[dict[str, Mechanism]] = {
     "scram-sha-1": "SCRAM-SHA-1", "scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN",
@@ -113,7 +110,7 @@ def options(topology: Topology) -> Options:
         raise LoadError("\n".join(f"platforms.login: {each}" for each in problems))
     storage: Literal["hashed", "plain"] = "plain" if "plain" in storages else "hashed"
     scram: Literal["SHA-256", "SHA-1"] = "SHA-256" if "scram-sha-256" in mechanisms else "SHA-1"
-    login_s = max([LOGIN_S, *(each.retry.timeout for each in crowds)])
+    login_s = max([BRIEF_LOGIN_S, *(each.retry.timeout for each in crowds)])
     return Options(scram=scram, storage=storage, login_s=login_s)
 
 

@@ -39,11 +39,13 @@ from loadtest.calibration import (
     given,
     light_rate_per_s,
     recalled,
+    unsaturated,
 )
 from loadtest.conduct import BY_HAND
 from loadtest.cores import cores_for
 from loadtest.problems import LoadError
 from loadtest.progress import Progress, Told
+from loadtest.server import BRIEF_LOGIN_S
 from loadtest.terms import Terms
 from results import environment, evidence
 from results.statistics import Estimate
@@ -54,12 +56,7 @@ if TYPE_CHECKING:
     from topologies.schema import Topology
 
 NEAR_SATURATION = 0.85
-FULL_FROM: Final = 0.9  # of its time: it may be asked for more than it can do
 LOAD_MIN: Final = 1e-3  # of the file's
-# A server lets a login take so long [s]. A Prosody holds what is gone as long (`c2s_timeout`), and
-# all log in anew for each run: with 30 s, its collector walked through two hundred sessions more
-# than the pilot's, and a publication to fifty subscribers cost a tenth more at equal pace.
-LOGIN_S = 5.0
 
 
 def validate(
@@ -234,13 +231,12 @@ class _Sweep:
 
     def _full(self, topology: Topology, fitted: Fit) -> float:
         """The load at which a server has no time left, told at one that it can do. [1]"""
-        load = 1.0
-        while True:
-            run = self.predict(topology, fitted.profiles, load)
-            used = max(*run.utilisation().values(), 1e-6)
-            if used < FULL_FROM or load < LOAD_MIN:
-                return load / used
-            load /= 2.0
+
+        def used(load: float) -> float:
+            return max(self.predict(topology, fitted.profiles, load).utilisation().values())
+
+        load, share = unsaturated(used, 1.0, LOAD_MIN)
+        return load / max(share, 1e-6)
 
     def play(self, topology: Topology, points: Sequence[Point], fitted: Fit) -> None:
         """Play what the book lacks, on a fresh grid, turn by turn."""
@@ -331,7 +327,7 @@ class _Sweep:
         return brackets.drift([run for run in (fitted.pilot, *self._brackets) if run is not None])
 
     def _deployed(self, topology: Topology) -> contextlib.AbstractContextManager[deployment.Grid]:
-        options = deployment.Options(login_s=LOGIN_S)
+        options = deployment.Options(login_s=BRIEF_LOGIN_S)
         return deployment.ephemeral(topology, cores=self._cores[0], options=options)
 
     def _measure_light(

@@ -39,11 +39,8 @@ class Placed(Point):
 
 
 class Told(TypedDict):
-    """How many times as long the server's work took in the play than in its pilot, as the pace of
-    its core tells [1], and what the model makes of the herd that is told so.
-    """
+    """What the model makes of the herd when told how fast the server's core was in the play."""
 
-    slower: float | None
     told_share: float | None
     told_drained: bool | None
 
@@ -146,7 +143,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
     if real is None:
         return []
     titles = ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted")
-    table = sheet(*titles, "times as slow", "told that", "online")
+    table = sheet(*titles, "told the pace", "online")
     for each in real["points"]:
         table.add_row(
             str(each["platforms"]),
@@ -154,10 +151,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
             f"{each['cap_s']:g}",
             f"{boundary_cap_s(each['work_s'], real['patience_s']):.3g}",
             f"{each['predicted_share']:.2f}",
-            *(
-                "–" if value is None else f"{value:.2f}"
-                for value in (each.get("slower"), each.get("told_share"))
-            ),
+            "–" if (told := each.get("told_share")) is None else f"{told:.2f}",
             _mark(each),
         )
     shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in real["noticed"])

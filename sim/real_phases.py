@@ -14,13 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from results import pacing
 from results.herd_phases import WHOLE, Placed, RealPhases, RealPoint, Told
 from results.variants import Measured
 from sim.herd_phases import last_login_s, point
 from sim.reenactments import Real, unsure
 from sim.replications import simulate
-from sim.returned import foretold
+from sim.returned import foretold, told_the_pace
 from topologies import Profile, overlays
 from topologies.schema import Outage, Retry, Topology
 
@@ -117,15 +116,9 @@ def _share(right: Iterable[bool]) -> float | None:
 
 def _told(topology: Topology, profiles: dict[str, Profile], other: Measured, seed: int) -> Told:
     """What the model makes of a herd that is told how fast the server's core was in the play."""
-    pace = other.samples.get("pace_per_s")
-    name, profile = next(iter((profiles or {}).items()), ("", None))
-    if pace is None or profile is None or profile.pace_per_s is None:
-        return {"slower": None, "told_share": None, "told_drained": None}
-    slower = pacing.slowdown(pace.value, profile.pace_per_s)
-    at_pace = {name: profile.model_copy(update={"speed": profile.speed * slower})}
-    run = simulate(topology, seed=seed, replications=1, processes=1, profiles=at_pace, door=DOOR)
-    share = _online_share(foretold("herd", topology, run))
-    return {"slower": slower, "told_share": share, "told_drained": share >= WHOLE}
+    told = told_the_pace(topology, other, profiles, seed, SHARE)
+    share = None if told is None else _online_share(told)
+    return {"told_share": share, "told_drained": None if share is None else share >= WHOLE}
 
 
 def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float) -> Topology:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import rich
@@ -233,3 +234,18 @@ def test_where_the_light_load_after_the_runs_does_not_count_nobody_knows_of_the_
     why = "no light load counts both before and after the runs: other work took the core"
     assert found["unsteady"] == [{"name": outcome.kept.stem, "reasons": [why]}]
     assert found["summary"]["points"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spare", "given", "sharing"), [(1, False, 1), (2, False, 0), (1, True, 0)]
+)
+def test_servers_that_share_a_core_may_wait_for_each_other_where_a_pilot_tells(
+    stand, monkeypatch, spare, given, sharing
+):
+    """A Controller and a component: one core for both, one each, or no pilot."""
+    topology = topologies.varied(topologies.parse(SMALL), ["brokers[0].kind=component"])
+    monkeypatch.setattr(validation, "cores_for", lambda _: (tuple(range(spare)), (7,)))
+    terms = Terms(profile=stand.profile if given else None)
+    told = SimpleNamespace()
+    sweep = validation._Sweep(topology, topology, terms, stand.predict, stand.out, None, told)
+    assert (sweep._settings.sharing, sweep._settings.beside) == (sharing, 0)

@@ -202,7 +202,6 @@ def test_the_model_of_a_herd_is_told_how_fast_the_servers_core_was_in_the_play()
     for pace_per_s in (4e7, 4e5):  # 20 times as slow, no herd of 60 is through in a second
         played = Measured("herd", "", {"pace_per_s": Sample(pace_per_s)})
         told = real_phases._told(small, {"controller": shipped}, played, 1)
-        assert told["slower"] == pytest.approx((4e7 / pace_per_s) ** 0.65)
         shares.append(told["told_share"])
         assert told["told_drained"] is (pace_per_s == 4e7)
     assert shares[0] == 1.0
