@@ -79,6 +79,8 @@ class Caller:
     ----------
     lost : Future
         Done once the connection has ended, with the reason.
+    sent : int
+        How many steps of a login it has begun.
     """
 
     def __init__(self, door: Door, account: Account) -> None:
@@ -86,7 +88,7 @@ class Caller:
         self._heard = bytearray()
         self._awaited: tuple[tuple[bytes, ...], asyncio.Future[bytes]] | None = None
         self._transport: TimedTransport | None = None
-        self._exchange = ""
+        self._exchange, self.sent = "", 0
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def log_in(self) -> None:
@@ -117,6 +119,7 @@ class Caller:
             "restart": self._open_stream,
             "bind": self._bind,
         }
+        self.sent += 1
         return actions[step]()
 
     def say(self, text: str) -> None:

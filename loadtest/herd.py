@@ -100,7 +100,7 @@ class Herd:
             async with turns:
                 apart = replace(member, account=_apart(member))
                 await self._turnstiles[member.hostile].pass_through()
-                self._sessions[member] = await self._attempt(apart, ENTER_WITHIN_S)
+                self._sessions[member] = await self._attempt(apart, ENTER_WITHIN_S, lambda _: None)
 
         tasks = [asyncio.ensure_future(bring(member)) for member in members]
         await self._while_up(tasks)
@@ -225,7 +225,7 @@ class Herd:
             held_s = self.books.held_hostile_s if member.hostile else self.books.held_s
             held_s.append((start_s - origin_s, waited_s))
             try:
-                caller = await self._attempt(member, member.retry.timeout_s)
+                caller = await self._attempt(member, member.retry.timeout_s, self.books.came_to)
             except LoadError as problem:
                 ended_s = time.monotonic()
                 self.books.attempts.append(
@@ -242,7 +242,9 @@ class Herd:
             self._sessions[member] = caller
             return
 
-    async def _attempt(self, member: Member, timeout_s: float) -> Caller:
+    async def _attempt(
+        self, member: Member, timeout_s: float, note: Callable[[int], None]
+    ) -> Caller:
         """One attempt; given up in time, it closes its connection as any client does."""
         caller = Caller(self.door, member.account)
         try:
@@ -254,6 +256,8 @@ class Herd:
         except BaseException:
             caller.close()
             raise
+        finally:
+            note(caller.sent)
         return caller
 
 

@@ -7,7 +7,7 @@ import collections
 from dataclasses import dataclass, field
 from typing import Final
 
-from loadtest.caller import Account
+from loadtest.caller import STEPS, Account
 from loadtest.retries import Retry
 
 GIVEN_UP: Final = "given up"
@@ -43,6 +43,8 @@ class Books:
         When a server that was killed answered again, and for how long it did not.
     held_s, held_hostile_s : list of (instant, waited)
         When the caps let a connection pass, and how long it had waited for them.
+    messages : list of int
+        How many attempts came to each step of a login and sent its message.
     """
 
     attempts: list[tuple[str, float, float, str]] = field(default_factory=list)
@@ -52,6 +54,12 @@ class Books:
     down_s: float | None = None
     held_s: list[tuple[float, float]] = field(default_factory=list)
     held_hostile_s: list[tuple[float, float]] = field(default_factory=list)
+    messages: list[int] = field(default_factory=lambda: [0] * len(STEPS))
+
+    def came_to(self, sent: int) -> None:
+        """An attempt has sent so many messages."""
+        for step in range(sent):
+            self.messages[step] += 1
 
     def doubts(self) -> tuple[str, ...]:
         """Where the caps on connections shaped what was to be the server's doing.

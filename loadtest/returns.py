@@ -68,7 +68,9 @@ def measured(
                 f"the server got {got:.3f} of its core under attack instead of {share:.3f}: rates "
                 "and times do not compare, cpu_per_answer_s does",
             )
-    return Measured(defence, "on a real server", samples, curve, doubts=doubts)
+    return Measured(
+        defence, "on a real server", samples, curve, doubts=doubts, messages=tuple(books.messages)
+    )
 
 
 def entry(books: Books, population: Population, edges_s: npt.NDArray[np.float64]) -> dict[str, Any]:

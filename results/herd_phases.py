@@ -39,10 +39,15 @@ class Placed(Point):
 
 
 class Told(TypedDict):
-    """What the model makes of the herd when told how fast the server's core was in the play."""
+    """Share online where the model is told the play's pace, or its cost; null: not known. [1]
 
-    told_share: float | None
-    told_drained: bool | None
+    `cost_ratio` is what the server used over what the messages of all attempts, also of those that
+    were given up, were predicted to cost it. [1]
+    """
+
+    given_pace_share: float | None
+    given_cost_share: float | None
+    cost_ratio: float | None
 
 
 class RealPoint(Placed, Told):
@@ -54,8 +59,9 @@ class RealPhases(TypedDict):
 
     `share` is how much of its core the server had [1]; documents before 2026-11-28 have none, and
     their servers had all of it. `noticed` is what abandoned logins cost it, `doubts` what is not to
-    be relied on; `line_right`, `model_right` and `told_right` are the shares of the points of which
-    the line, the model, and the model that is told the pace say what came. [1]
+    be relied on; `line_right`, `model_right`, `given_pace_right` and `given_cost_right` are the
+    shares of the points of which the line, the model, and the model that is told the pace of the
+    server's core or what messages cost it in the play, say what came. [1]
     """
 
     share: NotRequired[float]
@@ -67,7 +73,8 @@ class RealPhases(TypedDict):
     points: list[RealPoint]
     line_right: float | None
     model_right: float | None
-    told_right: NotRequired[float | None]
+    given_pace_right: NotRequired[float | None]
+    given_cost_right: NotRequired[float | None]
 
 
 class PhaseDiagram(TypedDict):
@@ -143,7 +150,7 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
     if real is None:
         return []
     titles = ("Platforms", "N / mu [s]", "cap [s]", "line's cap [s]", "predicted")
-    table = sheet(*titles, "told the pace", "online")
+    table = sheet(*titles, "given pace", "cost", "given cost", "online")
     for each in real["points"]:
         table.add_row(
             str(each["platforms"]),
@@ -151,7 +158,9 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
             f"{each['cap_s']:g}",
             f"{boundary_cap_s(each['work_s'], real['patience_s']):.3g}",
             f"{each['predicted_share']:.2f}",
-            "–" if (told := each.get("told_share")) is None else f"{told:.2f}",
+            _number(each.get("given_pace_share")),
+            _number(each.get("cost_ratio")),
+            _number(each.get("given_cost_share")),
             _mark(each),
         )
     shares = ", ".join(f"{each['step']} {100 * each['noticed']:.0f} %" for each in real["noticed"])
@@ -161,14 +170,21 @@ def _real(diagram: PhaseDiagram) -> list[RenderableType]:
             f"{real['patience_s']:.3g} s, after {real['horizon_s']:g} s"
         ),
         table,
+        Text("cost: CPU time of the server over what was predicted for all messages"),
         Text(f"Of logins that were given up the server dropped unpaid: {shares}"),
         *(Text(f"In doubt: {each}", style="bold red") for each in real["doubts"]),
         Text(
             f"the line is right about {_percent(real['line_right'])} of them, the model about "
-            f"{_percent(real['model_right'])}, told the pace {_percent(real.get('told_right'))}",
+            f"{_percent(real['model_right'])}; told the plays' pace about "
+            f"{_percent(real.get('given_pace_right'))}, told their cost about "
+            f"{_percent(real.get('given_cost_right'))}",
             style="bold",
         ),
     ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _mark(point: Point) -> str:

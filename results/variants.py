@@ -150,7 +150,8 @@ class Measured:
 
     `reasons` say why a standard figure is missing, `doubts` why the others are not to be relied on.
     `slower` has, of a play, from when on [s] the server's work took how many times as long as in
-    the pilot [1], as the pace of its core tells; empty where that is not known.
+    the pilot [1], as the pace of its core tells; empty where that is not known. `messages` has, of
+    a play of Platforms that come back, how many sent the message of each step of a login.
     """
 
     defence: str
@@ -161,6 +162,7 @@ class Measured:
     runs: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     slower: tuple[tuple[float, float], ...] = ()
+    messages: tuple[int, ...] = ()
     plays: tuple[Play, ...] = ()
 
     def sample(self, name: str) -> Sample:

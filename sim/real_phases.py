@@ -10,7 +10,7 @@ they are quicker, patience is shorter. So the server alone decides, within a min
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -19,13 +19,13 @@ from results.variants import Measured
 from sim.herd_phases import last_login_s, point
 from sim.reenactments import Real, unsure
 from sim.replications import simulate
-from sim.returned import foretold, told_the_pace
+from sim.returned import cost_ratio, foretold, told_the_cost, told_the_pace
 from topologies import Profile, overlays
 from topologies.schema import Outage, Retry, Topology
 
-PLACES: Final = (  # two of them between the line and where the model lets herds in
-    (5.0, 1.0), (5.0, 10.0), (7.0, 2.0), (7.0, 9.0), (7.0, 14.0), (9.0, 4.0), (9.0, 12.0),
-    (9.0, 20.0),
+PLACES: Final = (  # three on either side of the line, and three near it
+    (5.0, 1.0), (5.0, 6.0), (5.0, 14.0), (7.0, 2.0), (7.0, 9.0), (7.0, 22.0), (9.0, 4.0),
+    (9.0, 12.0), (9.0, 28.0),
 )  # fmt: skip
 SHARE: Final = 0.2  # of its core that the server gets
 PATIENCE_S: Final = 1.0  # at most
@@ -77,13 +77,12 @@ def points(
     found: list[RealPoint] = [
         {
             **_point(cap * patience_s, each, login_s, patience_s, predicted, _online_share(other)),
-            **_told(each, profiles, other, seed),
+            **_told(each, profiles, other, login_s, seed),
         }
         for (_, cap), each, predicted, other in zip(
             places, herds, predicted_shares, played, strict=True
         )
     ]
-    told = [each for each in found if each["told_drained"] is not None]
     return {
         "share": SHARE,
         "login_s": login_s,
@@ -101,7 +100,8 @@ def points(
         "points": found,
         "line_right": _share(each["drained"] == each["foretold"] for each in found),
         "model_right": _share(each["drained"] == each["predicted_drained"] for each in found),
-        "told_right": _share(each["drained"] == each["told_drained"] for each in told),
+        "given_pace_right": _told_right(found, "given_pace_share"),
+        "given_cost_right": _told_right(found, "given_cost_share"),
     }
 
 
@@ -114,11 +114,25 @@ def _share(right: Iterable[bool]) -> float | None:
     return float(np.mean(answers)) if answers else None
 
 
-def _told(topology: Topology, profiles: dict[str, Profile], other: Measured, seed: int) -> Told:
-    """What the model makes of a herd that is told how fast the server's core was in the play."""
-    told = told_the_pace(topology, other, profiles, seed, SHARE)
-    share = None if told is None else _online_share(told)
-    return {"told_share": share, "told_drained": None if share is None else share >= WHOLE}
+def _told(
+    topology: Topology, profiles: dict[str, Profile], other: Measured, login_s: float, seed: int
+) -> Told:
+    """What the model makes of a herd when it is told the pace, or the cost, of the play."""
+    paced = told_the_pace(topology, other, profiles, seed, SHARE)
+    ratio = cost_ratio(topology, other, profiles, login_s, SHARE)
+    paid = None if ratio is None else told_the_cost(topology, other, profiles, seed, SHARE, ratio)
+    return {
+        "given_pace_share": None if paced is None else _online_share(paced),
+        "given_cost_share": None if paid is None else _online_share(paid),
+        "cost_ratio": ratio,
+    }
+
+
+def _told_right(
+    points: Sequence[RealPoint], told: Literal["given_pace_share", "given_cost_share"]
+) -> float | None:
+    known = [(each["drained"], share) for each in points if (share := each[told]) is not None]
+    return _share(drained == (share >= WHOLE) for drained, share in known)
 
 
 def herd(laid: Topology, platforms: int, cap_s: float, patience_s: float) -> Topology:

@@ -11,6 +11,7 @@ from results import Run, comebacks, pacing
 from results.statistics import Sample
 from results.variants import Measured, thinned
 from sim.agreements import DOOR
+from sim.logins import steps
 from sim.replications import simulate
 from topologies import Profile
 from topologies.returns import instants
@@ -62,10 +63,42 @@ def told_the_pace(
     if pace is None or not known or None in known:
         return None
     slower = {
-        name: each.model_copy(
-            update={"speed": each.speed * pacing.slowdown(pace.value, each.pace_per_s or math.nan)}
-        )
+        name: _slowed(each, pacing.slowdown(pace.value, each.pace_per_s or math.nan))
         for name, each in profiles.items()
     }
     run = simulate(topology, seed=seed, replications=HERDS, profiles=slower, door=DOOR)
     return foretold(played.defence, topology, run, share)
+
+
+def told_the_cost(
+    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float,
+    ratio: float,
+) -> Measured:  # fmt: skip
+    """What the model says of a play in which messages cost the server so many times as much."""
+    dearer = {name: _slowed(each, ratio) for name, each in profiles.items()}
+    run = simulate(topology, seed=seed, replications=HERDS, profiles=dearer, door=DOOR)
+    return foretold(played.defence, topology, run, share)
+
+
+def cost_ratio(
+    topology: Topology, played: Measured, profiles: dict[str, Profile], login_s: float, share: float
+) -> float | None:
+    """CPU time that a play's server used, over what the model takes its messages to cost. [1]
+
+    A login that nobody gives up takes this server `login_s` [s] of its `share` of a core; an
+    attempt is paid for up to the last message that was sent. None where that is not known.
+    """
+    used = played.samples.get("server_cpu_share")
+    herd = max(topology.platforms, key=lambda each: each.count)
+    if used is None or herd.login is None or not any(played.messages):
+        return None
+    (profile,) = profiles.values()
+    works_s = [each.work_s for each in steps(herd, herd.login, profile)]
+    if len(works_s) != len(played.messages):
+        return None
+    logins = float(np.dot(played.messages, works_s)) / sum(works_s)
+    return used.value * topology.workload.duration / (share * login_s * logins)
+
+
+def _slowed(profile: Profile, factor: float) -> Profile:
+    return profile.model_copy(update={"speed": profile.speed * factor})

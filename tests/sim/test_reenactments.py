@@ -190,8 +190,8 @@ def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_serve
         assert point["work_s"] == pytest.approx(size * document["patience_s"], rel=0.01)
         assert point["cap_s"] == cap * document["patience_s"]
         assert point["foretold"] == (cap > 2.0 * (size - 2.0))
-        assert point["told_drained"] is None
-    assert document["told_right"] is None
+        assert point["given_pace_share"] is point["given_cost_share"] is point["cost_ratio"] is None
+    assert document["given_pace_right"] is document["given_cost_right"] is None
 
 
 def test_the_model_of_a_herd_is_told_how_fast_the_servers_core_was_in_the_play():
@@ -201,13 +201,36 @@ def test_the_model_of_a_herd_is_told_how_fast_the_servers_core_was_in_the_play()
     shares = []
     for pace_per_s in (4e7, 4e5):  # 20 times as slow, no herd of 60 is through in a second
         played = Measured("herd", "", {"pace_per_s": Sample(pace_per_s)})
-        told = real_phases._told(small, {"controller": shipped}, played, 1)
-        shares.append(told["told_share"])
-        assert told["told_drained"] is (pace_per_s == 4e7)
+        told = real_phases._told(small, {"controller": shipped}, played, 0.02, 1)
+        shares.append(told["given_pace_share"])
     assert shares[0] == 1.0
     assert shares[1] < 0.9
     unknown = {"controller": shipped.model_copy(update={"pace_per_s": None})}
-    assert real_phases._told(small, unknown, played, 1)["told_share"] is None
+    assert real_phases._told(small, unknown, played, 0.02, 1)["given_pace_share"] is None
+
+
+def test_what_messages_cost_in_a_play_is_read_off_how_far_attempts_came():
+    """100 attempts, half of them up to TLS; a login costs the sum of its steps."""
+    laid = overlays.scenario("S-HERD", None, ["none"], real=True).attacked["none"]
+    small = real_phases.herd(laid, 60, 4.0, 1.0)
+    shipped = {"controller": profile(laid, "controller")}
+    works_s = [
+        each.work_s
+        for each in logins.steps(small.platforms[1], small.platforms[1].login, *shipped.values())
+    ]
+    login_s = 4.0 * sum(works_s)  # on a fifth of its core, with what no step has
+    meant_s = (0.2 * login_s) * (50.0 + 50.0 * sum(works_s[:3]) / sum(works_s))
+    used = Sample(1.5 * meant_s / small.workload.duration)
+    played = Measured(
+        "herd", "", {"server_cpu_share": used}, messages=(100, 100, 100, 50, 50, 50, 50, 50)
+    )
+    ratio = returned.cost_ratio(small, played, shipped, login_s, 0.2)
+    assert ratio == pytest.approx(1.5)
+    told = real_phases._told(small, shipped, played, login_s, 1)
+    assert told["cost_ratio"] == pytest.approx(1.5)
+    assert told["given_cost_share"] == 1.0
+    silent = replace(played, messages=())
+    assert returned.cost_ratio(small, silent, shipped, login_s, 0.2) is None
 
 
 def test_a_file_says_what_is_played_of_it():
