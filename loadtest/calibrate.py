@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import numpy as np
 
 import topologies
 from loadtest import (
+    collecting,
     collector,
     costs,
     deployment,
@@ -33,6 +33,7 @@ from loadtest import (
     session_costs,
     spinner,
 )
+from loadtest.calibrated import Calibrated
 from loadtest.calibration import Predict
 from loadtest.cores import split_cores
 from loadtest.observation import Observer, resident_bytes
@@ -53,41 +54,6 @@ if TYPE_CHECKING:
 
 DOOR = "gridlab calibrate"
 BEYOND = 1.35  # of what the server can do at light cost: it falls when the server is never idle
-
-
-@dataclass
-class Calibrated:
-    """A server's profile, what is known of each figure, and the runs behind it."""
-
-    controller: str
-    profile: Profile
-    figures: dict[str, Estimate]
-    kept: dict[str, str]
-    checks: dict[str, dict[str, float]]
-    runs: list[str] = field(default_factory=list)
-    paces_per_s: dict[str, float | None] = field(default_factory=dict)
-    took_s: float = 0.0
-    path: Path | None = None
-    valid: bool = True
-    reasons: list[str] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """One server in what `gridlab calibrate --json` prints."""
-        return {
-            "controller": self.controller,
-            "profile": self.profile.name,
-            "server": self.profile.server,
-            "version": self.profile.version,
-            "path": str(self.path) if self.path else None,
-            "figures": self.figures,
-            "not_pinned_down": self.kept,
-            "checks": self.checks,
-            "runs": self.runs,
-            "paces_per_s": self.paces_per_s,
-            "took_s": round(self.took_s, 1),
-            "valid": self.valid,
-            "reasons": self.reasons,
-        }
 
 
 def calibrate(
@@ -173,7 +139,7 @@ class _Session:
                 self._paces["logins"] = observer.stop().pace_per_s(begin_s)
             self._progress(0.1, "a light load of all fan-outs and sizes")
             light, work, start_s = self._played(
-                grid, pid, self._light, 0.1, 0.65, ask=log if watched else None
+                grid, pid, self._light, 0.1, 0.55, ask=log if watched else None
             )
             self._paces["light"] = pacing.paces_per_s(light).get(self._name)
             told = exponents.told(work)
@@ -189,6 +155,7 @@ class _Session:
                 seen = collector.fit(
                     light.publications, start_s, idle, collector.read(log), sessions, base.costs
                 )
+                self._cycles(grid, pid, log, base.costs, seen)
             fitted = costs.fit(work, base.model_copy(update={"speed": speed}), seen)
             middle = experiment.light_cells(self._light)[2]
             line, _ = costs.linear(work)
@@ -202,6 +169,23 @@ class _Session:
         slower = self._slower("logins")
         logins = {name: _over(estimate, slower) for name, estimate in logins.items()}
         return self._profile(fitted, work, busy, full, logins, memory, version, begun_s)
+
+    def _cycles(
+        self, grid: Grid, pid: int, log: Path, costs: LoopTurns, seen: collector.Collector
+    ) -> None:
+        """What a cycle takes among other work, where that shows: whole ones find warm caches."""
+        shorter = engine.lasting(self._light, collecting.LOOK_S)
+        with collecting.alternating(log):
+            run, work, _ = self._played(grid, pid, shorter, 0.55, 0.65)
+        reference_per_s = self._paces["light"] or pacing.paces_per_s(run).get(self._name)
+        if reference_per_s is not None:
+            work = work.at(reference_per_s, reference_per_s)
+        found = collecting.look(work, collector.read(log), costs, self._light.platform_count)
+        if found is None or found.cycle is None or found.cycle["value"] is None:
+            seen.kept["collection"] = "cycles among other work did not show: whole ones, timed"
+            return
+        seen.changes["collection"] = found.cycle["value"]
+        seen.figures["collection"] = found.cycle
 
     def _played(
         self, grid: Grid, pid: int, topology: Topology, begin: float, end: float,
@@ -374,26 +358,3 @@ def _check(predicted: Run, measured: Run) -> dict[str, float]:
         "error": cpu[0] / cpu[1] - 1.0,
         "p50_error": p50[0] / p50[1] - 1.0,
     }
-
-
-def render(done: list[Calibrated]) -> str:
-    """What was found, with intervals, and what was not."""
-    lines = []
-    for each in done:
-        lines.append(f"{each.profile.name} ({each.profile.server} {each.profile.version}):")
-        for name, estimate in each.figures.items():
-            value, low, high = (estimate[k] for k in ("value", "low", "high"))
-            if value is None:
-                lines.append(f"  {name}: {estimate.get('reason', '-')}")
-                continue
-            between = "" if low is None or high is None else f" [{low:.4g} .. {high:.4g}]"
-            lines.append(f"  {name}: {value:.4g}{between}, n = {estimate['n']}")
-        for name, check in each.checks.items():
-            lines.append(f"  check {name}: CPU per publication {check['error']:+.1%}")
-        for name, why in each.kept.items():
-            lines.append(f"  not pinned down: {name}: {why}")
-        for why in each.reasons:
-            lines.append(f"  not valid: {why}")
-        if each.path:
-            lines.append(f"  wrote {each.path}, {each.took_s:.0f} s")
-    return "\n".join(lines)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import topologies
-from loadtest import coldness, paces
+from loadtest import coldness, collecting, paces
 from loadtest.problems import LoadError
 from results import figures, pacing, statistics
 from results.twin_documents import TwinFit
-from topologies.profiles import Profile
+from topologies.profiles import LoopTurns, Profile
 from topologies.schema import Poisson, Topology
 
 if TYPE_CHECKING:
@@ -61,13 +61,15 @@ class Measure(Protocol):
 class Fit:
     """The profiles of this machine, the factor behind them, and the pilot that it rests on.
 
-    Without a pilot, `source` is the name of the profile that was given.
+    Without a pilot, `source` is the name of the profile that was given. `seen` is what collectors
+    were found to do before the pilot.
     """
 
     profiles: dict[str, Profile]
     speed: statistics.Estimate
     pilot: Run | None
     source: str | None = None
+    seen: Mapping[str, collecting.Seen] = field(default_factory=dict)
 
     def expected(self, topology: Topology, later: Sequence[Run] = ()) -> Topology:
         """The grid as it is predicted: on machines that go on as in the pilot, and later."""
@@ -84,6 +86,7 @@ class Fit:
             "speeds": self.speeds(),
             "paces_per_s": {name: each.pace_per_s for name, each in self.profiles.items()},
             "cold_s": {name: coldness.of(each) for name, each in self.profiles.items()},
+            "collections": collecting.document(self.profiles, self.seen),
             "spells": pacing.spells(self.pilot) if self.pilot else {},
         }
 
@@ -118,9 +121,9 @@ def recalled(topology: Topology, entry: Mapping[str, Any], pilot: Run) -> Fit:
         name: coldness.put(shipped, entry["cold_s"][name]).model_copy(
             update={"speed": entry["speeds"][name], "pace_per_s": entry["paces_per_s"][name]}
         )
-        for name, shipped in stations(topology).items()
+        for name, shipped in collecting.put(stations(topology), entry["collections"]).items()
     }
-    return Fit(profiles, entry["speed"], pilot)
+    return Fit(profiles, entry["speed"], pilot, seen=collecting.recalled(entry["collections"]))
 
 
 def light_rate_per_s(topology: Topology, predict: Predict, seed: int) -> float:
@@ -163,20 +166,29 @@ def unsaturated(
 
 def fit(
     topology: Topology, predict: Predict, measure: Measure, *, seed: int, duration_s: float,
-    rate_per_s: float = PILOT_RATE_PER_S,
+    rate_per_s: float = PILOT_RATE_PER_S, seen: Mapping[str, collecting.Seen] | None = None,
 ) -> Fit:  # fmt: skip
-    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost."""
+    """Play the pilot for `duration_s` [s] and scale the profiles to what its publications cost.
+
+    Where it was `seen` what collections take of a light load, they take as much of this one.
+    """
     light = pilot(topology, duration_s, rate_per_s)
     key = seed + PILOT_SEED_SHIFT
     measured = counted(measure, light, key)
     answer = partial(predict, seed=key, load=1.0, plan_replication=0, door=DOOR)
-    predicted = answer(light, profiles=None)
+    shipped = stations(topology)
+    if seen:
+        bare = answer(light, profiles={name: _uncollected(each) for name, each in shipped.items()})
+        own = figures.Figures([bare])
+        costs_s = {name: _each_s(own, name) for name in seen}
+        shipped = collecting.split(shipped, seen, costs_s, measured)
+    predicted = answer(light, profiles=shipped if seen else None)
     sides = [figures.Figures([run]).busy_per_publication() for run in (predicted, measured)]
     speed = statistics.ratio(sides[0], sides[1], paired=False)
     paces_per_s = pacing.paces_per_s(measured)
     profiles = {
         name: profile.model_copy(update={"pace_per_s": paces_per_s.get(name)})
-        for name, profile in refitted(stations(topology), predicted, measured).items()
+        for name, profile in refitted(shipped, predicted, measured).items()
     }
     for further in (True, True, False):  # what rests cost, then what remains of it, then the pace
         if (grid := paces.told(light, profiles, measured)) is None:
@@ -185,7 +197,7 @@ def fit(
         profiles = _at_pace(profiles, told, measured)
         if further:
             profiles = coldness.further(profiles, told, measured)
-    return Fit(profiles, speed, measured)
+    return Fit(profiles, speed, measured, seen=seen or {})
 
 
 def _at_pace(profiles: Mapping[str, Profile], told: Run, measured: Run) -> dict[str, Profile]:
@@ -260,11 +272,22 @@ def _factor(sides: Sequence[figures.Figures], name: str) -> float | None:
     """What a process used per publication over what was predicted; None where not known. [1]"""
     if any(name not in side.controllers for side in sides):
         return None
-    predicted, measured = (
-        side.utilisation(name).value / (side.rate("offered").value or math.nan) for side in sides
-    )
+    predicted, measured = (_each_s(side, name) for side in sides)
     factor = measured / predicted if predicted > 0.0 else math.nan
     return factor if 0.0 < factor < math.inf else None
+
+
+def _each_s(side: figures.Figures, name: str) -> float:
+    """What a process used per publication. [s]"""
+    return side.utilisation(name).value / (side.rate("offered").value or math.nan)
+
+
+def _uncollected(profile: Profile) -> Profile:
+    """The profile of a server that never collects garbage."""
+    if not isinstance(profile.costs, LoopTurns):
+        return profile
+    costs = profile.costs.model_copy(update={"collection": 0.0})
+    return profile.model_copy(update={"costs": costs})
 
 
 def pilot(topology: Topology, duration_s: float, rate_per_s: float = PILOT_RATE_PER_S) -> Topology:

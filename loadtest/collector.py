@@ -38,20 +38,27 @@ class Log:
         When cycles ended. [s, monotonic]
     whole_s, live_bytes : ndarray
         CPU time of whole collections, and what each left. [s], [B]
+    own_s, other_s : ndarray
+        When the server's own threshold was back, and when another one began. [s, monotonic]
     """
 
     cycle_s: Floats
     whole_s: Floats
     live_bytes: Floats
+    own_s: Floats = field(default_factory=lambda: np.zeros(0))
+    other_s: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def read(path: Path) -> Log:
     """The log as it is now; a line that is being written is left out."""
     lines = [line.split() for line in path.read_text().splitlines()]
-    cycles = [float(words[1]) for words in lines if words[0] == "cycle" and len(words) == 2]
+    cycles, own, other = (
+        np.array([float(words[1]) for words in lines if words[0] == kind and len(words) == 2])
+        for kind in ("cycle", "own", "other")
+    )
     wholes = [words[1:] for words in lines if words[0] == "whole" and len(words) == 3]
     pairs = np.array(wholes, dtype=np.float64).reshape(-1, 2)
-    return Log(np.array(cycles), pairs[:, 0], pairs[:, 1])
+    return Log(cycles, pairs[:, 0], pairs[:, 1], own, other)
 
 
 def ask(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,6 +123,8 @@ class Work:
         little time to tell. [1/s]
     pulses : sequence of ndarray
         How many times as long the pulses during each took, see `tempo.slower`; empty without any.
+    begin_s, end_s : ndarray, shape (stretches,)
+        When each began, and when the next one did. [s, monotonic]
     """
 
     count: Floats
@@ -136,6 +138,8 @@ class Work:
     last_s: Floats
     paces_per_s: Floats
     pulses: Sequence[Floats]
+    begin_s: Floats = field(default_factory=lambda: np.zeros(0))
+    end_s: Floats = field(default_factory=lambda: np.zeros(0))
 
     def at(self, reference_per_s: float, otherwise_per_s: float) -> Work:
         """What each did cost, and when its copies left, on a core of that pace. [1/s]
@@ -212,6 +216,7 @@ def work(run: Run, seen: Observation, start_s: float) -> Work:
         count, total(copies), total(payload), total(copies * payload), used_s,
         lone(copies), lone(payload), lone(first_s - intended_s), lone(last_s - intended_s),
         paces_per_s, _pulses(seen, instants_s[:-1], done_s[ends] + start_s),
+        instants_s[:-1], instants_s[1:],
     )  # fmt: skip
 
 

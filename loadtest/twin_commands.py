@@ -133,20 +133,19 @@ def calibrate(
     gridlab validate single-broker --profile profiles/prosody-0.12.3.yaml
     """
     import results
-    from loadtest import calibrate as calibration
+    from loadtest import calibrated
+    from loadtest.calibrate import calibrate as measured
     from topologies import identity
 
     directory = results.claim_directory(to or out)
     predict = click.get_current_context().meta["gridlab.predict"]
     with output.progress("calibrating") as advance:
-        done = calibration.calibrate(
-            topology, predict=predict, out=out, seed=seed, progress=advance
-        )
+        done = measured(topology, predict=predict, out=out, seed=seed, progress=advance)
     for each in done:
         each.path = directory / f"{each.profile.name}.yaml"
         results.write_text(each.path, identity.profile_text(each.profile))
     output.document({"servers": [each.document() for each in done]})
-    output.say(calibration.render(done))
+    output.say(calibrated.render(done))
     if report is not None:
         results.write_report([results.open_run(out / run) for e in done for run in e.runs], report)
         output.say(f"Wrote {report}")

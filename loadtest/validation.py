@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import results
 import topologies
-from loadtest import book, brackets, deployment, engine, spinner
+from loadtest import book, brackets, collecting, deployment, engine, spinner
 from loadtest.agreement import (
     Ahead,
     Outcome,
@@ -32,12 +32,14 @@ from loadtest.agreement import (
 )
 from loadtest.calibration import (
     DOOR,
+    PILOT_SEED_SHIFT,
     Fit,
     Measure,
     Predict,
     fit,
     given,
     light_rate_per_s,
+    pilot,
     recalled,
     unsaturated,
 )
@@ -96,7 +98,8 @@ def validate(
     kept = book.Book(out, _identity(topology, terms))
     runs = max(len(terms.points), 2) * terms.repeats
     each_s = terms.duration_s + 4.0 + (terms.ahead_s + 4.0 if terms.ahead_s else 0.0)
-    told = Told(progress, 2 * terms.pilot_s + 20.0 + runs * each_s)
+    look_s = collecting.LOOK_S + 4.0 if collecting.watched(topology) else 0.0
+    told = Told(progress, 2 * terms.pilot_s + 20.0 + look_s + runs * each_s)
     sweep = _Sweep(topology, changed, terms, predict, out, kept, told)
     fitted = sweep.fitted()
     played = engine.lasting(changed.model_copy(update={"attacks": ()}), terms.duration_s)
@@ -174,15 +177,25 @@ class _Sweep:
             entry = self._book.entries["fit"]
             return recalled(topology, entry, results.open_run(self._out / entry["pilot"]))
         self._told.next("fitting costs", terms.pilot_s + 4.0)
-        with self._deployed(topology) as grid:
+        watched = collecting.watched(topology) is not None
+        with self._deployed(topology, watched) as grid:
             on_grid: Measure = partial(self._measure_light, grid)
             fitted = fit(
                 topology, self._predict, on_grid, seed=terms.seed, duration_s=terms.pilot_s,
-                rate_per_s=self._light_per_s,
+                rate_per_s=self._light_per_s, seen=self._seen_collecting(grid) if watched else {},
             )  # fmt: skip
         self._book.entries["fit"] = fitted.document()
         self._book.write()
         return fitted
+
+    def _seen_collecting(self, grid: deployment.Grid) -> dict[str, collecting.Seen]:
+        """What a Prosody's collector takes, from a light load of its own."""
+        self._told.next("looking at the collector", collecting.LOOK_S + 4.0)
+        light = pilot(self._topology, collecting.LOOK_S, self._light_per_s)
+        seed = self._terms.seed + PILOT_SEED_SHIFT - 1
+        return collecting.seen(
+            grid, light, lambda played, tell: self._measure(grid, played, seed, 1.0, tell)
+        )
 
     @cached_property
     def _light_per_s(self) -> float:
@@ -264,7 +277,7 @@ class _Sweep:
                     points[k].ahead.append(ahead)
                     self._book.enter_ahead(load, repeat, brackets.entry(ahead) if ahead else None)
                 self._told.next(f"run {number}, load {load:.3g}", terms.duration_s + 4.0)
-                run = self._measure(grid, topology, seed=terms.seed, load=load)
+                run = self._measure(grid, topology, terms.seed, load)
                 self._seen.append(run)
                 points[k].repeats.append(run)
                 self._book.enter(load, repeat, run.header.run_id)
@@ -326,22 +339,31 @@ class _Sweep:
         """What the same pilot cost after the runs, over before, and that at equal pace. [1]"""
         return brackets.drift([run for run in (fitted.pilot, *self._brackets) if run is not None])
 
-    def _deployed(self, topology: Topology) -> contextlib.AbstractContextManager[deployment.Grid]:
-        options = deployment.Options(login_s=BRIEF_LOGIN_S)
+    def _deployed(
+        self, topology: Topology, watched: bool = False
+    ) -> contextlib.AbstractContextManager[deployment.Grid]:
+        options = deployment.Options(login_s=BRIEF_LOGIN_S, collector=watched)
         return deployment.ephemeral(topology, cores=self._cores[0], options=options)
 
     def _measure_light(
         self, grid: deployment.Grid, played: Topology, *, seed: int, load: float
     ) -> Run:
-        run = self._measure(grid, played, seed=seed, load=load)
+        run = self._measure(grid, played, seed, load)
         self._book.enter_light(light_load(run))
         return run
 
-    def _measure(self, grid: deployment.Grid, played: Topology, *, seed: int, load: float) -> Run:
+    def _measure(
+        self, grid: deployment.Grid, played: Topology, seed: int, load: float,
+        also: Callable[[Mapping[str, Any]], None] = lambda news: None,
+    ) -> Run:  # fmt: skip
+        def tell(news: Mapping[str, Any]) -> None:
+            self._told.play(news)
+            also(news)
+
         with spinner.awake():
             run = engine.play(
                 played, grid, seed=seed, load=load, door=DOOR, settings=self._settings,
-                progress=self._told.play,
+                progress=tell,
             )  # fmt: skip
         kept = run.save(self._out)
         if why := run.header.measurement["stopped"]:

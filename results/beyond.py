@@ -59,16 +59,22 @@ def of_points(
             (each for each in points if each["server"] == name and each["repeats"]),
             key=lambda each: each["load"],
         )
-        for point in own if changes and "blind" in levels else ():
-            cost = point["cpu_per_publication"]
-            where = f"{', '.join(changes)}; load {point['load']:.3g}"
-            found.append(row("what-if CPU", name, where, cost["predicted"]["value"],
-                             cost["measured"]["value"]))  # fmt: skip
+        found += [each for point in own if changes for each in _changed(point, changes, levels)]
         full = [each for each in own if each["utilisation"] >= SATURATED]
         found += [each for point in full for each in _of_full(name, point, levels)]
         if full and len(own) >= KNEE_POINTS_MIN:
             found += _knees(name, own, levels)
     return found
+
+
+def _changed(point: TwinPoint, changes: Sequence[str], levels: Collection[str]) -> Iterator[Beyond]:
+    """What a publication costs, by all that the model was told."""
+    blind: dict[Metric, MetricError] = {"cpu_per_publication": point["cpu_per_publication"]}
+    for level, told in (("blind", blind), ("given_pace", point["given_pace"])):
+        if level in levels and (cost := told.get("cpu_per_publication")) is not None:
+            where = f"{', '.join(changes)}; load {point['load']:.3g}{LEVELS[level]}"
+            sides = (cost["predicted"]["value"], cost["measured"]["value"])
+            yield row("what-if CPU", point["server"], where, *sides)
 
 
 def _of_full(name: str, point: TwinPoint, levels: Collection[str]) -> Iterator[Beyond]:

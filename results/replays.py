@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BOUND: Final = 0.25
 NOTHING_S: Final = 0.05  # a time that the model says is none: a real server's own work is not in it
 BOUNDS: Final = {"S-FLOOD": 0.20, "S-HERD": 0.15, "S-PASS": 0.15, "S-NAT": 0.05}
-PHASES: Final = "points that drain as foretold"
+HERDS: Final = "herds that drain, or do not, as it says"
 TITLES: Final = (
     "scenario", "variant", "figure", "predicted", "measured", "error", "bound", "holds",
     "direction", "told the cost",
@@ -85,7 +85,7 @@ def _of(path: Path) -> Iterator[Replay]:
     kept = json.loads(path.read_text())
     document = kept["document"]
     if "points" in document:
-        yield _of_phases(path.stem, document["points"])
+        yield from _of_herds(path.stem, document.get("real"))
         return
     scenario, headline = document["id"], document["headline"]
     bound = BOUNDS.get(scenario, BOUND)
@@ -118,26 +118,36 @@ def _of(path: Path) -> Iterator[Replay]:
         }
 
 
-def _of_phases(name: str, points: Sequence[Mapping[str, Any]]) -> Replay:
-    """The phase diagram: at how many points the herd drains, or does not, as was foretold."""
-    right = sum(point["drained"] == point["foretold"] for point in points)
-    bound = 1.0 / len(points)
-    return {
-        "proof": name,
-        "scenario": "S-HERD",
-        "defence": f"phase diagram of {len(points)} points",
-        "figure": PHASES,
-        "predicted": len(points),
-        "measured": right,
-        "error": len(points) / right - 1.0 if right else None,
-        "bound": bound,
-        "holds": len(points) - right <= 1,
-        "same_direction": None,
-        "cost_error": None,
-        "pace_error": None,
-        "plays": 1,
-        "doubts": [],
-    }
+def _of_herds(name: str, real: Mapping[str, Any] | None) -> Iterator[Replay]:
+    """Herds of the phase diagram: of how many the line and the model said what came."""
+    if real is None:
+        return
+    points, doubts = real["points"], list(real["doubts"])
+    sides: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+        ("the line", "line_right", {}), ("the model", "model_right", real),
+    )  # fmt: skip
+    for who, key, told in sides:
+        wrong = round(len(points) * (1.0 - real[key]))
+        yield {
+            "proof": name,
+            "scenario": "S-HERD",
+            "defence": f"{len(points)} herds, {who}",
+            "figure": HERDS,
+            "predicted": len(points),
+            "measured": len(points) - wrong,
+            "error": _excess(real[key]),
+            "bound": 1.0 / max(len(points) - 1, 1),
+            "holds": None if doubts else wrong <= 1,
+            "same_direction": None,
+            "cost_error": _excess(told.get("given_cost_right")),
+            "pace_error": _excess(told.get("given_pace_right")),
+            "plays": 1,
+            "doubts": doubts,
+        }
+
+
+def _excess(right: float | None) -> float | None:
+    return 1.0 / right - 1.0 if right else None
 
 
 def _by_defence(rows: Sequence[Mapping[str, Any]], figure: str) -> dict[str, Mapping[str, Any]]:
@@ -242,7 +252,7 @@ def _figure(name: str, value: float | None) -> str:
         return units.rate(value)
     if name.endswith("_bytes"):
         return units.size(value)
-    if name == PHASES:
+    if name == HERDS:
         return f"{value:.0f}"
     return units.seconds(value) if name.endswith("_s") and value else units.number(value)
 

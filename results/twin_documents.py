@@ -230,14 +230,27 @@ class TwinSpells(TypedDict):
     mean_s: float
 
 
+class TwinCollections(TypedDict):
+    """What a Prosody's collector was seen to do: its share of the CPU time of a light load [1],
+    cycles for a unit of allocation [1], with how many sessions; what one costs by the fit, on the
+    profile's own machine [s].
+    """
+
+    share: Estimate
+    cycles: float
+    sessions: int
+    collection_s: float
+
+
 class TwinFit(TypedDict):
     """The costs behind the predictions: a pilot's speed factor, or a profile that was given.
 
     `speed` is what the pilot's publications cost over what the profiles say, all servers together;
     `speeds` is each server's own factor over its profile's machine [1], `paces_per_s` the pace of
     its core for which the costs hold, null where it is not known [1/s]; `cold_s` what its first
-    work after a long rest costs more [s]; `spells` in which the pilot showed its machine to be
-    slow: predictions expect them to go on. Documents until 2026-11-27 have `neighbours` for it.
+    work after a long rest costs more [s]; `collections` what was seen of the collectors that show
+    it; `spells` in which the pilot showed its machine to be slow: predictions expect them to go on.
+    Documents until 2026-11-27 have `neighbours` for it.
     """
 
     speed: Estimate
@@ -247,6 +260,7 @@ class TwinFit(TypedDict):
     publications: int
     profile: str | None
     cold_s: NotRequired[dict[str, float]]
+    collections: NotRequired[dict[str, TwinCollections]]
     spells: NotRequired[dict[str, TwinSpells]]
 
 

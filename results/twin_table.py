@@ -89,9 +89,13 @@ def _fit(document: Validation) -> str:
         f"go and {each['share']:.0%} of the time."
         for name, each in fit.get("spells", {}).items()
     )
+    collected = "".join(
+        f" Collections take {units.with_interval(each['share'])} of {name}'s CPU time."
+        for name, each in fit.get("collections", {}).items()
+    )
     return (
         f"Costs fitted on {fit['publications']} publications: this machine pays {speed} times "
-        f"what the shipped profile says.{slowed}"
+        f"what the shipped profile says.{collected}{slowed}"
     )
 
 

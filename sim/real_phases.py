@@ -118,9 +118,10 @@ def _told(
     topology: Topology, profiles: dict[str, Profile], other: Measured, login_s: float, seed: int
 ) -> Told:
     """What the model makes of a herd when it is told the pace, or the cost, of the play."""
-    paced = told_the_pace(topology, other, profiles, seed, SHARE)
+    asked = topology, other, profiles, seed, SHARE
+    paced = told_the_pace(*asked, replications=1)
     ratio = cost_ratio(topology, other, profiles, login_s, SHARE)
-    paid = None if ratio is None else told_the_cost(topology, other, profiles, seed, SHARE, ratio)
+    paid = None if ratio is None else told_the_cost(*asked, ratio, replications=1)
     return {
         "given_pace_share": None if paced is None else _online_share(paced),
         "given_cost_share": None if paid is None else _online_share(paid),

@@ -52,8 +52,9 @@ def _used(run: Run, topology: Topology, share: float) -> Sample:
 
 
 def told_the_pace(
-    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float
-) -> Measured | None:
+    topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float,
+    replications: int = HERDS,
+) -> Measured | None:  # fmt: skip
     """What the model says of a play when told how fast the cores were; None if that is not known.
 
     A neighbour on the same physical core is no wrong cost, nor a wrong cost a neighbour.
@@ -66,17 +67,17 @@ def told_the_pace(
         name: _slowed(each, pacing.slowdown(pace.value, each.pace_per_s or math.nan))
         for name, each in profiles.items()
     }
-    run = simulate(topology, seed=seed, replications=HERDS, profiles=slower, door=DOOR)
+    run = simulate(topology, seed=seed, replications=replications, profiles=slower, door=DOOR)
     return foretold(played.defence, topology, run, share)
 
 
 def told_the_cost(
     topology: Topology, played: Measured, profiles: dict[str, Profile], seed: int, share: float,
-    ratio: float,
+    ratio: float, replications: int,
 ) -> Measured:  # fmt: skip
     """What the model says of a play in which messages cost the server so many times as much."""
     dearer = {name: _slowed(each, ratio) for name, each in profiles.items()}
-    run = simulate(topology, seed=seed, replications=HERDS, profiles=dearer, door=DOOR)
+    run = simulate(topology, seed=seed, replications=replications, profiles=dearer, door=DOOR)
     return foretold(played.defence, topology, run, share)
 
 

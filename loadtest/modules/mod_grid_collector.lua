@@ -2,6 +2,8 @@
 --   cycle TIME            a cycle ended [s, monotonic]: something that nobody refers to is finalized in each
 --   whole CPU BYTES       a whole collection, asked for by the file `grid_collector_file`.ask, took so much CPU
 --                         time [s] and left so many bytes
+--   other TIME, own TIME  as long as there is a file `grid_collector_file`.other with a percentage, that is the
+--                         collector's pause in every other turn of 1.5 s: it began, and the server's own is back
 local clock, collect, now = os.clock, collectgarbage, require "util.time".monotonic;
 local path = module:get_option_string("grid_collector_file");
 local out = assert(io.open(path, "a"));
@@ -30,4 +32,21 @@ module:add_timer(0.2, function ()
 		end
 	end
 	return 0.2;
+end);
+
+local own; -- the server's pause, while another is tried
+module:add_timer(1.5, function ()
+	local other = io.open(path .. ".other");
+	if own then
+		collect("setpause", own);
+		own = nil;
+		out:write(("own %.6f\n"):format(now()));
+	elseif other then
+		own = collect("setpause", tonumber(other:read("*a")));
+		out:write(("other %.6f\n"):format(now()));
+	end
+	if other then
+		other:close();
+	end
+	return 1.5;
 end);

@@ -102,11 +102,23 @@ def test_the_error_of_a_model_that_was_told_the_cost_stands_beside(tmp_path):
     assert "| −4.8 %, +9.5 % (its pace) |" in replays.markdown(found)
 
 
-def test_a_phase_diagram_counts_its_points(tmp_path):
-    points = [{"drained": True, "foretold": True}] * 9 + [{"drained": True, "foretold": False}]
-    (tmp_path / "attack-phases-real.json").write_text(json.dumps({"document": {"points": points}}))
-    (row,) = replays.replays(tmp_path)["rows"]
-    assert (row["predicted"], row["measured"], row["holds"]) == (10, 9, True)
+def herds(place, **real):
+    real = {"points": [{}] * 10, "doubts": [], "line_right": 0.9, "model_right": 0.8} | real
+    document = {"points": [], "real": real}
+    (place / "attack-phases-real.json").write_text(json.dumps({"document": document}))
+    return replays.replays(place)["rows"]
+
+
+def test_of_real_herds_those_are_counted_that_do_what_was_said(tmp_path):
+    line, model = herds(tmp_path, given_cost_right=1.0, given_pace_right=0.8)
+    assert (line["predicted"], line["measured"], line["holds"]) == (10, 9, True)
+    assert (model["measured"], model["holds"]) == (8, False)
+    assert model["cost_error"] == 0.0
+    assert model["pace_error"] == model["error"] == pytest.approx(0.25)
+    assert line["cost_error"] is line["pace_error"] is None
+    assert [each["holds"] for each in herds(tmp_path, doubts=["held back"])] == [None, None]
+    (tmp_path / "attack-phases-real.json").write_text(json.dumps({"document": {"points": []}}))
+    assert replays.replays(tmp_path)["rows"] == []
 
 
 @pytest.fixture(scope="module")

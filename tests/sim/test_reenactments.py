@@ -189,7 +189,8 @@ def test_no_herd_of_the_diagram_is_held_back_by_the_caps_however_quick_the_serve
     for point, (size, cap) in zip(document["points"], real_phases.PLACES, strict=True):
         assert point["work_s"] == pytest.approx(size * document["patience_s"], rel=0.01)
         assert point["cap_s"] == cap * document["patience_s"]
-        assert point["foretold"] == (cap > 2.0 * (size - 2.0))
+        line_s = 2.0 * (point["work_s"] - 2.0 * document["patience_s"])
+        assert point["foretold"] == (point["cap_s"] > line_s)
         assert point["given_pace_share"] is point["given_cost_share"] is point["cost_ratio"] is None
     assert document["given_pace_right"] is document["given_cost_right"] is None
 
