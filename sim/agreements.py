@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from results import Run, statistics
+from results import Run, pacing, statistics
 from results.statistics import Median, Sample
 from results.variants import Agreement, Measured
 from sim.defences import GRIDS
+from sim.procedures.one_to_one import publisher_s
 from sim.replications import simulate
 from topologies import Profile
-from topologies.procedures import AnyProcedure, LargeAnswers
+from topologies.procedures import AnyProcedure, LargeAnswers, OneToOne
 from topologies.schema import Topology
 
 DOOR: Final = "gridlab attack"
@@ -88,6 +89,20 @@ def told_the_cost(
     return told
 
 
+def told_its_pace(
+    topology: Topology, profiles: Mapping[str, Profile], runs: tuple[Run, Run], seed: int
+) -> Run | None:
+    """The same of a model that is told how fast the servers' cores were; None: not known."""
+    paces_per_s, slower = pacing.paces_per_s(runs[1]), {}
+    for name, profile in profiles.items():
+        pace_per_s, reference_per_s = paces_per_s.get(name), profile.pace_per_s
+        if pace_per_s is None or reference_per_s is None:
+            return None
+        speed = profile.speed * pacing.slowdown(pace_per_s, reference_per_s)
+        slower[name] = profile.model_copy(update={"speed": speed})
+    return simulate(topology, seed=seed, replications=GRIDS, profiles=slower, door=DOOR)
+
+
 def _busy_s(run: Run) -> float:
     """CPU time of the servers in one replication. [s]"""
     replications = len(np.unique(run.intervals["replication"]))
@@ -95,18 +110,50 @@ def _busy_s(run: Run) -> float:
 
 
 def at_its_cost(procedure: AnyProcedure, played: Measured) -> AnyProcedure | None:
-    """Requests for large answers with costs that add up to what the server used in the play.
+    """A procedure with costs that add up to what the server used in the play.
 
-    All costs change by one factor, as a machine's speed does; None for other procedures.
+    All costs of the server change by one factor, as a machine's speed does; None for procedures
+    that are not told.
     """
-    if not isinstance(procedure, LargeAnswers) or procedure.publication is None:
-        return None
+    if isinstance(procedure, LargeAnswers) and procedure.publication is not None:
+        return _large_answers(procedure, procedure.publication, played)
+    if isinstance(procedure, OneToOne) and procedure.publication and procedure.relayed:
+        return _one_to_one(procedure, procedure.publication, procedure.relayed, played)
+    return None
+
+
+def _large_answers(procedure: LargeAnswers, publication_s: float, played: Measured) -> LargeAnswers:
     items = min(procedure.items, procedure.kept or procedure.items)
     requests_per_s, answer_s = (
         played.sample(figure).value for figure in ("requests_per_s", "answer_cpu_s")
     )
-    published = procedure.rate * procedure.publication  # of a second
+    published = procedure.rate * publication_s  # of a second
     expected = requests_per_s * (procedure.answer + items * procedure.item) + published
     factor = (requests_per_s * answer_s + published) / expected
     costs = {name: factor * getattr(procedure, name) for name in ("item", "answer", "publication")}
+    return procedure.model_copy(update=costs)
+
+
+def _one_to_one(
+    procedure: OneToOne, publication_s: float, relayed_s: float, played: Measured
+) -> OneToOne:
+    """The server's costs, and those of encryption by what the publisher used."""
+    each_s = procedure.receivers * relayed_s
+    match procedure.manner:
+        case "messages":
+            item_s = each_s
+        case "relay":
+            item_s = each_s + relayed_s  # its own copy comes first
+        case "sealed" if procedure.key_items:
+            item_s = publication_s + each_s / procedure.key_items
+        case _:
+            item_s = publication_s
+    factor = played.sample("server_cpu_s").value / item_s
+    costs = {"publication": factor * publication_s, "relayed": factor * relayed_s}
+    own_s = publisher_s(procedure, procedure.receivers)
+    if own_s > 0.0:
+        times = played.sample("publisher_cpu_s").value / own_s
+        for name in ("encrypt", "encrypt_alone", "cipher"):
+            if (cost_s := getattr(procedure, name)) is not None:
+                costs[name] = times * cost_s
     return procedure.model_copy(update=costs)

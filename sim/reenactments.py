@@ -7,7 +7,7 @@ compared by the figures of `results.impact`; losses of sessions, returns and gue
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,7 +18,7 @@ from results.repeated import together
 from results.statistics import Sample
 from results.variants import AbandonedStep, Agreement, Measured
 from sim import pulled
-from sim.agreements import DOOR, agreement, at_its_cost, told_the_cost
+from sim.agreements import DOOR, agreement, at_its_cost, told_its_pace, told_the_cost
 from sim.defences import GRIDS, Trial, described, window
 from sim.fetches import direct
 from sim.replications import simulate
@@ -194,15 +194,22 @@ def _traffic(scenario: Scenario, real: Real, seed: int, rounds: Rounds) -> Trial
     trial = _side_by_side(
         scenario, predicted, plays, ("time [s]", PICTURES[scenario.overlay.picture]), tuple(kept)
     )
-    given = []
-    for name, own in pairs.of.items():
-        sides = []
-        for runs, played in zip(own, plays.of[name], strict=True):
-            pair = simulated[name][0], runs[0]
-            told = told_the_cost(scenario.attacked[name], profiles[name], pair, seed)
-            sides.append((shown(name, (told, simulated[name][1]), undefended), played))
-        given += _given(sides, scenario.overlay.headline)
-    trial.document["given_cost"] = given
+
+    def given(tell: Callable[..., Run | None]) -> list[Agreement]:
+        found = []
+        for name, own in pairs.of.items():
+            sides = []
+            for runs, played in zip(own, plays.of[name], strict=True):
+                pair = simulated[name][0], runs[0]
+                told = tell(scenario.attacked[name], profiles[name], pair, seed)
+                if told is not None:
+                    sides.append((shown(name, (told, simulated[name][1]), undefended), played))
+            found += _given(sides, scenario.overlay.headline)
+        return found
+
+    trial.document["given_cost"] = given(told_the_cost)
+    if paces := given(told_its_pace):
+        trial.document["given_pace"] = paces
     return trial
 
 

@@ -66,3 +66,22 @@ def test_what_is_played_is_laid_beside_a_model_that_is_told_its_cost():
     )
     assert blind > 1.25
     assert told == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("defence", ["published", "unlimited", "relay", "sealed-rotated"])
+def test_messages_one_by_one_are_told_what_they_cost_server_and_publisher(defence):
+    """A play on a machine 1.5 times as slow, and a publisher that is twice as slow, is met."""
+    laid = overlays.scenario("S-E2E", None, [defence], real=True)
+    piloted = {"relayed": 0.3e-3, "publication": 9e-3, "encrypt": 0.1e-3, "cipher": 40e-6}
+    procedure = laid.procedures[defence].model_copy(update=piloted)
+    slow = {name: (1.5 if name in ("relayed", "publication") else 2.0) * each
+            for name, each in piloted.items()}  # fmt: skip
+    played = reenactments._foretold(
+        defence, procedure.model_copy(update=slow), laid.attacked[defence], 1
+    )
+    told = agreements.at_its_cost(procedure, played)
+    assert {name: getattr(told, name) for name in slow} == pytest.approx(
+        slow if defence != "published" else slow | {"encrypt": 0.1e-3, "cipher": 40e-6}
+    )
+    unknown = procedure.model_copy(update={"relayed": None})
+    assert agreements.at_its_cost(unknown, played) is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from results import pacing
 from results.impact_table import render
 from results.statistics import Sample
 from results.variants import Measured
@@ -336,27 +337,40 @@ def test_what_was_played_is_kept_if_a_later_play_fails():
 class Flooded(Mirror):
     """Traffic on a machine that gets slower from play to play."""
 
-    def __init__(self):
+    def __init__(self, pace_per_s=None):
         super().__init__()
-        self.speed = 1.0
+        self.speed, self.pace_per_s = 1.0, pace_per_s
+
+    def fit(self, topology):
+        costs = super().fit(topology)["controller"]
+        return {"controller": costs.model_copy(update={"pace_per_s": self.pace_per_s})}
 
     def play(self, topology):
         assert topology.model_dump_json() in self.known
         self.speed *= 1.1
         slower = profile(topology, "controller").model_copy(update={"speed": self.speed})
-        return simulate(topology, seed=2, replications=1, profiles={"controller": slower},
-                        processes=1, door="a test")  # fmt: skip
+        run = simulate(topology, seed=2, replications=1, profiles={"controller": slower},
+                       processes=1, door="a test")  # fmt: skip
+        if self.pace_per_s is not None:
+            pace_per_s = self.pace_per_s * self.speed ** (-1.0 / pacing.EXPONENT)
+            server = {"pace_per_s": {"controller": pace_per_s}}
+            run.header = run.header.model_copy(update={"measurement": {"server": server}})
+        return run
 
 
-def test_traffic_is_told_the_cost_of_each_of_its_plays():
+@pytest.mark.parametrize(("told_of", "pace_per_s"), [("given_cost", None), ("given_pace", 4e7)])
+def test_traffic_is_told_the_cost_and_the_pace_of_each_of_its_plays(told_of, pace_per_s):
     changes = ["workload.duration=8 s", "attacks[flood].start=2 s", "attacks[flood].duration=3 s"]
     laid = overlays.scenario("S-FLOOD", None, ["none"], changes, real=True)
-    document = reenactments.compared(laid, Flooded(), seed=2, rounds=Rounds(3, 2)).document
+    document = reenactments.compared(
+        laid, Flooded(pace_per_s), seed=2, rounds=Rounds(3, 2)
+    ).document
     blind, told = (
         next(row for row in document[side] if row["figure"] == "other_topics_p99_s")
-        for side in ("agreement", "given_cost")
+        for side in ("agreement", told_of)
     )
     assert blind["measured"] == told["measured"]
     assert (told["predicted"]["n"], told["measured"]["n"]) == (3, 3)
     assert abs(told["ratio"] - 1.0) < 0.5 * (blind["ratio"] - 1.0)
     assert told["ratio_high"] - told["ratio_low"] < blind["ratio_high"] - blind["ratio_low"]
+    assert ("given_pace" in document) == (pace_per_s is not None)
