@@ -1,5 +1,6 @@
 """The front door as its users meet it: answers, exit codes, and one clear message on bad input."""
 
+import functools
 import json
 import os
 import signal
@@ -257,8 +258,10 @@ def test_an_interrupt_while_workers_start_is_told_in_one_line(small, tmp_path):
     command = [sys.executable, "-m", "gridlab", "sweep", str(small), "--vary", "load=1,2,3"]
     command += ["--set", "workload.duration=1 h", "--replications", "8", "--out", str(out)]
     program = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
-    )
+        command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True,
+        # A suite that runs in the background passes on that interrupts are ignored.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline_s = time.monotonic() + 60.0
     while program.poll() is None and not list(out.glob("sweep-*")):
         if time.monotonic() > deadline_s:

@@ -29,7 +29,7 @@ from topologies.schema import Limits
 AXES: Final = ("receivers [1]", "time until the last has it [s]")
 REASONS: Final = {"time_to_recover_s": "nothing fails"}
 ADDRESS_BYTES: Final = 60.0  # of one receiver in a list (XEP-0033)
-KEY_BYTES: Final = 130.0  # of a key of 32 B in a message: X25519, AES-GCM, base64
+KEY_BYTES: Final = 108.0  # of a key in a message: X25519 (32 B), AES-GCM (32 + 16 B), base64
 NUMBERS_MAX: Final = 100_000  # of receivers in the picture
 
 

@@ -57,7 +57,7 @@ def test_a_relay_pays_for_each_message_and_a_list_is_encrypted_once():
         ("messages", 100 * 1750, 1.0, 0.0),
         ("relay", 1750, 0.01, 0.0),
         ("addressed", 1750 + 100 * 60, 0.001, 0.0),
-        ("sealed", 1750 + 100 * 380 / 5, 0.001 + 1.0 / 5, 0.0),
+        ("sealed", 1750 + 100 * (250 + 108) / 5, 0.001 + 1.0 / 5, 0.0),
     ],
 )
 def test_what_an_item_costs_its_publisher_and_who_can_read_it(
