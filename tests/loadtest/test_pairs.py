@@ -99,6 +99,15 @@ def test_a_side_that_fails_is_told_and_the_other_does_not_wait_for_it(made, fail
     assert time.monotonic() - begun_s < 30.0
 
 
+@pytest.fixture
+def interruptible():
+    """A suite that runs in a shell's background passes on that interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_both_sides_and_keeps_what_they_measured(made, tmp_path):
     play, log = made(base={"lasts_s": 60.0}, head={"lasts_s": 60.0})
 

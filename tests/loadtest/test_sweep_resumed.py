@@ -61,6 +61,7 @@ def stand(monkeypatch, tmp_path):
     monkeypatch.setattr(validation.deployment, "ephemeral", stand.ephemeral)
     monkeypatch.setattr(validation.engine, "play", stand.play)
     monkeypatch.setattr(validation.spinner, "awake", contextlib.nullcontext)
+    monkeypatch.setattr(validation.collecting, "seen", lambda grid, light, play: {})
     return stand
 
 
@@ -87,6 +88,28 @@ def test_a_stopped_validation_goes_on_where_it_stopped(stand):
         assert point["evidence"]["stored"] == entry["stored"]
     assert not list(stand.out.glob("*.open.json"))
     assert json.loads(outcome.kept.read_text())["summary"] == document["summary"]
+
+
+def test_what_was_seen_of_the_collector_is_known_to_a_validation_that_goes_on(stand, monkeypatch):
+    share = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 90}
+    looks = []
+
+    def seen(grid, light, play):
+        looks.append(light.workload.duration)
+        play(light, lambda news: None)
+        return {"a": validation.collecting.Seen(share, 0.05, 52)}
+
+    monkeypatch.setattr(validation.collecting, "seen", seen)
+    stand.stop_after = 5  # the look, the pilot and three runs
+    with pytest.raises(KeyboardInterrupt):
+        go(stand)
+    stand.stop_after = None
+    document = go(stand).document
+    assert looks == [validation.collecting.LOOK_S]
+    found = document["fit"]["collections"]["a"]
+    assert (found["share"], found["cycles"], found["sessions"]) == (share, 0.05, 52)
+    shipped = stand.profile.costs.collecting(None, 52)
+    assert found["collection_s"] < 0.8 * shipped.collection  # of which it takes most
 
 
 def test_all_is_predicted_before_anything_is_played_and_the_proof_is_accepted(stand):
