@@ -158,12 +158,15 @@ def look(work: experiment.Work, log: collector.Log, costs: LoopTurns, sessions: 
     )
     if not share["low"]:  # it may be nothing
         return None
-    beyond = np.maximum(
-        work.copied_bytes - collector.REFERENCE_BYTES * work.recipients, 0.0
-    )  # fmt: skip
-    units = (1.0 + costs.allocation_write) * work.recipients + costs.allocation_publish * work.count
-    units = units + costs.allocation_per_byte * beyond
+    units = _allocated(costs, work.recipients, work.copied_bytes, work.count)
     return Seen(share, float(cycles[own].sum() / units[own].sum()), sessions, cycle)
+
+
+def _allocated(costs: LoopTurns, copies: Floats, copied_bytes: Floats, count: Floats) -> Floats:
+    """What publications allocate, in deliveries as the costs count them. [1]"""
+    beyond = np.maximum(copied_bytes - collector.REFERENCE_BYTES * copies, 0.0)
+    written = (1.0 + costs.allocation_write) * copies + costs.allocation_per_byte * beyond
+    return np.asarray(written + costs.allocation_publish * count)
 
 
 def _counted(instants_s: Floats, begin_s: Floats, end_s: Floats) -> Floats:
@@ -204,14 +207,13 @@ def split(
     found = dict(profiles)
     columns = light.publications
     copies = columns["delivered"].astype(np.float64)
-    beyond = np.maximum(columns["payload_bytes"] - collector.REFERENCE_BYTES, 0.0)
+    copied_bytes = copies * columns["payload_bytes"]
     for name, known in seen.items():
         profile = profiles[name]
         costs, share = profile.costs, known.share["value"]
         assert isinstance(costs, LoopTurns)
         assert share is not None
-        each = 1.0 + costs.allocation_write + costs.allocation_per_byte * beyond
-        units = float((copies * each + costs.allocation_publish).mean())
+        units = float(_allocated(costs, copies, copied_bytes, np.ones(len(copies))).mean())
         rest_s = costs_s[name] / profile.speed  # on the profile's own machine
         cycle_s = share / (1.0 - share) * rest_s / (units * known.cycles)
         found[name] = _with(profile, cycle_s, known.cycles, known.sessions)

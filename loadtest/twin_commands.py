@@ -125,8 +125,9 @@ def calibrate(
 ) -> None:
     """Measure what operations cost the topology's servers on this machine; write their profiles.
 
-    About two minutes a server, on a machine that does nothing else. Every figure has its interval,
-    or it is said why it could not be pinned down. Predict with a profile without further fitting:
+    Two to three minutes a server, on a machine that does nothing else. Every figure has its
+    interval, or it is said why it could not be pinned down. Predict with a profile without further
+    fitting:
 
     \b
     gridlab calibrate single-broker --to profiles

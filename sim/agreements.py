@@ -81,10 +81,7 @@ def told_the_cost(
     told, played_s, speed = runs[0], _busy_s(runs[1]), 1.0
     for _ in range(COST_TURNS):
         speed *= played_s / _busy_s(told)
-        costs = {
-            name: each.model_copy(update={"speed": each.speed * speed})
-            for name, each in profiles.items()
-        }
+        costs = {name: slowed(each, speed) for name, each in profiles.items()}
         told = simulate(topology, seed=seed, replications=GRIDS, profiles=costs, door=DOOR)
     return told
 
@@ -93,14 +90,28 @@ def told_its_pace(
     topology: Topology, profiles: Mapping[str, Profile], runs: tuple[Run, Run], seed: int
 ) -> Run | None:
     """The same of a model that is told how fast the servers' cores were; None: not known."""
-    paces_per_s, slower = pacing.paces_per_s(runs[1]), {}
+    slower = at_pace(profiles, pacing.paces_per_s(runs[1]))
+    if slower is None:
+        return None
+    return simulate(topology, seed=seed, replications=GRIDS, profiles=slower, door=DOOR)
+
+
+def at_pace(
+    profiles: Mapping[str, Profile], paces_per_s: Mapping[str, float | None]
+) -> dict[str, Profile] | None:
+    """The profiles on cores of these paces; None where one is not known. [1/s]"""
+    found = {}
     for name, profile in profiles.items():
         pace_per_s, reference_per_s = paces_per_s.get(name), profile.pace_per_s
         if pace_per_s is None or reference_per_s is None:
             return None
-        speed = profile.speed * pacing.slowdown(pace_per_s, reference_per_s)
-        slower[name] = profile.model_copy(update={"speed": speed})
-    return simulate(topology, seed=seed, replications=GRIDS, profiles=slower, door=DOOR)
+        found[name] = slowed(profile, pacing.slowdown(pace_per_s, reference_per_s))
+    return found
+
+
+def slowed(profile: Profile, factor: float) -> Profile:
+    """The profile of a server whose work takes so many times as long. [1]"""
+    return profile.model_copy(update={"speed": profile.speed * factor})
 
 
 def _busy_s(run: Run) -> float:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 
-from results import Run, comebacks, pacing
+from results import Run, comebacks
 from results.statistics import Sample
 from results.variants import Measured, thinned
-from sim.agreements import DOOR
+from sim.agreements import DOOR, at_pace, slowed
 from sim.logins import steps
 from sim.replications import simulate
 from topologies import Profile
@@ -60,13 +59,11 @@ def told_the_pace(
     A neighbour on the same physical core is no wrong cost, nor a wrong cost a neighbour.
     """
     pace = played.samples.get("pace_per_s")
-    known = [each.pace_per_s for each in (profiles or {}).values()]
-    if pace is None or not known or None in known:
+    if pace is None or not profiles:
         return None
-    slower = {
-        name: _slowed(each, pacing.slowdown(pace.value, each.pace_per_s or math.nan))
-        for name, each in profiles.items()
-    }
+    slower = at_pace(profiles, dict.fromkeys(profiles, pace.value))
+    if slower is None:
+        return None
     run = simulate(topology, seed=seed, replications=replications, profiles=slower, door=DOOR)
     return foretold(played.defence, topology, run, share)
 
@@ -76,7 +73,7 @@ def told_the_cost(
     ratio: float, replications: int,
 ) -> Measured:  # fmt: skip
     """What the model says of a play in which messages cost the server so many times as much."""
-    dearer = {name: _slowed(each, ratio) for name, each in profiles.items()}
+    dearer = {name: slowed(each, ratio) for name, each in profiles.items()}
     run = simulate(topology, seed=seed, replications=replications, profiles=dearer, door=DOOR)
     return foretold(played.defence, topology, run, share)
 
@@ -99,7 +96,3 @@ def cost_ratio(
         return None
     logins = float(np.dot(played.messages, works_s)) / sum(works_s)
     return used.value * topology.workload.duration / (share * login_s * logins)
-
-
-def _slowed(profile: Profile, factor: float) -> Profile:
-    return profile.model_copy(update={"speed": profile.speed * factor})

@@ -192,6 +192,12 @@ def topology(place):
 
 
 @pytest.fixture(scope="module")
+def shipped(topology):
+    """The profile of Controller `a`, of a topology that a module has instead of this one."""
+    return topologies.profile(topology, "a")
+
+
+@pytest.fixture(scope="module")
 def grid(place, topology):
     """A grid called engine-test for the two Topics."""
     grid = deployment.up(topology, "engine-test")

@@ -21,11 +21,6 @@ def topology():
     return topologies.parse(SMALL)
 
 
-@pytest.fixture(scope="module")
-def shipped(topology):
-    return topologies.profile(topology, "a")
-
-
 def played(cycle_s=CYCLE_S, count=160, rarer=5.0, seed=1):
     """Publications of 400 B to fifty, of which half meet a collector that has less to do."""
     draws = np.random.default_rng(seed)

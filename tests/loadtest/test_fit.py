@@ -21,11 +21,6 @@ def topology():
     return topologies.parse(SMALL)
 
 
-@pytest.fixture(scope="module")
-def shipped(topology):
-    return topologies.profile(topology, "a")
-
-
 def test_the_fit_finds_the_speed_of_the_machine(topology, shipped):
     """A machine that is 1.5 times as slow as the profile's is found to be so, within chance."""
 

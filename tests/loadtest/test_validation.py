@@ -22,11 +22,6 @@ def topology():
 
 
 @pytest.fixture(scope="module")
-def shipped(topology):
-    return topologies.profile(topology, "a")
-
-
-@pytest.fixture(scope="module")
 def right(topology, shipped):
     return validated(topology, shipped, shipped)
 

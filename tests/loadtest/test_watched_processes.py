@@ -1,11 +1,12 @@
 """Every process of a grid is watched: the component beside a server, the collector within it."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 import topologies
-from loadtest import collector, deployment, engine
+from loadtest import collecting, collector, deployment, engine
 from loadtest.server import COLLECTOR_FILE, Options
 
 BESIDE = """\
@@ -46,3 +47,22 @@ def test_a_component_has_rows_of_its_own_and_the_collector_is_counted(shelter):
     assert rows["offered"][of_broker].sum() == rows["delivered"][of_broker].sum() == 0
     assert rows["delivered"][~of_broker].sum() == run.header.counts.delivered > 0
     assert run.header.measurement["server"]["cpu_s"]["broker.a.test"] > 0.0
+
+
+@pytest.mark.real
+def test_a_real_prosody_takes_turns_with_another_threshold_and_ends_with_its_own(shelter):
+    topology = topologies.load("single-broker", ["platforms[1].count=10"])
+    with deployment.ephemeral(topology, options=Options(collector=True)) as grid:
+        name = collecting.watched(topology)
+        log = Path(grid.document()["controllers"][name]["server_directory"]) / COLLECTOR_FILE
+        with collecting.alternating(log):
+            deadline_s = time.monotonic() + 10.0
+            while not len(collector.read(log).other_s) and time.monotonic() < deadline_s:
+                time.sleep(0.1)
+        deadline_s = time.monotonic() + 10.0
+        while not len(collector.read(log).own_s) and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        time.sleep(2.0)  # a turn and some more
+        seen = collector.read(log)
+    assert len(seen.other_s) == len(seen.own_s) == 1
+    assert 1.0 < seen.own_s[0] - seen.other_s[0] < 3.0
